@@ -1,0 +1,343 @@
+"""Which region of one person touches which region of the other, and how much each contact counts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from apu_contacts.regions.table import NUM_REGIONS, PART_SIDES, PARTS, part_regions
+
+SCHEMA = "apu-contact-map/1"
+
+
+@dataclass(frozen=True)
+class PartContact:
+    """One body part of person a touches one body part of person b.
+
+    Args:
+        part_a: part of person a, one of ``apu_contacts.PARTS``.
+        side_a: ``"left"``, ``"right"``, ``"both"`` (each of the two sides touches) or ``"none"`` (the side is not known,
+            or does not matter: somewhere on the part).
+        part_b: part of person b.
+        side_b: side of ``part_b``.
+        confidence: belief in the contact, in [0, 1].
+        weight: W_ij of the paper's soft contact map (section 3.1), where it has been computed; else the confidence
+            stands in for it.
+        margin: by how much the chosen sides beat the next best, where sides have been chosen.
+
+    Raises:
+        ValueError: on an unknown part or side, a confidence outside [0, 1], a weight that is negative or not finite.
+    """
+
+    part_a: str
+    side_a: str
+    part_b: str
+    side_b: str
+    confidence: float = 1.0
+    weight: float | None = None
+    margin: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("part_a", "part_b"):
+            if getattr(self, name) not in PARTS:
+                raise ValueError(f"{name} must be one of {', '.join(PARTS)}, got {getattr(self, name)!r}")
+        for name in ("side_a", "side_b"):
+            if getattr(self, name) not in PART_SIDES:
+                raise ValueError(
+                    f"{name} must be one of {', '.join(PART_SIDES)}, got {getattr(self, name)!r}"
+                )
+        if not 0 <= self.confidence <= 1:
+            raise ValueError(f"confidence must lie in [0, 1], got {self.confidence}; is this a percentage?")
+        if self.weight is not None and not 0 <= self.weight < float("inf"):
+            raise ValueError(f"weight must be finite and at least 0, got {self.weight}")
+
+    @property
+    def effective_weight(self) -> float:
+        """``weight`` where it is given, else ``confidence``."""
+        return self.confidence if self.weight is None else self.weight
+
+    def transposed(self) -> PartContact:
+        """The same contact with the two people exchanged."""
+        return PartContact(
+            self.part_b, self.side_b, self.part_a, self.side_a, self.confidence, self.weight, self.margin
+        )
+
+
+class ContactGroup(NamedTuple):
+    """Somewhere on ``regions_a`` of person a touches somewhere on ``regions_b`` of person b."""
+
+    regions_a: tuple[int, ...]
+    regions_b: tuple[int, ...]
+    weight: float
+    name: str
+
+
+@dataclass(frozen=True, eq=False)
+class ContactMap:
+    """Region pairs in contact with their weights: a sparse form of the paper's ``W * C``, 75 x 75.
+
+    A pair occurs once per group. Pairs that are given twice in one group are merged into the first, with the larger
+    weight: the paper's C is binary, so that saying a contact twice does not make it count twice. The same pair may
+    stand in several groups ("hand on arm" and "hand on elbow" share pairs); `merged` gives the map without groups.
+
+    Args:
+        pairs: ``(K, 2)`` region ids, column 0 of person a and column 1 of person b.
+        weights: ``(K,)`` finite, at least 0; ones if None.
+        group: ``(K,)`` the part contact that each pair came from, 0 to G - 1; None where each pair stands for itself.
+        group_names: one name per group, for people; None if there are none.
+
+    Raises:
+        ValueError: on shapes that do not agree, region ids outside 0 to 74 (which are named), weights that are
+            negative or not finite, group numbers with gaps.
+    """
+
+    pairs: NDArray[np.int64]
+    weights: NDArray[np.float64]
+    group: NDArray[np.int64] | None = None
+    group_names: tuple[str, ...] | None = None
+
+    def __init__(
+        self,
+        pairs: ArrayLike,
+        weights: ArrayLike | None = None,
+        group: ArrayLike | None = None,
+        group_names: Sequence[str] | None = None,
+    ) -> None:
+        pair_ids = _as_ids("pairs", pairs, NUM_REGIONS)
+        if pair_ids.size == 0:
+            pair_ids = pair_ids.reshape(0, 2)
+        if pair_ids.ndim != 2 or pair_ids.shape[1] != 2:
+            raise ValueError(f"pairs must have shape (K, 2), got {pair_ids.shape}")
+        count = len(pair_ids)
+        values = np.ones(count) if weights is None else np.array(weights, dtype=np.float64)
+        if values.shape != (count,):
+            raise ValueError(
+                f"weights must have shape ({count},) as there are {count} pairs, got {values.shape}"
+            )
+        if not (np.isfinite(values).all() and (values >= 0).all()):
+            bad = int(np.flatnonzero(~(np.isfinite(values) & (values >= 0)))[0])
+            raise ValueError(
+                f"weights must be finite and at least 0, got {values[bad]} for the pair {pair_ids[bad]}"
+            )
+        groups = None if group is None else _as_ids("group", group, None)
+        if groups is not None and groups.shape != (count,):
+            raise ValueError(
+                f"group must have shape ({count},) as there are {count} pairs, got {groups.shape}"
+            )
+        if groups is not None and not np.array_equal(
+            np.unique(groups), np.arange(groups.max(initial=-1) + 1)
+        ):
+            raise ValueError(
+                f"group must use every number from 0 to its largest, got {np.unique(groups).tolist()}"
+            )
+        names = None if group_names is None else tuple(str(name) for name in group_names)
+        if names is not None and (groups is None or len(names) != groups.max(initial=-1) + 1):
+            wanted = "no groups" if groups is None else f"{groups.max(initial=-1) + 1} groups"
+            raise ValueError(f"group_names must hold one name per group, got {len(names)} names for {wanted}")
+        keep, values = _merge(pair_ids, values, groups)
+        object.__setattr__(self, "pairs", _frozen(pair_ids[keep]))
+        object.__setattr__(self, "weights", _frozen(values))
+        object.__setattr__(self, "group", None if groups is None else _frozen(groups[keep]))
+        object.__setattr__(self, "group_names", names)
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __eq__(self, other: object) -> bool:
+        """Equal pairs, weights, groups and names, whatever the order of the pairs."""
+        if not isinstance(other, ContactMap):
+            return NotImplemented
+        return self._canonical() == other._canonical()
+
+    def __repr__(self) -> str:
+        groups = "" if self.group is None else f", {len(self.groups())} groups"
+        return f"ContactMap({len(self)} region pairs{groups})"
+
+    def _canonical(self) -> tuple[object, ...]:
+        group = [-1] * len(self) if self.group is None else self.group.tolist()
+        rows = sorted(zip(group, self.pairs.tolist(), self.weights.tolist(), strict=True))
+        return self.group is None, self.group_names, rows
+
+    @classmethod
+    def empty(cls) -> ContactMap:
+        """A map that says nothing touches."""
+        return cls(np.zeros((0, 2), dtype=np.int64))
+
+    @classmethod
+    def from_parts(cls, contacts: Iterable[PartContact], alternatives: Iterable[str] = ()) -> ContactMap:
+        """Expands part contacts to region pairs, one group per contact of one side with one side.
+
+        ``"left"`` and ``"right"`` give the regions of that side and ``"none"`` those of both sides as one group. ``"both"``
+        says that each of the two sides touches (design section 4.4) and gives one group per side. Where both people's
+        sides are ``"both"`` it is not said which side meets which: each of the four sides gets a group against the
+        other person's whole part.
+
+        Args:
+            contacts: part contacts; the weight of each is its `PartContact.effective_weight`.
+            alternatives: named alternative meanings of parts, see ``apu_contacts.regions.PART_ALTERNATIVES``.
+
+        Raises:
+            ValueError: on an unknown alternative.
+        """
+        chosen = tuple(alternatives)
+        pairs: list[NDArray[np.int64]] = []
+        weights: list[float] = []
+        names: list[str] = []
+        for contact in contacts:
+            for side_a, side_b in _side_groups(contact.side_a, contact.side_b):
+                ids_a = part_regions(contact.part_a, side_a, chosen)
+                ids_b = part_regions(contact.part_b, side_b, chosen)
+                pairs.append(np.array([(a, b) for a in ids_a for b in ids_b], dtype=np.int64))
+                weights.append(contact.effective_weight)
+                names.append(f"{_part_name(contact.part_a, side_a)} - {_part_name(contact.part_b, side_b)}")
+        if not pairs:
+            return cls.empty()
+        sizes = [len(each) for each in pairs]
+        return cls(
+            np.concatenate(pairs), np.repeat(weights, sizes), np.repeat(np.arange(len(pairs)), sizes), names
+        )
+
+    @classmethod
+    def from_dense(cls, dense: ArrayLike) -> ContactMap:
+        """Reads a ``(75, 75)`` matrix of weights (rows: person a); zeros are no contact.
+
+        Raises:
+            ValueError: on another shape, or entries that are negative or not finite.
+        """
+        matrix = np.asarray(dense, dtype=np.float64)
+        if matrix.shape != (NUM_REGIONS, NUM_REGIONS):
+            raise ValueError(f"dense must have shape ({NUM_REGIONS}, {NUM_REGIONS}), got {matrix.shape}")
+        rows = np.argwhere(matrix != 0)
+        return cls(rows, matrix[rows[:, 0], rows[:, 1]])
+
+    def to_dense(self) -> NDArray[np.float64]:
+        """``(75, 75)`` weights, 0 where there is no contact; a pair of several groups has its largest weight."""
+        dense = np.zeros((NUM_REGIONS, NUM_REGIONS))
+        np.maximum.at(dense, (self.pairs[:, 0], self.pairs[:, 1]), self.weights)
+        return dense
+
+    def merged(self) -> ContactMap:
+        """The map without groups: each pair once, with its largest weight. What ``over="pairs"`` sums over."""
+        return ContactMap(self.pairs, self.weights)
+
+    def transposed(self) -> ContactMap:
+        """The map with the two people exchanged."""
+        names = (
+            None if self.group_names is None else [" - ".join(n.split(" - ")[::-1]) for n in self.group_names]
+        )
+        return ContactMap(self.pairs[:, ::-1], self.weights, self.group, names)
+
+    def groups(self) -> list[ContactGroup]:
+        """Each group as the union of its regions on either person, with its largest weight: ``over="parts"``.
+
+        A map without groups has one group per pair.
+        """
+        labels = np.arange(len(self)) if self.group is None else self.group
+        found: list[ContactGroup] = []
+        for g in range(int(labels.max(initial=-1)) + 1):
+            rows = labels == g
+            ids_a, ids_b = (tuple(np.unique(self.pairs[rows, person]).tolist()) for person in (0, 1))
+            name = (
+                f"{_regions_name(ids_a)} - {_regions_name(ids_b)}"
+                if self.group_names is None
+                else self.group_names[g]
+            )
+            found.append(ContactGroup(ids_a, ids_b, float(self.weights[rows].max()), name))
+        return found
+
+    def to_json(self) -> dict[str, Any]:
+        """A dictionary that ``json.dump`` writes and `from_json` reads back exactly."""
+        return {
+            "schema": SCHEMA,
+            "pairs": self.pairs.tolist(),
+            "weights": self.weights.tolist(),
+            "group": None if self.group is None else self.group.tolist(),
+            "group_names": None if self.group_names is None else list(self.group_names),
+        }
+
+    @classmethod
+    def from_json(cls, data: str | Mapping[str, Any]) -> ContactMap:
+        """Reads what `to_json` gave, as a dictionary or as JSON text.
+
+        Raises:
+            ValueError: on text that is no JSON, another schema, missing or unknown keys, and whatever the
+                constructor refuses.
+        """
+        if isinstance(data, str):
+            try:
+                data = json.loads(data)
+            except json.JSONDecodeError as error:
+                raise ValueError(f"contact map is not JSON: {error}") from None
+        if not isinstance(data, Mapping):
+            raise ValueError(f"contact map must be a JSON object, got {type(data).__name__}")
+        if data.get("schema") != SCHEMA:
+            raise ValueError(f"contact map: schema must be {SCHEMA!r}, got {data.get('schema')!r}")
+        known = {"schema", "pairs", "weights", "group", "group_names"}
+        if unknown := sorted(set(data) - known):
+            raise ValueError(f"contact map: unknown keys {unknown}, expected {sorted(known)}")
+        if "pairs" not in data:
+            raise ValueError("contact map: the key 'pairs' is missing")
+        try:
+            return cls(data["pairs"], data.get("weights"), data.get("group"), data.get("group_names"))
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"contact map: {error}") from None
+
+
+def _side_groups(side_a: str, side_b: str) -> list[tuple[str, str]]:
+    if side_a == side_b == "both":
+        return [("left", "none"), ("right", "none"), ("none", "left"), ("none", "right")]
+    sides_a = ("left", "right") if side_a == "both" else (side_a,)
+    sides_b = ("left", "right") if side_b == "both" else (side_b,)
+    return [(a, b) for a in sides_a for b in sides_b]
+
+
+def _part_name(part: str, side: str) -> str:
+    return part if side == "none" else f"{side} {part}"
+
+
+def _regions_name(ids: Sequence[int]) -> str:
+    from apu_contacts.regions.table import REGIONS
+
+    return " + ".join(REGIONS[i].name for i in ids)
+
+
+def _as_ids(name: str, values: ArrayLike, limit: int | None) -> NDArray[np.int64]:
+    array = np.asarray(values)
+    if array.size == 0:
+        return array.astype(np.int64)
+    if array.dtype == np.bool_ or not np.issubdtype(array.dtype, np.number):
+        raise ValueError(f"{name} must hold whole numbers, got {array.dtype}")
+    ids = array.astype(np.int64)
+    if not (ids == array).all():
+        raise ValueError(f"{name} must hold whole numbers, got {array[ids != array][0]}")
+    bad = ids[(ids < 0) | (ids >= (limit if limit is not None else np.iinfo(np.int64).max))]
+    if bad.size:
+        hint = f"lie in 0 to {limit - 1}" if limit is not None else "be at least 0"
+        raise ValueError(
+            f"{name} must {hint}, got {np.unique(bad).tolist()[:10]}; are the ids 1-based, or of vertices?"
+        )
+    return ids
+
+
+def _merge(
+    pairs: NDArray[np.int64], weights: NDArray[np.float64], group: NDArray[np.int64] | None
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Rows to keep (first occurrences, in order) and their weights (the largest of the equal rows)."""
+    labels = np.zeros(len(pairs), dtype=np.int64) if group is None else group
+    keys = (labels * NUM_REGIONS + pairs[:, 0]) * NUM_REGIONS + pairs[:, 1]
+    _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
+    largest = np.zeros(len(first))
+    np.maximum.at(largest, inverse, weights)
+    order = np.argsort(first)
+    return first[order], largest[order]
+
+
+def _frozen(array: Any) -> Any:
+    array = np.ascontiguousarray(array)
+    array.flags.writeable = False
+    return array
