@@ -1,0 +1,19 @@
+"""Skeletons (COCO-17, COCO-WholeBody-133, BODY_25), conversions, and which keypoints stand for a part."""
+
+from apu_contacts.keypoints.convert import convert, mirror
+from apu_contacts.keypoints.parts import MIDLINE_PARTS, PART_KEYPOINTS, part_keypoints
+from apu_contacts.keypoints.skeletons import SKELETONS, Skeleton, mirror_name, skeleton
+from apu_contacts.keypoints.types import Keypoints2D
+
+__all__ = [
+    "MIDLINE_PARTS",
+    "PART_KEYPOINTS",
+    "SKELETONS",
+    "Keypoints2D",
+    "Skeleton",
+    "convert",
+    "mirror",
+    "mirror_name",
+    "part_keypoints",
+    "skeleton",
+]

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Keypoints2D:
     """2D keypoints of one person, in pixels of the full image.
 
@@ -33,7 +33,11 @@ class Keypoints2D:
             raise ValueError(f"xy must have shape (J, 2), got {xy.shape}")
         if confidence.shape != (len(xy),):
             raise ValueError(f"confidence must have shape ({len(xy)},), got {confidence.shape}")
-        if not np.isfinite(confidence).all() or confidence.min(initial=0) < 0 or confidence.max(initial=0) > 1:
+        if (
+            not np.isfinite(confidence).all()
+            or confidence.min(initial=0) < 0
+            or confidence.max(initial=0) > 1
+        ):
             raise ValueError(
                 f"confidence must lie in [0, 1], got {np.nanmin(confidence)} to {np.nanmax(confidence)}; "
                 "are these logits, or percentages?"
