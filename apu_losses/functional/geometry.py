@@ -1,0 +1,325 @@
+"""Exact geometry between posed meshes: region minima, nearest points, inside tests.
+
+Every function is batched, differentiable where that means something, deterministic, and runs on a choice of
+back ends (``backend="auto"``) that agree: see `apu_losses.kernels`. Distances come squared, because the
+gradient of a plain distance is undefined at zero; `safe_sqrt` takes the root with zero gradient there.
+
+The rules for ties, NaN, empty regions and infinities stand in `apu_losses.kernels.reference`.
+For speed, build a `RegionIndex` and a `MeshTopology` once per mesh and pass these; plain region maps and
+faces work too.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from apu_losses.kernels import reference
+from apu_losses.kernels.checks import check_alike, check_cutoff, check_vertices
+from apu_losses.kernels.dispatch import resolve, widen
+from apu_losses.kernels.topology import MeshTopology, RegionIndex, RegionLists, as_region_index, as_topology
+from apu_losses.kernels.types import (
+    Backend,
+    NearestSurface,
+    NearestVertex,
+    Penetration,
+    RegionMinimum,
+    RegionPairs,
+)
+
+__all__ = [
+    "MeshTopology",
+    "NearestSurface",
+    "NearestVertex",
+    "Penetration",
+    "RegionIndex",
+    "RegionMinimum",
+    "RegionPairs",
+    "contact_map_from_meshes",
+    "inside",
+    "nearest_surface",
+    "nearest_vertex",
+    "penetration",
+    "region_distance_matrix",
+    "region_min_distance",
+    "region_soft_minimum",
+    "safe_sqrt",
+    "winding_number",
+]
+
+Faces = MeshTopology | Tensor | NDArray[Any]
+Regions = RegionIndex | RegionLists
+WindingMethod = Literal["tree", "exact", "rays"]
+
+
+def safe_sqrt(distance2: Tensor) -> Tensor:
+    """Distance from squared distance, any shape; at zero the gradient is zero (a valid subgradient) and not
+    NaN.
+    """
+    positive = distance2 > 0
+    root = torch.sqrt(torch.where(positive, distance2, torch.ones_like(distance2)))
+    return torch.where(positive, root, distance2)
+
+
+def _regions_of(
+    verts_a: Tensor, verts_b: Tensor, regions: Regions, regions_b: Regions | None
+) -> tuple[RegionIndex, RegionIndex]:
+    index_a = as_region_index(regions, verts_a).to(verts_a.device)
+    index_b = index_a if regions_b is None else as_region_index(regions_b, verts_b).to(verts_b.device)
+    for name, verts, index in (("verts_a", verts_a, index_a), ("verts_b", verts_b, index_b)):
+        check_vertices(name, verts, index.vertex_count, "the regions belong to another mesh topology")
+    return index_a, index_b
+
+
+def _csr(index: RegionIndex) -> tuple[Tensor, Tensor]:
+    return index.offsets, index.vertex_ids
+
+
+def region_min_distance(
+    verts_a: Tensor,
+    verts_b: Tensor | None,
+    pairs: RegionPairs,
+    regions: Regions,
+    regions_b: Regions | None = None,
+    *,
+    backend: Backend = "auto",
+) -> RegionMinimum:
+    """Squared distance and nearest vertices of two vertex groups, for each edge of ``pairs``.
+
+    ``verts_a (Na, Va, 3)``, ``verts_b (Nb, Vb, 3)``: posed meshes; ``verts_b=None`` takes both ends of every
+    edge from ``verts_a`` (bodies as rows of one tensor, an edge from a row to itself is self-contact).
+    ``pairs``: K edges between rows and regions, or unions of regions. ``regions``, ``regions_b``: the regions
+    of either topology (``regions_b=None``: the same).
+
+    Returns `RegionMinimum` of shape ``(K,)``: squared units of the input, and int64 vertex ids. The gradient
+    of edge k flows to its two argmin vertices only. Half precision is computed, and returned, in float32.
+    Raises ``ValueError`` for shapes, rows or groups that do not fit.
+
+    This is the inner minimum of the contact loss of Ask, Pose, Unite (section 3.3), over all vertices of the
+    regions.
+    """
+    index_a, index_b = _regions_of(verts_a, verts_a if verts_b is None else verts_b, regions, regions_b)
+    a = widen(verts_a)
+    b = a if verts_b is None else widen(verts_b)
+    check_alike("verts_a", a, "verts_b", b, batch=False)
+    resolve(backend, a)
+    edges = (pairs.row_a, pairs.row_b, pairs.group_a, pairs.group_b)
+    return reference.region_min(a, b, *edges, _csr(index_a), _csr(index_b), pairs.unions)
+
+
+def region_distance_matrix(
+    verts_a: Tensor,
+    verts_b: Tensor,
+    regions: Regions,
+    regions_b: Regions | None = None,
+    *,
+    cutoff: float | None = None,
+    backend: Backend = "auto",
+) -> RegionMinimum:
+    """`region_min_distance` of every region of a to every region of b: ``(B, Ra, Rb)``.
+
+    ``verts_a (B, Va, 3)``, ``verts_b (B, Vb, 3)``. With ``cutoff`` (in units of the input) only what is
+    nearer is reported, the rest is +inf and -1: several times faster.
+    """
+    index_a, index_b = _regions_of(verts_a, verts_b, regions, regions_b)
+    a, b = widen(verts_a), widen(verts_b)
+    check_alike("verts_a", a, "verts_b", b)
+    limit = check_cutoff(cutoff)
+    resolve(backend, a)
+    return reference.region_matrix(a, b, _csr(index_a), _csr(index_b), limit)
+
+
+def region_soft_minimum(
+    verts_a: Tensor,
+    verts_b: Tensor | None,
+    pairs: RegionPairs,
+    regions: Regions,
+    regions_b: Regions | None = None,
+    *,
+    temperature: float,
+    backend: Backend = "auto",
+) -> Tensor:
+    """Soft minimum ``-T log sum exp(-d^2 / T)`` over all vertex pairs of two groups: ``(K,)``, squared units.
+
+    Arguments as `region_min_distance`; ``temperature`` T in squared units, positive. It lies below the hard
+    minimum by at most ``T log(n m)`` for groups of n and m vertices, and spreads the gradient over the near
+    vertices.
+    """
+    if not temperature > 0:
+        raise ValueError(f"temperature: expected a positive number of squared units, got {temperature}")
+    index_a, index_b = _regions_of(verts_a, verts_a if verts_b is None else verts_b, regions, regions_b)
+    a = widen(verts_a)
+    b = a if verts_b is None else widen(verts_b)
+    check_alike("verts_a", a, "verts_b", b, batch=False)
+    resolve(backend, a)
+    edges = (pairs.row_a, pairs.row_b, pairs.group_a, pairs.group_b)
+    return reference.region_soft_min(a, b, *edges, _csr(index_a), _csr(index_b), pairs.unions, temperature)
+
+
+def nearest_vertex(
+    points: Tensor,
+    vertices: Tensor,
+    *,
+    cutoff: float | None = None,
+    points_topology: MeshTopology | None = None,
+    vertices_topology: MeshTopology | None = None,
+    backend: Backend = "auto",
+) -> NearestVertex:
+    """The nearest of ``vertices (B, V, 3)`` for each of ``points (B, Q, 3)``: squared distance and vertex id.
+
+    ``cutoff``: beyond it +inf and -1. ``*_topology``: the meshes that the points and vertices are, if they
+    are meshes: their block order saves sorting the points. The gradient flows to the point and to its nearest
+    vertex.
+    """
+    check_vertices("points", points, points_topology.vertex_count if points_topology else None)
+    check_vertices("vertices", vertices, vertices_topology.vertex_count if vertices_topology else None)
+    p, v = widen(points), widen(vertices)
+    check_alike("points", p, "vertices", v)
+    limit = check_cutoff(cutoff)
+    resolve(backend, p)
+    return reference.nearest_vertex(p, v, limit)
+
+
+def nearest_surface(
+    points: Tensor,
+    vertices: Tensor,
+    faces: Faces,
+    *,
+    cutoff: float | None = None,
+    points_topology: MeshTopology | None = None,
+    backend: Backend = "auto",
+) -> NearestSurface:
+    """The closest point of a surface for each of ``points (B, Q, 3)``: squared distance, face, barycentric
+    weights.
+
+    ``vertices (B, V, 3)`` posed meshes with ``faces`` (a `MeshTopology`, or ``(F, 3)``). The gradient flows
+    to the point and, by the barycentric weights, to the three corners (by the envelope theorem this is
+    exact).
+    """
+    topology = as_topology(faces, vertices).to(vertices.device)
+    check_vertices("points", points, points_topology.vertex_count if points_topology else None)
+    check_vertices("vertices", vertices, topology.vertex_count)
+    p, v = widen(points), widen(vertices)
+    check_alike("points", p, "vertices", v)
+    limit = check_cutoff(cutoff)
+    resolve(backend, p)
+    return reference.nearest_surface(p, v, topology.faces, limit)
+
+
+def winding_number(
+    points: Tensor,
+    vertices: Tensor,
+    faces: Faces,
+    *,
+    method: WindingMethod = "tree",
+    points_topology: MeshTopology | None = None,
+    backend: Backend = "auto",
+) -> Tensor:
+    """Generalized winding number of the mesh around each of ``points (B, Q, 3)``: ``(B, Q)``, without
+    gradient.
+
+    1 inside a closed mesh with outward faces, 0 outside, in between near holes.
+    ``method``: "tree" approximates far faces by dipoles (error below 0.05, see docs/kernels.md), "exact" sums
+    all solid angles, "rays" counts signed crossings of a ray, exact integers, for closed meshes only.
+    """
+    if method not in ("tree", "exact", "rays"):
+        raise ValueError(f"method: expected 'tree', 'exact' or 'rays', got {method!r}")
+    topology = as_topology(faces, vertices).to(vertices.device)
+    check_vertices("points", points, points_topology.vertex_count if points_topology else None)
+    check_vertices("vertices", vertices, topology.vertex_count)
+    p, v = widen(points.detach()), widen(vertices.detach())
+    check_alike("points", p, "vertices", v)
+    resolve(backend, p)
+    return reference.winding_number(p, v, topology.faces)
+
+
+def inside(
+    points: Tensor,
+    vertices: Tensor,
+    faces: Faces,
+    *,
+    method: WindingMethod = "tree",
+    points_topology: MeshTopology | None = None,
+    backend: Backend = "auto",
+) -> Tensor:
+    """Whether each of ``points (B, Q, 3)`` lies inside the mesh: ``(B, Q)`` bool, winding number above one
+    half.
+
+    Points outside the mesh's bounding box are outside. A point or mesh that is not finite is not inside.
+    Arguments as `winding_number`.
+    """
+    w = winding_number(
+        points, vertices, faces, method=method, points_topology=points_topology, backend=backend
+    )
+    box = (points >= vertices.amin(1, keepdim=True)) & (points <= vertices.amax(1, keepdim=True))
+    return (w > 0.5) & box.all(-1)
+
+
+def penetration(
+    points: Tensor,
+    vertices: Tensor,
+    faces: Faces,
+    *,
+    target: Literal["vertex", "surface"] = "vertex",
+    method: WindingMethod = "tree",
+    points_topology: MeshTopology | None = None,
+    backend: Backend = "auto",
+) -> Penetration:
+    """Which of ``points (B, Q, 3)`` lie inside the mesh, how deep, and towards where they get out.
+
+    ``target``: depth to the nearest vertex (fast, the field's convention) or to the nearest surface point.
+    One direction: call it twice, with the meshes swapped, for two bodies. ``distance2`` is zero outside, NaN
+    where the input is not finite. The inside test carries no gradient; the depth does, for the points that
+    are inside.
+    """
+    if target not in ("vertex", "surface"):
+        raise ValueError(f"target: expected 'vertex' or 'surface', got {target!r}")
+    topology = as_topology(faces, vertices)
+    within = inside(
+        points, vertices, topology, method=method, points_topology=points_topology, backend=backend
+    )
+    zero = torch.zeros((), dtype=widen(points).dtype, device=points.device)
+    if target == "vertex":
+        near = nearest_vertex(
+            points, vertices, points_topology=points_topology, vertices_topology=topology, backend=backend
+        )
+        bad = near.vertex < 0
+        return Penetration(
+            within,
+            torch.where(within | bad, near.distance2, zero),
+            torch.where(within, near.vertex, -1),
+            None,
+        )
+    surface = nearest_surface(points, vertices, topology, points_topology=points_topology, backend=backend)
+    bad = surface.face < 0
+    return Penetration(
+        within,
+        torch.where(within | bad, surface.distance2, zero),
+        torch.where(within, surface.face, -1),
+        torch.where(within[..., None], surface.barycentric, zero),
+    )
+
+
+def contact_map_from_meshes(
+    verts_a: Tensor,
+    verts_b: Tensor,
+    regions: Regions,
+    regions_b: Regions | None = None,
+    *,
+    threshold: float,
+    backend: Backend = "auto",
+) -> Tensor:
+    """Which regions touch: ``(B, Ra, Rb)`` bool, True where two regions come nearer than ``threshold``.
+
+    Raises ``ValueError`` if a mesh is not finite, because False would read as "no contact".
+    For distances use `region_distance_matrix` with ``cutoff=threshold``.
+    """
+    found = region_distance_matrix(verts_a, verts_b, regions, regions_b, cutoff=threshold, backend=backend)
+    if bool(torch.isnan(found.distance2).any()):
+        raise ValueError(
+            "verts_a, verts_b: expected finite coordinates, got NaN or infinity; the fit diverged"
+        )
+    return found.index_a >= 0

@@ -1,0 +1,46 @@
+"""Checks of arguments: each names the argument, what was expected, what came and the likely cause."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+
+def check_vertices(name: str, value: Tensor, count: int | None = None, cause: str = "") -> None:
+    """``value`` must be a floating tensor ``(B, V, 3)``, with ``V == count`` where a topology fixes it."""
+    if not isinstance(value, Tensor):
+        raise TypeError(f"{name}: expected a torch.Tensor of shape (B, V, 3), got {type(value).__name__}")
+    if value.dim() != 3 or value.shape[-1] != 3:
+        raise ValueError(
+            f"{name}: expected shape (B, V, 3), got {tuple(value.shape)}; "
+            "one mesh needs a leading axis: x[None]"
+        )
+    if not value.is_floating_point():
+        raise TypeError(f"{name}: expected a floating dtype, got {value.dtype}")
+    if count is not None and value.shape[1] != count:
+        raise ValueError(
+            f"{name}: expected {count} vertices, got {value.shape[1]}; "
+            f"{cause or 'the topology belongs to another mesh'}"
+        )
+
+
+def check_alike(name_a: str, a: Tensor, name_b: str, b: Tensor, batch: bool = True) -> None:
+    """Two vertex tensors must share dtype and device, and (``batch``) the number of items."""
+    if a.dtype != b.dtype or a.device != b.device:
+        raise ValueError(
+            f"{name_a}, {name_b}: expected one dtype and one device, "
+            f"got {a.dtype} on {a.device} and {b.dtype} on {b.device}"
+        )
+    if batch and a.shape[0] != b.shape[0]:
+        raise ValueError(
+            f"{name_a}, {name_b}: expected as many items in both, got {a.shape[0]} and {b.shape[0]}; "
+            "bodies as rows and contacts as edges go through RegionPairs"
+        )
+
+
+def check_cutoff(cutoff: float | None) -> float:
+    """The cutoff as a limit on squared distance; None means no limit."""
+    if cutoff is None:
+        return float("inf")
+    if not cutoff > 0:
+        raise ValueError(f"cutoff: expected a positive distance or None, got {cutoff}")
+    return float(cutoff) * float(cutoff)

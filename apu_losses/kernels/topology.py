@@ -1,0 +1,302 @@
+"""What is known about a mesh before it is posed: region lists, block order, face tree.
+
+A body changes its pose at every iteration, its connectivity never. Everything that depends on the
+connectivity and the template alone is computed here once, and refitted (boxes, spheres) per pose inside the
+operators.
+
+Blocks. The fast back ends work on blocks of 16 vertices that lie together on the template. A block has an
+axis-aligned box; the distance of two boxes is a lower bound of every distance between their vertices, so a
+block pair whose bound is not below the best distance so far is skipped. Which vertices share a block changes
+the speed, never the answer.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+BLOCK = 16
+LEAF_FACES = 8
+
+
+@runtime_checkable
+class RegionLists(Protocol):
+    """Anything that lists vertices per region: ``apu_contacts.RegionMap`` is one."""
+
+    @property
+    def offsets(self) -> Any: ...
+
+    @property
+    def vertex_ids(self) -> Any: ...
+
+
+def _array(values: Any, dtype: Any) -> NDArray[Any]:
+    if isinstance(values, Tensor):
+        values = values.detach().cpu().numpy()
+    return np.ascontiguousarray(values, dtype=dtype)
+
+
+def block_order(points: NDArray[np.float64], block: int = BLOCK) -> NDArray[np.int64]:
+    """An order of ``points (n, 3)`` in which each run of ``block`` points is compact (median splits, a k-d
+    order).
+
+    Every left part holds a multiple of ``block`` points, so only the last run may be short.
+    """
+    order = np.arange(len(points))
+    todo = [(0, len(points))]
+    while todo:
+        start, end = todo.pop()
+        count = end - start
+        if count <= block:
+            continue
+        part = order[start:end]
+        axis = int(np.ptp(points[part], axis=0).argmax())
+        order[start:end] = part[np.argsort(points[part, axis], kind="stable")]
+        left = ((count // 2 + block - 1) // block) * block
+        left = min(left, ((count - 1) // block) * block)
+        todo += [(start, start + left), (start + left, end)]
+    return order
+
+
+def _padded(ids: NDArray[np.int64], block: int = BLOCK) -> NDArray[np.int64]:
+    """Repeat the last id until the length is a multiple of ``block``: harmless for a minimum."""
+    return np.concatenate([ids, np.repeat(ids[-1:], -len(ids) % block)])
+
+
+@dataclass(frozen=True)
+class RegionIndex:
+    """The regions of one mesh topology, laid out for the kernels. Build it once and keep it.
+
+    ``offsets (R+1,)``, ``vertex_ids (N,)`` int64: vertices of each region, ascending, without repeats.
+    ``slots (P,)``: the same vertices in block order, each region padded to whole blocks of 16 by repeating a
+    vertex. ``block_offsets (R+1,)``: the blocks of each region.
+    """
+
+    vertex_count: int
+    offsets: Tensor
+    vertex_ids: Tensor
+    slots: Tensor
+    block_offsets: Tensor
+
+    def __len__(self) -> int:
+        return int(self.offsets.shape[0]) - 1
+
+    @classmethod
+    def build(
+        cls, regions: RegionLists, vertex_count: int, template: ArrayLike | Tensor | None = None
+    ) -> RegionIndex:
+        """Lay out ``regions`` (``offsets``, ``vertex_ids``) of a mesh of ``vertex_count`` vertices.
+
+        ``template (V, 3)``: vertices in a rest pose (or any pose); they decide the block order and so the
+        speed. Without it the vertex numbering is taken for spatial order.
+        """
+        offsets = _array(regions.offsets, np.int64)
+        ids = _array(regions.vertex_ids, np.int64)
+        if (
+            offsets.ndim != 1
+            or len(offsets) < 1
+            or offsets[0] != 0
+            or offsets[-1] != len(ids)
+            or (np.diff(offsets) < 0).any()
+        ):
+            raise ValueError(
+                f"regions.offsets: expected R + 1 rising numbers from 0 to {len(ids)}, "
+                f"the length of vertex_ids, got {offsets[:3].tolist()}..{offsets[-1:].tolist()}"
+            )
+        if len(ids) and (ids.min() < 0 or ids.max() >= vertex_count):
+            raise ValueError(
+                f"regions.vertex_ids: expected ids in [0, {vertex_count}), got {ids.min()}..{ids.max()}; "
+                "the region map belongs to another mesh topology"
+            )
+        lists = [np.unique(ids[a:b]) for a, b in itertools.pairwise(offsets)]
+        return cls._from_lists(lists, vertex_count, template)
+
+    @classmethod
+    def from_lists(
+        cls, lists: Sequence[ArrayLike], vertex_count: int, template: ArrayLike | Tensor | None = None
+    ) -> RegionIndex:
+        """Lay out regions given as one list of vertex ids each."""
+        arrays = [np.asarray(x, dtype=np.int64).reshape(-1) for x in lists]
+        flat = np.concatenate([*arrays, np.zeros(0, np.int64)])
+        offsets = np.cumsum([0, *(len(x) for x in arrays)])
+        return cls.build(_Lists(offsets, flat), vertex_count, template)
+
+    @classmethod
+    def _from_lists(
+        cls, lists: list[NDArray[np.int64]], vertex_count: int, template: ArrayLike | Tensor | None
+    ) -> RegionIndex:
+        slots = [np.zeros(0, np.int64)]
+        points = None if template is None else _array(template, np.float64)
+        if points is not None and points.shape != (vertex_count, 3):
+            raise ValueError(f"template: expected shape ({vertex_count}, 3), got {points.shape}")
+        blocks = [0]
+        for ids in lists:
+            if len(ids) and points is not None:
+                ids = ids[block_order(np.nan_to_num(points[ids]))]
+            slots.append(_padded(ids) if len(ids) else ids)
+            blocks.append(blocks[-1] + len(slots[-1]) // BLOCK)
+        return cls(
+            vertex_count,
+            torch.from_numpy(np.cumsum([0, *(len(x) for x in lists)]).astype(np.int64)),
+            torch.from_numpy(np.concatenate([np.zeros(0, np.int64), *lists])),
+            torch.from_numpy(np.concatenate(slots)),
+            torch.tensor(blocks, dtype=torch.int64),
+        )
+
+    def vertices(self, region: int) -> Tensor:
+        """Vertex ids of one region, ascending."""
+        return self.vertex_ids[int(self.offsets[region]) : int(self.offsets[region + 1])]
+
+    def to(self, device: torch.device | str) -> RegionIndex:
+        """The same layout on another device."""
+        if self.offsets.device == torch.device(device):
+            return self
+        return RegionIndex(
+            self.vertex_count,
+            self.offsets.to(device),
+            self.vertex_ids.to(device),
+            self.slots.to(device),
+            self.block_offsets.to(device),
+        )
+
+
+@dataclass(frozen=True)
+class _Lists:
+    offsets: NDArray[np.int64]
+    vertex_ids: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class MeshTopology:
+    """Connectivity of a mesh, with a block order of its vertices and a tree over its faces. Build it once.
+
+    ``faces (F, 3)`` int64, outward by the right-hand rule. ``slots (P,)``: all vertices in block order,
+    padded. ``face_order (F,)``: faces in tree order. The tree is binary, its nodes in preorder: node n covers
+    faces ``face_order[node_start[n]:node_end[n]]``; its left child is n + 1, and ``node_skip[n]`` is the next
+    node when the subtree of n is skipped, so that no stack is needed. A leaf has ``node_skip[n] == n + 1``.
+    """
+
+    vertex_count: int
+    faces: Tensor
+    slots: Tensor
+    face_order: Tensor
+    node_start: Tensor
+    node_end: Tensor
+    node_skip: Tensor
+
+    @classmethod
+    def build(
+        cls, faces: ArrayLike | Tensor, vertex_count: int, template: ArrayLike | Tensor | None = None
+    ) -> MeshTopology:
+        """Order vertices and faces by the rest pose ``template (V, 3)``; without it, by their numbering.
+
+        Raises ``ValueError`` for faces that are not ``(F, 3)`` or name vertices that do not exist.
+        """
+        f = _array(faces, np.int64)
+        if f.ndim != 2 or f.shape[1] != 3:
+            raise ValueError(f"faces: expected shape (F, 3), got {f.shape}")
+        if len(f) and (f.min() < 0 or f.max() >= vertex_count):
+            raise ValueError(
+                f"faces: expected vertex ids in [0, {vertex_count}), got {f.min()}..{f.max()}; "
+                "the faces belong to another mesh"
+            )
+        if template is None:
+            # Numbering is the only hint of nearness there is.
+            points = np.repeat(np.arange(vertex_count, dtype=np.float64)[:, None], 3, axis=1)
+        else:
+            points = np.nan_to_num(_array(template, np.float64))
+            if points.shape != (vertex_count, 3):
+                raise ValueError(f"template: expected shape ({vertex_count}, 3), got {points.shape}")
+        slots = block_order(points)
+        tree = face_tree(points[f].mean(1) if len(f) else np.zeros((0, 3)))
+        return cls(
+            vertex_count,
+            torch.from_numpy(f),
+            torch.from_numpy(_padded(slots) if len(slots) else slots),
+            *(torch.from_numpy(x) for x in tree),
+        )
+
+    def to(self, device: torch.device | str) -> MeshTopology:
+        """The same topology on another device."""
+        if self.faces.device == torch.device(device):
+            return self
+        moved = (self.faces, self.slots, self.face_order, self.node_start, self.node_end, self.node_skip)
+        return MeshTopology(self.vertex_count, *(t.to(device) for t in moved))
+
+
+def face_tree(centroids: NDArray[np.float64], leaf: int = LEAF_FACES) -> tuple[NDArray[np.int64], ...]:
+    """Binary tree over points ``(F, 3)`` by median splits; ``(order, start, end, skip)`` as in
+    `MeshTopology`.
+    """
+    order = np.arange(len(centroids))
+    start: list[int] = []
+    end: list[int] = []
+    skip: list[int] = []
+    # Preorder by an explicit stack; a "close" entry writes the skip link of a node when its subtree is
+    # complete.
+    todo: list[tuple[str, int, int]] = [("open", 0, len(centroids))] if len(centroids) else []
+    while todo:
+        kind, a, b = todo.pop()
+        if kind == "close":
+            skip[a] = len(start)
+            continue
+        node = len(start)
+        start.append(a)
+        end.append(b)
+        skip.append(node + 1)
+        if b - a <= leaf:
+            continue
+        part = order[a:b]
+        axis = int(np.ptp(centroids[part], axis=0).argmax())
+        order[a:b] = part[np.argsort(centroids[part, axis], kind="stable")]
+        middle = a + (b - a) // 2
+        todo += [("close", node, 0), ("open", middle, b), ("open", a, middle)]
+    return order, *(np.asarray(x, dtype=np.int64) for x in (start, end, skip))
+
+
+_RECENT: OrderedDict[tuple[int, int], tuple[object, Any]] = OrderedDict()
+_RECENT_LIMIT = 16
+
+
+def _recall(source: object, vertex_count: int, make: Any) -> Any:
+    """Layouts of recently used sources; the source is kept alive, so its id cannot be reused."""
+    key = (id(source), vertex_count)
+    held = _RECENT.get(key)
+    if held is None:
+        held = _RECENT[key] = (source, make())
+        while len(_RECENT) > _RECENT_LIMIT:
+            _RECENT.popitem(last=False)
+    return held[1]
+
+
+def as_region_index(regions: RegionIndex | RegionLists, vertices: Tensor) -> RegionIndex:
+    """A `RegionIndex` as it is; anything else is laid out (and remembered) from the first body in
+    ``vertices``.
+    """
+    if isinstance(regions, RegionIndex):
+        return regions
+    count = int(vertices.shape[-2])
+    template = vertices.detach().reshape(-1, count, 3)[0] if vertices.numel() else None
+    index: RegionIndex = _recall(regions, count, lambda: RegionIndex.build(regions, count, template))
+    return index
+
+
+def as_topology(faces: MeshTopology | Tensor | NDArray[Any], vertices: Tensor) -> MeshTopology:
+    """A `MeshTopology` as it is; faces are laid out (and remembered) from the first body in ``vertices``.
+
+    Faces must not be written to after their first use: the tree would be that of the old faces.
+    """
+    if isinstance(faces, MeshTopology):
+        return faces
+    count = int(vertices.shape[-2])
+    template = vertices.detach().reshape(-1, count, 3)[0] if vertices.numel() else None
+    topology: MeshTopology = _recall(faces, count, lambda: MeshTopology.build(faces, count, template))
+    return topology

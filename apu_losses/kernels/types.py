@@ -1,0 +1,158 @@
+"""What the geometry operators take and give."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+Backend = Literal["auto", "reference", "torch", "cpu", "cuda"]
+BACKENDS: tuple[str, ...] = ("reference", "torch", "cpu", "cuda")
+
+
+class RegionMinimum(NamedTuple):
+    """Nearest vertices of two regions.
+
+    ``distance2``: squared distance (squared metres for metres in). ``index_a``, ``index_b``: vertex ids in
+    the two meshes, int64. An empty region gives +inf and -1; a non-finite vertex in either region gives NaN
+    and -1.
+    """
+
+    distance2: Tensor
+    index_a: Tensor
+    index_b: Tensor
+
+
+class NearestVertex(NamedTuple):
+    """For each query point, the nearest vertex: ``distance2 (B, Q)`` and ``vertex (B, Q)`` int64 ids (-1:
+    none).
+    """
+
+    distance2: Tensor
+    vertex: Tensor
+
+
+class NearestSurface(NamedTuple):
+    """For each query point, the closest point of a surface.
+
+    ``distance2 (B, Q)``, ``face (B, Q)`` int64 (-1: none), ``barycentric (B, Q, 3)``: weights of the three
+    corners of that face, a constant of the gradient.
+    """
+
+    distance2: Tensor
+    face: Tensor
+    barycentric: Tensor
+
+
+class Penetration(NamedTuple):
+    """Which query points lie inside a mesh, how deep, and towards where.
+
+    ``inside (B, Q)`` bool. ``distance2 (B, Q)``: squared depth, 0 outside. ``target (B, Q)``: nearest vertex,
+    or face, -1 outside. ``barycentric (B, Q, 3)``: weights on that face, None for vertex targets.
+    """
+
+    inside: Tensor
+    distance2: Tensor
+    target: Tensor
+    barycentric: Tensor | None
+
+
+@dataclass(frozen=True)
+class RegionPairs:
+    """Contacts as edges of a graph whose nodes are bodies (rows of a vertex tensor).
+
+    Edge k asks for the minimum between group ``group_a[k]`` of body ``row_a[k]`` and group ``group_b[k]`` of
+    body ``row_b[k]``. A group is a region, or, with ``unions``, a union of regions: ``unions = (offsets
+    (G+1,), regions (M,))`` lists the regions of each group (CSR). All tensors are int64.
+    An edge from a row to itself is self-contact.
+    """
+
+    row_a: Tensor
+    row_b: Tensor
+    group_a: Tensor
+    group_b: Tensor
+    unions: tuple[Tensor, Tensor] | None = None
+
+    def __post_init__(self) -> None:
+        count = self.row_a.shape
+        for name in ("row_a", "row_b", "group_a", "group_b"):
+            value = getattr(self, name)
+            if value.dim() != 1 or value.shape != count or value.dtype != torch.int64:
+                raise ValueError(
+                    f"RegionPairs.{name}: expected an int64 tensor of shape {tuple(count)} like row_a, "
+                    f"got {value.dtype} {tuple(value.shape)}; the four tensors list one edge per element"
+                )
+
+    def __len__(self) -> int:
+        return int(self.row_a.shape[0])
+
+    @classmethod
+    def from_offsets(
+        cls,
+        offsets: Tensor | Sequence[int],
+        region_a: Tensor | Sequence[int],
+        region_b: Tensor | Sequence[int],
+        unions: tuple[Tensor, Tensor] | None = None,
+    ) -> RegionPairs:
+        """Pairs as CSR over items: item b (row b of both vertex tensors) owns pairs
+        offsets[b]:offsets[b+1].
+        """
+        offsets, region_a, region_b = (
+            torch.as_tensor(x, dtype=torch.int64) for x in (offsets, region_a, region_b)
+        )
+        if (
+            offsets.dim() != 1
+            or len(offsets) < 1
+            or int(offsets[0]) != 0
+            or int(offsets[-1]) != len(region_a)
+        ):
+            raise ValueError(
+                f"offsets: expected B + 1 numbers from 0 to the number of pairs ({len(region_a)}), "
+                f"got {offsets.tolist()[:8]}; the last offset must be the number of pairs"
+            )
+        sizes = offsets.diff()
+        if bool((sizes < 0).any()):
+            raise ValueError("offsets: expected numbers that never fall; item sizes would be negative")
+        rows = torch.repeat_interleave(torch.arange(len(sizes), device=offsets.device), sizes)
+        return cls(rows, rows, region_a, region_b, unions)
+
+    @classmethod
+    def from_unions(
+        cls,
+        row_a: Tensor | Sequence[int],
+        row_b: Tensor | Sequence[int],
+        regions_a: Sequence[Sequence[int]],
+        regions_b: Sequence[Sequence[int]],
+    ) -> RegionPairs:
+        """Edges between unions of regions: ``regions_a[k]`` lists the region ids of the first side of edge
+        k.
+        """
+        known: dict[tuple[int, ...], int] = {}
+        sides = [
+            torch.tensor(
+                [known.setdefault(tuple(sorted(set(ids))), len(known)) for ids in side], dtype=torch.int64
+            )
+            for side in (regions_a, regions_b)
+        ]
+        sizes = torch.tensor([0, *(len(ids) for ids in known)], dtype=torch.int64)
+        flat = torch.tensor([i for ids in known for i in ids], dtype=torch.int64)
+        rows = [torch.as_tensor(r, dtype=torch.int64) for r in (row_a, row_b)]
+        return cls(rows[0], rows[1], sides[0], sides[1], (sizes.cumsum(0), flat))
+
+    def transposed(self) -> RegionPairs:
+        """The same contacts with the two sides swapped in region, not in row: "the other way round"."""
+        return replace(self, group_a=self.group_b, group_b=self.group_a)
+
+    def to(self, device: torch.device | str) -> RegionPairs:
+        """The same edges on another device."""
+        unions = None if self.unions is None else (self.unions[0].to(device), self.unions[1].to(device))
+        return RegionPairs(
+            self.row_a.to(device),
+            self.row_b.to(device),
+            self.group_a.to(device),
+            self.group_b.to(device),
+            unions,
+        )
