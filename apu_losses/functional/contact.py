@@ -1,0 +1,344 @@
+"""The soft contact loss: surface regions that touch in the image are pulled together (paper section 3.1).
+
+``L_C = sum_k W_k d_k^2`` in squared metres, where ``d_k`` is the smallest distance between the two sets of
+vertices that contact k names. Written in two steps, so that a fitter need not skin whole bodies with gradient:
+
+1. `select_contacts` finds, without gradient, the few vertices that decide the loss;
+2. `contact_energy` computes the loss from those points alone, with its exact gradient.
+
+`soft_contact` is both steps for pairs of vertex tensors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from apu_contacts.contact_map import ContactMap
+from apu_losses.functional.contact_edges import ContactEdges, Order, Over
+from apu_losses.functional.geometry import Regions, nearest_vertex, region_min_distance
+from apu_losses.functional.robust import geman_mcclure
+from apu_losses.kernels.reference import distance2, group_vertices
+from apu_losses.kernels.topology import as_region_index
+from apu_losses.kernels.types import Backend
+
+Mode = Literal["min", "chamfer_quartic"]
+
+
+@dataclass(frozen=True)
+class ContactForm:
+    """How the distance of a contact becomes its energy.
+
+    Args:
+        mode: ``"min"``: the squared smallest distance, as the paper prints it. ``"chamfer_quartic"``: the mean over
+            the vertices of either side of ``(100 d^2)^2``, d the distance to the nearest vertex of the other side,
+            summed over both sides: what BUDDI's code computes, but over all vertices of a region, not 40 drawn ones.
+        robust: metres; contacts further apart than this let go. The energy is Geman-McClure's
+            ``rho^2 d^2 / (rho^2 + d^2)``, whose gradient is that of ``w d^2`` with the weight
+            ``w = (rho^2 / (rho^2 + d^2))^2`` recomputed from the current distance. ``None``: never.
+        soft: temperature T in squared metres of a soft minimum over the region pairs of a contact,
+            ``-T log mean exp(-d^2 / T)``; between the smallest and the mean squared distance. ``None``: the smallest.
+
+    Raises:
+        ValueError: an unknown mode, a number that is not positive, or ``robust``/``soft`` with ``"chamfer_quartic"``.
+    """
+
+    mode: Mode = "min"
+    robust: float | None = None
+    soft: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.mode not in ("min", "chamfer_quartic"):
+            raise ValueError(f"mode must be 'min' or 'chamfer_quartic', got {self.mode!r}")
+        for name, value in (("robust", self.robust), ("soft", self.soft)):
+            if value is not None and not value > 0:
+                raise ValueError(f"{name} must be positive or None, got {value}")
+            if value is not None and self.mode != "min":
+                raise ValueError(f"{name} is defined for mode='min' only, got mode={self.mode!r}")
+
+
+@dataclass(frozen=True)
+class ContactSelection:
+    """The vertices that decide the loss, and how their distances are combined. S point pairs, C contacts, E edges.
+
+    Attributes:
+        row_a, vertex_a, row_b, vertex_b: ``(S,)`` body row and vertex id of either point.
+        valid: ``(S,)`` False where a coordinate was not finite; the loss of that contact is then NaN.
+        share: ``(S,)`` the part of its contact's energy that a point pair carries.
+        contact: ``(S,)`` the contact that a point pair belongs to.
+        weight: ``(C,)`` W of each contact.
+        edge: ``(C,)`` the edge of each contact.
+        swapped: ``(E,)`` whether the map of an open edge was read with its two bodies exchanged.
+        form: how distances become energies.
+    """
+
+    row_a: Tensor
+    vertex_a: Tensor
+    row_b: Tensor
+    vertex_b: Tensor
+    valid: Tensor
+    share: Tensor
+    contact: Tensor
+    weight: Tensor
+    edge: Tensor
+    swapped: Tensor
+    form: ContactForm
+
+    def __len__(self) -> int:
+        return len(self.row_a)
+
+
+@torch.no_grad()
+def select_contacts(
+    vertices: Tensor,
+    edges: ContactEdges,
+    regions: Regions,
+    form: ContactForm | None = None,
+    *,
+    backend: Backend = "auto",
+) -> ContactSelection:
+    """Find the vertices that decide the contact loss. No gradient; pass their positions to `contact_energy`.
+
+    Of an edge whose person order is open, the order with the smaller energy is taken: evaluated anew in each call,
+    this is the paper's ``min(L_C(a, b), L_C(b, a))``. A tie keeps the order as given.
+
+    Args:
+        vertices: ``(N, V, 3)`` all bodies, metres.
+        edges: who touches whom.
+        regions: the 75 regions of this topology.
+        form: how distances become energies; the paper's minimum by default.
+        backend: of the geometry search.
+
+    Raises:
+        ValueError: a region map of another topology, or a contact with a region that has no vertices.
+    """
+    form = ContactForm() if form is None else form
+    vertices = _bodies("vertices", vertices, regions).detach()
+    both = edges.to(vertices.device).both_orders
+    search = _search_minimum if form.mode == "min" else _search_every_vertex
+    found, squared = search(vertices, both, regions, form, backend)
+    swapped = torch.zeros_like(edges.edge_either, device=vertices.device)
+    if both.edge_count == edges.edge_count:
+        return ContactSelection(**found, weight=both.weight, edge=both.edge, swapped=swapped, form=form)
+
+    energy = _per_contact(squared, found, len(both), form) * both.weight.to(squared.dtype)
+    totals = energy.new_zeros(both.edge_count).index_add(0, both.edge, energy)
+    open_edges = torch.nonzero(edges.edge_either.to(vertices.device))[:, 0]
+    given, exchanged = totals[open_edges], totals[edges.edge_count :]
+    # NaN counts as chosen: a broken body must not hide behind the other order.
+    swapped[open_edges] = (exchanged < given) | exchanged.isnan()
+    chosen = torch.cat([~swapped, swapped[open_edges]])
+    original = torch.cat([torch.arange(edges.edge_count, device=vertices.device), open_edges])
+    contacts = torch.nonzero(chosen[both.edge])[:, 0]
+    number = torch.full_like(both.edge, -1)
+    number[contacts] = torch.arange(len(contacts), device=vertices.device)
+    points = torch.nonzero(number[found["contact"]] >= 0)[:, 0]
+    kept = {name: column[points] for name, column in found.items()}
+    kept["contact"] = number[kept["contact"]]
+    return ContactSelection(
+        **kept, weight=both.weight[contacts], edge=original[both.edge[contacts]], swapped=swapped, form=form
+    )
+
+
+def contact_energy(points_a: Tensor, points_b: Tensor, selection: ContactSelection) -> Tensor:
+    """The contact loss from the selected points alone; with gradient.
+
+    Args:
+        points_a, points_b: ``(S, 3)`` metres: the positions of ``selection.vertex_a`` on bodies ``selection.row_a``,
+            and of ``vertex_b`` on ``row_b``.
+
+    Returns:
+        ``(E,)`` one value an edge, squared metres; 0 with zero gradient for an edge without contacts. The gradient is
+        that of the whole loss, since vertices that are not nearest do not move a minimum.
+    """
+    energy = contact_values(points_a, points_b, selection) * selection.weight.to(points_a)
+    return energy.new_zeros(len(selection.swapped)).index_add(0, selection.edge, energy)
+
+
+def contact_values(points_a: Tensor, points_b: Tensor, selection: ContactSelection) -> Tensor:
+    """Energy of each contact before its weight: ``(C,)``, squared metres. Arguments as of `contact_energy`."""
+    expected = (len(selection), 3)
+    for name, points in (("points_a", points_a), ("points_b", points_b)):
+        if points.shape != expected:
+            raise ValueError(f"{name} must have shape {expected}, one point per selected vertex, got {tuple(points.shape)}")
+    keep = selection.valid[:, None]
+    # Masked before the distance, so that a NaN coordinate has no NaN gradient to spread.
+    squared = distance2(torch.where(keep, points_a, 0.0), torch.where(keep, points_b, 0.0))
+    squared = torch.where(selection.valid, squared, torch.nan)
+    columns = {"contact": selection.contact, "share": selection.share}
+    return _per_contact(squared, columns, len(selection.weight), selection.form)
+
+
+def soft_contact(
+    verts_a: Tensor,
+    verts_b: Tensor,
+    contact_maps: ContactMap | Sequence[ContactMap],
+    regions: Regions,
+    *,
+    over: Over = "pairs",
+    mode: Mode = "min",
+    robust: float | None = None,
+    soft: float | None = None,
+    order: Order | Sequence[Order] = "given",
+    backend: Backend = "auto",
+) -> Tensor:
+    """The contact loss of B pairs of bodies, ``sum_k W_k d_k^2`` (paper section 3.1).
+
+    Args:
+        verts_a, verts_b: ``(B, V, 3)`` metres, the two people of each pair, of one mesh topology.
+        contact_maps: one for all pairs, or one a pair; an empty one gives 0 and zero gradient.
+        regions: the 75 regions of this topology.
+        over: ``"pairs"``: every region pair counts, the formula as printed. ``"parts"``: one minimum over the union of
+            the two parts of each part contact.
+        mode, robust, soft: see `ContactForm`.
+        order: ``"either"`` takes the smaller of both person orders; one, or one a pair.
+        backend: of the geometry search.
+
+    Returns:
+        ``(B,)`` squared metres (``"chamfer_quartic"``: of unit ``(100 m^2)^2``), differentiable. NaN where a vertex of
+        a region that takes part is not finite.
+
+    Raises:
+        ValueError: shapes that do not agree, a region map of another topology, ``soft`` without ``over="parts"``.
+    """
+    if verts_a.dim() != 3 or verts_a.shape[-1] != 3 or verts_a.shape != verts_b.shape:
+        raise ValueError(
+            "verts_a and verts_b must have the same shape (B, V, 3), "
+            f"got {tuple(verts_a.shape)} and {tuple(verts_b.shape)}"
+        )
+    if soft is not None and over != "parts":
+        raise ValueError(f"soft is a minimum over the region pairs of a part: it needs over='parts', got over={over!r}")
+    batch = len(verts_a)
+    maps = [contact_maps] * batch if isinstance(contact_maps, ContactMap) else list(contact_maps)
+    if len(maps) != batch:
+        raise ValueError(f"contact_maps must be one map or one for each of the {batch} pairs, got {len(maps)}")
+    edges = ContactEdges.from_maps(
+        maps, range(batch), range(batch, 2 * batch), over=over, order=order, one_search_a_pair=soft is not None,
+        device=verts_a.device,
+    )  # fmt: skip
+    vertices = torch.cat([verts_a, verts_b])
+    selection = select_contacts(vertices, edges, regions, ContactForm(mode, robust, soft), backend=backend)
+    points_a = gather_points(vertices, selection.row_a, selection.vertex_a)
+    points_b = gather_points(vertices, selection.row_b, selection.vertex_b)
+    return contact_energy(points_a, points_b, selection)
+
+
+def gather_points(vertices: Tensor, rows: Tensor, vertex_ids: Tensor) -> Tensor:
+    """``vertices[rows, vertex_ids]`` of ``(N, V, 3)`` as ``(K, 3)``, with a backward that is repeatable on the CPU."""
+    return vertices.reshape(-1, 3).index_select(0, rows * vertices.shape[1] + vertex_ids)
+
+
+Columns = dict[str, Tensor]
+
+
+def _per_contact(squared: Tensor, points: Columns, count: int, form: ContactForm) -> Tensor:
+    """``(S,)`` squared distances of point pairs to ``(C,)`` energies of contacts."""
+    contact = points["contact"]
+    zeros = squared.new_zeros(count)
+    if form.mode == "chamfer_quartic":
+        return zeros.index_add(0, contact, points["share"].to(squared.dtype) * (100 * squared) ** 2)
+    if form.soft is None:
+        value = squared
+    else:
+        least = zeros.scatter_reduce(0, contact, squared.detach(), "amin", include_self=False)
+        bound = torch.exp((least[contact] - squared) / form.soft) * points["share"].to(squared.dtype)
+        value = least - form.soft * torch.log(zeros.index_add(0, contact, bound))
+    return value if form.robust is None else geman_mcclure(value, form.robust)
+
+
+def _search_minimum(
+    vertices: Tensor, edges: ContactEdges, regions: Regions, form: ContactForm, backend: Backend
+) -> tuple[Columns, Tensor]:
+    _refuse_empty_regions(edges, regions, vertices)
+    searches, contact = edges.searches, edges.contact
+    found = region_min_distance(vertices, None, searches, regions, backend=backend)
+    least, vertex_a, vertex_b = found
+    row_a, row_b = searches.row_a, searches.row_b
+    if form.soft is None and len(searches) != len(edges):
+        first = _first_smallest(least, contact, len(edges))
+        row_a, row_b, vertex_a, vertex_b, least = (t[first] for t in (row_a, row_b, vertex_a, vertex_b, least))
+        contact = contact[first]
+    sizes = torch.bincount(contact, minlength=len(edges)) if len(contact) else contact
+    columns = {
+        "row_a": row_a,
+        "vertex_a": vertex_a.clamp(min=0),
+        "row_b": row_b,
+        "vertex_b": vertex_b.clamp(min=0),
+        "valid": vertex_a >= 0,
+        "share": 1 / sizes[contact].to(least.dtype),
+        "contact": contact,
+    }
+    return columns, least
+
+
+def _search_every_vertex(
+    vertices: Tensor, edges: ContactEdges, regions: Regions, form: ContactForm, backend: Backend
+) -> tuple[Columns, Tensor]:
+    """For each vertex of either side of each search, the nearest vertex of the other side."""
+    _refuse_empty_regions(edges, regions, vertices)
+    index = as_region_index(regions, vertices).to(vertices.device)
+    names = ("row_a", "vertex_a", "row_b", "vertex_b", "valid", "share", "contact")
+    parts: dict[str, list[Tensor]] = {name: [] for name in names}
+    distances: list[Tensor] = []
+    s = edges.searches
+    listed = zip(*(t.tolist() for t in (s.row_a, s.row_b, s.group_a, s.group_b, edges.contact)), strict=True)
+    for row_a, row_b, group_a, group_b, contact in listed:
+        ids_a = group_vertices(group_a, index.offsets, index.vertex_ids, s.unions)
+        ids_b = group_vertices(group_b, index.offsets, index.vertex_ids, s.unions)
+        a, b = vertices[row_a, ids_a][None], vertices[row_b, ids_b][None]
+        to_b, to_a = nearest_vertex(a, b, backend=backend), nearest_vertex(b, a, backend=backend)
+        near_b, near_a = to_b.vertex[0], to_a.vertex[0]
+        distances += [to_b.distance2[0], to_a.distance2[0]]
+        columns = (
+            torch.full_like(torch.cat([ids_a, ids_b]), row_a),
+            torch.cat([ids_a, ids_a[near_a.clamp(min=0)]]),
+            torch.full_like(torch.cat([ids_a, ids_b]), row_b),
+            torch.cat([ids_b[near_b.clamp(min=0)], ids_b]),
+            torch.cat([near_b, near_a]) >= 0,
+            torch.cat([a.new_full((len(ids_a),), 1 / len(ids_a)), a.new_full((len(ids_b),), 1 / len(ids_b))]),
+            torch.full_like(torch.cat([ids_a, ids_b]), contact),
+        )
+        for name, column in zip(names, columns, strict=True):
+            parts[name].append(column)
+    if not distances:
+        none = torch.zeros(0, dtype=torch.int64, device=vertices.device)
+        empty = dict.fromkeys(names, none)
+        return {**empty, "valid": none.bool(), "share": vertices.new_zeros(0)}, vertices.new_zeros(0)
+    return {name: torch.cat(column) for name, column in parts.items()}, torch.cat(distances)
+
+
+def _first_smallest(values: Tensor, owner: Tensor, count: int) -> Tensor:
+    """``(count,)`` position of the first smallest value of each owner; NaN counts as smallest."""
+    keys = torch.where(values.isnan(), -torch.inf, values)
+    least = keys.new_full((count,), torch.inf).scatter_reduce(0, owner, keys, "amin")
+    hits = torch.nonzero(keys == least[owner])[:, 0]
+    first = torch.full((count,), len(values), dtype=torch.int64, device=values.device)
+    return first.scatter_reduce(0, owner[hits], hits, "amin")
+
+
+def _bodies(name: str, vertices: Tensor, regions: Regions) -> Tensor:
+    if vertices.dim() != 3 or vertices.shape[-1] != 3:
+        raise ValueError(f"{name} must have shape (N, V, 3), got {tuple(vertices.shape)}")
+    count = getattr(regions, "vertex_count", vertices.shape[1])
+    if vertices.shape[1] != count:
+        topology = getattr(regions, "topology", None)
+        raise ValueError(
+            f"{name} has {vertices.shape[1]} vertices a body, but the region map "
+            f"{'' if topology is None else f'({topology!r}) '}is for {count}; load the map of this topology"
+        )
+    return vertices
+
+
+def _refuse_empty_regions(edges: ContactEdges, regions: Regions, vertices: Tensor) -> None:
+    index = as_region_index(regions, vertices)
+    used = edges.searched_regions
+    empty = used[(index.offsets[used + 1] - index.offsets[used]) == 0]
+    if len(empty):
+        raise ValueError(
+            f"contact_maps name regions {empty.tolist()}, which have no vertices in this region map; "
+            "a contact with nothing has no distance"
+        )

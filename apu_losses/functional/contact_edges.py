@@ -1,0 +1,195 @@
+"""Contacts of a whole batch as one graph: bodies are rows, contact maps are edges between rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from apu_contacts.contact_map import ContactMap
+from apu_losses.kernels.types import RegionPairs
+
+Order = Literal["given", "either"]
+Over = Literal["pairs", "parts"]
+
+
+@dataclass(frozen=True)
+class ContactEdges:
+    """Contact maps between bodies, flat. E edges (a map between two bodies) hold C contacts made of P searches.
+
+    A contact asks that two sets of regions touch: one region each with ``over="pairs"``, unions of regions with
+    ``over="parts"``. It is found by one search, or by several whose smallest (or soft minimum) counts.
+
+    Attributes:
+        searches: P pairs of regions (or unions) of two body rows, for `region_min_distance`.
+        contact: ``(P,)`` the contact that each search belongs to, rising.
+        weight: ``(C,)`` W_ij of the paper.
+        edge: ``(C,)`` the edge that each contact belongs to.
+        edge_either: ``(E,)`` whether it is open which of the two bodies the map calls *a*.
+    """
+
+    searches: RegionPairs
+    contact: Tensor
+    weight: Tensor
+    edge: Tensor
+    edge_either: Tensor
+
+    def __len__(self) -> int:
+        return len(self.weight)
+
+    @property
+    def edge_count(self) -> int:
+        """Number of edges, those with an empty map included."""
+        return len(self.edge_either)
+
+    @property
+    def row_a(self) -> Tensor:
+        """``(C,)`` the body that holds the first side of each contact."""
+        return self.searches.row_a[self._first_search()]
+
+    @property
+    def row_b(self) -> Tensor:
+        """``(C,)`` the body that holds the second side."""
+        return self.searches.row_b[self._first_search()]
+
+    @classmethod
+    def from_maps(
+        cls,
+        contact_maps: Sequence[ContactMap],
+        rows_a: Sequence[int],
+        rows_b: Sequence[int],
+        *,
+        over: Over = "pairs",
+        order: Order | Sequence[Order] = "given",
+        one_search_a_pair: bool = False,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | str | None = None,
+    ) -> ContactEdges:
+        """Lay out contact maps as a graph.
+
+        Args:
+            contact_maps: E maps; a map may be empty.
+            rows_a, rows_b: ``(E,)`` the two bodies that each map is about; equal for self-contact.
+            over: ``"pairs"``: each region pair of a map is a contact, counted once (the formula as the paper
+                prints it, section 3.1). ``"parts"``: each group of a map is one contact between the unions of
+                its regions, "somewhere on the arm touches somewhere on the back"; a map without groups has one
+                group a pair.
+            order: ``"given"``, or ``"either"`` where it is not known which body is *a*; one, or one a map.
+            one_search_a_pair: search each region pair of a group by itself, as a soft minimum needs.
+
+        Raises:
+            ValueError: lengths that differ, an unknown option, or a contact of a body's region with itself.
+        """
+        count = len(contact_maps)
+        orders = [order] * count if isinstance(order, str) else list(order)
+        if not len(rows_a) == len(rows_b) == len(orders) == count:
+            raise ValueError(
+                "contact_maps, rows_a, rows_b and order must have the same length, "
+                f"got {count}, {len(rows_a)}, {len(rows_b)} and {len(orders)}"
+            )
+        for given, known, name in ((orders, ("given", "either"), "order"), ([over], ("pairs", "parts"), "over")):
+            unknown = [value for value in given if value not in known]
+            if unknown:
+                raise ValueError(f"{name} must be {known[0]!r} or {known[1]!r}, got {unknown[0]!r}")
+        columns = _Columns()
+        for number, cmap in enumerate(contact_maps):
+            groups = (cmap if over == "parts" else cmap.merged()).groups()
+            for group in groups:
+                if rows_a[number] == rows_b[number] and set(group.regions_a) & set(group.regions_b):
+                    shared = sorted(set(group.regions_a) & set(group.regions_b))
+                    raise ValueError(
+                        f"contact_maps[{number}] asks body {rows_a[number]} to touch itself, but {group.name!r} has "
+                        f"region {shared[0]} on both sides, which always touches itself; leave it out on one side"
+                    )
+                columns.add(number, rows_a[number], rows_b[number], group.regions_a, group.regions_b, group.weight,
+                            one_search_a_pair)
+        return cls(
+            searches=RegionPairs.from_unions(columns.row_a, columns.row_b, columns.regions_a, columns.regions_b),
+            contact=torch.tensor(columns.contact, dtype=torch.int64),
+            weight=torch.tensor(columns.weight, dtype=dtype),
+            edge=torch.tensor(columns.edge, dtype=torch.int64),
+            edge_either=torch.tensor([o == "either" for o in orders], dtype=torch.bool),
+        ).to(device or "cpu")
+
+    def to(self, device: torch.device | str) -> ContactEdges:
+        """The same graph on another device."""
+        moved = {field.name: getattr(self, field.name).to(device) for field in fields(self)}
+        return replace(self, **moved)
+
+    @cached_property
+    def both_orders(self) -> ContactEdges:
+        """The same graph with, after it, every open edge once more with its two bodies exchanged.
+
+        The copy of the n-th open edge is edge ``E + n``. Nothing is added where no edge is open.
+        """
+        open_edges = torch.nonzero(self.edge_either)[:, 0]
+        if not len(open_edges):
+            return self
+        copy_of_edge = torch.full_like(self.edge_either, -1, dtype=torch.int64)
+        copy_of_edge[open_edges] = torch.arange(len(open_edges), device=open_edges.device) + self.edge_count
+        contacts = torch.nonzero(self.edge_either[self.edge])[:, 0]
+        copy_of_contact = torch.full_like(self.edge, -1)
+        copy_of_contact[contacts] = torch.arange(len(contacts), device=contacts.device) + len(self)
+        again = torch.nonzero(copy_of_contact[self.contact] >= 0)[:, 0]
+        s, join = self.searches, torch.cat
+        return ContactEdges(
+            searches=RegionPairs(
+                row_a=join([s.row_a, s.row_b[again]]),
+                row_b=join([s.row_b, s.row_a[again]]),
+                group_a=join([s.group_a, s.group_a[again]]),
+                group_b=join([s.group_b, s.group_b[again]]),
+                unions=s.unions,
+            ),
+            contact=join([self.contact, copy_of_contact[self.contact[again]]]),
+            weight=join([self.weight, self.weight[contacts]]),
+            edge=join([self.edge, copy_of_edge[self.edge[contacts]]]),
+            edge_either=join([self.edge_either, self.edge_either[open_edges]]),
+        )
+
+    @cached_property
+    def searched_regions(self) -> Tensor:
+        """Ids of the regions that any contact names, ascending, on the CPU."""
+        s = self.searches
+        if s.unions is not None:
+            return torch.unique(s.unions[1]).cpu()
+        return torch.unique(torch.cat([s.group_a, s.group_b])).cpu()
+
+    def _first_search(self) -> Tensor:
+        return torch.searchsorted(self.contact, torch.arange(len(self), device=self.contact.device))
+
+
+class _Columns:
+    """What `ContactEdges.from_maps` fills, row by row."""
+
+    def __init__(self) -> None:
+        self.row_a: list[int] = []
+        self.row_b: list[int] = []
+        self.regions_a: list[tuple[int, ...]] = []
+        self.regions_b: list[tuple[int, ...]] = []
+        self.contact: list[int] = []
+        self.weight: list[float] = []
+        self.edge: list[int] = []
+
+    def add(
+        self,
+        edge: int,
+        row_a: int,
+        row_b: int,
+        regions_a: tuple[int, ...],
+        regions_b: tuple[int, ...],
+        weight: float,
+        one_search_a_pair: bool,
+    ) -> None:
+        searches = [((a,), (b,)) for a in regions_a for b in regions_b] if one_search_a_pair else [(regions_a, regions_b)]
+        for side_a, side_b in searches:
+            self.row_a.append(int(row_a))
+            self.row_b.append(int(row_b))
+            self.regions_a.append(side_a)
+            self.regions_b.append(side_b)
+            self.contact.append(len(self.weight))
+        self.weight.append(weight)
+        self.edge.append(edge)
