@@ -1,0 +1,28 @@
+"""Parametric bodies: the protocol, linear blend skinning, the SMPL-X-format loader, the free body."""
+
+from __future__ import annotations
+
+from apu_losses.bodies.keypoints import Landmarks
+from apu_losses.bodies.load import find_body_file, load_body
+from apu_losses.bodies.protocol import BodyModel, ParameterSpec, PosedBody
+from apu_losses.bodies.rotation import rotation_matrix
+from apu_losses.bodies.skinning import BodyData, HandSpace, LinearBlendBody, LinearBlendPose
+from apu_losses.bodies.smplx_adapter import from_smplx
+from apu_losses.bodies.smplx_format import BodyFileError, read_smplx_file
+
+__all__ = [
+    "BodyData",
+    "BodyFileError",
+    "BodyModel",
+    "HandSpace",
+    "Landmarks",
+    "LinearBlendBody",
+    "LinearBlendPose",
+    "ParameterSpec",
+    "PosedBody",
+    "find_body_file",
+    "from_smplx",
+    "load_body",
+    "read_smplx_file",
+    "rotation_matrix",
+]

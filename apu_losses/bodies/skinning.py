@@ -1,0 +1,582 @@
+"""Linear blend skinning of all vertices of many bodies, or of a few chosen ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from apu_losses.bodies.keypoints import KeypointTable, Landmarks, keypoint_table
+from apu_losses.bodies.kinematics import KinematicTree
+from apu_losses.bodies.protocol import ParameterSpec, PosedBody
+from apu_losses.bodies.rotation import rotation_matrix
+
+Array = NDArray[np.floating]
+
+
+@dataclass(frozen=True)
+class HandSpace:
+    """How the pose of one hand is written: 45 axis-angle values, or fewer PCA coefficients.
+
+    Args:
+        mean: ``(45,)`` axis-angle values that are added to the pose.
+        components: ``(C, 45)`` PCA components, or None where the parameter is axis-angle itself.
+    """
+
+    mean: Array
+    components: Array | None = None
+
+
+@dataclass(frozen=True)
+class BodyData:
+    """The arrays of a linear blend body, in metres; read by ``smplx_format`` or taken from an smplx object.
+
+    Args:
+        name: short name for reports.
+        v_template: ``(V, 3)`` mean body.
+        faces: ``(F, 3)`` triangles.
+        joint_names: J names.
+        parents: J parents, -1 for the root.
+        joint_regressor: ``(J, V)``.
+        weights: ``(V, J)`` skinning weights.
+        shapedirs: ``(V, 3, B)`` shape directions.
+        age_direction: ``(V, 3)`` offset of the infant from the mean body, or None.
+        expressiondirs: ``(V, 3, E)``, or None.
+        posedirs: ``(V, 3, 9 (J - 1))`` pose correctives, or None.
+        left_hand: how ``left_hand_pose`` is written.
+        right_hand: how ``right_hand_pose`` is written.
+        landmarks: named points on the surface.
+        defaults: values that stand in for parameters that are not given (zeros where absent).
+    """
+
+    name: str
+    v_template: Array
+    faces: NDArray[np.integer]
+    joint_names: tuple[str, ...]
+    parents: tuple[int, ...]
+    joint_regressor: Array
+    weights: Array
+    shapedirs: Array
+    age_direction: Array | None
+    expressiondirs: Array | None
+    posedirs: Array | None
+    left_hand: HandSpace
+    right_hand: HandSpace
+    landmarks: Landmarks
+    defaults: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+
+
+# order of the pose vector, with the number of joints that each parameter turns
+POSE_LAYOUT = (
+    ("global_orient", 1),
+    ("body_pose", 21),
+    ("jaw_pose", 1),
+    ("leye_pose", 1),
+    ("reye_pose", 1),
+    ("left_hand_pose", 15),
+    ("right_hand_pose", 15),
+)
+
+_MEANING = {
+    "global_orient": "rotation of the pelvis",
+    "body_pose": "rotations of 21 body joints relative to their parents",
+    "betas": "shape coefficients, in standard deviations",
+    "age": "interpolation from the adult (0) to the infant template (1)",
+    "expression": "facial expression coefficients",
+    "transl": "translation in metres, added after the pose; the body turns about its pelvis joint",
+    "left_hand_pose": "rotations of the 15 joints of the left hand",
+    "right_hand_pose": "rotations of the 15 joints of the right hand",
+    "jaw_pose": "rotation of the jaw",
+    "leye_pose": "rotation of the left eye",
+    "reye_pose": "rotation of the right eye",
+}
+
+
+class LinearBlendBody:
+    """A body of the SMPL-X family: shape directions, a joint regressor, skinning weights, pose correctives.
+
+    Vertices follow the published SMPL-X equations (Pavlakos et al. 2019, section 3.1): the template plus
+    shape, age and expression offsets plus pose correctives, moved by the weighted transforms of the joints.
+    Objects are not changed by use; ``to`` returns another one.
+
+    Args:
+        data: the arrays.
+        dtype: floating-point type of the computation.
+        device: where it happens.
+    """
+
+    def __init__(
+        self,
+        data: BodyData,
+        *,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self._data = data
+        self._dtype = dtype
+        self._device = torch.device(device)
+        self._tables = _Tables.build(data, dtype, self._device)
+        self._parameters = _parameter_specs(data)
+        self._keypoint_tables: dict[str, KeypointTable] = {}
+
+    @property
+    def name(self) -> str:
+        """Short name for reports and records."""
+        return self._data.name
+
+    @property
+    def num_vertices(self) -> int:
+        """V, the number of vertices."""
+        return len(self._data.v_template)
+
+    @property
+    def faces(self) -> Tensor:
+        """``(F, 3)`` int64 triangles."""
+        return self._tables.faces
+
+    @property
+    def joint_names(self) -> tuple[str, ...]:
+        """Names of the joints, in smplx's vocabulary."""
+        return self._data.joint_names
+
+    @property
+    def parents(self) -> tuple[int, ...]:
+        """The parent of each joint, -1 for the root."""
+        return self._data.parents
+
+    @property
+    def parameters(self) -> Mapping[str, ParameterSpec]:
+        """The parameters by name."""
+        return self._parameters
+
+    @property
+    def data(self) -> BodyData:
+        """The arrays that the body was made from (template, weights, regressor), as NumPy."""
+        return self._data
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Floating-point type of the computation."""
+        return self._dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Where the computation happens."""
+        return self._device
+
+    def __repr__(self) -> str:
+        names = ", ".join(f"{name} ({spec.size})" for name, spec in self._parameters.items())
+        return f"{type(self).__name__}({self.name!r}, {self.num_vertices} vertices; {names})"
+
+    def to(
+        self, device: torch.device | str | None = None, dtype: torch.dtype | None = None
+    ) -> LinearBlendBody:
+        """The same body on another device or in another floating-point type."""
+        return LinearBlendBody(self._data, dtype=dtype or self._dtype, device=device or self._device)
+
+    def pose(self, params: Mapping[str, Tensor]) -> LinearBlendPose:
+        """Pose N bodies.
+
+        Args:
+            params: ``(N, size)`` per parameter of ``parameters``. One that is left out takes its default; one
+                with a single row is shared by all bodies.
+
+        Returns:
+            The posed bodies; vertices are computed when they are asked for.
+
+        Raises:
+            ValueError: on an unknown parameter, a wrong shape, or numbers of rows that do not agree.
+            TypeError: on a tensor of another type or device than the body's.
+        """
+        full = self._complete(params)
+        coefficients = self._coefficients(full)
+        hands = {"left_hand_pose": self._tables.left_hand, "right_hand_pose": self._tables.right_hand}
+        parts = []
+        for name, _ in POSE_LAYOUT:
+            value = full[name]
+            if name in hands:
+                mean, components = hands[name]
+                value = (value if components is None else value @ components) + mean
+            parts.append(value)
+        rotvec = torch.cat(parts, 1).unflatten(1, (-1, 3))
+        return LinearBlendPose(self._tables, coefficients, rotation_matrix(rotvec), full["transl"])
+
+    def keypoints(self, posed: PosedBody, skeleton: str) -> Tensor:
+        """Keypoints of a skeleton on posed bodies.
+
+        Args:
+            posed: what ``pose`` returned.
+            skeleton: ``"body25"``, ``"coco17"`` or ``"coco_wholebody133"``.
+
+        Returns:
+            ``(N, K, 3)``; keypoints that the body lacks (see ``keypoint_mask``) are zero without gradient.
+        """
+        return self._keypoint_table(skeleton).evaluate(posed)
+
+    def keypoint_mask(self, skeleton: str) -> Tensor:
+        """``(K,)`` bool: the keypoints of the skeleton that this body has."""
+        return self._keypoint_table(skeleton).mask
+
+    def stature(self, params: Mapping[str, Tensor]) -> Tensor:
+        """Standing height of the unposed body: from the lowest to the highest vertex along y.
+
+        Only the vertices that can be the highest or the lowest for shapes within three standard deviations
+        and any age are evaluated; beyond that range the result may be short by millimetres.
+
+        Args:
+            params: as for ``pose``; only ``betas`` and ``age`` matter (the expression does not count).
+
+        Returns:
+            ``(N,)`` metres, differentiable in ``betas`` and ``age``.
+        """
+        wanted = {"betas", "age", "expression"} & self._parameters.keys()
+        known = {name: value for name, value in params.items() if name in wanted}
+        rows = max((len(value) for value in params.values()), default=1)
+        full = self._complete(known, rows, wanted)
+        if "expression" in full:
+            full["expression"] = torch.zeros_like(full["expression"])
+        heights = self._tables.stature_base + self._coefficients(full) @ self._tables.stature_dirs
+        return heights.amax(1) - heights.amin(1)
+
+    def _keypoint_table(self, skeleton: str) -> KeypointTable:
+        if skeleton not in self._keypoint_tables:
+            table = keypoint_table(skeleton, self._data.joint_names, self._data.landmarks)
+            self._keypoint_tables[skeleton] = table.to(self._dtype, self._device)
+        return self._keypoint_tables[skeleton]
+
+    def _coefficients(self, full: Mapping[str, Tensor]) -> Tensor:
+        """``(N, S)`` coefficients of all directions: shape, age, expression."""
+        return torch.cat([full[name] for name in ("betas", "age", "expression") if name in full], 1)
+
+    def _complete(
+        self, params: Mapping[str, Tensor], rows: int | None = None, wanted: set[str] | None = None
+    ) -> dict[str, Tensor]:
+        """Every parameter with N rows, checked."""
+        unknown = sorted(params.keys() - self._parameters.keys())
+        if unknown:
+            hint = "; age needs a kid template" if "age" in unknown else ""
+            raise ValueError(
+                f"params holds {unknown}, which the body {self.name!r} does not have; "
+                f"it has {sorted(self._parameters)}{hint}"
+            )
+        if rows is None:
+            rows = max((len(value) for value in params.values() if value.ndim), default=1)
+        full = {}
+        for name, spec in self._parameters.items():
+            if wanted is not None and name not in wanted:
+                continue
+            value = params.get(name)
+            if value is None:
+                value = self._tables.defaults[name]
+            else:
+                self._check(name, value, spec, rows)
+            full[name] = value.expand(rows, -1)
+        return full
+
+    def _check(self, name: str, value: Tensor, spec: ParameterSpec, rows: int) -> None:
+        if value.ndim != 2 or value.shape[1] != spec.size:
+            raise ValueError(
+                f"{name} must have shape (N, {spec.size}), got {tuple(value.shape)}"
+                + _shape_hint(name, value, spec)
+            )
+        if value.shape[0] not in (1, rows):
+            raise ValueError(f"{name} has {value.shape[0]} rows, other parameters have {rows}")
+        if value.dtype != self._dtype:
+            raise TypeError(
+                f"{name} is {value.dtype}, the body computes in {self._dtype}; use body.to(dtype=...)"
+            )
+        if value.device != self._device:
+            raise TypeError(
+                f"{name} is on {value.device}, the body on {self._device}; use body.to(device=...)"
+            )
+
+
+def _shape_hint(name: str, value: Tensor, spec: ParameterSpec) -> str:
+    """The likely cause of a wrong shape, as the end of a sentence."""
+    if spec.rotation and value.ndim >= 3 and tuple(value.shape[-2:]) == (3, 3):
+        return "; these look like rotation matrices, axis-angle is expected"
+    if value.ndim == 1:
+        return "; a batch dimension is missing"
+    if value.ndim == 3 and value.shape[1] * value.shape[2] == spec.size:
+        return "; flatten the last two dimensions"
+    if name == "body_pose" and value.shape[-1] == 69:
+        return "; 69 values are SMPL's 23 joints: drop the last two (the hands)"
+    if name == "betas" and value.shape[-1] == spec.size + 1:
+        return "; the age coefficient is a parameter of its own here, `age`"
+    if name == "betas":
+        return "; load the body with as many shape coefficients (num_betas)"
+    if name.endswith("hand_pose"):
+        return "; hands are axis-angle (45) unless num_pca_comps was given at loading"
+    return ""
+
+
+class LinearBlendPose:
+    """N posed bodies. Joint transforms are computed once, vertices when they are asked for."""
+
+    def __init__(self, tables: _Tables, coefficients: Tensor, rotations: Tensor, transl: Tensor) -> None:
+        self._tables = tables
+        self._coefficients = coefficients
+        self._transl = transl
+        rest = tables.joint_template + (coefficients @ tables.joint_dirs).unflatten(1, (-1, 3))
+        world, positions = tables.tree.world_transforms(rotations, rest)
+        offset = positions - (world @ rest[..., None])[..., 0]
+        # (N, J, 12): the row-major 3x4 transform from the rest pose to the posed body, without transl
+        self._transforms = torch.cat([world, offset[..., None]], -1).flatten(2)
+        self._joints = positions + transl[:, None]
+        self._rotations = rotations
+        self._feature: Tensor | None = None
+
+    @property
+    def joints(self) -> Tensor:
+        """``(N, J, 3)`` joint positions, metres."""
+        return self._joints
+
+    @property
+    def world_transforms(self) -> Tensor:
+        """``(N, J, 3, 4)`` transforms from the rest pose to the posed body, without ``transl``."""
+        return self._transforms.unflatten(2, (3, 4))
+
+    def __len__(self) -> int:
+        return len(self._transl)
+
+    def vertices(self, ids: Tensor | None = None) -> Tensor:
+        """All vertices, or the same few of every body.
+
+        Args:
+            ids: ``(M,)`` int64 vertex ids, or None for all.
+
+        Returns:
+            ``(N, V, 3)`` or ``(N, M, 3)``, metres.
+        """
+        tables = self._tables
+        if ids is None:
+            template, dirs, weights = tables.template, tables.dirs, tables.weights
+        else:
+            _check_ids(ids, tables)
+            template, dirs, weights = tables.template[ids], tables.dirs[ids], tables.weights[ids]
+        count = len(template)
+        shaped = torch.addmm(template.reshape(1, -1), self._coefficients, dirs.reshape(count * 3, -1).T)
+        rest = shaped.unflatten(1, (count, 3))
+        if tables.correctives is not None:
+            rest = tables.correctives.add_shared(rest, self._pose_feature(), ids)
+        blended = (weights @ self._transforms).unflatten(2, (3, 4))
+        moved = (blended[..., :3] * rest[:, :, None, :]).sum(-1) + blended[..., 3]
+        return moved + self._transl[:, None]
+
+    def select(self, rows: Tensor, vertex_ids: Tensor) -> Tensor:
+        """Single vertices of single bodies; only these are skinned.
+
+        Args:
+            rows: ``(K,)`` int64 body of each item.
+            vertex_ids: ``(K,)`` int64 vertex of each item.
+
+        Returns:
+            ``(K, 3)``, metres, differentiable in every parameter of the bodies.
+
+        Raises:
+            ValueError: on shapes or types of the ids that do not fit.
+            IndexError: on a row or an id that is out of range.
+        """
+        tables = self._tables
+        _check_ids(vertex_ids, tables)
+        if rows.shape != vertex_ids.shape or rows.dtype != torch.int64:
+            raise ValueError(
+                f"rows must be int64 of shape {tuple(vertex_ids.shape)} like vertex_ids, "
+                f"got {rows.dtype} {tuple(rows.shape)}"
+            )
+        coefficients = self._coefficients.index_select(0, rows)
+        rest = tables.template.index_select(0, vertex_ids)
+        rest = rest + (tables.dirs.index_select(0, vertex_ids) @ coefficients[:, :, None])[..., 0]
+        if tables.correctives is not None:
+            rest = tables.correctives.add_items(rest, self._pose_feature(), rows, vertex_ids)
+        influence = tables.influence_joint.index_select(0, vertex_ids)
+        weight = tables.influence_weight.index_select(0, vertex_ids)
+        flat = (rows[:, None] * self._transforms.shape[1] + influence).reshape(-1)
+        transforms = self._transforms.flatten(0, 1).index_select(0, flat).view(len(rows), -1, 12)
+        blended = (weight[:, None, :] @ transforms).view(-1, 3, 4)
+        moved = (blended[..., :3] @ rest[..., None])[..., 0] + blended[..., 3]
+        return moved + self._transl.index_select(0, rows)
+
+    def _pose_feature(self) -> Tensor:
+        """``(N, 9 (J - 1))`` rotations minus the identity, what pose correctives are linear in."""
+        if self._feature is None:
+            identity = torch.eye(3, dtype=self._rotations.dtype, device=self._rotations.device)
+            self._feature = (self._rotations[:, 1:] - identity).flatten(1)
+        return self._feature
+
+
+def _check_ids(ids: Tensor, tables: _Tables) -> None:
+    if ids.ndim != 1 or ids.dtype != torch.int64:
+        raise ValueError(f"vertex ids must be int64 of shape (K,), got {ids.dtype} {tuple(ids.shape)}")
+    if ids.device != tables.template.device:
+        raise ValueError(f"vertex ids are on {ids.device}, the body is on {tables.template.device}")
+
+
+class _Correctives:
+    """Pose correctives of the vertices that have any, in the pose features that matter to any vertex."""
+
+    def __init__(self, posedirs: Tensor, vertices: Tensor, features: Tensor, row_of_vertex: Tensor) -> None:
+        self._posedirs = posedirs  # (P + 1, 3, Q), the last row zero
+        self._vertices = vertices  # (P,)
+        self._features = features  # (Q,)
+        self._row_of_vertex = row_of_vertex  # (V,), P where a vertex has none
+        self._all = len(vertices) == len(row_of_vertex)
+
+    @staticmethod
+    def build(posedirs: Array | None, dtype: torch.dtype, device: torch.device) -> _Correctives | None:
+        """None where nothing but zeros is left."""
+        if posedirs is None:
+            return None
+        used = np.asarray(posedirs) != 0
+        vertices = np.flatnonzero(used.any((1, 2)))
+        features = np.flatnonzero(used.any((0, 1)))
+        if len(vertices) == 0:
+            return None
+        block = np.zeros((len(vertices) + 1, 3, len(features)), dtype=np.asarray(posedirs).dtype)
+        block[:-1] = posedirs[vertices][:, :, features]
+        row_of_vertex = np.full(len(posedirs), len(vertices))
+        row_of_vertex[vertices] = np.arange(len(vertices))
+        return _Correctives(
+            torch.as_tensor(block, dtype=dtype, device=device),
+            torch.as_tensor(vertices, device=device),
+            torch.as_tensor(features, device=device),
+            torch.as_tensor(row_of_vertex, device=device),
+        )
+
+    def add_shared(self, rest: Tensor, feature: Tensor, ids: Tensor | None) -> Tensor:
+        """Add to ``rest (N, M, 3)``, the vertices ``ids`` of every body (None: all)."""
+        feature = feature.index_select(1, self._features)
+        if ids is None:
+            offsets = (feature @ self._posedirs[:-1].flatten(0, 1).T).unflatten(1, (-1, 3))
+            return rest + offsets if self._all else rest.index_add(1, self._vertices, offsets)
+        rows = self._row_of_vertex[ids]
+        touched = (rows < len(self._vertices)).nonzero()[:, 0]
+        if len(touched) == 0:
+            return rest
+        directions = self._posedirs.index_select(0, rows[touched])
+        offsets = (feature @ directions.flatten(0, 1).T).unflatten(1, (-1, 3))
+        return rest.index_add(1, touched, offsets)
+
+    def add_items(self, rest: Tensor, feature: Tensor, rows: Tensor, ids: Tensor) -> Tensor:
+        """Add to ``rest (K, 3)``, vertex ``ids[k]`` of body ``rows[k]``."""
+        places = self._row_of_vertex[ids]
+        touched = (places < len(self._vertices)).nonzero()[:, 0]
+        if len(touched) == 0:
+            return rest
+        directions = self._posedirs.index_select(0, places[touched])
+        values = feature.index_select(1, self._features).index_select(0, rows[touched])
+        return rest.index_add(0, touched, (directions @ values[:, :, None])[..., 0])
+
+
+@dataclass(frozen=True)
+class _Tables:
+    """The tensors behind a body, on one device and in one floating-point type."""
+
+    template: Tensor  # (V, 3)
+    faces: Tensor  # (F, 3)
+    dirs: Tensor  # (V, 3, S)
+    weights: Tensor  # (V, J)
+    influence_joint: Tensor  # (V, I)
+    influence_weight: Tensor  # (V, I)
+    joint_template: Tensor  # (J, 3)
+    joint_dirs: Tensor  # (S, 3 J)
+    tree: KinematicTree
+    correctives: _Correctives | None
+    left_hand: tuple[Tensor, Tensor | None]
+    right_hand: tuple[Tensor, Tensor | None]
+    stature_base: Tensor  # (C,)
+    stature_dirs: Tensor  # (S, C)
+    defaults: Mapping[str, Tensor]
+
+    @staticmethod
+    def build(data: BodyData, dtype: torch.dtype, device: torch.device) -> _Tables:
+        def tensor(array: Array) -> Tensor:
+            return torch.as_tensor(np.ascontiguousarray(array), dtype=dtype, device=device)
+
+        template = np.asarray(data.v_template, dtype=np.float64)
+        dirs = _all_directions(data)
+        regressor = np.asarray(data.joint_regressor, dtype=np.float64)
+        joint_dirs = np.tensordot(regressor, dirs, 1)  # (J, 3, S)
+        influence_joint, influence_weight = _influences(np.asarray(data.weights))
+        bodily = data.shapedirs.shape[2] + (data.age_direction is not None)
+        crown_and_soles = _stature_vertices(template, dirs[:, :, :bodily])
+        hands = [
+            (tensor(hand.mean)[None], None if hand.components is None else tensor(hand.components))
+            for hand in (data.left_hand, data.right_hand)
+        ]
+        return _Tables(
+            template=tensor(template),
+            faces=torch.as_tensor(np.asarray(data.faces, dtype=np.int64), device=device),
+            dirs=tensor(dirs),
+            weights=tensor(data.weights),
+            influence_joint=torch.as_tensor(influence_joint, device=device),
+            influence_weight=tensor(influence_weight),
+            joint_template=tensor(regressor @ template),
+            joint_dirs=tensor(joint_dirs.reshape(-1, dirs.shape[2]).T),
+            tree=KinematicTree(data.parents).to(device),
+            correctives=_Correctives.build(data.posedirs, dtype, device),
+            left_hand=hands[0],
+            right_hand=hands[1],
+            stature_base=tensor(template[crown_and_soles, 1]),
+            stature_dirs=tensor(dirs[crown_and_soles, 1].T),
+            defaults={
+                name: torch.tensor([spec.default], dtype=dtype, device=device)
+                for name, spec in _parameter_specs(data).items()
+            },
+        )
+
+
+def _all_directions(data: BodyData) -> NDArray[np.float64]:
+    """``(V, 3, S)`` shape, age and expression directions, in the order of the coefficients."""
+    parts = [np.asarray(data.shapedirs, dtype=np.float64)]
+    if data.age_direction is not None:
+        parts.append(np.asarray(data.age_direction, dtype=np.float64)[:, :, None])
+    if data.expressiondirs is not None:
+        parts.append(np.asarray(data.expressiondirs, dtype=np.float64))
+    return np.concatenate(parts, axis=2)
+
+
+def _influences(weights: Array) -> tuple[NDArray[np.int64], Array]:
+    """Joints and weights of each vertex, padded with weight 0 to the largest number of influences."""
+    count = max(int((weights != 0).sum(1).max()), 1)
+    order = np.argsort(-np.abs(weights), axis=1, kind="stable")[:, :count]
+    return order.astype(np.int64), np.take_along_axis(weights, order, axis=1)
+
+
+def _stature_vertices(template: NDArray[np.float64], dirs: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Vertices that are the highest or lowest for some shape within three standard deviations."""
+    heights = [template[:, 1]]
+    for direction in dirs[:, 1].T:
+        heights += [template[:, 1] + scale * direction for scale in (-3, -1, 0.5, 1, 3)]
+    mixed = np.random.default_rng(0).normal(size=(64, dirs.shape[2])) * 1.5
+    heights += list(template[:, 1] + mixed @ dirs[:, 1].T)
+    chosen: set[int] = set()
+    for height in heights:
+        chosen.update(np.argpartition(height, -4)[-4:].tolist(), np.argpartition(height, 4)[:4].tolist())
+    return np.array(sorted(chosen), dtype=np.int64)
+
+
+def _parameter_specs(data: BodyData) -> dict[str, ParameterSpec]:
+    sizes = {"betas": data.shapedirs.shape[2]}
+    if data.age_direction is not None:
+        sizes["age"] = 1
+    if data.expressiondirs is not None:
+        sizes["expression"] = data.expressiondirs.shape[2]
+    sizes["transl"] = 3
+    for name, joints in POSE_LAYOUT:
+        sizes[name] = 3 * joints
+    rotations = {name for name, _ in POSE_LAYOUT}
+    for name, hand in (("left_hand_pose", data.left_hand), ("right_hand_pose", data.right_hand)):
+        if hand.components is not None:
+            sizes[name] = len(hand.components)
+            rotations.discard(name)
+    return {
+        name: ParameterSpec(
+            size, name in rotations, tuple(data.defaults.get(name, (0.0,) * size)), _MEANING[name]
+        )
+        for name, size in sizes.items()
+    }
