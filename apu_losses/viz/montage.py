@@ -1,0 +1,66 @@
+"""Pictures beside each other, each with a line that says what it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+_INK = (40, 40, 45)
+_GROUND = (255, 255, 255)
+
+
+def montage(
+    images: Sequence[NDArray[np.uint8]],
+    captions: Sequence[str] | None = None,
+    *,
+    columns: int | None = None,
+    gap: int = 8,
+    text_height: int = 18,
+) -> NDArray[np.uint8]:
+    """Lay pictures out on a grid, row by row.
+
+    Args:
+        images: ``(H, W, 3)`` 8-bit each; smaller ones are centred in the cell of the largest.
+        captions: one a picture, drawn above it; a caption that is too wide is set smaller.
+        columns: all in one row where it is not given.
+        gap: pixels between the pictures.
+        text_height: of the captions in pixels.
+
+    Returns:
+        ``(H', W', 3)`` 8-bit picture.
+
+    Raises:
+        ValueError: no images, or another number of captions.
+    """
+    if not images:
+        raise ValueError("images is empty: there is nothing to lay out")
+    if captions is not None and len(captions) != len(images):
+        raise ValueError(f"captions must be {len(images)}, one for each image, got {len(captions)}")
+    columns = columns or len(images)
+    rows = -(-len(images) // columns)
+    cell_w = max(image.shape[1] for image in images)
+    cell_h = max(image.shape[0] for image in images)
+    head = round(text_height * 1.7) if captions is not None else 0
+    sheet = Image.new("RGB", (columns * (cell_w + gap) + gap, rows * (cell_h + head + gap) + gap), _GROUND)
+    draw = ImageDraw.Draw(sheet)
+    for i, image in enumerate(images):
+        row, column = divmod(i, columns)
+        x = gap + column * (cell_w + gap)
+        y = gap + row * (cell_h + head + gap)
+        if captions is not None:
+            font = _font_that_fits(captions[i], text_height, cell_w)
+            draw.text((x + cell_w / 2, y + head / 2), captions[i], fill=_INK, font=font, anchor="mm")
+        h, w = image.shape[:2]
+        sheet.paste(Image.fromarray(image), (x + (cell_w - w) // 2, y + head + (cell_h - h) // 2))
+    return np.asarray(sheet)
+
+
+def _font_that_fits(text: str, height: int, width: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    for size in range(height, 8, -1):
+        font = ImageFont.load_default(size)
+        if font.getlength(text) <= width:
+            return font
+    return ImageFont.load_default(8)
