@@ -1,7 +1,8 @@
 """The soft contact loss: surface regions that touch in the image are pulled together (paper section 3.1).
 
 ``L_C = sum_k W_k d_k^2`` in squared metres, where ``d_k`` is the smallest distance between the two sets of
-vertices that contact k names. Written in two steps, so that a fitter need not skin whole bodies with gradient:
+vertices that contact k names. Written in two steps, so that a fitter need not skin whole bodies with
+gradient:
 
 1. `select_contacts` finds, without gradient, the few vertices that decide the loss;
 2. `contact_energy` computes the loss from those points alone, with its exact gradient.
@@ -34,17 +35,21 @@ class ContactForm:
     """How the distance of a contact becomes its energy.
 
     Args:
-        mode: ``"min"``: the squared smallest distance, as the paper prints it. ``"chamfer_quartic"``: the mean over
-            the vertices of either side of ``(100 d^2)^2``, d the distance to the nearest vertex of the other side,
-            summed over both sides: what BUDDI's code computes, but over all vertices of a region, not 40 drawn ones.
+        mode: ``"min"``: the squared smallest distance, as the paper prints it. ``"chamfer_quartic"``: the
+            mean over the vertices of either side of ``(100 d^2)^2``, d the distance to the nearest vertex of
+            the other side,
+            summed over both sides: what BUDDI's code computes, but over all vertices of a region, not 40
+                drawn ones.
         robust: metres; contacts further apart than this let go. The energy is Geman-McClure's
             ``rho^2 d^2 / (rho^2 + d^2)``, whose gradient is that of ``w d^2`` with the weight
             ``w = (rho^2 / (rho^2 + d^2))^2`` recomputed from the current distance. ``None``: never.
         soft: temperature T in squared metres of a soft minimum over the region pairs of a contact,
-            ``-T log mean exp(-d^2 / T)``; between the smallest and the mean squared distance. ``None``: the smallest.
+            ``-T log mean exp(-d^2 / T)``; between the smallest and the mean squared distance. ``None``: the
+            smallest.
 
     Raises:
-        ValueError: an unknown mode, a number that is not positive, or ``robust``/``soft`` with ``"chamfer_quartic"``.
+        ValueError: an unknown mode, a number that is not positive, or ``robust``/``soft`` with
+            ``"chamfer_quartic"``.
     """
 
     mode: Mode = "min"
@@ -63,7 +68,8 @@ class ContactForm:
 
 @dataclass(frozen=True)
 class ContactSelection:
-    """The vertices that decide the loss, and how their distances are combined. S point pairs, C contacts, E edges.
+    """The vertices that decide the loss, and how their distances are combined. S point pairs, C contacts, E
+    edges.
 
     Attributes:
         row_a, vertex_a, row_b, vertex_b: ``(S,)`` body row and vertex id of either point.
@@ -103,7 +109,8 @@ def select_contacts(
 ) -> ContactSelection:
     """Find the vertices that decide the contact loss. No gradient; pass their positions to `contact_energy`.
 
-    Of an edge whose person order is open, the order with the smaller energy is taken: evaluated anew in each call,
+    Of an edge whose person order is open, the order with the smaller energy is taken: evaluated anew in each
+        call,
     this is the paper's ``min(L_C(a, b), L_C(b, a))``. A tie keeps the order as given.
 
     Args:
@@ -148,23 +155,26 @@ def contact_energy(points_a: Tensor, points_b: Tensor, selection: ContactSelecti
     """The contact loss from the selected points alone; with gradient.
 
     Args:
-        points_a, points_b: ``(S, 3)`` metres: the positions of ``selection.vertex_a`` on bodies ``selection.row_a``,
-            and of ``vertex_b`` on ``row_b``.
+        points_a, points_b: ``(S, 3)`` metres: the positions of ``selection.vertex_a`` on bodies
+            ``selection.row_a``, and of ``vertex_b`` on ``row_b``.
 
     Returns:
-        ``(E,)`` one value an edge, squared metres; 0 with zero gradient for an edge without contacts. The gradient is
-        that of the whole loss, since vertices that are not nearest do not move a minimum.
+        ``(E,)`` one value an edge, squared metres; 0 with zero gradient for an edge without contacts. The
+        gradient is that of the whole loss, since vertices that are not nearest do not move a minimum.
     """
     energy = contact_values(points_a, points_b, selection) * selection.weight.to(points_a)
     return energy.new_zeros(len(selection.swapped)).index_add(0, selection.edge, energy)
 
 
 def contact_values(points_a: Tensor, points_b: Tensor, selection: ContactSelection) -> Tensor:
-    """Energy of each contact before its weight: ``(C,)``, squared metres. Arguments as of `contact_energy`."""
+    """Energy of each contact before its weight: ``(C,)``, squared metres. Arguments as of
+    `contact_energy`."""
     expected = (len(selection), 3)
     for name, points in (("points_a", points_a), ("points_b", points_b)):
         if points.shape != expected:
-            raise ValueError(f"{name} must have shape {expected}, one point per selected vertex, got {tuple(points.shape)}")
+            raise ValueError(
+                f"{name} must have shape {expected}, one point per selected vertex, got {tuple(points.shape)}"
+            )
     keep = selection.valid[:, None]
     # Masked before the distance, so that a NaN coordinate has no NaN gradient to spread.
     squared = distance2(torch.where(keep, points_a, 0.0), torch.where(keep, points_b, 0.0))
@@ -192,18 +202,19 @@ def soft_contact(
         verts_a, verts_b: ``(B, V, 3)`` metres, the two people of each pair, of one mesh topology.
         contact_maps: one for all pairs, or one a pair; an empty one gives 0 and zero gradient.
         regions: the 75 regions of this topology.
-        over: ``"pairs"``: every region pair counts, the formula as printed. ``"parts"``: one minimum over the union of
-            the two parts of each part contact.
+        over: ``"pairs"``: every region pair counts, the formula as printed. ``"parts"``: one minimum over the
+            union of the two parts of each part contact.
         mode, robust, soft: see `ContactForm`.
         order: ``"either"`` takes the smaller of both person orders; one, or one a pair.
         backend: of the geometry search.
 
     Returns:
-        ``(B,)`` squared metres (``"chamfer_quartic"``: of unit ``(100 m^2)^2``), differentiable. NaN where a vertex of
-        a region that takes part is not finite.
+        ``(B,)`` squared metres (``"chamfer_quartic"``: of unit ``(100 m^2)^2``), differentiable. NaN where a
+        vertex of a region that takes part is not finite.
 
     Raises:
-        ValueError: shapes that do not agree, a region map of another topology, ``soft`` without ``over="parts"``.
+        ValueError: shapes that do not agree, a region map of another topology, ``soft`` without
+            ``over="parts"``.
     """
     if verts_a.dim() != 3 or verts_a.shape[-1] != 3 or verts_a.shape != verts_b.shape:
         raise ValueError(
@@ -211,15 +222,24 @@ def soft_contact(
             f"got {tuple(verts_a.shape)} and {tuple(verts_b.shape)}"
         )
     if soft is not None and over != "parts":
-        raise ValueError(f"soft is a minimum over the region pairs of a part: it needs over='parts', got over={over!r}")
+        raise ValueError(
+            f"soft is a minimum over the region pairs of a part: it needs over='parts', got over={over!r}"
+        )
     batch = len(verts_a)
     maps = [contact_maps] * batch if isinstance(contact_maps, ContactMap) else list(contact_maps)
     if len(maps) != batch:
-        raise ValueError(f"contact_maps must be one map or one for each of the {batch} pairs, got {len(maps)}")
+        raise ValueError(
+            f"contact_maps must be one map or one for each of the {batch} pairs, got {len(maps)}"
+        )
     edges = ContactEdges.from_maps(
-        maps, range(batch), range(batch, 2 * batch), over=over, order=order, one_search_a_pair=soft is not None,
+        maps,
+        range(batch),
+        range(batch, 2 * batch),
+        over=over,
+        order=order,
+        one_search_a_pair=soft is not None,
         device=verts_a.device,
-    )  # fmt: skip
+    )
     vertices = torch.cat([verts_a, verts_b])
     selection = select_contacts(vertices, edges, regions, ContactForm(mode, robust, soft), backend=backend)
     points_a = gather_points(vertices, selection.row_a, selection.vertex_a)
@@ -228,7 +248,8 @@ def soft_contact(
 
 
 def gather_points(vertices: Tensor, rows: Tensor, vertex_ids: Tensor) -> Tensor:
-    """``vertices[rows, vertex_ids]`` of ``(N, V, 3)`` as ``(K, 3)``, with a backward that is repeatable on the CPU."""
+    """``vertices[rows, vertex_ids]`` of ``(N, V, 3)`` as ``(K, 3)``, with a backward that is repeatable on
+    the CPU."""
     return vertices.reshape(-1, 3).index_select(0, rows * vertices.shape[1] + vertex_ids)
 
 
@@ -260,7 +281,9 @@ def _search_minimum(
     row_a, row_b = searches.row_a, searches.row_b
     if form.soft is None and len(searches) != len(edges):
         first = _first_smallest(least, contact, len(edges))
-        row_a, row_b, vertex_a, vertex_b, least = (t[first] for t in (row_a, row_b, vertex_a, vertex_b, least))
+        row_a, row_b, vertex_a, vertex_b, least = (
+            t[first] for t in (row_a, row_b, vertex_a, vertex_b, least)
+        )
         contact = contact[first]
     sizes = torch.bincount(contact, minlength=len(edges)) if len(contact) else contact
     columns = {

@@ -19,9 +19,11 @@ Over = Literal["pairs", "parts"]
 
 @dataclass(frozen=True)
 class ContactEdges:
-    """Contact maps between bodies, flat. E edges (a map between two bodies) hold C contacts made of P searches.
+    """Contact maps between bodies, flat. E edges (a map between two bodies) hold C contacts made of P
+    searches.
 
-    A contact asks that two sets of regions touch: one region each with ``over="pairs"``, unions of regions with
+    A contact asks that two sets of regions touch: one region each with ``over="pairs"``, unions of regions
+        with
     ``over="parts"``. It is found by one search, or by several whose smallest (or soft minimum) counts.
 
     Attributes:
@@ -76,8 +78,8 @@ class ContactEdges:
             rows_a, rows_b: ``(E,)`` the two bodies that each map is about; equal for self-contact.
             over: ``"pairs"``: each region pair of a map is a contact, counted once (the formula as the paper
                 prints it, section 3.1). ``"parts"``: each group of a map is one contact between the unions of
-                its regions, "somewhere on the arm touches somewhere on the back"; a map without groups has one
-                group a pair.
+                its regions, "somewhere on the arm touches somewhere on the back"; a map without groups has
+                one group a pair.
             order: ``"given"``, or ``"either"`` where it is not known which body is *a*; one, or one a map.
             one_search_a_pair: search each region pair of a group by itself, as a soft minimum needs.
 
@@ -91,7 +93,10 @@ class ContactEdges:
                 "contact_maps, rows_a, rows_b and order must have the same length, "
                 f"got {count}, {len(rows_a)}, {len(rows_b)} and {len(orders)}"
             )
-        for given, known, name in ((orders, ("given", "either"), "order"), ([over], ("pairs", "parts"), "over")):
+        for given, known, name in (
+            (orders, ("given", "either"), "order"),
+            ([over], ("pairs", "parts"), "over"),
+        ):
             unknown = [value for value in given if value not in known]
             if unknown:
                 raise ValueError(f"{name} must be {known[0]!r} or {known[1]!r}, got {unknown[0]!r}")
@@ -102,13 +107,23 @@ class ContactEdges:
                 if rows_a[number] == rows_b[number] and set(group.regions_a) & set(group.regions_b):
                     shared = sorted(set(group.regions_a) & set(group.regions_b))
                     raise ValueError(
-                        f"contact_maps[{number}] asks body {rows_a[number]} to touch itself, but {group.name!r} has "
-                        f"region {shared[0]} on both sides, which always touches itself; leave it out on one side"
+                        f"contact_maps[{number}] asks body {rows_a[number]} to touch itself, but "
+                        f"{group.name!r} has region {shared[0]} on both sides, which always touches itself; "
+                        "leave it out on one side"
                     )
-                columns.add(number, rows_a[number], rows_b[number], group.regions_a, group.regions_b, group.weight,
-                            one_search_a_pair)
+                columns.add(
+                    number,
+                    rows_a[number],
+                    rows_b[number],
+                    group.regions_a,
+                    group.regions_b,
+                    group.weight,
+                    one_search_a_pair,
+                )
         return cls(
-            searches=RegionPairs.from_unions(columns.row_a, columns.row_b, columns.regions_a, columns.regions_b),
+            searches=RegionPairs.from_unions(
+                columns.row_a, columns.row_b, columns.regions_a, columns.regions_b
+            ),
             contact=torch.tensor(columns.contact, dtype=torch.int64),
             weight=torch.tensor(columns.weight, dtype=dtype),
             edge=torch.tensor(columns.edge, dtype=torch.int64),
@@ -184,7 +199,11 @@ class _Columns:
         weight: float,
         one_search_a_pair: bool,
     ) -> None:
-        searches = [((a,), (b,)) for a in regions_a for b in regions_b] if one_search_a_pair else [(regions_a, regions_b)]
+        searches = (
+            [((a,), (b,)) for a in regions_a for b in regions_b]
+            if one_search_a_pair
+            else [(regions_a, regions_b)]
+        )
         for side_a, side_b in searches:
             self.row_a.append(int(row_a))
             self.row_b.append(int(row_b))

@@ -1,9 +1,10 @@
 """Bodies must not share space: vertices of one body inside the other are pushed to its surface.
 
-A vertex is inside where the winding number of the other, closed mesh is above one half. A penetration that only one
-of the two meshes sees counts (a fist wholly inside a belly with no belly vertex inside the fist).
+A vertex is inside where the winding number of the other, closed mesh is above one half. A penetration that
+only one of the two meshes sees counts (a fist wholly inside a belly with no belly vertex inside the fist).
 
-As for contact there are two steps: `select_penetrations` finds, without gradient, which vertices are inside and which
+As for contact there are two steps: `select_penetrations` finds, without gradient, which vertices are inside
+    and which
 points of the other surface are nearest; `penetration_energy` computes the loss from these points alone.
 """
 
@@ -27,7 +28,8 @@ Energy = Literal["l2", "quartic"]
 
 @dataclass(frozen=True)
 class PenetrationSelection:
-    """Vertices that are inside another body, and the point of that body's surface nearest to each. S vertices.
+    """Vertices that are inside another body, and the point of that body's surface nearest to each. S
+    vertices.
 
     Attributes:
         row, vertex: ``(S,)`` the body row and vertex id that is inside.
@@ -77,7 +79,9 @@ def select_penetrations(
     if target not in ("vertex", "surface"):
         raise ValueError(f"target must be 'vertex' or 'surface', got {target!r}")
     if rows_a.shape != rows_b.shape or rows_a.dim() != 1:
-        raise ValueError(f"rows_a and rows_b must have shape (Q,), got {tuple(rows_a.shape)} and {tuple(rows_b.shape)}")
+        raise ValueError(
+            f"rows_a and rows_b must have shape (Q,), got {tuple(rows_a.shape)} and {tuple(rows_b.shape)}"
+        )
     if bool((rows_a == rows_b).any()):
         raise ValueError("rows_a and rows_b must name different bodies: a body is always inside itself")
     vertices = vertices.detach()
@@ -90,7 +94,10 @@ def select_penetrations(
     found: list[tuple[Tensor, ...]] = []
     pairs = torch.arange(len(rows_a), device=vertices.device)
     for own, other, pair in zip(
-        torch.cat([rows_a, rows_b]).tolist(), torch.cat([rows_b, rows_a]).tolist(), pairs.repeat(2).tolist(), strict=True
+        torch.cat([rows_a, rows_b]).tolist(),
+        torch.cat([rows_b, rows_a]).tolist(),
+        pairs.repeat(2).tolist(),
+        strict=True,
     ):
         if broken[pair]:
             continue
@@ -98,7 +105,11 @@ def select_penetrations(
         points = vertices[own, ids]
         near = ids[((points >= low[other]) & (points <= high[other])).all(1)]
         container = vertices[other][None]
-        within = near[inside(vertices[own, near][None], container, topology, backend=backend)[0]] if len(near) else near
+        within = (
+            near[inside(vertices[own, near][None], container, topology, backend=backend)[0]]
+            if len(near)
+            else near
+        )
         if not len(within):
             continue
         queries = vertices[own, within][None]
@@ -109,17 +120,22 @@ def select_penetrations(
             closest = nearest_surface(queries, container, topology, backend=backend)
             corners, weights = topology.faces[closest.face[0]], closest.barycentric[0]
         rows = torch.full_like(within, own)
-        found.append((rows, within, torch.full_like(within, other), corners, weights, torch.full_like(within, pair)))
+        found.append(
+            (rows, within, torch.full_like(within, other), corners, weights, torch.full_like(within, pair))
+        )
     if not found:
         none = rows_a.new_zeros(0)
         width = 1 if target == "vertex" else 3
-        empty = (none, none, none, rows_a.new_zeros(0, width), vertices.new_zeros(0, width), none)
-        return PenetrationSelection(*empty, broken=broken)
-    return PenetrationSelection(*(torch.cat(column) for column in zip(*found, strict=True)), broken=broken)
+        found.append((none, none, none, rows_a.new_zeros(0, width), vertices.new_zeros(0, width), none))
+    row, vertex, target_row, corner, weight, pair_of = (
+        torch.cat(column) for column in zip(*found, strict=True)
+    )
+    return PenetrationSelection(row, vertex, target_row, corner, weight, pair_of, broken)
 
 
 def target_points(corner_points: Tensor, selection: PenetrationSelection) -> Tensor:
-    """Points ``(S, 3)`` on the other body's surface from the positions ``(S, M, 3)`` of ``target_vertices``."""
+    """Points ``(S, 3)`` on the other body's surface from the positions ``(S, M, 3)`` of
+    ``target_vertices``."""
     return (corner_points * selection.target_weights[..., None].to(corner_points.dtype)).sum(1)
 
 
@@ -131,11 +147,12 @@ def penetration_energy(
     Args:
         points: ``(S, 3)`` positions of ``selection.vertex`` on bodies ``selection.row``, metres.
         targets: ``(S, 3)`` the nearest points of the other bodies, see `target_points`.
-        energy: ``"l2"``: the sum of squared depths, square metres. ``"quartic"``: of ``(100 d^2)^2``, BUDDI's form,
-            which is nearly flat below 3 cm.
+        energy: ``"l2"``: the sum of squared depths, square metres. ``"quartic"``: of ``(100 d^2)^2``, BUDDI's
+            form, which is nearly flat below 3 cm.
 
     Returns:
-        ``(Q,)`` one value a pair of bodies: the sum over inside vertices of both, so it grows with mesh resolution.
+        ``(Q,)`` one value a pair of bodies: the sum over inside vertices of both, so it grows with mesh
+        resolution.
     """
     if energy not in ("l2", "quartic"):
         raise ValueError(f"energy must be 'l2' or 'quartic', got {energy!r}")
@@ -174,7 +191,9 @@ def penetration_loss(
     points = gather_points(vertices, selection.row, selection.vertex)
     width = selection.target_vertices.shape[1]
     corner_rows = selection.target_row.repeat_interleave(width)
-    corners = gather_points(vertices, corner_rows, selection.target_vertices.reshape(-1)).reshape(-1, width, 3)
+    corners = gather_points(vertices, corner_rows, selection.target_vertices.reshape(-1)).reshape(
+        -1, width, 3
+    )
     return penetration_energy(points, target_points(corners, selection), selection, energy=energy)
 
 

@@ -23,7 +23,8 @@ def geman_mcclure(squared: Tensor, rho: float) -> Tensor:
 
 
 def geman_mcclure_weight(squared: Tensor, rho: float) -> Tensor:
-    """``(rho^2 / (rho^2 + s))^2``: the weight that Gauss-Newton gives a squared error ``s`` under `geman_mcclure`.
+    """``(rho^2 / (rho^2 + s))^2``: the weight that Gauss-Newton gives a squared error ``s`` under
+    `geman_mcclure`.
 
     Raises:
         ValueError: ``rho`` is not positive.

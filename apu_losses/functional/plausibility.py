@@ -1,0 +1,55 @@
+"""Is the result still a person? Contact and keypoint error alone can be bought with a broken body.
+
+Measures, not losses: how far a fit has moved a body from where it started.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from apu_losses.functional.pose_prior import BODY_JOINTS
+from apu_losses.functional.rotations import rotation_difference
+
+SPINE = tuple(i for i, name in enumerate(BODY_JOINTS) if name.startswith("spine"))
+"""Positions of the three spine joints (SMPL-X joints 3, 6 and 9) in ``body_pose``."""
+
+
+class PoseChange(NamedTuple):
+    """Change of pose, degrees, each ``(N,)``: root mean square over joints, largest joint, largest spine
+    joint.
+
+    ``joint (N,)``: position of the largest joint in ``body_pose``.
+    """
+
+    rms: Tensor
+    largest: Tensor
+    spine: Tensor
+    joint: Tensor
+
+
+@torch.no_grad()
+def pose_change(body_pose: Tensor, start: Tensor) -> PoseChange:
+    """Geodesic angles between two poses.
+
+    Args:
+        body_pose, start: ``(N, 63)`` axis-angle, radians.
+
+    Raises:
+        ValueError: shapes that do not agree.
+    """
+    angles = rotation_difference(body_pose, start).norm(dim=-1).rad2deg()
+    largest, joint = angles.max(1)
+    return PoseChange(angles.square().mean(1).sqrt(), largest, angles[:, list(SPINE)].amax(1), joint)
+
+
+@torch.no_grad()
+def stature_change(stature: Tensor, start: Tensor) -> Tensor:
+    """``(N,)`` how many centimetres taller a person became; negative: shorter. Arguments in metres."""
+    if stature.shape != start.shape:
+        raise ValueError(
+            f"stature and start must have the same shape, got {tuple(stature.shape)} and {tuple(start.shape)}"
+        )
+    return 100 * (stature - start)

@@ -1,0 +1,173 @@
+"""2D keypoints: the body's projected joints must lie where a detector saw them.
+
+Pixels are scaled so that the box of a person's keypoints is 512 long on its longer side, as BUDDI does:
+people near and far, in large and small pictures, then weigh alike. All functions take people as rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from apu_losses.functional.robust import geman_mcclure
+
+BOX = 512.0
+_FEET = (
+    ("left_ankle", ("left_big_toe", "left_small_toe", "left_heel")),
+    ("right_ankle", ("right_big_toe", "right_small_toe", "right_heel")),
+)
+
+
+def keypoint_scale(xy: Tensor, confidence: Tensor) -> Tensor:
+    """Scale that makes the box of a person's keypoints 512 long.
+
+    Args:
+        xy: ``(N, J, 2)`` pixels.
+        confidence: ``(N, J)``; joints with 0 are not in the box.
+
+    Returns:
+        ``(N,)`` 512 / max(width, height); 0 for a person without any keypoint, whose loss is then 0.
+
+    Raises:
+        ValueError: shapes that do not agree, or a person whose visible keypoints all lie in one point.
+    """
+    _same_people(xy, confidence)
+    seen = (confidence > 0)[..., None]
+    low = torch.where(seen, xy, torch.inf).amin(1)
+    high = torch.where(seen, xy, -torch.inf).amax(1)
+    size = (high - low).amax(1)
+    anything = seen[..., 0].any(1)
+    flat = anything & ~(size > 0)
+    if bool(flat.any()):
+        person = int(torch.nonzero(flat)[0, 0])
+        raise ValueError(
+            f"keypoints of person {person} span no box: {int(seen[person].sum())} visible joint(s), all in "
+            "one place; a person needs two different visible keypoints (or none)"
+        )
+    return torch.where(anything, BOX / torch.where(anything, size, 1.0), 0.0)
+
+
+def fill_missing_ankles(
+    xy: Tensor,
+    confidence: Tensor,
+    initial_xy: Tensor,
+    joint_names: Sequence[str],
+    *,
+    threshold: float = 0.2,
+    confidence_filled: float = 0.5,
+    keep_detected: bool = True,
+) -> tuple[Tensor, Tensor]:
+    """Where an ankle was not detected, take ankle and foot from the projection of the initial estimate.
+
+    Legs outside the picture would otherwise go anywhere. Each ankle with a confidence below ``threshold`` is
+    replaced by the initial one, and with it the toes and heel of that foot.
+
+    Args:
+        xy: ``(N, J, 2)`` detected keypoints, pixels.
+        confidence: ``(N, J)``
+        initial_xy: ``(N, J, 2)`` the initial body's joints, projected.
+        joint_names: names of the J joints, as in ``apu_contacts.keypoints.SKELETONS``.
+        threshold: confidence below which a joint counts as missing.
+        confidence_filled: confidence that filled joints get.
+        keep_detected: leave detected toes and heels as they are. BUDDI overwrites them: ``False``.
+
+    Returns:
+        New ``xy`` and ``confidence``.
+
+    Raises:
+        ValueError: shapes that do not agree.
+    """
+    _same_people(xy, confidence)
+    if initial_xy.shape != xy.shape or len(joint_names) != xy.shape[1]:
+        raise ValueError(
+            f"initial_xy must have the shape of xy and joint_names one name a joint, got {tuple(xy.shape)}, "
+            f"{tuple(initial_xy.shape)} and {len(joint_names)} names"
+        )
+    names = list(joint_names)
+    fill = torch.zeros_like(confidence, dtype=torch.bool)
+    for ankle, foot in _FEET:
+        if ankle not in names:
+            continue
+        missing = confidence[:, names.index(ankle)] < threshold
+        fill[:, names.index(ankle)] = missing
+        for name in foot:
+            if name in names:
+                column = names.index(name)
+                fill[:, column] = missing & ((confidence[:, column] < threshold) | (not keep_detected))
+    fill &= initial_xy.isfinite().all(-1)
+    return torch.where(fill[..., None], initial_xy, xy), torch.where(fill, confidence_filled, confidence)
+
+
+def keypoint_reprojection(
+    projected: Tensor,
+    xy: Tensor,
+    confidence: Tensor,
+    scale: Tensor,
+    *,
+    confidence_power: float = 1.0,
+    confidence_threshold: float = 0.0,
+    robust: float | None = None,
+) -> Tensor:
+    """``sum_j c_j^p s^2 ||x_j - k_j||^2``: the keypoint loss of each person.
+
+    Args:
+        projected: ``(N, J, 2)`` projected joints of the bodies, pixels.
+        xy: ``(N, J, 2)`` detected keypoints, pixels.
+        confidence: ``(N, J)``; joints with 0 do not count, whatever their coordinates.
+        scale: ``(N,)`` from `keypoint_scale`.
+        confidence_power: p; 1 is BUDDI's, 2 trusts uncertain joints less.
+        confidence_threshold: joints must have more than this; 0 is BUDDI's.
+        robust: rho in scaled pixels; each joint's squared error e becomes ``rho^2 e / (rho^2 + e)``. On all
+            joints it may abandon a person whose start is far off.
+
+    Returns:
+        ``(N,)`` squared pixels at the 512 scale; NaN where the projection of a joint that counts is not
+        finite.
+    """
+    squared, used = _squared_error(projected, xy, confidence, scale, confidence_threshold)
+    value = squared if robust is None else geman_mcclure(squared, robust)
+    weight = torch.where(used, confidence, 0.0) ** confidence_power
+    return (torch.where(used, weight, 0.0) * value).sum(1)
+
+
+@torch.no_grad()
+def keypoint_error(
+    projected: Tensor, xy: Tensor, confidence: Tensor, scale: Tensor, *, confidence_threshold: float = 0.2
+) -> Tensor:
+    """Mean distance of the projected joints from the detected ones: a measure, not a loss.
+
+    Arguments as of `keypoint_reprojection`. Use the detector's own keypoints here, without filled ankles.
+
+    Returns:
+        ``(N,)`` mean over joints with a confidence above the threshold, pixels at the 512 scale; NaN for a
+        person
+        without such a joint, or with a body that is not finite: neither is a good score.
+    """
+    squared, used = _squared_error(projected, xy, confidence, scale, confidence_threshold)
+    return squared.sqrt().sum(1) / used.sum(1)
+
+
+def _squared_error(
+    projected: Tensor, xy: Tensor, confidence: Tensor, scale: Tensor, threshold: float
+) -> tuple[Tensor, Tensor]:
+    """``(N, J)`` squared scaled distances, 0 where a joint does not count, and which joints count."""
+    _same_people(xy, confidence)
+    if projected.shape != xy.shape or scale.shape != xy.shape[:1]:
+        raise ValueError(
+            "projected must have the shape of xy and scale one value a person, "
+            f"got {tuple(projected.shape)}, {tuple(xy.shape)} and {tuple(scale.shape)}"
+        )
+    used = (confidence > 0) & (confidence > threshold)
+    # Masked before the difference: a joint that does not count has no NaN gradient to spread.
+    difference = torch.where(used[..., None], projected, 0.0) - torch.where(used[..., None], xy, 0.0)
+    return (difference * scale[:, None, None]).square().sum(-1), used
+
+
+def _same_people(xy: Tensor, confidence: Tensor) -> None:
+    if xy.dim() != 3 or xy.shape[-1] != 2 or confidence.shape != xy.shape[:2]:
+        raise ValueError(
+            "keypoints must have shapes (N, J, 2) and (N, J), "
+            f"got {tuple(xy.shape)} and {tuple(confidence.shape)}"
+        )

@@ -1,0 +1,211 @@
+"""The losses as ``nn.Module``: shells that keep options and tensors, and compute with `apu_losses.functional`.
+
+Each returns one value per item, unreduced: sum or average as your own loss does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor, nn
+
+from apu_contacts.contact_map import ContactMap
+from apu_contacts.regions import RegionMap
+from apu_losses.functional.contact import ContactForm, Mode, soft_contact
+from apu_losses.functional.contact_edges import Order, Over
+from apu_losses.functional.penetration import Energy, Target, penetration_loss
+from apu_losses.functional.pose_prior import (
+    Metric,
+    PoseMixture,
+    anatomical_pose_prior,
+    initial_pose_prior,
+    mixture_pose_prior,
+)
+from apu_losses.functional.reprojection import keypoint_reprojection
+from apu_losses.functional.shape_prior import shape_change_prior, shape_prior
+from apu_losses.kernels.topology import MeshTopology, RegionIndex
+from apu_losses.kernels.types import Backend
+
+
+class SoftContactLoss(nn.Module):
+    """Pulls together what touches: `apu_losses.functional.contact.soft_contact`.
+
+    ::
+
+        contact = SoftContactLoss(RegionMap.load("free"))
+        loss = loss + 1e4 * contact(verts_a, verts_b, contact_map).sum()
+
+    1e4 makes it squared centimetres, the scale that the paper's weights are made for.
+
+    Args:
+        regions: the 75 regions of the mesh topology.
+        over: ``"pairs"`` (each region pair counts) or ``"parts"`` (one minimum a part contact).
+        mode, robust, soft: see `apu_losses.functional.contact.ContactForm`.
+        order: ``"given"``, or ``"either"`` for the smaller of both person orders.
+        backend: of the geometry search.
+
+    Raises:
+        ValueError: options that contradict each other.
+    """
+
+    def __init__(
+        self,
+        regions: RegionMap | RegionIndex,
+        *,
+        over: Over = "pairs",
+        mode: Mode = "min",
+        robust: float | None = None,
+        soft: float | None = None,
+        order: Order = "given",
+        backend: Backend = "auto",
+    ) -> None:
+        super().__init__()
+        ContactForm(mode, robust, soft)
+        self.regions = regions
+        self.over: Over = over
+        self.mode: Mode = mode
+        self.robust = robust
+        self.soft = soft
+        self.order: Order = order
+        self.backend: Backend = backend
+
+    def forward(
+        self, verts_a: Tensor, verts_b: Tensor, contact_maps: ContactMap | Sequence[ContactMap]
+    ) -> Tensor:
+        """``(B, V, 3)`` twice and one map, or one a pair, to ``(B,)`` squared metres."""
+        return soft_contact(
+            verts_a,
+            verts_b,
+            contact_maps,
+            self.regions,
+            over=self.over,
+            mode=self.mode,
+            robust=self.robust,
+            soft=self.soft,
+            order=self.order,
+            backend=self.backend,
+        )
+
+    def extra_repr(self) -> str:
+        """Options, for printing."""
+        return f"over={self.over!r}, mode={self.mode!r}, robust={self.robust}, order={self.order!r}"
+
+
+class PenetrationLoss(nn.Module):
+    """Pushes bodies out of each other: `apu_losses.functional.penetration.penetration_loss`.
+
+    Args:
+        faces: ``(F, 3)`` of the closed mesh, outward.
+        vertex_count: V of the mesh; the largest id in ``faces`` plus one by default.
+        template: ``(V, 3)`` the body at rest; only speeds up the search.
+        target: depth to the nearest ``"surface"`` point or ``"vertex"``.
+        energy: ``"l2"`` or BUDDI's ``"quartic"``.
+        backend: of the geometry operators.
+    """
+
+    def __init__(
+        self,
+        faces: ArrayLike | Tensor,
+        vertex_count: int | None = None,
+        template: ArrayLike | Tensor | None = None,
+        *,
+        target: Target = "surface",
+        energy: Energy = "l2",
+        backend: Backend = "auto",
+    ) -> None:
+        super().__init__()
+        faces = torch.as_tensor(faces, dtype=torch.int64)
+        count = int(faces.max()) + 1 if vertex_count is None else vertex_count
+        self.topology = MeshTopology.build(faces, count, template)
+        self.target: Target = target
+        self.energy: Energy = energy
+        self.backend: Backend = backend
+
+    def forward(self, verts_a: Tensor, verts_b: Tensor) -> Tensor:
+        """``(B, V, 3)`` twice to ``(B,)``."""
+        return penetration_loss(
+            verts_a, verts_b, self.topology, target=self.target, energy=self.energy, backend=self.backend
+        )
+
+
+class KeypointReprojectionLoss(nn.Module):
+    """Draws projected joints to detected keypoints: `apu_losses.functional.reprojection.keypoint_reprojection`.
+
+    Args:
+        confidence_power, confidence_threshold: how confidences count.
+        robust: rho in pixels at the 512 scale, or ``None``.
+    """
+
+    def __init__(
+        self, *, confidence_power: float = 1.0, confidence_threshold: float = 0.0, robust: float | None = None
+    ) -> None:
+        super().__init__()
+        self.confidence_power = confidence_power
+        self.confidence_threshold = confidence_threshold
+        self.robust = robust
+
+    def forward(self, projected: Tensor, xy: Tensor, confidence: Tensor, scale: Tensor) -> Tensor:
+        """``(N, J, 2)``, ``(N, J, 2)``, ``(N, J)`` and ``(N,)`` of `keypoint_scale` to ``(N,)``."""
+        return keypoint_reprojection(
+            projected,
+            xy,
+            confidence,
+            scale,
+            confidence_power=self.confidence_power,
+            confidence_threshold=self.confidence_threshold,
+            robust=self.robust,
+        )
+
+
+class PosePrior(nn.Module):
+    """How likely a body pose is: SMPLify's mixture where its file is given, else anatomical limits.
+
+    Args:
+        mixture: from `apu_losses.functional.pose_prior.load_pose_mixture`.
+        limit_weight: of the joint limits, without a mixture.
+    """
+
+    def __init__(self, mixture: PoseMixture | None = None, *, limit_weight: float = 20.0) -> None:
+        super().__init__()
+        self.limit_weight = limit_weight
+        self.has_mixture = mixture is not None
+        if mixture is not None:
+            for name, value in mixture._asdict().items():
+                self.register_buffer(name, value)
+
+    def forward(self, body_pose: Tensor) -> Tensor:
+        """``(N, 63)`` axis-angle to ``(N,)``."""
+        if not self.has_mixture:
+            return anatomical_pose_prior(body_pose, limit_weight=self.limit_weight)
+        mixture = PoseMixture(*(self.get_buffer(name) for name in PoseMixture._fields))
+        return mixture_pose_prior(body_pose, mixture)
+
+
+class InitialPosePrior(nn.Module):
+    """Holds a pose near the one that it started from.
+
+    Args:
+        metric: ``"geodesic"`` or BUDDI's ``"axis_angle"``.
+        joint_weights: ``(J,)``, ones by default.
+    """
+
+    joint_weights: Tensor | None
+
+    def __init__(self, *, metric: Metric = "geodesic", joint_weights: Tensor | None = None) -> None:
+        super().__init__()
+        self.metric: Metric = metric
+        self.register_buffer("joint_weights", joint_weights)
+
+    def forward(self, body_pose: Tensor, reference: Tensor) -> Tensor:
+        """``(N, 3 J)`` axis-angle twice to ``(N,)``."""
+        return initial_pose_prior(body_pose, reference, metric=self.metric, joint_weights=self.joint_weights)
+
+
+class ShapePrior(nn.Module):
+    """Holds a shape near the mean, or near the one that it started from where that is given."""
+
+    def forward(self, betas: Tensor, start: Tensor | None = None) -> Tensor:
+        """``(N, K)`` to ``(N,)``."""
+        return shape_prior(betas) if start is None else shape_change_prior(betas, start)
