@@ -1,4 +1,4 @@
-"""The losses as ``nn.Module``: shells that keep options and tensors, and compute with `apu_losses.functional`.
+"""The losses as ``nn.Module``: shells that keep options, and compute with `apu_losses.functional`.
 
 Each returns one value per item, unreduced: sum or average as your own loss does.
 """
@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from apu_contacts.contact_map import ContactMap
 from apu_contacts.regions import RegionMap
-from apu_losses.functional.contact import ContactForm, Mode, soft_contact
-from apu_losses.functional.contact_edges import Order, Over
+from apu_losses.functional.contact import ContactForm, Mode, check_soft, pair_contact
+from apu_losses.functional.contact_edges import ContactEdges, Order, Over
 from apu_losses.functional.penetration import Energy, Target, penetration_loss
 from apu_losses.functional.pose_prior import (
     Metric,
@@ -62,35 +62,45 @@ class SoftContactLoss(nn.Module):
         backend: Backend = "auto",
     ) -> None:
         super().__init__()
-        ContactForm(mode, robust, soft)
+        self.form = ContactForm(mode, robust, soft)
+        check_soft(soft, over)
         self.regions = regions
         self.over: Over = over
-        self.mode: Mode = mode
-        self.robust = robust
-        self.soft = soft
         self.order: Order = order
         self.backend: Backend = backend
+        self._maps: list[ContactMap] = []
+        self._edges: ContactEdges | None = None
 
     def forward(
         self, verts_a: Tensor, verts_b: Tensor, contact_maps: ContactMap | Sequence[ContactMap]
     ) -> Tensor:
         """``(B, V, 3)`` twice and one map, or one a pair, to ``(B,)`` squared metres."""
-        return soft_contact(
-            verts_a,
-            verts_b,
-            contact_maps,
-            self.regions,
-            over=self.over,
-            mode=self.mode,
-            robust=self.robust,
-            soft=self.soft,
-            order=self.order,
-            backend=self.backend,
-        )
+        batch = len(verts_a)
+        maps = [contact_maps] * batch if isinstance(contact_maps, ContactMap) else list(contact_maps)
+        # Maps are immutable: the same objects mean the same graph, which costs more to lay out than to
+        # search.
+        if (
+            self._edges is None
+            or len(maps) != len(self._maps)
+            or any(a is not b for a, b in zip(maps, self._maps, strict=True))
+        ):
+            rows = range(2 * batch)
+            self._edges = ContactEdges.from_maps(
+                maps,
+                rows[:batch],
+                rows[batch:],
+                over=self.over,
+                order=self.order,
+                one_search_a_pair=self.form.soft is not None,
+                dtype=verts_a.dtype,
+            )
+            self._maps = maps
+        self._edges = self._edges.to(verts_a.device)
+        return pair_contact(verts_a, verts_b, self._edges, self.regions, self.form, backend=self.backend)
 
     def extra_repr(self) -> str:
         """Options, for printing."""
-        return f"over={self.over!r}, mode={self.mode!r}, robust={self.robust}, order={self.order!r}"
+        return f"over={self.over!r}, order={self.order!r}, {self.form}"
 
 
 class PenetrationLoss(nn.Module):
@@ -125,13 +135,15 @@ class PenetrationLoss(nn.Module):
 
     def forward(self, verts_a: Tensor, verts_b: Tensor) -> Tensor:
         """``(B, V, 3)`` twice to ``(B,)``."""
+        if self.topology.faces.device != verts_a.device:
+            self.topology = self.topology.to(verts_a.device)
         return penetration_loss(
             verts_a, verts_b, self.topology, target=self.target, energy=self.energy, backend=self.backend
         )
 
 
 class KeypointReprojectionLoss(nn.Module):
-    """Draws projected joints to detected keypoints: `apu_losses.functional.reprojection.keypoint_reprojection`.
+    """Draws projected joints to detected keypoints: see `keypoint_reprojection`.
 
     Args:
         confidence_power, confidence_threshold: how confidences count.

@@ -23,6 +23,7 @@ from apu_contacts.contact_map import ContactMap
 from apu_losses.functional.contact_edges import ContactEdges, Order, Over
 from apu_losses.functional.geometry import Regions, nearest_vertex, region_min_distance
 from apu_losses.functional.robust import geman_mcclure
+from apu_losses.functional.rows import gather_points, stack_pairs
 from apu_losses.kernels.reference import distance2, group_vertices
 from apu_losses.kernels.topology import as_region_index
 from apu_losses.kernels.types import Backend
@@ -216,15 +217,7 @@ def soft_contact(
         ValueError: shapes that do not agree, a region map of another topology, ``soft`` without
             ``over="parts"``.
     """
-    if verts_a.dim() != 3 or verts_a.shape[-1] != 3 or verts_a.shape != verts_b.shape:
-        raise ValueError(
-            "verts_a and verts_b must have the same shape (B, V, 3), "
-            f"got {tuple(verts_a.shape)} and {tuple(verts_b.shape)}"
-        )
-    if soft is not None and over != "parts":
-        raise ValueError(
-            f"soft is a minimum over the region pairs of a part: it needs over='parts', got over={over!r}"
-        )
+    check_soft(soft, over)
     batch = len(verts_a)
     maps = [contact_maps] * batch if isinstance(contact_maps, ContactMap) else list(contact_maps)
     if len(maps) != batch:
@@ -240,17 +233,46 @@ def soft_contact(
         one_search_a_pair=soft is not None,
         device=verts_a.device,
     )
-    vertices = torch.cat([verts_a, verts_b])
-    selection = select_contacts(vertices, edges, regions, ContactForm(mode, robust, soft), backend=backend)
+    return pair_contact(verts_a, verts_b, edges, regions, ContactForm(mode, robust, soft), backend=backend)
+
+
+def check_soft(soft: float | None, over: Over) -> None:
+    """Refuses a soft minimum that has nothing to choose among."""
+    if soft is not None and over != "parts":
+        raise ValueError(
+            f"soft is a minimum over the region pairs of a part: it needs over='parts', got over={over!r}"
+        )
+
+
+def pair_contact(
+    verts_a: Tensor,
+    verts_b: Tensor,
+    edges: ContactEdges,
+    regions: Regions,
+    form: ContactForm | None = None,
+    *,
+    backend: Backend = "auto",
+) -> Tensor:
+    """`soft_contact` with its contact maps laid out once, for loops.
+
+    Args:
+        verts_a, verts_b: ``(B, V, 3)`` metres.
+        edges: B edges; bodies ``0..B-1`` are those of ``verts_a``, ``B..2B-1`` those of ``verts_b``.
+        regions, form, backend: as of `select_contacts`.
+
+    Returns:
+        ``(B,)``
+
+    Raises:
+        ValueError: shapes that do not agree.
+    """
+    vertices, _, _ = stack_pairs(verts_a, verts_b)
+    if edges.edge_count != len(verts_a):
+        raise ValueError(f"edges must hold one edge a pair ({len(verts_a)}), got {edges.edge_count}")
+    selection = select_contacts(vertices, edges, regions, form, backend=backend)
     points_a = gather_points(vertices, selection.row_a, selection.vertex_a)
     points_b = gather_points(vertices, selection.row_b, selection.vertex_b)
     return contact_energy(points_a, points_b, selection)
-
-
-def gather_points(vertices: Tensor, rows: Tensor, vertex_ids: Tensor) -> Tensor:
-    """``vertices[rows, vertex_ids]`` of ``(N, V, 3)`` as ``(K, 3)``, with a backward that is repeatable on
-    the CPU."""
-    return vertices.reshape(-1, 3).index_select(0, rows * vertices.shape[1] + vertex_ids)
 
 
 Columns = dict[str, Tensor]

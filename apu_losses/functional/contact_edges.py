@@ -101,9 +101,9 @@ class ContactEdges:
             if unknown:
                 raise ValueError(f"{name} must be {known[0]!r} or {known[1]!r}, got {unknown[0]!r}")
         columns = _Columns()
+        groups = {id(cmap): (cmap if over == "parts" else cmap.merged()).groups() for cmap in contact_maps}
         for number, cmap in enumerate(contact_maps):
-            groups = (cmap if over == "parts" else cmap.merged()).groups()
-            for group in groups:
+            for group in groups[id(cmap)]:
                 if rows_a[number] == rows_b[number] and set(group.regions_a) & set(group.regions_b):
                     shared = sorted(set(group.regions_a) & set(group.regions_b))
                     raise ValueError(
@@ -131,7 +131,9 @@ class ContactEdges:
         ).to(device or "cpu")
 
     def to(self, device: torch.device | str) -> ContactEdges:
-        """The same graph on another device."""
+        """The same graph on another device; itself where it is already there."""
+        if self.weight.device == torch.device(device):
+            return self
         moved = {field.name: getattr(self, field.name).to(device) for field in fields(self)}
         return replace(self, **moved)
 

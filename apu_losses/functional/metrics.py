@@ -13,10 +13,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from apu_losses.functional.contact import gather_points, select_contacts
+from apu_losses.functional.contact import select_contacts
 from apu_losses.functional.contact_edges import ContactEdges
 from apu_losses.functional.geometry import Faces, Regions
-from apu_losses.functional.penetration import Target, select_penetrations, target_points
+from apu_losses.functional.penetration import Target, penetration_points, select_penetrations
+from apu_losses.functional.rows import gather_points
 from apu_losses.kernels.reference import distance2
 from apu_losses.kernels.types import Backend
 
@@ -81,12 +82,7 @@ def penetration_depth(
     point is fairer than to the nearest vertex.
     """
     found = select_penetrations(vertices, faces, rows_a, rows_b, target=target, backend=backend)
-    width = found.target_vertices.shape[1]
-    corners = gather_points(
-        vertices, found.target_row.repeat_interleave(width), found.target_vertices.reshape(-1)
-    ).reshape(-1, width, 3)
-    points = gather_points(vertices, found.row, found.vertex)
-    depth = distance2(points, target_points(corners, found)).sqrt()
+    depth = distance2(*penetration_points(vertices, found)).sqrt()
     columns = []
     for pair in range(len(rows_a)):
         own = depth[found.pair == pair]

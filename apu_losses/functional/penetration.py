@@ -16,8 +16,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from apu_losses.functional.contact import gather_points
 from apu_losses.functional.geometry import Faces, inside, nearest_surface, nearest_vertex
+from apu_losses.functional.rows import gather_points, stack_pairs
 from apu_losses.kernels.reference import distance2
 from apu_losses.kernels.topology import as_topology
 from apu_losses.kernels.types import Backend
@@ -188,21 +188,13 @@ def penetration_loss(
     """
     vertices, rows_a, rows_b = stack_pairs(verts_a, verts_b)
     selection = select_penetrations(vertices, faces, rows_a, rows_b, target=target, backend=backend)
-    points = gather_points(vertices, selection.row, selection.vertex)
+    points, targets = penetration_points(vertices, selection)
+    return penetration_energy(points, targets, selection, energy=energy)
+
+
+def penetration_points(vertices: Tensor, selection: PenetrationSelection) -> tuple[Tensor, Tensor]:
+    """Points ``(S, 3)`` and targets ``(S, 3)`` of a selection, taken from whole bodies ``(N, V, 3)``."""
     width = selection.target_vertices.shape[1]
-    corner_rows = selection.target_row.repeat_interleave(width)
-    corners = gather_points(vertices, corner_rows, selection.target_vertices.reshape(-1)).reshape(
-        -1, width, 3
-    )
-    return penetration_energy(points, target_points(corners, selection), selection, energy=energy)
-
-
-def stack_pairs(verts_a: Tensor, verts_b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """B pairs of bodies as the graph form: vertices ``(2B, V, 3)`` and the rows ``(B,)`` of either side."""
-    if verts_a.dim() != 3 or verts_a.shape[-1] != 3 or verts_a.shape != verts_b.shape:
-        raise ValueError(
-            "verts_a and verts_b must have the same shape (B, V, 3), "
-            f"got {tuple(verts_a.shape)} and {tuple(verts_b.shape)}"
-        )
-    rows = torch.arange(len(verts_a), device=verts_a.device)
-    return torch.cat([verts_a, verts_b]), rows, rows + len(verts_a)
+    rows = selection.target_row.repeat_interleave(width)
+    corners = gather_points(vertices, rows, selection.target_vertices.reshape(-1)).reshape(-1, width, 3)
+    return gather_points(vertices, selection.row, selection.vertex), target_points(corners, selection)
