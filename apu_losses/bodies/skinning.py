@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from apu_losses.bodies.blend import BLEND_BACKENDS, Influences, blend_items, blend_mesh
 from apu_losses.bodies.keypoints import KeypointTable, Landmarks, keypoint_table
 from apu_losses.bodies.kinematics import KinematicTree
 from apu_losses.bodies.protocol import ParameterSpec, PosedBody
@@ -107,6 +108,8 @@ class LinearBlendBody:
         data: the arrays.
         dtype: floating-point type of the computation.
         device: where it happens.
+        backend: how vertices are skinned: ``"cpu"`` compiled, ``"torch"`` plain PyTorch, ``"auto"`` compiled
+            for bodies on the CPU, except under forward-mode differentiation and in ``torch.func`` transforms.
     """
 
     def __init__(
@@ -115,7 +118,11 @@ class LinearBlendBody:
         *,
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
+        backend: str = "auto",
     ) -> None:
+        if backend not in ("auto", *BLEND_BACKENDS):
+            raise ValueError(f"backend must be 'auto' or one of {BLEND_BACKENDS}, got {backend!r}")
+        self._backend = backend
         self._data = data
         self._dtype = dtype
         self._device = torch.device(device)
@@ -176,7 +183,9 @@ class LinearBlendBody:
         self, device: torch.device | str | None = None, dtype: torch.dtype | None = None
     ) -> LinearBlendBody:
         """The same body on another device or in another floating-point type."""
-        return LinearBlendBody(self._data, dtype=dtype or self._dtype, device=device or self._device)
+        return LinearBlendBody(
+            self._data, dtype=dtype or self._dtype, device=device or self._device, backend=self._backend
+        )
 
     def pose(self, params: Mapping[str, Tensor]) -> LinearBlendPose:
         """Pose N bodies.
@@ -203,7 +212,9 @@ class LinearBlendBody:
                 value = (value if components is None else value @ components) + mean
             parts.append(value)
         rotvec = torch.cat(parts, 1).unflatten(1, (-1, 3))
-        return LinearBlendPose(self._tables, coefficients, rotation_matrix(rotvec), full["transl"])
+        return LinearBlendPose(
+            self._tables, coefficients, rotation_matrix(rotvec), full["transl"], self._backend
+        )
 
     def keypoints(self, posed: PosedBody, skeleton: str) -> Tensor:
         """Keypoints of a skeleton on posed bodies.
@@ -317,8 +328,11 @@ def _shape_hint(name: str, value: Tensor, spec: ParameterSpec) -> str:
 class LinearBlendPose:
     """N posed bodies. Joint transforms are computed once, vertices when they are asked for."""
 
-    def __init__(self, tables: _Tables, coefficients: Tensor, rotations: Tensor, transl: Tensor) -> None:
+    def __init__(
+        self, tables: _Tables, coefficients: Tensor, rotations: Tensor, transl: Tensor, backend: str = "auto"
+    ) -> None:
         self._tables = tables
+        self._backend = backend
         self._coefficients = coefficients
         self._transl = transl
         rest = tables.joint_template + (coefficients @ tables.joint_dirs).unflatten(1, (-1, 3))
@@ -354,17 +368,17 @@ class LinearBlendPose:
         """
         tables = self._tables
         if ids is None:
-            template, dirs, weights = tables.template, tables.dirs, tables.weights
+            template, dirs = tables.template, tables.dirs
         else:
             _check_ids(ids, tables)
-            template, dirs, weights = tables.template[ids], tables.dirs[ids], tables.weights[ids]
+            template, dirs = tables.template.index_select(0, ids), tables.dirs.index_select(0, ids)
         count = len(template)
         shaped = torch.addmm(template.reshape(1, -1), self._coefficients, dirs.reshape(count * 3, -1).T)
         rest = shaped.unflatten(1, (count, 3))
         if tables.correctives is not None:
             rest = tables.correctives.add_shared(rest, self._pose_feature(), ids)
-        blended = (weights @ self._transforms).unflatten(2, (3, 4))
-        moved = (blended[..., :3] * rest[:, :, None, :]).sum(-1) + blended[..., 3]
+        which = tables.all_ids if ids is None else ids
+        moved = blend_mesh(self._transforms, rest, which, tables.influences, self._backend)
         return moved + self._transl[:, None]
 
     def select(self, rows: Tensor, vertex_ids: Tensor) -> Tensor:
@@ -393,12 +407,7 @@ class LinearBlendPose:
         rest = rest + (tables.dirs.index_select(0, vertex_ids) @ coefficients[:, :, None])[..., 0]
         if tables.correctives is not None:
             rest = tables.correctives.add_items(rest, self._pose_feature(), rows, vertex_ids)
-        influence = tables.influence_joint.index_select(0, vertex_ids)
-        weight = tables.influence_weight.index_select(0, vertex_ids)
-        flat = (rows[:, None] * self._transforms.shape[1] + influence).reshape(-1)
-        transforms = self._transforms.flatten(0, 1).index_select(0, flat).view(len(rows), -1, 12)
-        blended = (weight[:, None, :] @ transforms).view(-1, 3, 4)
-        moved = (blended[..., :3] @ rest[..., None])[..., 0] + blended[..., 3]
+        moved = blend_items(self._transforms, rest, rows, vertex_ids, tables.influences, self._backend)
         return moved + self._transl.index_select(0, rows)
 
     def _pose_feature(self) -> Tensor:
@@ -479,9 +488,8 @@ class _Tables:
     template: Tensor  # (V, 3)
     faces: Tensor  # (F, 3)
     dirs: Tensor  # (V, 3, S)
-    weights: Tensor  # (V, J)
-    influence_joint: Tensor  # (V, I)
-    influence_weight: Tensor  # (V, I)
+    all_ids: Tensor  # (V,) 0, 1, 2, ...
+    influences: Influences
     joint_template: Tensor  # (J, 3)
     joint_dirs: Tensor  # (S, 3 J)
     tree: KinematicTree
@@ -501,7 +509,6 @@ class _Tables:
         dirs = _all_directions(data)
         regressor = np.asarray(data.joint_regressor, dtype=np.float64)
         joint_dirs = np.tensordot(regressor, dirs, 1)  # (J, 3, S)
-        influence_joint, influence_weight = _influences(np.asarray(data.weights))
         bodily = data.shapedirs.shape[2] + (data.age_direction is not None)
         crown_and_soles = _stature_vertices(template, dirs[:, :, :bodily])
         hands = [
@@ -512,9 +519,8 @@ class _Tables:
             template=tensor(template),
             faces=torch.as_tensor(np.asarray(data.faces, dtype=np.int64), device=device),
             dirs=tensor(dirs),
-            weights=tensor(data.weights),
-            influence_joint=torch.as_tensor(influence_joint, device=device),
-            influence_weight=tensor(influence_weight),
+            all_ids=torch.arange(len(template), device=device),
+            influences=Influences.build(np.asarray(data.weights), dtype, device),
             joint_template=tensor(regressor @ template),
             joint_dirs=tensor(joint_dirs.reshape(-1, dirs.shape[2]).T),
             tree=KinematicTree(data.parents).to(device),
@@ -538,13 +544,6 @@ def _all_directions(data: BodyData) -> NDArray[np.float64]:
     if data.expressiondirs is not None:
         parts.append(np.asarray(data.expressiondirs, dtype=np.float64))
     return np.concatenate(parts, axis=2)
-
-
-def _influences(weights: Array) -> tuple[NDArray[np.int64], Array]:
-    """Joints and weights of each vertex, padded with weight 0 to the largest number of influences."""
-    count = max(int((weights != 0).sum(1).max()), 1)
-    order = np.argsort(-np.abs(weights), axis=1, kind="stable")[:, :count]
-    return order.astype(np.int64), np.take_along_axis(weights, order, axis=1)
 
 
 def _stature_vertices(template: NDArray[np.float64], dirs: NDArray[np.float64]) -> NDArray[np.int64]:

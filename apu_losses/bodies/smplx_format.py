@@ -157,7 +157,7 @@ def _check_path(path: Path) -> None:
     if path.suffix.lower() in (".pkl", ".pickle"):
         raise BodyFileError(
             f"{path}: .pkl files are not supported, because reading a pickle runs code. Use the .npz of the "
-            "same model (SMPLX_NEUTRAL.npz), or load it with the smplx package and pass the object to load_body"
+            "same model (SMPLX_NEUTRAL.npz), or load it with the smplx package and give load_body the object"
         )
     if not path.is_file():
         raise FileNotFoundError(f"body model file not found: {path}")
