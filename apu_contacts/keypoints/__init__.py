@@ -1,6 +1,7 @@
 """Skeletons (COCO-17, COCO-WholeBody-133, BODY_25), conversions, and which keypoints stand for a part."""
 
 from apu_contacts.keypoints.convert import convert, mirror
+from apu_contacts.keypoints.extent import keypoint_box, person_size
 from apu_contacts.keypoints.parts import MIDLINE_PARTS, PART_KEYPOINTS, part_keypoints
 from apu_contacts.keypoints.skeletons import SKELETONS, Skeleton, mirror_name, skeleton
 from apu_contacts.keypoints.types import Keypoints2D
@@ -12,8 +13,10 @@ __all__ = [
     "Keypoints2D",
     "Skeleton",
     "convert",
+    "keypoint_box",
     "mirror",
     "mirror_name",
     "part_keypoints",
+    "person_size",
     "skeleton",
 ]

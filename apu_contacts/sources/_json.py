@@ -1,0 +1,101 @@
+"""Reading JSON, and the keypoint lists in it, with errors that name the file and the place in it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from apu_contacts.sources.errors import SourceFormatError, SourceMissingError
+
+CLIP_BELOW, CLIP_ABOVE = -0.05, 1.2
+"""Confidences between these are clipped to [0, 1]: heat-map peaks overshoot a little (OpenPose writes -8e-5,
+top-down detectors up to about 1.1). Anything beyond is another scale, and an error."""
+
+
+def checked_file(path: str | Path) -> Path:
+    """The path, if it is a file.
+
+    Raises:
+        SourceMissingError: if not.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise SourceMissingError(
+            f"{file}: " + ("is a folder, not a file" if file.is_dir() else "no such file")
+        )
+    return file
+
+
+def read_json_object(path: str | Path) -> dict[str, Any]:
+    """The object at the top of a JSON file.
+
+    Raises:
+        SourceMissingError: if there is no such file.
+        SourceFormatError: if it is not JSON, or not an object.
+    """
+    file = checked_file(path)
+    try:
+        content = json.loads(file.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise SourceFormatError(f"{file}: not valid JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise SourceFormatError(f"{file}: expected a JSON object at the top, got {kind(content)}")
+    return content
+
+
+def kind(value: object) -> str:
+    """How to call a JSON value in a message."""
+    if isinstance(value, list):
+        return f"a list of {len(value)}"
+    names = {dict: "an object", str: "a string", bool: "a truth value", type(None): "null"}
+    return names.get(type(value), "a number")
+
+
+def numbers(value: object, shape: tuple[int, ...], where: str, hint: str = "") -> NDArray[np.float64]:
+    """A JSON list as an array of ``shape``, in which -1 stands for any length.
+
+    Raises:
+        SourceFormatError: if it is no list, holds anything but finite numbers, or has another shape; the
+        message
+            starts with ``where`` and ends with ``hint``.
+    """
+    wanted = " x ".join("any" if n < 0 else str(n) for n in shape)
+    try:
+        if not isinstance(value, list):
+            raise ValueError("no list")
+        array = np.array(value, dtype=np.float64)
+    except (ValueError, TypeError) as error:
+        raise SourceFormatError(f"{where}: expected {wanted} numbers, got {kind(value)}{hint}") from error
+    if array.size == 0 and -1 in shape:
+        array = array.reshape([max(n, 0) for n in shape])
+    if array.ndim != len(shape) or any(n not in (-1, m) for n, m in zip(shape, array.shape, strict=True)):
+        came = " x ".join(str(n) for n in array.shape)
+        raise SourceFormatError(f"{where}: expected {wanted} numbers, got {came}{hint}")
+    if not np.isfinite(array).all():
+        raise SourceFormatError(f"{where}: holds a value that is not finite")
+    return array
+
+
+def xyc(value: object, joints: int, where: str, hint: str = "") -> NDArray[np.float64]:
+    """A flat list x, y, confidence, x, y, ... as ``(joints, 3)``.
+
+    Confidences slightly outside [0, 1] are clipped (`CLIP_BELOW`, `CLIP_ABOVE`); joints of confidence 0 get
+    (0, 0).
+
+    Raises:
+        SourceFormatError: as `numbers`, and on confidences far outside [0, 1].
+    """
+    array = numbers(value, (3 * joints,), where, hint).reshape(joints, 3)
+    lowest, highest = array[:, 2].min(), array[:, 2].max()
+    if lowest < CLIP_BELOW or highest > CLIP_ABOVE:
+        raise SourceFormatError(
+            f"{where}: confidences must lie in [0, 1], got {lowest:g} to {highest:g}; are these logits, "
+            "SimCC scores or percentages, or are x, y and confidence in another order?"
+        )
+    array[:, 2] = array[:, 2].clip(0, 1)
+    array[array[:, 2] == 0, :2] = 0
+    return array

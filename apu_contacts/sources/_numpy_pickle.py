@@ -1,0 +1,216 @@
+"""Reading a pickle of NumPy arrays without being able to run anything.
+
+Some tools save results as a pickled dictionary of arrays inside an ``.npz``. A pickle is a program: loading
+it as NumPy does it (``allow_pickle=True``) runs whatever the file says. This reader understands the three
+names that a pickled array refers to and no other, and gives none of them to the pickle: each is a stand-in of
+ours, which can only collect the description of an array. The arrays are built from the checked descriptions
+afterwards.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+from numpy.lib import format as npy_format
+
+from apu_contacts.sources._json import checked_file
+from apu_contacts.sources.errors import SourceFormatError, UnsafePickleError
+
+MAX_BYTES = 1 << 30
+"""Largest entry that is unpacked, so that a small file cannot fill the memory."""
+
+_RECONSTRUCT = {("numpy.core.multiarray", "_reconstruct"), ("numpy._core.multiarray", "_reconstruct")}
+_NUMBER_KINDS = "biuf"
+_ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
+
+
+def read_npz(path: str | Path) -> dict[str, Any]:
+    """The entries of an ``.npz``; those saved as pickled objects are read by `loads`.
+
+    Raises:
+        SourceMissingError: if there is no such file.
+        UnsafePickleError: if a pickle in it refers to anything but NumPy arrays of numbers. Nothing was
+        executed.
+        SourceFormatError: if it is not a zip of ``.npy`` entries, or damaged.
+    """
+    file = checked_file(path)
+    try:
+        with zipfile.ZipFile(file) as archive:
+            return {
+                info.filename.removesuffix(".npy"): _read_npy(
+                    _unpack(archive, info, file), file / info.filename
+                )
+                for info in archive.infolist()
+            }
+    except _ZIP_ERRORS as error:
+        raise SourceFormatError(f"{file}: not an .npz file: {error}") from error
+
+
+def _unpack(archive: zipfile.ZipFile, info: zipfile.ZipInfo, file: Path) -> bytes:
+    if info.file_size > MAX_BYTES:
+        raise SourceFormatError(
+            f"{file}: {info.filename} would unpack to {info.file_size} bytes; is it damaged?"
+        )
+    return archive.read(info)
+
+
+def _read_npy(data: bytes, where: Path) -> Any:
+    stream = io.BytesIO(data)
+    try:
+        version = npy_format.read_magic(stream)
+        header = npy_format.read_array_header_1_0 if version == (1, 0) else npy_format.read_array_header_2_0
+        dtype = header(stream)[2]
+        if not dtype.hasobject:
+            stream.seek(0)
+            return npy_format.read_array(stream, allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        raise SourceFormatError(f"{where}: not a NumPy array: {error}") from error
+    return loads(stream.read(), str(where))
+
+
+def loads(data: bytes, where: str = "pickle") -> Any:
+    """What a pickle holds: arrays of numbers, and dictionaries, lists, tuples, strings, numbers around them.
+
+    An array of objects with one element gives that element; with several, a list of them.
+
+    Raises:
+        UnsafePickleError: if it refers to any name but ``numpy.ndarray``, ``numpy.dtype`` and NumPy's array
+            reconstruction, or uses those in a way that NumPy's own pickles do not.
+        SourceFormatError: if it is damaged.
+    """
+    try:
+        return _resolve(_Reader(io.BytesIO(data), where).load())
+    except SourceFormatError:
+        raise
+    except Exception as error:
+        # A damaged or hostile pickle can fail in any way that its opcodes can be misused.
+        raise SourceFormatError(f"{where}: not a readable pickle of arrays: {error!r}") from error
+
+
+class _Reader(pickle.Unpickler):
+    def __init__(self, stream: io.BytesIO, where: str) -> None:
+        super().__init__(stream)
+        self._where = where
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) in _RECONSTRUCT:
+            return _Reconstruct()
+        if (module, name) == ("numpy", "ndarray"):
+            return _NDARRAY
+        if (module, name) == ("numpy", "dtype"):
+            return _MakeDType()
+        raise UnsafePickleError(
+            f"{self._where}: the pickle refers to {module}.{name}, only NumPy arrays are admitted; nothing "
+            "was run. Such a file was not written by the tool that it is said to come from"
+        )
+
+    def persistent_load(self, pid: Any) -> NoReturn:
+        raise UnsafePickleError(f"{self._where}: the pickle refers to an object outside of the file")
+
+
+def _refuse(what: str) -> NoReturn:
+    raise UnsafePickleError(f"the pickle uses {what} in a way that a pickled array does not; nothing was run")
+
+
+class _Inert:
+    """A stand-in that a pickle cannot change: it has no attributes, and refuses a state."""
+
+    __slots__ = ()
+
+    def __setstate__(self, state: Any) -> None:
+        _refuse("a NumPy name")
+
+
+class _NdarrayName(_Inert):
+    """Stands for the class ``numpy.ndarray``, which is only ever an argument."""
+
+    __slots__ = ()
+
+
+_NDARRAY = _NdarrayName()
+
+
+class _Reconstruct(_Inert):
+    """Stands for NumPy's function that makes an empty array, to be filled by its state."""
+
+    __slots__ = ()
+
+    def __call__(self, *args: Any) -> _Array:
+        if len(args) != 3 or args[0] is not _NDARRAY or args[1] != (0,):
+            _refuse("_reconstruct")
+        return _Array()
+
+
+class _MakeDType(_Inert):
+    """Stands for the class ``numpy.dtype``."""
+
+    __slots__ = ()
+
+    def __call__(self, *args: Any) -> _DType:
+        if not args or not isinstance(args[0], str):
+            _refuse("dtype")
+        dtype = np.dtype(args[0]) if args[0][:1] in (*_NUMBER_KINDS, "O") else None
+        if dtype is None or dtype.names is not None or dtype.subdtype is not None:
+            _refuse(f"the dtype {args[0][:20]!r}")
+        return _DType(dtype)
+
+
+class _DType:
+    """A dtype of numbers, or of objects."""
+
+    __slots__ = ("dtype",)
+
+    def __init__(self, dtype: np.dtype[Any]) -> None:
+        self.dtype = dtype
+
+    def __setstate__(self, state: Any) -> None:
+        # (version, byte order, no subarray, no names, no fields, ...)
+        if not isinstance(state, tuple) or len(state) < 5 or state[1] not in ("<", ">", "|", "="):
+            _refuse("the state of a dtype")
+        if any(field is not None for field in state[2:5]):
+            _refuse("a structured dtype")
+        if state[1] in ("<", ">"):
+            self.dtype = self.dtype.newbyteorder(state[1])
+
+
+class _Array:
+    """What the pickle says of one array."""
+
+    __slots__ = ("state",)
+
+    def __setstate__(self, state: Any) -> None:
+        if not isinstance(state, tuple) or len(state) != 5 or not isinstance(state[2], _DType):
+            _refuse("the state of an array")
+        shape = state[1]
+        if not isinstance(shape, tuple) or not all(type(n) is int and n >= 0 for n in shape):
+            _refuse("the shape of an array")
+        self.state = state
+
+    def build(self) -> Any:
+        _, shape, made, fortran, data = self.state
+        if made.dtype.kind == "O":
+            if not isinstance(data, list):
+                _refuse("an array of objects")
+            return _resolve(data[0]) if len(data) == 1 else [_resolve(item) for item in data]
+        if not isinstance(data, bytes):
+            _refuse("the bytes of an array")
+        return np.frombuffer(data, made.dtype).reshape(shape, order="F" if fortran else "C").copy()
+
+
+def _resolve(value: Any) -> Any:
+    """The same value with every description of an array replaced by the array."""
+    if isinstance(value, _Array):
+        return value.build()
+    if isinstance(value, dict):
+        return {key: _resolve(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_resolve(item) for item in value)
+    if value is None or isinstance(value, (str, bytes, bool, int, float)):
+        return value
+    _refuse(f"a value of the kind {type(value).__name__}")

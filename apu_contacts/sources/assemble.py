@@ -1,0 +1,178 @@
+"""All that the files of one image say, person by person."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import overload
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from apu_contacts.keypoints import Keypoints2D
+from apu_contacts.keypoints.extent import keypoint_box
+from apu_contacts.sources.bev import BevPerson
+from apu_contacts.sources.detection import PersonDetection
+from apu_contacts.sources.matching import MAX_DISTANCE, MIN_IOU, Matching, match_boxes, match_people
+from apu_contacts.sources.merge import merge_keypoints
+
+MAX_BODY_DISTANCE = 0.2
+"""Largest distance between a person's keypoints and a projected body: an estimated body fits the image less
+well than a second detector does. On real photographs of crowds 0.02 to 0.12, up to 0.16 for people who are
+mostly hidden, and 0.18 and more between different people."""
+
+
+@dataclass(frozen=True)
+class Unmatched:
+    """Somebody in one file who was not found in another, and why."""
+
+    source: str
+    index: int
+    missing_in: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.source} person {self.index} has no match in {self.missing_in}: {self.reason}"
+
+
+@dataclass(frozen=True, eq=False)
+class Assembly(Sequence[PersonDetection]):
+    """The people of one image: a sequence of `PersonDetection`, and what could not be matched.
+
+    Args:
+        people: those of the given boxes first, in the boxes' order, then the others.
+        unmatched: everybody who is missing in some file. A body without keypoints is in no `PersonDetection`;
+        it is
+            only listed here.
+        matchings: the assignments themselves, by name (``"openpose-vitpose"``, ``"keypoints-bev"``,
+            ``"box-keypoints"``).
+    """
+
+    people: tuple[PersonDetection, ...]
+    unmatched: tuple[Unmatched, ...]
+    matchings: Mapping[str, Matching]
+
+    def __len__(self) -> int:
+        return len(self.people)
+
+    def __iter__(self) -> Iterator[PersonDetection]:
+        return iter(self.people)
+
+    @overload
+    def __getitem__(self, index: int) -> PersonDetection: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[PersonDetection, ...]: ...
+    def __getitem__(self, index: int | slice) -> PersonDetection | tuple[PersonDetection, ...]:
+        return self.people[index]
+
+    def of(self, source: str, index: int) -> PersonDetection:
+        """The person who is number ``index`` of a source (``"box"``, ``"openpose"``, ``"vitpose"``,
+        ``"bev"``).
+
+        Raises:
+            KeyError: if nobody is; the message says why, where that is known.
+        """
+        for person in self.people:
+            if person.source.get(source) == index:
+                return person
+        why = "; ".join(str(u) for u in self.unmatched if (u.source, u.index) == (source, index))
+        raise KeyError(why or f"there is no {source} person {index}")
+
+
+def assemble(
+    openpose: Sequence[Keypoints2D] | None = None,
+    vitpose: Sequence[Keypoints2D] | None = None,
+    bev: Sequence[BevPerson] | None = None,
+    boxes: ArrayLike | None = None,
+    *,
+    max_distance: float = MAX_DISTANCE,
+    max_body_distance: float = MAX_BODY_DISTANCE,
+    min_iou: float = MIN_IOU,
+) -> Assembly:
+    """Everybody who has keypoints in an image, with what each file says of them.
+
+    1. ViTPose's people are matched to OpenPose's; whoever only one of the two found is a person too.
+    2. Their keypoints are merged (`merge_keypoints`).
+    3. BEV's bodies are matched to the merged keypoints, by their projected joints.
+    4. Given boxes (of an annotation, or a person detector) are matched to the keypoint boxes. An OpenPose
+    person's
+       box is that of OpenPose's keypoints, since FlickrCI3D's annotations are made of those.
+
+    Args:
+        openpose, vitpose, bev: what the readers return; None for a file that there is not.
+        boxes: ``(B, 4)`` x0, y0, x1, y1 in pixels, or None.
+        max_distance: threshold of step 1, as a share of the person's size.
+        max_body_distance: threshold of step 3.
+        min_iou: threshold of step 4.
+
+    Raises:
+        ValueError: as `match_people` and `match_boxes`.
+    """
+    first, second = list(openpose or ()), list(vitpose or ())
+    detectors = match_people(first, second, max_distance=max_distance)
+    pairs: list[tuple[int | None, int | None]] = []
+    for i in range(len(first)):
+        match = detectors.of_a(i)
+        pairs.append((i, match.index_b if match else None))
+    pairs += [(None, j) for j in detectors.unmatched_b]
+
+    merged = [merge_keypoints(_at(second, v), _at(first, o)) for o, v in pairs]
+    bodies = match_people(merged, [b.keypoints() for b in bev or ()], max_distance=max_body_distance)
+    boxed = [keypoints if o is None else first[o] for keypoints, (o, _) in zip(merged, pairs, strict=True)]
+    given = np.zeros((0, 4)) if boxes is None else np.asarray(boxes, dtype=np.float64)
+    by_box = match_boxes(given, boxed, min_iou=min_iou)
+
+    unmatched: list[Unmatched] = []
+    people: list[PersonDetection] = []
+    for k, (o, v) in enumerate(pairs):
+        source: dict[str, int] = {}
+        margins: dict[str, float] = {}
+        missing: list[tuple[str, str]] = []
+        if o is not None:
+            source["openpose"] = o
+        elif openpose is not None and v is not None:
+            missing.append(("openpose", detectors.unmatched_b[v]))
+        if v is not None:
+            source["vitpose"] = v
+        elif vitpose is not None and o is not None:
+            missing.append(("vitpose", detectors.unmatched_a[o]))
+        both = None if o is None else detectors.of_a(o)
+        if both is not None:
+            margins["vitpose"] = both.margin
+        named = next(iter(source.items()))
+
+        body, box = bodies.of_a(k), by_box.of_b(k)
+        if body is not None:
+            source["bev"], margins["bev"] = body.index_b, body.margin
+        elif bev is not None:
+            missing.append(("bev", bodies.unmatched_a[k]))
+        if box is not None:
+            source["box"], margins["box"] = box.index_a, box.margin
+        around = keypoint_box(boxed[k])
+        if around is None:
+            # A detector's empty record: nobody can be fitted to it.
+            unmatched.append(Unmatched(*named, "image", "has no joint of confidence above 0"))
+            continue
+        reasons = [Unmatched(*named, where, why) for where, why in missing]
+        unmatched += reasons
+        people.append(
+            PersonDetection(
+                keypoints=merged[k],
+                bbox=around if box is None else given[box.index_a],
+                initial=None if body is None or bev is None else bev[body.index_b].initial_estimate(),
+                source=source,
+                margins=margins,
+                notes=tuple(str(reason) for reason in reasons),
+            )
+        )
+    unmatched += [Unmatched("bev", j, "keypoints", why) for j, why in bodies.unmatched_b.items()]
+    unmatched += [Unmatched("box", j, "keypoints", why) for j, why in by_box.unmatched_a.items()]
+    # Boxes are what annotations and answers count people by, so their order leads.
+    people.sort(key=lambda person: person.source.get("box", len(given)))
+    matchings = {"openpose-vitpose": detectors, "keypoints-bev": bodies, "box-keypoints": by_box}
+    return Assembly(tuple(people), tuple(unmatched), MappingProxyType(matchings))
+
+
+def _at(people: Sequence[Keypoints2D], index: int | None) -> Keypoints2D | None:
+    return None if index is None else people[index]

@@ -1,0 +1,23 @@
+"""What can be wrong with another tool's file; every message names the file."""
+
+from __future__ import annotations
+
+
+class SourceError(ValueError):
+    """A file of another tool cannot be used. The classes below say how."""
+
+
+class SourceMissingError(SourceError, FileNotFoundError):
+    """The file does not exist or is not a file."""
+
+
+class SourceFormatError(SourceError):
+    """The file is not what its reader expects: not JSON, a key missing, a wrong number of values."""
+
+
+class NoPeopleError(SourceError):
+    """The file is well formed and holds nobody."""
+
+
+class UnsafePickleError(SourceFormatError):
+    """A pickle asks for something other than NumPy arrays; nothing of it was executed."""
