@@ -21,17 +21,18 @@ class PartContact:
 
     Args:
         part_a: part of person a, one of ``apu_contacts.PARTS``.
-        side_a: ``"left"``, ``"right"``, ``"both"`` (each of the two sides touches) or ``"none"`` (the side is not known,
-            or does not matter: somewhere on the part).
+        side_a: ``"left"``, ``"right"``, ``"both"`` (each of the two sides touches) or ``"none"`` (the side
+            is not known, or does not matter: somewhere on the part).
         part_b: part of person b.
         side_b: side of ``part_b``.
         confidence: belief in the contact, in [0, 1].
-        weight: W_ij of the paper's soft contact map (section 3.1), where it has been computed; else the confidence
-            stands in for it.
+        weight: W_ij of the paper's soft contact map (section 3.1), where it has been computed; else the
+            confidence stands in for it.
         margin: by how much the chosen sides beat the next best, where sides have been chosen.
 
     Raises:
-        ValueError: on an unknown part or side, a confidence outside [0, 1], a weight that is negative or not finite.
+        ValueError: on an unknown part or side, a confidence outside [0, 1], a weight that is negative or not
+            finite.
     """
 
     part_a: str
@@ -81,19 +82,23 @@ class ContactGroup(NamedTuple):
 class ContactMap:
     """Region pairs in contact with their weights: a sparse form of the paper's ``W * C``, 75 x 75.
 
-    A pair occurs once per group. Pairs that are given twice in one group are merged into the first, with the larger
-    weight: the paper's C is binary, so that saying a contact twice does not make it count twice. The same pair may
-    stand in several groups ("hand on arm" and "hand on elbow" share pairs); `merged` gives the map without groups.
+    A pair occurs once per group. Pairs that are given twice in one group are merged into the first, with the
+    larger
+    weight: the paper's C is binary, so that saying a contact twice does not make it count twice. The same
+        pair may
+    stand in several groups ("hand on arm" and "hand on elbow" share pairs); `merged` gives the map without
+    groups.
 
     Args:
         pairs: ``(K, 2)`` region ids, column 0 of person a and column 1 of person b.
         weights: ``(K,)`` finite, at least 0; ones if None.
-        group: ``(K,)`` the part contact that each pair came from, 0 to G - 1; None where each pair stands for itself.
+        group: ``(K,)`` the part contact that each pair came from, 0 to G - 1; None where each pair stands
+            for itself.
         group_names: one name per group, for people; None if there are none.
 
     Raises:
-        ValueError: on shapes that do not agree, region ids outside 0 to 74 (which are named), weights that are
-            negative or not finite, group numbers with gaps.
+        ValueError: on shapes that do not agree, region ids outside 0 to 74 (which are named), weights that
+            are negative or not finite, group numbers with gaps.
     """
 
     pairs: NDArray[np.int64]
@@ -172,10 +177,10 @@ class ContactMap:
     def from_parts(cls, contacts: Iterable[PartContact], alternatives: Iterable[str] = ()) -> ContactMap:
         """Expands part contacts to region pairs, one group per contact of one side with one side.
 
-        ``"left"`` and ``"right"`` give the regions of that side and ``"none"`` those of both sides as one group. ``"both"``
-        says that each of the two sides touches (design section 4.4) and gives one group per side. Where both people's
-        sides are ``"both"`` it is not said which side meets which: each of the four sides gets a group against the
-        other person's whole part.
+        ``"left"`` and ``"right"`` give the regions of that side and ``"none"`` those of both sides as one
+        group. ``"both"`` says that each of the two sides touches (design section 4.4) and gives one group
+        per side. Where both people's sides are ``"both"`` it is not said which side meets which: each of the
+        four sides gets a group against the other person's whole part.
 
         Args:
             contacts: part contacts; the weight of each is its `PartContact.effective_weight`.
@@ -216,13 +221,13 @@ class ContactMap:
         return cls(rows, matrix[rows[:, 0], rows[:, 1]])
 
     def to_dense(self) -> NDArray[np.float64]:
-        """``(75, 75)`` weights, 0 where there is no contact; a pair of several groups has its largest weight."""
+        """``(75, 75)`` weights, 0 for no contact; a pair of several groups has its largest weight."""
         dense = np.zeros((NUM_REGIONS, NUM_REGIONS))
         np.maximum.at(dense, (self.pairs[:, 0], self.pairs[:, 1]), self.weights)
         return dense
 
     def merged(self) -> ContactMap:
-        """The map without groups: each pair once, with its largest weight. What ``over="pairs"`` sums over."""
+        """The map without groups, what ``over="pairs"`` sums over: each pair once, with its largest weight."""
         return ContactMap(self.pairs, self.weights)
 
     def transposed(self) -> ContactMap:
@@ -233,7 +238,7 @@ class ContactMap:
         return ContactMap(self.pairs[:, ::-1], self.weights, self.group, names)
 
     def groups(self) -> list[ContactGroup]:
-        """Each group as the union of its regions on either person, with its largest weight: ``over="parts"``.
+        """Each group as the union of its regions on either person: ``over="parts"``; weight is its largest.
 
         A map without groups has one group per pair.
         """

@@ -1,4 +1,4 @@
-"""The official region map: ``contact_regions.json`` of the IMAR vision datasets tools (Fieraru et al. 2020)."""
+"""The official region map: ``contact_regions.json`` of the IMAR vision tools (Fieraru et al. 2020)."""
 
 from __future__ import annotations
 
@@ -35,21 +35,21 @@ def read_contact_regions(
 ) -> RegionMap:
     """Reads the official map and turns its face ids into vertex ids.
 
-    The file lists the faces of each region; the vertices of a region are the corners of its faces, so that a vertex on
-    a border belongs to several regions.
+    The file lists the faces of each region; the vertices of a region are the corners of its faces, so that a
+    vertex on a border belongs to several regions.
 
     Args:
         path: the user's own download of ``contact_regions.json``.
         faces: ``(F, 3)`` triangles of the body in its official order (``f`` of ``SMPLX_NEUTRAL.npz``).
         vertex_count: number of vertices; one more than the largest id in ``faces`` if None.
         body: ``"smplx"`` or ``"ghum"``: which of the file's two lists to read.
-        allow_modified: accept a file that is not the official one; the map then says so in its provenance, is marked
-            approximate, and its content is checked all the same.
+        allow_modified: accept a file that is not the official one; the map then says so in its provenance,
+            is marked approximate, and its content is checked all the same.
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if the file's git blob id is not the official one (unless allowed), it does not hold 75 lists of
-            face ids, an id is beyond ``faces``, or a region is empty.
+        ValueError: if the file's git blob id is not the official one (unless allowed), it does not hold 75
+            lists of face ids, an id is beyond ``faces``, or a region is empty.
     """
     if body not in _BODY_KEYS:
         raise ValueError(f"body must be one of {', '.join(_BODY_KEYS)}, got {body!r}")
@@ -62,8 +62,9 @@ def read_contact_regions(
     blob = git_blob_sha1(data)
     if blob != OFFICIAL_BLOB and not allow_modified:
         raise ValueError(
-            f"{path.name} is not the official file: its git blob id is {blob}, expected {OFFICIAL_BLOB} ({SOURCE}); "
-            "a changed line ending is enough. allow_modified=True accepts it and records that in the provenance"
+            f"{path.name} is not the official file ({SOURCE}): its git blob id is {blob}, "
+            f"expected {OFFICIAL_BLOB}; changed line endings are enough. "
+            "allow_modified=True accepts it and says so in the provenance"
         )
     triangles, count = _check_faces(faces, vertex_count)
     lists = _face_lists(path.name, data, _BODY_KEYS[body])
@@ -129,7 +130,7 @@ def _check_ids(name: str, rid: int, ids: Any, face_count: int) -> NDArray[np.int
     low, high = min(ids), max(ids)
     if low < 0 or high >= face_count:
         raise ValueError(
-            f"{name}: region {rid} has the face id {low if low < 0 else high}, but faces has {face_count} rows; "
+            f"{name}: region {rid} has face id {low if low < 0 else high}, but faces has {face_count} rows; "
             "are these the body's own faces, all of them and in their official order?"
         )
     return np.asarray(ids, dtype=np.int64)

@@ -23,11 +23,13 @@ _BUNDLED = ("free",)
 class RegionMap:
     """The 75 regions as vertex ids of one mesh topology, in compressed rows.
 
-    The vertices of region r are ``vertex_ids[offsets[r]:offsets[r + 1]]``, ascending. A vertex may belong to several
+    The vertices of region r are ``vertex_ids[offsets[r]:offsets[r + 1]]``, ascending. A vertex may belong to
+    several
     regions: in the official map, which labels faces, the vertices on a border do.
 
     Args:
-        topology: name of the mesh topology, ``"free"``, ``"smplx"``; maps and bodies are matched by it in messages.
+        topology: name of the mesh topology, ``"free"``, ``"smplx"``; maps and bodies are matched by it in
+            messages.
         vertex_count: number of vertices of that topology.
         offsets: ``(76,)`` starts of the regions in ``vertex_ids``, ascending from 0.
         vertex_ids: ``(offsets[-1],)`` ids, 0 to ``vertex_count - 1``.
@@ -50,7 +52,8 @@ class RegionMap:
         ids = np.array(self.vertex_ids, dtype=np.int64)
         if offsets.shape != (NUM_REGIONS + 1,) or ids.ndim != 1:
             raise ValueError(
-                f"offsets must have shape ({NUM_REGIONS + 1},) and vertex_ids (M,), got {offsets.shape} and {ids.shape}"
+                f"offsets must have shape ({NUM_REGIONS + 1},) and vertex_ids (M,), "
+                f"got {offsets.shape} and {ids.shape}"
             )
         if offsets[0] != 0 or offsets[-1] != len(ids) or (np.diff(offsets) < 0).any():
             raise ValueError(f"offsets must ascend from 0 to {len(ids)}, the number of vertex_ids")
@@ -103,7 +106,7 @@ class RegionMap:
         return np.unique(np.concatenate(parts)) if parts else np.zeros(0, dtype=np.int64)
 
     def labels(self) -> NDArray[np.int64]:
-        """``(vertex_count,)`` one region id per vertex: the lowest where a vertex has several, -1 where it has none."""
+        """``(vertex_count,)`` one region id per vertex: the lowest if it has several, -1 if it has none."""
         labels = np.full(self.vertex_count, -1, dtype=np.int64)
         for rid in range(NUM_REGIONS - 1, -1, -1):
             labels[self.vertices(rid)] = rid
@@ -117,7 +120,8 @@ class RegionMap:
         """
         from apu_contacts.regions.table import region
 
-        return f"{explain(key)}\n  On {self.topology!r}: {self.sizes[region(key).id]} of {self.vertex_count} vertices"
+        size = self.sizes[region(key).id]
+        return f"{explain(key)}\n  On {self.topology!r}: {size} of {self.vertex_count} vertices"
 
     @classmethod
     def from_lists(
@@ -165,7 +169,7 @@ class RegionMap:
         body: str = "smplx",
         allow_modified: bool = False,
     ) -> RegionMap:
-        """Reads the official ``contact_regions.json``; see `apu_contacts.regions.official.read_contact_regions`."""
+        """Reads the official map; arguments as `apu_contacts.regions.official.read_contact_regions`."""
         from apu_contacts.regions.official import read_contact_regions
 
         return read_contact_regions(path, faces, vertex_count, body=body, allow_modified=allow_modified)
@@ -182,7 +186,8 @@ class RegionMap:
         topology: str = "template",
         provenance: str | None = None,
     ) -> RegionMap:
-        """Derives an approximate map from a T-posed template; see `apu_contacts.regions.segment.segment_template`.
+        """Derives an approximate map from a T-posed template; see
+        `apu_contacts.regions.segment.segment_template`.
 
         Warns:
             UserWarning: that the map is approximate.

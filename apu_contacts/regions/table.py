@@ -1,7 +1,8 @@
 """The 75 surface regions of Fieraru et al. (2020) and the 17 body parts of the paper, as data.
 
-The paper (Ask, Pose, Unite, section 3.1) regroups the 75 regions into 17 parts without printing the table; the one used
-here, and the named alternatives to it, are this project's reading (design section 4.8, docs/regions.md).
+The paper (Ask, Pose, Unite, section 3.1) regroups the 75 regions into 17 parts without printing the table;
+the one used here, and the named alternatives to it, are this project's reading (design section 4.8,
+docs/regions.md).
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ class Region:
         mirror: id of the region on the other side; region 50 mirrors to itself.
         part: the most specific of the 17 parts that contain the region.
         description: where the region lies and what it borders on.
-        centroid: approximate centre in fractions of stature on an adult in T-pose with the palms down (sole y = 0,
-            crown y = 1, left = +x, forward = +z).
+        centroid: approximate centre in fractions of stature on an adult in T-pose with the palms down (sole
+            y = 0, crown y = 1, left = +x, forward = +z).
         normal: approximate mean outward normal in the same frame; not of unit length.
     """
 
@@ -90,8 +91,8 @@ def part_regions(part: str, side: str = "both", alternatives: Iterable[str] = ()
 
     Args:
         part: one of ``PARTS``.
-        side: ``"left"``, ``"right"``, or ``"both"`` or ``"none"`` for the union of the two sides. Region 50, which
-            lies on the midline, belongs to both sides.
+        side: ``"left"``, ``"right"``, or ``"both"`` or ``"none"`` for the union of the two sides. Region 50,
+            which lies on the midline, belongs to both sides.
         alternatives: names out of ``PART_ALTERNATIVES`` that replace the default meaning of their part.
 
     Raises:

@@ -1,0 +1,106 @@
+"""Mesh helpers of the segmentation: adjacency, normals, mirror table, pieces, smoothing of labels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+def vertex_adjacency(faces: Ints, vertex_count: int) -> Any:
+    """Symmetric ``(V, V)`` sparse matrix with 1 where an edge joins two vertices."""
+    from scipy import sparse
+
+    a = faces.ravel()
+    b = np.roll(faces, -1, axis=1).ravel()
+    ones = np.ones(2 * len(a))
+    edges = sparse.coo_matrix((ones, (np.r_[a, b], np.r_[b, a])), shape=(vertex_count, vertex_count)).tocsr()
+    edges.data[:] = 1.0
+    return edges
+
+
+def vertex_normals(vertices: Floats, faces: Ints) -> Floats:
+    """``(V, 3)`` area-weighted unit normals."""
+    corners = vertices[faces]
+    face_normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    normals = np.zeros_like(vertices)
+    for corner in range(3):
+        np.add.at(normals, faces[:, corner], face_normals)
+    length = np.linalg.norm(normals, axis=1, keepdims=True)
+    return normals / np.maximum(length, 1e-30)
+
+
+def smooth_field(field: Floats, adjacency: Any, rounds: int) -> Floats:
+    """Averages a value per vertex ``(V,)`` or ``(V, C)`` with its neighbours, ``rounds`` times."""
+    degree = np.maximum(np.asarray(adjacency.sum(1)).ravel(), 1.0)
+    if field.ndim == 2:
+        degree = degree[:, None]
+    for _ in range(rounds):
+        field = 0.5 * field + 0.5 * (adjacency @ field) / degree
+    return field
+
+
+def mirror_table(vertices: Floats, tolerance: float) -> Ints | None:
+    """``(V,)`` the vertex at each vertex's mirror image in x = 0; None unless that pairs all vertices."""
+    from scipy.spatial import cKDTree
+
+    distance, index = cKDTree(vertices).query(vertices * [-1.0, 1.0, 1.0])
+    table: Ints = np.asarray(index, dtype=np.int64)
+    paired = bool((distance <= tolerance).all() and (table[table] == np.arange(len(table))).all())
+    return table if paired else None
+
+
+def majority(labels: Ints, adjacency: Any, label_count: int, rounds: int, own_weight: float = 1.5) -> Ints:
+    """Gives each vertex the label that most of its neighbours have, its own counting ``own_weight`` times."""
+    from scipy import sparse
+
+    count = len(labels)
+    for _ in range(rounds):
+        one_hot = sparse.csr_matrix((np.ones(count), (np.arange(count), labels)), shape=(count, label_count))
+        votes = (adjacency @ one_hot + own_weight * one_hot).toarray()
+        labels = votes.argmax(1).astype(np.int64)
+    return labels
+
+
+def fill(labels: Ints, adjacency: Any, label_count: int) -> Ints:
+    """Labels the vertices marked -1 from their labelled neighbours, ring by ring."""
+    labels = labels.copy()
+    while (labels < 0).any():
+        open_ = np.flatnonzero(labels < 0)
+        one_hot = np.zeros((len(labels), label_count))
+        known = np.flatnonzero(labels >= 0)
+        one_hot[known, labels[known]] = 1.0
+        votes = adjacency[open_] @ one_hot
+        reached = votes.max(1) > 0
+        if not reached.any():
+            raise ValueError(
+                "faces leave vertices that no labelled vertex is connected to; is the mesh in pieces?"
+            )
+        labels[open_[reached]] = votes[reached].argmax(1)
+    return labels
+
+
+def drop_small_pieces(labels: Ints, adjacency: Any, label_count: int, keep_share: Floats) -> Ints:
+    """Marks with -1 each connected piece smaller than ``keep_share[label]`` of its label's largest piece."""
+    from scipy.sparse import csgraph
+
+    labels = labels.copy()
+    for label in range(label_count):
+        members = np.flatnonzero(labels == label)
+        if not len(members):
+            continue
+        pieces, piece_of = csgraph.connected_components(adjacency[members][:, members], directed=False)
+        if pieces < 2:
+            continue
+        sizes = np.bincount(piece_of, minlength=pieces)
+        small = sizes < keep_share[label] * sizes.max()
+        # Of equally large pieces with keep_share 1 only the first stays.
+        if keep_share[label] >= 1:
+            small[:] = True
+            small[sizes.argmax()] = False
+        labels[members[small[piece_of]]] = -1
+    return labels
