@@ -1,5 +1,6 @@
 """Readers of other tools' files, and who is who across them."""
 
+from apu_contacts.sources._numpy_pickle import read_numpy_pickle
 from apu_contacts.sources.assemble import Assembly, Unmatched, assemble
 from apu_contacts.sources.bev import BEV_JOINTS, BevPerson, bev_focal, camera_residual, read_bev
 from apu_contacts.sources.detection import InitialEstimate, PersonDetection
@@ -41,6 +42,7 @@ __all__ = [
     "merge_keypoints",
     "read_bev",
     "read_flickr_signatures",
+    "read_numpy_pickle",
     "read_openpose",
     "read_vitpose_body25",
 ]

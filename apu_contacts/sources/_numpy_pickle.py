@@ -1,9 +1,9 @@
 """Reading a pickle of NumPy arrays without being able to run anything.
 
 Some tools save results as a pickled dictionary of arrays inside an ``.npz``. A pickle is a program: loading
-it as NumPy does it (``allow_pickle=True``) runs whatever the file says. This reader understands the three
-names that a pickled array refers to and no other, and gives none of them to the pickle: each is a stand-in of
-ours, which can only collect the description of an array. The arrays are built from the checked descriptions
+it as NumPy does it (``allow_pickle=True``) runs whatever the file says. This reader understands the few names
+that a pickled array refers to and no other, and gives none of them to the pickle: each is a stand-in of ours,
+which can only collect the description of an array. The arrays are built from the checked descriptions
 afterwards.
 """
 
@@ -13,6 +13,7 @@ import io
 import pickle
 import zipfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -26,6 +27,7 @@ MAX_BYTES = 1 << 30
 """Largest entry that is unpacked, so that a small file cannot fill the memory."""
 
 _RECONSTRUCT = {("numpy.core.multiarray", "_reconstruct"), ("numpy._core.multiarray", "_reconstruct")}
+_FROM_BUFFER = {("numpy.core.numeric", "_frombuffer"), ("numpy._core.numeric", "_frombuffer")}
 _NUMBER_KINDS = "biuf"
 _ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
 
@@ -74,6 +76,17 @@ def _read_npy(data: bytes, where: Path) -> Any:
     return loads(stream.read(), str(where))
 
 
+def read_numpy_pickle(path: str | Path) -> Any:
+    """What a ``.pkl`` of arrays holds, see `loads`; one written by Python 2 too.
+
+    Raises:
+        SourceMissingError: if there is no such file.
+        UnsafePickleError, SourceFormatError: as `loads`.
+    """
+    file = checked_file(path)
+    return loads(file.read_bytes(), str(file))
+
+
 def loads(data: bytes, where: str = "pickle") -> Any:
     """What a pickle holds: arrays of numbers, and dictionaries, lists, tuples, strings, numbers around them.
 
@@ -95,7 +108,8 @@ def loads(data: bytes, where: str = "pickle") -> Any:
 
 class _Reader(pickle.Unpickler):
     def __init__(self, stream: io.BytesIO, where: str) -> None:
-        super().__init__(stream)
+        # Python 2, which wrote SMPLify's files, has no bytes: latin-1 keeps each byte as one character.
+        super().__init__(stream, encoding="latin1")
         self._where = where
 
     def find_class(self, module: str, name: str) -> Any:
@@ -105,6 +119,10 @@ class _Reader(pickle.Unpickler):
             return _NDARRAY
         if (module, name) == ("numpy", "dtype"):
             return _MakeDType()
+        if (module, name) in _FROM_BUFFER:
+            return _FromBuffer()
+        if (module, name) == ("_codecs", "encode"):
+            return _Encode()
         raise UnsafePickleError(
             f"{self._where}: the pickle refers to {module}.{name}, only NumPy arrays are admitted; nothing "
             "was run. Such a file was not written by the tool that it is said to come from"
@@ -161,6 +179,31 @@ class _MakeDType(_Inert):
         return _DType(dtype)
 
 
+class _FromBuffer(_Inert):
+    """Stands for the function by which NumPy writes arrays in the pickle protocol 5."""
+
+    __slots__ = ()
+
+    def __call__(self, *args: Any) -> _Array:
+        if len(args) != 4 or not isinstance(args[0], (bytes, bytearray)) or args[3] not in ("C", "F"):
+            _refuse("_frombuffer")
+        array = _Array()
+        array.__setstate__((1, args[2], args[1], args[3] == "F", bytes(args[0])))
+        return array
+
+
+class _Encode(_Inert):
+    """Stands for ``codecs.encode``, by which Python 3 writes bytes in the protocols of Python 2."""
+
+    __slots__ = ()
+
+    def __call__(self, *args: Any) -> bytes:
+        if len(args) != 2 or not isinstance(args[0], str) or args[1] != "latin1":
+            _refuse("encode")
+        encoded: bytes = args[0].encode("latin1")
+        return encoded
+
+
 class _DType:
     """A dtype of numbers, or of objects."""
 
@@ -192,25 +235,46 @@ class _Array:
             _refuse("the shape of an array")
         self.state = state
 
-    def build(self) -> Any:
+    def build(self, resolve: Callable[[Any], Any]) -> Any:
         _, shape, made, fortran, data = self.state
         if made.dtype.kind == "O":
             if not isinstance(data, list):
                 _refuse("an array of objects")
-            return _resolve(data[0]) if len(data) == 1 else [_resolve(item) for item in data]
+            return resolve(data[0]) if len(data) == 1 else resolve(data)
+        if isinstance(data, str):
+            data = data.encode("latin1")
         if not isinstance(data, bytes):
             _refuse("the bytes of an array")
         return np.frombuffer(data, made.dtype).reshape(shape, order="F" if fortran else "C").copy()
 
 
-def _resolve(value: Any) -> Any:
-    """The same value with every description of an array replaced by the array."""
-    if isinstance(value, _Array):
-        return value.build()
-    if isinstance(value, dict):
-        return {key: _resolve(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return type(value)(_resolve(item) for item in value)
-    if value is None or isinstance(value, (str, bytes, bool, int, float)):
-        return value
-    _refuse(f"a value of the kind {type(value).__name__}")
+def _resolve(content: Any) -> Any:
+    """The same content with every description of an array replaced by the array.
+
+    What the pickle refers to several times is made once: nested repetition could fill the memory otherwise.
+    """
+    made: dict[int, Any] = {}
+    pending = object()
+
+    def resolve(value: Any) -> Any:
+        if value is None or isinstance(value, (str, bytes, bool, int, float)):
+            return value
+        if made.get(id(value)) is pending:
+            _refuse("a value inside itself")
+        if id(value) not in made:
+            made[id(value)] = pending
+            made[id(value)] = build(value)
+        return made[id(value)]
+
+    def build(value: Any) -> Any:
+        if isinstance(value, _Array):
+            return value.build(resolve)
+        if isinstance(value, dict):
+            return {resolve(key): resolve(item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [resolve(item) for item in value]
+        if isinstance(value, tuple):
+            return tuple(resolve(item) for item in value)
+        _refuse(f"a value of the kind {type(value).__name__}")
+
+    return resolve(content)

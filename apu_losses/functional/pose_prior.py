@@ -153,12 +153,13 @@ def load_pose_mixture(
     admits NumPy arrays only; an old file that holds a scikit-learn object is refused.
 
     Raises:
-        FileNotFoundError: no such file.
+        SourceMissingError: no such file.
+        UnsafePickleError: the file refers to anything but NumPy arrays; nothing was run.
         ValueError: not such a dictionary.
     """
-    from apu_contacts.sources import load_numpy_pickle
+    from apu_contacts.sources import read_numpy_pickle
 
-    content = load_numpy_pickle(path, encoding="latin1")
+    content = read_numpy_pickle(path)
     if not isinstance(content, dict) or not {"means", "covars", "weights"} <= set(content):
         found = sorted(map(str, content)) if isinstance(content, dict) else type(content).__name__
         raise ValueError(f"{path}: expected a dictionary with means, covars and weights, got {found}")
