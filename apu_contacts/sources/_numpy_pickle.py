@@ -98,19 +98,18 @@ def loads(data: bytes, where: str = "pickle") -> Any:
         SourceFormatError: if it is damaged.
     """
     try:
-        return _resolve(_Reader(io.BytesIO(data), where).load())
-    except SourceFormatError:
-        raise
+        return _resolve(_Reader(io.BytesIO(data)).load())
+    except UnsafePickleError as error:
+        raise UnsafePickleError(f"{where}: {error}") from None
     except Exception as error:
         # A damaged or hostile pickle can fail in any way that its opcodes can be misused.
         raise SourceFormatError(f"{where}: not a readable pickle of arrays: {error!r}") from error
 
 
 class _Reader(pickle.Unpickler):
-    def __init__(self, stream: io.BytesIO, where: str) -> None:
+    def __init__(self, stream: io.BytesIO) -> None:
         # Python 2, which wrote SMPLify's files, has no bytes: latin-1 keeps each byte as one character.
         super().__init__(stream, encoding="latin1")
-        self._where = where
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) in _RECONSTRUCT:
@@ -124,12 +123,12 @@ class _Reader(pickle.Unpickler):
         if (module, name) == ("_codecs", "encode"):
             return _Encode()
         raise UnsafePickleError(
-            f"{self._where}: the pickle refers to {module}.{name}, only NumPy arrays are admitted; nothing "
+            f"the pickle refers to {module}.{name}, only NumPy arrays are admitted; nothing "
             "was run. Such a file was not written by the tool that it is said to come from"
         )
 
     def persistent_load(self, pid: Any) -> NoReturn:
-        raise UnsafePickleError(f"{self._where}: the pickle refers to an object outside of the file")
+        raise UnsafePickleError("the pickle refers to an object outside of the file")
 
 
 def _refuse(what: str) -> NoReturn:
