@@ -92,7 +92,7 @@ class SoftContactLoss(nn.Module):
                 over=self.over,
                 order=self.order,
                 one_search_a_pair=self.form.soft is not None,
-                dtype=verts_a.dtype,
+                dtype=torch.float64,
             )
             self._maps = maps
         self._edges = self._edges.to(verts_a.device)

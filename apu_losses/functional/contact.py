@@ -24,6 +24,7 @@ from apu_losses.functional.contact_edges import ContactEdges, Order, Over
 from apu_losses.functional.geometry import Regions, nearest_vertex, region_min_distance
 from apu_losses.functional.robust import geman_mcclure
 from apu_losses.functional.rows import gather_points, stack_pairs
+from apu_losses.kernels.dispatch import widen
 from apu_losses.kernels.reference import distance2, group_vertices
 from apu_losses.kernels.topology import as_region_index
 from apu_losses.kernels.types import Backend
@@ -163,7 +164,8 @@ def contact_energy(points_a: Tensor, points_b: Tensor, selection: ContactSelecti
         ``(E,)`` one value an edge, squared metres; 0 with zero gradient for an edge without contacts. The
         gradient is that of the whole loss, since vertices that are not nearest do not move a minimum.
     """
-    energy = contact_values(points_a, points_b, selection) * selection.weight.to(points_a)
+    energy = contact_values(points_a, points_b, selection)
+    energy = energy * selection.weight.to(energy)
     return energy.new_zeros(len(selection.swapped)).index_add(0, selection.edge, energy)
 
 
@@ -176,6 +178,7 @@ def contact_values(points_a: Tensor, points_b: Tensor, selection: ContactSelecti
             raise ValueError(
                 f"{name} must have shape {expected}, one point per selected vertex, got {tuple(points.shape)}"
             )
+    points_a, points_b = widen(points_a), widen(points_b)
     keep = selection.valid[:, None]
     # Masked before the distance, so that a NaN coordinate has no NaN gradient to spread.
     squared = distance2(torch.where(keep, points_a, 0.0), torch.where(keep, points_b, 0.0))
@@ -231,6 +234,7 @@ def soft_contact(
         over=over,
         order=order,
         one_search_a_pair=soft is not None,
+        dtype=widen(verts_a[:0]).dtype,
         device=verts_a.device,
     )
     return pair_contact(verts_a, verts_b, edges, regions, ContactForm(mode, robust, soft), backend=backend)
@@ -284,13 +288,20 @@ def _per_contact(squared: Tensor, points: Columns, count: int, form: ContactForm
     zeros = squared.new_zeros(count)
     if form.mode == "chamfer_quartic":
         return zeros.index_add(0, contact, points["share"].to(squared.dtype) * (100 * squared) ** 2)
-    if form.soft is None:
-        value = squared
-    else:
-        least = zeros.scatter_reduce(0, contact, squared.detach(), "amin", include_self=False)
-        bound = torch.exp((least[contact] - squared) / form.soft) * points["share"].to(squared.dtype)
-        value = least - form.soft * torch.log(zeros.index_add(0, contact, bound))
+    value = squared if form.soft is None else _soft_minimum(squared, points, zeros, form.soft)
     return value if form.robust is None else geman_mcclure(value, form.robust)
+
+
+def _soft_minimum(squared: Tensor, points: Columns, zeros: Tensor, temperature: float) -> Tensor:
+    """``-T log mean exp(-d^2 / T)`` per contact; NaN, with zero gradient, for a contact that has a NaN."""
+    contact, share = points["contact"], points["share"].to(squared.dtype)
+    bad = squared.isnan()
+    broken = zeros.bool().index_fill(0, contact[bad], True)
+    squared = torch.where(bad, 0.0, squared)
+    least = zeros.scatter_reduce(0, contact, squared.detach(), "amin", include_self=False)
+    likely = torch.exp((least[contact] - squared) / temperature) * share
+    value = least - temperature * torch.log(zeros.index_add(0, contact, likely))
+    return torch.where(broken, torch.nan, value)
 
 
 def _search_minimum(
