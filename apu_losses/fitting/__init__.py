@@ -1,0 +1,54 @@
+"""Fitting bodies to scenes: `Scene` in, `SceneFitter` over it, `FitResult` out; every piece usable by itself."""
+
+from apu_losses.fitting.batch import SceneBatch, make_batch
+from apu_losses.fitting.evaluate import SceneMetrics, evaluate
+from apu_losses.fitting.filter import Verdict, judge
+from apu_losses.fitting.fitter import SceneFitter
+from apu_losses.fitting.from_detections import scene_from_detections
+from apu_losses.fitting.least_squares import LeastSquaresResult, levenberg_marquardt
+from apu_losses.fitting.optimise import FitProgress, StageReport
+from apu_losses.fitting.presets import PRESET_NAMES, load_preset
+from apu_losses.fitting.result import FitResult, load_parameters
+from apu_losses.fitting.retarget import RetargetOptions, RetargetReport, initial_parameters
+from apu_losses.fitting.scene import InitialBody, Joints3D, Scene, SceneCamera, SceneContact, ScenePerson
+from apu_losses.fitting.scene_io import SceneFileError, load_scene, save_scene, scene_from_dict, scene_to_dict
+from apu_losses.fitting.stage import Preset, Stage
+from apu_losses.fitting.state import FitState
+from apu_losses.fitting.term import Term
+
+__all__ = [
+    "PRESET_NAMES",
+    "FitProgress",
+    "FitResult",
+    "FitState",
+    "InitialBody",
+    "Joints3D",
+    "LeastSquaresResult",
+    "Preset",
+    "RetargetOptions",
+    "RetargetReport",
+    "Scene",
+    "SceneBatch",
+    "SceneCamera",
+    "SceneContact",
+    "SceneFileError",
+    "SceneFitter",
+    "SceneMetrics",
+    "ScenePerson",
+    "Stage",
+    "StageReport",
+    "Term",
+    "Verdict",
+    "evaluate",
+    "initial_parameters",
+    "judge",
+    "levenberg_marquardt",
+    "load_parameters",
+    "load_preset",
+    "load_scene",
+    "make_batch",
+    "save_scene",
+    "scene_from_detections",
+    "scene_from_dict",
+    "scene_to_dict",
+]

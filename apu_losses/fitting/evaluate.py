@@ -1,0 +1,110 @@
+"""Measurements of posed scenes: contact, keypoints, penetration, and whether the bodies are still plausible.
+
+Contact and keypoint error alone can be bought with broken bodies, so a result always carries how far the
+pose and the stature moved from the start as well.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import torch
+from torch import Tensor
+
+from apu_losses.fitting.state import FitState
+from apu_losses.functional.geometry import region_min_distance, safe_sqrt
+from apu_losses.functional.penetration import select_penetrations, target_points
+from apu_losses.functional.plausibility import pose_change
+from apu_losses.functional.reprojection import keypoint_error
+
+
+@dataclass(frozen=True)
+class SceneMetrics:
+    """Measurements of one scene with P people.
+
+    Attributes:
+        contact_distance: metres, smallest distance of each region pair (``"pairs"`` of all its contacts in order).
+        part_distance: metres, smallest distance of each part contact (the nearest of its region pairs).
+        keypoint_error: ``(P,)`` mean keypoint distance, pixels at 512 scale, confidence above 0.2; NaN where
+            a person has no such keypoint.
+        confident_keypoint_error: ``(P,)`` the same over confidence above 0.5.
+        inside_vertices: vertices that lie inside another person, all pairs together.
+        depth_p95: metres, 95th percentile of their depth to the nearest surface; 0 where none is inside.
+        depth_max: metres, the deepest.
+        pose_change_rms, pose_change_max, spine_change_max: ``(P,)`` degrees from the start of the fit.
+        stature_change: ``(P,)`` metres from the start, signed.
+    """
+
+    contact_distance: tuple[float, ...]
+    part_distance: tuple[float, ...]
+    keypoint_error: tuple[float, ...]
+    confident_keypoint_error: tuple[float, ...]
+    inside_vertices: int
+    depth_p95: float
+    depth_max: float
+    pose_change_rms: tuple[float, ...]
+    pose_change_max: tuple[float, ...]
+    spine_change_max: tuple[float, ...]
+    stature_change: tuple[float, ...]
+
+    def to_dict(self) -> dict[str, object]:
+        """Plain lists and numbers."""
+        return {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(self).items()}
+
+    def contact_share(self, metres: float, *, over: str = "pairs") -> float:
+        """Share of contacts that are nearer than this; NaN for a scene without contacts."""
+        distances = self.contact_distance if over == "pairs" else self.part_distance
+        return sum(d <= metres for d in distances) / len(distances) if distances else float("nan")
+
+
+@torch.no_grad()
+def evaluate(state: FitState) -> list[SceneMetrics]:
+    """Measure every scene of a state; one entry a scene."""
+    batch = state.batch
+    squared = {}
+    for over in ("pairs", "parts"):
+        edges = batch.contact_edges(over)  # type: ignore[arg-type]
+        found = region_min_distance(state.vertices, None, edges.searches, state.regions)
+        squared[over] = (safe_sqrt(found.distance2), batch.edge_scene[edges.edge])
+    error = keypoint_error(state.keypoints2d, batch.keypoints, batch.confidence, batch.scale)
+    confident = keypoint_error(
+        state.keypoints2d, batch.keypoints, batch.confidence, batch.scale, confidence_threshold=0.5
+    )
+    depth, owner = penetration_depths(state)
+    change = pose_change(state.params["body_pose"], state.start["body_pose"])
+    stature = state.stature - state.body.stature(state.start)
+
+    def of_people(values: Tensor, scene: int) -> tuple[float, ...]:
+        return tuple(values[batch.row_scene == scene].tolist())
+
+    metrics = []
+    for scene in range(batch.size):
+        own = depth[owner == scene]
+        metrics.append(
+            SceneMetrics(
+                contact_distance=tuple(squared["pairs"][0][squared["pairs"][1] == scene].tolist()),
+                part_distance=tuple(squared["parts"][0][squared["parts"][1] == scene].tolist()),
+                keypoint_error=of_people(error, scene),
+                confident_keypoint_error=of_people(confident, scene),
+                inside_vertices=len(own),
+                depth_p95=float(own.quantile(0.95)) if len(own) else 0.0,
+                depth_max=float(own.max()) if len(own) else 0.0,
+                pose_change_rms=of_people(change.rms, scene),
+                pose_change_max=of_people(change.largest, scene),
+                spine_change_max=of_people(change.spine, scene),
+                stature_change=of_people(stature, scene),
+            )
+        )
+    return metrics
+
+
+def penetration_depths(state: FitState) -> tuple[Tensor, Tensor]:
+    """Depth to the nearest surface of every vertex that lies inside another person, and its scene: ``(K,)``, ``(K,)``."""
+    batch = state.batch
+    if not len(batch.pair_a):
+        return state.vertices.new_zeros(0), batch.pair_scene
+    found = select_penetrations(state.vertices, state.topology, batch.pair_a, batch.pair_b, target="surface")
+    points = state.vertices[found.row, found.vertex]
+    corners = state.vertices[found.target_row[:, None], found.target_vertices]
+    depth = (points - target_points(corners, found)).norm(dim=-1)
+    return depth, batch.pair_scene[found.pair]

@@ -1,0 +1,213 @@
+"""`SceneFitter`: many scenes of any number of people, fitted in batches by a recipe of stages."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from apu_contacts.regions import RegionMap
+from apu_losses.bodies import load_body
+from apu_losses.bodies.protocol import BodyModel
+from apu_losses.fitting.batch import SceneBatch, make_batch
+from apu_losses.fitting.evaluate import SceneMetrics, evaluate
+from apu_losses.fitting.filter import judge
+from apu_losses.fitting.optimise import Callback, FitProgress, Params, StageReport, run_stage
+from apu_losses.fitting.presets import load_preset
+from apu_losses.fitting.result import FitResult
+from apu_losses.fitting.retarget import RetargetOptions, initial_parameters
+from apu_losses.fitting.scene import Scene
+from apu_losses.fitting.stage import Preset
+from apu_losses.fitting.state import FitState
+from apu_losses.fitting.term import Term
+from apu_losses.fitting.terms import build_terms
+from apu_losses.functional.geometry import MeshTopology, RegionIndex
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """What is fixed about the body's mesh, laid out once for the geometry operators."""
+
+    regions: RegionIndex
+    topology: MeshTopology
+
+
+class SceneFitter:
+    """Fits bodies to scenes.
+
+    Args:
+        body: a body model, or a name or path for `apu_losses.load_body`.
+        regions: the 75 regions of that body; the map that ships with the free body by default.
+        preset: a recipe by name (``"paper"``, ``"best"``, ...; see `apu_losses.fitting.presets`) or of your own.
+        terms: more terms by name, functions ``state -> (S,)``; give them weights with
+            ``preset.weighted(name=...)``.
+        retarget: how the start is put on an estimator's 3D joints.
+        batch_size: scenes fitted at once; more is faster and takes more memory.
+        device: where to compute; the CPU by default.
+
+    Raises:
+        ValueError: an unknown preset or term, or a region map of another mesh.
+
+    Example:
+        >>> fitter = SceneFitter(preset="paper")           # doctest: +SKIP
+        >>> results = fitter.fit([Scene.load("hug.json")])  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        body: BodyModel | str = "free",
+        *,
+        regions: RegionMap | None = None,
+        preset: Preset | str = "best",
+        terms: Mapping[str, Term] | None = None,
+        retarget: RetargetOptions | None = None,
+        batch_size: int = 32,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.device = torch.device(device)
+        self.body = load_body(body, device=self.device) if isinstance(body, str) else body
+        self.regions = RegionMap.load("free") if regions is None else regions
+        if self.regions.vertex_count != self.body.num_vertices:
+            raise ValueError(
+                f"regions: the map {self.regions.topology!r} is for {self.regions.vertex_count} vertices, but the body "
+                f"{self.body.name!r} has {self.body.num_vertices}; see apu_contacts.RegionMap for maps of other bodies"
+            )
+        self.preset = load_preset(preset) if isinstance(preset, str) else preset
+        self.terms = build_terms(self.preset, terms or {})
+        self.retarget = retarget or RetargetOptions()
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        self.batch_size = batch_size
+        with torch.no_grad():
+            template = self.body.pose({"transl": torch.zeros(1, 3, device=self.device)}).vertices()[0]
+        self.geometry = Geometry(
+            RegionIndex.build(self.regions, self.body.num_vertices, template).to(self.device),
+            MeshTopology.build(self.body.faces, self.body.num_vertices, template).to(self.device),
+        )
+
+    def fit(
+        self,
+        scenes: Sequence[Scene],
+        *,
+        callback: Callback | None = None,
+        progress: Callable[[float], None] | None = None,
+    ) -> list[FitResult]:
+        """Fit every scene.
+
+        Args:
+            scenes: any number, of any number of people each.
+            callback: called after each iteration with the live state (`FitProgress`).
+            progress: called with the share of the work that is done, 0 to 1, never falling.
+
+        Returns:
+            one result a scene, in order. A scene that cannot be fitted has a result that says why; it does not
+            disturb the others.
+        """
+        results: list[FitResult] = []
+        for first in range(0, len(scenes), self.batch_size):
+            part = scenes[first : first + self.batch_size]
+            meter = None
+            if progress is not None:
+                meter = _Meter(progress, self.preset, first / len(scenes), len(part) / len(scenes))
+            results += self._fit_batch(part, first, _both(callback, meter))
+        if progress is not None:
+            progress(1.0)
+        return results
+
+    def start(self, scenes: Sequence[Scene]) -> dict[str, Tensor]:
+        """The retargeted start of every person, rows in the order of the scenes: ``(N, size)`` by name."""
+        people = [person.initial for scene in scenes for person in scene.people]
+        return initial_parameters(self.body, people, self.retarget, device=self.device)[0]
+
+    def _state(self, batch: SceneBatch, params: Params, start: Params, reference: Params) -> FitState:
+        return FitState(self.body, self.geometry.regions, self.geometry.topology, batch, params, start, reference)
+
+    def _fit_batch(self, scenes: Sequence[Scene], first: int, callback: Callback | None) -> list[FitResult]:
+        began = time.perf_counter()
+        start = self.start(scenes)
+        batch = make_batch(scenes, self.device, torch.float32)
+        with torch.no_grad():
+            batch = batch.with_filled_ankles(self._state(batch, start, start, start).keypoints2d)
+        numbers = torch.arange(first, first + len(scenes), device=self.device)
+        params = {name: value.clone() for name, value in start.items()}
+        usable = _usable(batch, start)
+        reports: dict[int, list[StageReport]] = {index: [] for index in range(len(scenes))}
+        for index in torch.nonzero(~usable)[:, 0].tolist():
+            reports[index].append(StageReport("start", 0, "failed: the initial parameters are not finite", float("nan"), {}))
+        active = torch.nonzero(usable)[:, 0]
+        for stage in self.preset.stages:
+            if not len(active) or stage.max_iterations == 0:
+                continue
+            ended = run_stage(stage, self.terms, batch, params, start, self._state, active, numbers, callback)
+            for index, report in ended.items():
+                reports[index].append(report)
+            active = torch.tensor([i for i in active.tolist() if not ended[i].failed], dtype=torch.int64)
+        before = self._evaluate(batch, start, start)
+        after = self._evaluate(batch, params, start)
+        seconds = time.perf_counter() - began
+        results = []
+        for index, scene in enumerate(scenes):
+            rows = torch.nonzero(batch.row_scene == index)[:, 0]
+            results.append(
+                FitResult(
+                    scene=scene.name,
+                    body=self.body.name,
+                    preset=self.preset,
+                    parameters={name: value[rows].cpu().double().numpy() for name, value in params.items()},
+                    start={name: value[rows].cpu().double().numpy() for name, value in start.items()},
+                    stages=tuple(reports[index]),
+                    before=before[index],
+                    after=after[index],
+                    verdict=judge(reports[index], after[index], self.preset.filter_pixels),
+                    seconds=seconds / len(scenes),
+                )
+            )
+        return results
+
+    def _evaluate(self, batch: SceneBatch, params: Params, start: Params) -> list[SceneMetrics]:
+        with torch.no_grad():
+            return evaluate(self._state(batch, params, start, start))
+
+
+def _usable(batch: SceneBatch, start: Params) -> Tensor:
+    """``(S,)`` scenes whose every start parameter is finite."""
+    bad_row = torch.zeros(batch.rows, dtype=torch.bool, device=batch.row_scene.device)
+    for value in start.values():
+        bad_row |= ~torch.isfinite(value).all(1)
+    usable = torch.ones(batch.size, dtype=torch.bool, device=batch.row_scene.device)
+    usable[batch.row_scene[bad_row]] = False
+    return usable
+
+
+class _Meter:
+    """Turns iterations into a share of the work that never falls."""
+
+    def __init__(self, progress: Callable[[float], None], preset: Preset, done: float, share: float) -> None:
+        self.progress = progress
+        self.offsets: dict[str, tuple[int, int]] = {}
+        total = 0
+        for stage in preset.stages:
+            self.offsets[stage.name] = (total, stage.max_iterations)
+            total += stage.max_iterations
+        self.total = max(total, 1)
+        self.done = done
+        self.share = share
+
+    def __call__(self, event: FitProgress) -> None:
+        before, _ = self.offsets[event.stage]
+        self.progress(self.done + self.share * (before + event.iteration + 1) / self.total)
+
+
+def _both(*callbacks: Callback | None) -> Callback | None:
+    wanted = [callback for callback in callbacks if callback is not None]
+    if not wanted:
+        return None
+
+    def call(event: FitProgress) -> None:
+        for callback in wanted:
+            callback(event)
+
+    return call

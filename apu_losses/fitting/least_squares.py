@@ -1,0 +1,115 @@
+"""Levenberg-Marquardt for many small independent problems at once.
+
+Every row of the batch is a problem of its own: it has its own damping and is accepted, rejected and stopped
+by itself, so a row's result does not depend on its neighbours. The Jacobian is exact, by forward-mode
+differentiation: one tangent a column, which suits problems with fewer parameters than residuals.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.func import jvp, vmap
+
+
+class LeastSquaresResult(NamedTuple):
+    """Result of `levenberg_marquardt` for N problems with D unknowns.
+
+    Attributes:
+        x: ``(N, D)`` the best point that was found.
+        cost: ``(N,)`` half the sum of squared residuals there.
+        iterations: ``(N,)`` steps tried before the row stopped.
+        converged: ``(N,)`` whether it stopped because progress ended, not because steps ran out.
+    """
+
+    x: Tensor
+    cost: Tensor
+    iterations: Tensor
+    converged: Tensor
+
+
+def levenberg_marquardt(
+    residuals: Callable[[Tensor], Tensor],
+    start: Tensor,
+    *,
+    max_iterations: int = 30,
+    damping: float = 1e-3,
+    tolerance: float = 1e-6,
+) -> LeastSquaresResult:
+    """Minimise ``0.5 * sum(residuals(x)**2)`` for every row of ``x``.
+
+    Args:
+        residuals: maps ``(N, D)`` to ``(N, R)``; row n of the result may depend on row n of the argument only.
+        start: ``(N, D)``
+        max_iterations: steps tried at most.
+        damping: initial factor on the diagonal of the normal equations (Marquardt's scaling).
+        tolerance: a row has converged when an accepted step lowers its cost by less than this share.
+
+    Raises:
+        ValueError: ``start`` is not ``(N, D)``.
+
+    References:
+        Marquardt, "An algorithm for least-squares estimation of nonlinear parameters", 1963.
+    """
+    if start.ndim != 2:
+        raise ValueError(f"start must have shape (N, D), got {tuple(start.shape)}")
+    x = start.detach().clone()
+    r, jacobian = _residuals_and_jacobian(residuals, x)
+    cost = _cost(r)
+    mu = torch.full_like(cost, damping, dtype=torch.float64)
+    done = ~torch.isfinite(cost)
+    converged = torch.zeros_like(done)
+    iterations = torch.zeros(len(x), dtype=torch.int64, device=x.device)
+    for _ in range(max_iterations):
+        if bool(done.all()):
+            break
+        step = _damped_step(r, jacobian, mu)
+        trial = torch.where(done[:, None], x, x + step)
+        with torch.no_grad():
+            trial_cost = _cost(residuals(trial))
+        better = (trial_cost < cost) & ~done
+        small = better & ((cost - trial_cost) <= tolerance * cost)
+        iterations += ~done
+        x = torch.where(better[:, None], trial, x)
+        cost = torch.where(better, trial_cost, cost)
+        mu = torch.where(better, mu / 5, mu * 4).clamp(1e-9, 1e9)
+        stuck = ~better & (mu >= 1e8)
+        converged |= (small | stuck) & ~done
+        done = done | converged
+        if bool((better & ~done).any()):
+            r, jacobian = _residuals_and_jacobian(residuals, x)
+    return LeastSquaresResult(x, cost, iterations, converged)
+
+
+def _cost(r: Tensor) -> Tensor:
+    return 0.5 * (r.double() ** 2).sum(-1)
+
+
+def _residuals_and_jacobian(residuals: Callable[[Tensor], Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
+    """``(N, R)`` and ``(N, R, D)``; all rows share each tangent because rows are independent."""
+    count, size = x.shape
+    basis = torch.eye(size, dtype=x.dtype, device=x.device)[:, None, :].expand(size, count, size)
+
+    def column(tangent: Tensor) -> tuple[Tensor, Tensor]:
+        value, derivative = jvp(residuals, (x,), (tangent,))
+        return value, derivative
+
+    with torch.no_grad():
+        value, columns = vmap(column, out_dims=(None, 2))(basis)
+    return value, columns
+
+
+def _damped_step(r: Tensor, jacobian: Tensor, mu: Tensor) -> Tensor:
+    j = jacobian.double()
+    normal = j.transpose(1, 2) @ j
+    gradient = (j.transpose(1, 2) @ r.double()[..., None])[..., 0]
+    diagonal = normal.diagonal(dim1=1, dim2=2)
+    damped = normal + torch.diag_embed(mu[:, None] * diagonal + 1e-9)
+    # a row whose system cannot be solved takes no step; its damping then grows
+    factor, info = torch.linalg.cholesky_ex(damped)
+    step = -torch.cholesky_solve(gradient[..., None], factor)[..., 0]
+    usable = (info == 0) & torch.isfinite(step).all(-1)
+    return torch.where(usable[:, None], step, torch.zeros_like(step)).to(r.dtype)

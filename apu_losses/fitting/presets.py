@@ -1,0 +1,143 @@
+"""Recipes by name. They are data: print one, change it, save it as JSON.
+
+What the paper leaves open is decided in docs/decisions.md; the numbers that it gives stand here as given.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from apu_losses.fitting.stage import Preset, Stage
+
+SQUARE_CENTIMETRES = 1e4
+"""The paper's lambda_C = 1.0, read in square centimetres, for a loss in square metres."""
+
+
+def paper() -> Preset:
+    """Ask, Pose, Unite as printed: two stages of at most 1000 steps, hard minimum over every region pair."""
+    contact = 1.0 * SQUARE_CENTIMETRES
+    first = {"keypoints": 0.02, "contact": contact, "initial_pose": 200.0, "pose_prior": 4.0, "shape": 40.0}
+    second = {"keypoints": 0.02, "contact": contact, "initial_pose": 200.0, "pose_prior": 4.0, "penetration": 10.0}
+    return Preset(
+        name="paper",
+        terms={
+            "keypoints": {},
+            "contact": {"over": "pairs"},
+            "initial_pose": {},
+            "pose_prior": {},
+            "shape": {},
+            "penetration": {"target": "vertex", "energy": "quartic"},
+        },
+        stages=_two_stages(first, second),
+        description="The method as the paper prints it; docs/decisions.md says how its gaps were filled.",
+    )
+
+
+def flickr_fits() -> Preset:
+    """BUDDI's fits to human-annotated contact maps: quartic chamfer over all vertices of the regions."""
+    first = {"keypoints": 0.04, "contact": 10.0, "initial_pose": 200.0, "pose_prior": 4.0, "shape": 40.0}
+    second = {"keypoints": 0.1, "contact": 10.0, "initial_pose": 200.0, "pose_prior": 4.0, "penetration": 1000.0}
+    return Preset(
+        name="flickr_fits",
+        terms={
+            "keypoints": {},
+            "contact": {"over": "pairs", "mode": "chamfer_quartic"},
+            "initial_pose": {},
+            "pose_prior": {},
+            "shape": {},
+            "penetration": {"target": "vertex", "energy": "quartic"},
+        },
+        stages=_two_stages(first, second),
+        description="BUDDI's recipe for human contact maps, restated, with exact minima instead of 40 drawn vertices.",
+    )
+
+
+def no_contact() -> Preset:
+    """The paper's recipe without contact and without penetration: each person by their keypoints alone."""
+    plain = paper().without("contact", "penetration")
+    return Preset("no_contact", plain.terms, plain.stages, plain.filter_pixels, "The baseline: keypoints and priors.")
+
+
+def best() -> Preset:
+    """What measured best so far on the real pairs (benchmarks/results/real_pairs.md)."""
+    common = {"keypoints": 0.02, "initial_pose": 50.0, "pose_prior": 1.0, "shape": 10.0, "stature": 1.0, "age": 1e4}
+    near = {**common, "contact": 3e4, "orientation": 2000.0}
+    return Preset(
+        name="best",
+        terms={
+            "keypoints": {"confidence_power": 2.0},
+            "contact": {"over": "pairs"},
+            "initial_pose": {"spine": 4.0, "collars": 2.0},
+            "pose_prior": {},
+            "shape": {"around": "start", "first": 0.0},
+            "stature": {},
+            "orientation": {},
+            "age": {},
+            "penetration": {"target": "surface", "energy": "l2"},
+        },
+        stages=(
+            Stage("contact", near, ("body_pose", "betas", "transl", "global_orient"), 0.03, 200),
+            Stage(
+                "penetration",
+                {**near, "penetration": 1e3},
+                ("body_pose", "betas", "transl", "global_orient"),
+                0.01,
+                100,
+            ),
+        ),
+        description="Tuned on four real pairs only, so far.",
+    )
+
+
+_PRESETS: dict[str, Callable[[], Preset]] = {
+    "paper": paper,
+    "flickr_fits": flickr_fits,
+    "no_contact": no_contact,
+    "best": best,
+}
+PRESET_NAMES: tuple[str, ...] = tuple(_PRESETS)
+
+
+def load_preset(name_or_path: str | Path) -> Preset:
+    """A recipe by name, or from a JSON file that `Preset.to_dict` filled.
+
+    Raises:
+        ValueError: neither a known name nor a file that holds a preset.
+    """
+    name = str(name_or_path)
+    if name in _PRESETS:
+        return _PRESETS[name]()
+    path = Path(name)
+    if path.suffix == ".json" and path.is_file():
+        try:
+            return Preset.from_dict(json.loads(path.read_text(encoding="utf-8")))
+        except (json.JSONDecodeError, ValueError) as error:
+            raise ValueError(f"{path}: {error}") from None
+    raise ValueError(f"no preset {name!r}; there is {', '.join(PRESET_NAMES)}, or the path of a .json file")
+
+
+def _two_stages(first: dict[str, float], second: dict[str, float]) -> tuple[Stage, Stage]:
+    """The schedule of BUDDI and the paper: shape moves only in stage 1, penetration counts only in stage 2."""
+    return (
+        Stage(
+            "pose and shape",
+            first,
+            ("body_pose", "betas", "transl"),
+            0.01,
+            1000,
+            relative_slope=None,
+            absolute_slope=1e-4,
+        ),
+        Stage(
+            "penetration",
+            second,
+            ("body_pose", "transl"),
+            0.001,
+            1000,
+            relative_slope=None,
+            absolute_slope=1e-4,
+            reference="stage",
+        ),
+    )

@@ -1,0 +1,113 @@
+"""What a fit gives back, and how it is kept on disk."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from apu_contacts._version import __version__
+from apu_losses.fitting.evaluate import SceneMetrics
+from apu_losses.fitting.filter import Verdict
+from apu_losses.fitting.optimise import StageReport
+from apu_losses.fitting.stage import Preset
+
+SCHEMA_VERSION = 1
+START_PREFIX = "start_"
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """The fitted people of one scene.
+
+    Attributes:
+        scene: name of the scene.
+        body: name of the body model that the parameters belong to.
+        preset: the recipe.
+        parameters: ``(P, size)`` by smplx name, one row a person in the scene's order.
+        start: the same at the (retargeted) start of the fit.
+        stages: how each stage ended.
+        before, after: measurements at the start and at the end.
+        verdict: whether the filter keeps this scene, and why.
+        seconds: wall time, the batch's shared evenly among its scenes.
+    """
+
+    scene: str
+    body: str
+    preset: Preset
+    parameters: Mapping[str, NDArray[np.float64]]
+    start: Mapping[str, NDArray[np.float64]]
+    stages: tuple[StageReport, ...]
+    before: SceneMetrics
+    after: SceneMetrics
+    verdict: Verdict
+    seconds: float
+
+    @property
+    def failed(self) -> bool:
+        """Whether the optimisation broke off; `verdict` says why."""
+        return any(stage.failed for stage in self.stages)
+
+    @property
+    def iterations(self) -> int:
+        return sum(stage.iterations for stage in self.stages)
+
+    def save(self, stem: str | Path) -> tuple[Path, Path]:
+        """Write ``STEM.npz`` (parameters and start, no pickle) and ``STEM.json`` (everything else)."""
+        stem = Path(stem)
+        stem.parent.mkdir(parents=True, exist_ok=True)
+        arrays, record = stem.with_name(stem.name + ".npz"), stem.with_name(stem.name + ".json")
+        values: dict[str, Any] = dict(self.parameters)
+        values.update({START_PREFIX + name: value for name, value in self.start.items()})
+        np.savez_compressed(arrays, **values)
+        record.write_text(json.dumps(self.to_dict(), indent=1) + "\n", encoding="utf-8")
+        return arrays, record
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything but the arrays, ready for JSON; numbers that are not finite become ``null``."""
+        stages = [
+            {"name": s.name, "iterations": s.iterations, "reason": s.reason, "loss": s.loss, "terms": dict(s.terms)}
+            for s in self.stages
+        ]
+        data = {
+            "schema_version": SCHEMA_VERSION,
+            "apu_losses": __version__,
+            "scene": self.scene,
+            "body": self.body,
+            "verdict": {"kept": self.verdict.kept, "reason": self.verdict.reason},
+            "before": self.before.to_dict(),
+            "after": self.after.to_dict(),
+            "stages": stages,
+            "seconds": round(self.seconds, 3),
+            "preset": self.preset.to_dict(),
+        }
+        finite: dict[str, Any] = _finite(data)
+        return finite
+
+
+def load_parameters(path: str | Path) -> tuple[dict[str, NDArray[np.float64]], dict[str, NDArray[np.float64]]]:
+    """Read ``STEM.npz`` back: the fitted parameters and those of the start.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+    """
+    with np.load(path, allow_pickle=False) as file:
+        arrays = {name: file[name] for name in file.files}
+    start = {name.removeprefix(START_PREFIX): v for name, v in arrays.items() if name.startswith(START_PREFIX)}
+    fitted = {name: v for name, v in arrays.items() if not name.startswith(START_PREFIX)}
+    return fitted, start
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if np.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return value

@@ -1,0 +1,219 @@
+"""Put our body where an estimator put its own.
+
+Copying joint rotations to another skeleton leaves arms 13 to 15 cm off: bone lengths, rest poses and joint
+definitions differ. So pose, orientation, stature, age and translation are solved so that our joints lie on
+the estimator's 3D joints, with a pull to its rotations for what joints cannot tell (the roll of a limb).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from apu_losses.bodies.protocol import BodyModel
+from apu_losses.fitting.least_squares import levenberg_marquardt
+from apu_losses.fitting.scene import InitialBody, Joints3D
+
+KEYPOINTS = "coco_wholebody133"
+"""Names that are no joints of the body are looked up among these keypoints."""
+
+
+@dataclass(frozen=True)
+class RetargetOptions:
+    """How far each wish counts, as standard deviations.
+
+    Args:
+        joint_metres: of a joint with weight 1.
+        rotation_radians: of a joint's rotation vector around the estimator's.
+        orientation_radians: of the orientation around the estimator's.
+        shape_units: of the shape coefficients but the first.
+        first_shape_units: of the first shape coefficient (mostly stature).
+        age_units: of the age around the estimator's.
+        adult_below: an estimated age under this is taken as an adult's (BEV calls many adults .05 to .15).
+    """
+
+    joint_metres: float = 0.02
+    rotation_radians: float = 0.7
+    orientation_radians: float = 3.0
+    shape_units: float = 1.0
+    first_shape_units: float = 3.0
+    age_units: float = 0.1
+    adult_below: float = 0.15
+
+
+@dataclass(frozen=True)
+class RetargetReport:
+    """How well it went, per person: ``(N,)`` mean and largest distance of the targeted joints, metres;
+    0 for people who came without 3D joints."""
+
+    mean_distance: Tensor
+    max_distance: Tensor
+
+
+def initial_parameters(
+    body: BodyModel,
+    people: Sequence[InitialBody],
+    options: RetargetOptions | None = None,
+    *,
+    device: torch.device | None = None,
+    dtype: torch.dtype = torch.float32,
+) -> tuple[dict[str, Tensor], RetargetReport]:
+    """Start parameters of N people.
+
+    People without 3D joints keep the parameters that they came with; the others are retargeted.
+
+    Returns:
+        ``(N, size)`` by parameter name, and the report.
+
+    Raises:
+        ValueError: a parameter the body does not have or of the wrong size, or joints of which the body has
+            fewer than four.
+    """
+    options = options or RetargetOptions()
+    device = device or torch.device("cpu")
+    params = _stack_parameters(body, people, device, dtype)
+    report = RetargetReport(*(torch.zeros(len(people), dtype=dtype, device=device) for _ in range(2)))
+    # people with the same set of joint names are solved together
+    kinds: dict[tuple[str, ...], list[int]] = {}
+    for row, person in enumerate(people):
+        if person.joints is not None:
+            kinds.setdefault(person.joints.names, []).append(row)
+    for names, rows in kinds.items():
+        joints = [people[row].joints for row in rows]
+        _retarget_rows(body, params, report, rows, names, [j for j in joints if j is not None], options)
+    return params, report
+
+
+def _stack_parameters(
+    body: BodyModel, people: Sequence[InitialBody], device: torch.device, dtype: torch.dtype
+) -> dict[str, Tensor]:
+    stacked = {}
+    for name, spec in body.parameters.items():
+        default = torch.as_tensor(spec.default, dtype=dtype, device=device).expand(spec.size)
+        stacked[name] = default.repeat(len(people), 1)
+    for row, person in enumerate(people):
+        for name, value in person.parameters.items():
+            if name not in stacked:
+                raise ValueError(
+                    f"initial parameter {name!r} of person {row} is none of the body {body.name!r}'s: {sorted(stacked)}"
+                )
+            expected = stacked[name].shape[1]
+            if len(value) != expected:
+                raise ValueError(
+                    f"initial parameter {name!r} of person {row} must have {expected} numbers, got {len(value)}"
+                )
+            stacked[name][row] = torch.as_tensor(value, dtype=dtype, device=device)
+    return stacked
+
+
+def _retarget_rows(
+    body: BodyModel,
+    params: dict[str, Tensor],
+    report: RetargetReport,
+    rows: Sequence[int],
+    names: tuple[str, ...],
+    joints: Sequence[Joints3D],
+    options: RetargetOptions,
+) -> None:
+    some = params["transl"]
+    pick, known = _named_points(body, names)
+    if len(known) < 4:
+        raise ValueError(
+            f"the body {body.name!r} has {len(known)} of the joints {list(names)}: "
+            "at least 4 are needed to place it; are these names of another skeleton?"
+        )
+    target = torch.stack([torch.as_tensor(j.xyz, dtype=some.dtype, device=some.device) for j in joints])[:, known]
+    weight = torch.stack(
+        [
+            torch.ones(len(names), dtype=some.dtype, device=some.device)
+            if j.weights is None
+            else torch.as_tensor(j.weights, dtype=some.dtype, device=some.device)
+            for j in joints
+        ]
+    )[:, known]
+    row_ids = torch.as_tensor(rows, device=some.device)
+    base = {name: value[row_ids] for name, value in params.items()}
+    if "age" in base:
+        base["age"] = torch.where(base["age"] < options.adult_below, torch.zeros_like(base["age"]), base["age"])
+    base["transl"] = base["transl"] + _shift_to(pick(body.pose(base)), target, weight)
+
+    free = _free_parameters(base, options)
+    sizes = [base[name].shape[1] for name in free]
+    anchor = torch.cat([base[name] for name in free], dim=1)
+    sigma = torch.cat([free[name].expand(len(rows), size) for name, size in zip(free, sizes, strict=True)], dim=1)
+    joint_scale = weight.sqrt()[..., None] / options.joint_metres
+
+    def unpack(x: Tensor) -> dict[str, Tensor]:
+        return {**base, **dict(zip(free, x.split(sizes, dim=1), strict=True))}
+
+    def residuals(x: Tensor) -> Tensor:
+        offset = (pick(body.pose(unpack(x))) - target) * joint_scale
+        return torch.cat([offset.flatten(1), (x - anchor) / sigma], dim=1)
+
+    result = levenberg_marquardt(residuals, anchor, max_iterations=40, tolerance=1e-5)
+    solved = unpack(result.x)
+    if "age" in free:
+        solved["age"] = solved["age"].clamp(0, 1)
+    distance = (pick(body.pose(solved)) - target).norm(dim=-1)
+    for name, value in solved.items():
+        params[name][row_ids] = value
+    counted = weight > 0
+    report.mean_distance[row_ids] = (distance * counted).sum(1) / counted.sum(1).clamp(min=1)
+    report.max_distance[row_ids] = (distance * counted).amax(1)
+
+
+def _free_parameters(base: Mapping[str, Tensor], options: RetargetOptions) -> dict[str, Tensor]:
+    """Name -> standard deviation around the start, broadcastable to ``(N, size)``."""
+    like = base["transl"]
+    shape = torch.full_like(base["betas"][0], options.shape_units)
+    shape[0] = options.first_shape_units
+    free = {
+        "global_orient": like.new_tensor([options.orientation_radians]),
+        "body_pose": like.new_tensor([options.rotation_radians]),
+        "transl": like.new_tensor([1e3]),
+        "betas": shape,
+    }
+    if "age" in base:
+        # an adult stays one: only a person whom the estimator calls a child may change age
+        free["age"] = torch.where(base["age"] > 0, options.age_units, 1e-4)
+    return free
+
+
+def _named_points(
+    body: BodyModel, names: Sequence[str]
+) -> tuple[Callable[..., Tensor], list[int]]:
+    """A function from a posed body to the named points that the body has, and the indices of those names."""
+    from apu_contacts.keypoints import SKELETONS
+
+    keypoint_names = SKELETONS[KEYPOINTS].joint_names
+    present = body.keypoint_mask(KEYPOINTS)
+    joint_index, keypoint_index, source = [], [], []
+    known = []
+    for number, name in enumerate(names):
+        if name in body.joint_names:
+            source.append((0, len(joint_index)))
+            joint_index.append(body.joint_names.index(name))
+        elif name in keypoint_names and bool(present[keypoint_names.index(name)]):
+            source.append((1, len(keypoint_index)))
+            keypoint_index.append(keypoint_names.index(name))
+        else:
+            continue
+        known.append(number)
+    order = [place if kind == 0 else len(joint_index) + place for kind, place in source]
+
+    def pick(posed: object) -> Tensor:
+        points = [posed.joints[:, joint_index]]  # type: ignore[attr-defined]
+        if keypoint_index:
+            points.append(body.keypoints(posed, KEYPOINTS)[:, keypoint_index])  # type: ignore[arg-type]
+        return torch.cat(points, dim=1)[:, order]
+
+    return pick, known
+
+
+def _shift_to(points: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    """``(N, 3)`` translation that puts the weighted centre of points on that of the target."""
+    share = (weight / weight.sum(1, keepdim=True))[..., None]
+    return (share * (target - points)).sum(1)

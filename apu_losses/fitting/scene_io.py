@@ -1,0 +1,165 @@
+"""Scenes as JSON files: read with errors that say where, written so that a person can read them."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from apu_contacts.contact_map import ContactMap
+from apu_contacts.keypoints.types import Keypoints2D
+from apu_losses.fitting.scene import InitialBody, Joints3D, Scene, SceneCamera, SceneContact, ScenePerson
+
+SCHEMA_VERSION = 1
+
+
+class SceneFileError(ValueError):
+    """A scene file that cannot be used; the message names the file, the place in it and what was expected."""
+
+
+@cache
+def scene_schema() -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of a scene file."""
+    text = files("apu_losses.fitting").joinpath("scene_schema.json").read_text(encoding="utf-8")
+    schema: dict[str, Any] = json.loads(text)
+    return schema
+
+
+def load_scene(path: str | Path) -> Scene:
+    """Read one scene.
+
+    Raises:
+        SceneFileError: the file is missing, is not JSON, or does not fit the schema.
+    """
+    path = Path(path)
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SceneFileError(f"{path}: no such file") from None
+    except (IsADirectoryError, PermissionError, UnicodeDecodeError) as error:
+        raise SceneFileError(f"{path}: cannot be read as a text file ({error})") from None
+    except json.JSONDecodeError as error:
+        raise SceneFileError(f"{path}: not JSON, line {error.lineno} column {error.colno}: {error.msg}") from None
+    return scene_from_dict(data, where=str(path), default_name=path.stem, folder=path.parent)
+
+
+def save_scene(scene: Scene, path: str | Path) -> None:
+    """Write one scene; floats keep 6 decimals (micrometres, micropixels)."""
+    path = Path(path)
+    text = json.dumps(scene_to_dict(scene), indent=1)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text + "\n", encoding="utf-8")
+
+
+def scene_from_dict(
+    data: Any, *, where: str = "scene", default_name: str = "scene", folder: Path | None = None
+) -> Scene:
+    """Build a scene from parsed JSON; a relative image path is taken from ``folder``.
+
+    Raises:
+        SceneFileError: with ``where`` and the place inside ``data``.
+    """
+    from jsonschema import Draft202012Validator
+
+    errors = sorted(Draft202012Validator(scene_schema()).iter_errors(data), key=lambda e: list(map(str, e.path)))
+    if errors:
+        first = errors[0]
+        place = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in first.absolute_path).lstrip(".")
+        more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+        raise SceneFileError(f"{where}: {place or 'top level'}: {_short(first.message)}{more}")
+    try:
+        return _build(data, default_name, folder)
+    except ValueError as error:
+        raise SceneFileError(f"{where}: {error}") from None
+
+
+def scene_to_dict(scene: Scene) -> dict[str, Any]:
+    """The JSON form of a scene."""
+    assert scene.camera is not None  # set by Scene itself
+    image: dict[str, Any] = {"width": scene.width, "height": scene.height}
+    if scene.image is not None:
+        image["path"] = scene.image
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "name": scene.name,
+        "image": image,
+        "camera": {"focal": scene.camera.focal, "center": list(scene.camera.center)},
+        "people": [_person_to_dict(person) for person in scene.people],
+        "contacts": [
+            {"person_a": c.person_a, "person_b": c.person_b, "order": c.order, "map": c.contacts.to_json()}
+            for c in scene.contacts
+        ],
+    }
+
+
+def _build(data: dict[str, Any], default_name: str, folder: Path | None) -> Scene:
+    camera = data.get("camera")
+    image = data["image"].get("path")
+    if image is not None and folder is not None and not Path(image).is_absolute():
+        image = str(folder / image)
+    contacts = [
+        SceneContact(c["person_a"], c["person_b"], ContactMap.from_json(c["map"]), c.get("order", "given"))
+        for c in data.get("contacts", ())
+    ]
+    people = []
+    for number, entry in enumerate(data["people"]):
+        try:
+            people.append(_person_from_dict(entry))
+        except ValueError as error:
+            raise ValueError(f"people[{number}]: {error}") from None
+    return Scene(
+        width=data["image"]["width"],
+        height=data["image"]["height"],
+        people=people,
+        contacts=contacts,
+        camera=None if camera is None else SceneCamera(camera["focal"], tuple(camera["center"])),
+        name=data.get("name", default_name),
+        image=image,
+    )
+
+
+def _person_from_dict(entry: dict[str, Any]) -> ScenePerson:
+    k = entry["keypoints"]
+    keypoints = Keypoints2D(
+        k["skeleton"], np.array(k["xy"], dtype=float).reshape(-1, 2), np.array(k["confidence"], dtype=float)
+    )
+    initial = entry.get("initial", {})
+    joints = initial.get("joints")
+    if joints is not None:
+        xyz = np.array(joints["xyz"], dtype=float).reshape(-1, 3)
+        joints = Joints3D(tuple(joints["names"]), xyz, joints.get("weights"))
+    parameters = {name: np.array(value, dtype=float) for name, value in initial.get("parameters", {}).items()}
+    return ScenePerson(keypoints, InitialBody(parameters, joints), entry.get("label", ""))
+
+
+def _person_to_dict(person: ScenePerson) -> dict[str, Any]:
+    initial: dict[str, Any] = {
+        "parameters": {name: _numbers(value) for name, value in person.initial.parameters.items()}
+    }
+    if person.initial.joints is not None:
+        joints = person.initial.joints
+        initial["joints"] = {"names": list(joints.names), "xyz": _numbers(joints.xyz)}
+        if joints.weights is not None:
+            initial["joints"]["weights"] = _numbers(joints.weights)
+    keypoints = person.keypoints
+    return {
+        "label": person.label,
+        "keypoints": {
+            "skeleton": keypoints.skeleton,
+            "xy": _numbers(keypoints.xy),
+            "confidence": _numbers(keypoints.confidence),
+        },
+        "initial": initial,
+    }
+
+
+def _numbers(values: Any) -> Any:
+    return np.round(np.asarray(values, dtype=np.float64), 6).tolist()
+
+
+def _short(message: str, limit: int = 160) -> str:
+    return message if len(message) <= limit else message[: limit - 3] + "..."

@@ -1,0 +1,130 @@
+"""A stage of a fit, as data: which parameters move, which terms pull how hard, and when it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage.
+
+    Args:
+        name: how results call it.
+        weights: weight of each term by name; a term that is not named here is off and is not computed.
+        free: names of the body parameters that move; the others stay where the stage found them.
+        learning_rate: Adam's step size.
+        max_iterations: hard limit.
+        window: a scene has converged when the slope of its loss over this many iterations, ...
+        relative_slope: ... per iteration and divided by the loss, falls below this.
+        absolute_slope: ... or in absolute value falls below this (BUDDI's rule: 1e-4). ``None`` turns a rule off.
+        reference: what the terms that hold on to a pose hold on to: ``"start"`` of the fit or the start of
+            this ``"stage"``.
+    """
+
+    name: str
+    weights: Mapping[str, float]
+    free: tuple[str, ...]
+    learning_rate: float
+    max_iterations: int
+    window: int = 20
+    relative_slope: float | None = 1e-4
+    absolute_slope: float | None = None
+    reference: str = "start"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "free", tuple(self.free))
+        object.__setattr__(self, "weights", dict(self.weights))
+        if self.reference not in ("start", "stage"):
+            raise ValueError(f"stage {self.name!r}: reference must be 'start' or 'stage', got {self.reference!r}")
+        if self.max_iterations < 0 or self.window < 3:
+            raise ValueError(
+                f"stage {self.name!r}: max_iterations must be >= 0 and window >= 3, "
+                f"got {self.max_iterations} and {self.window}"
+            )
+        negative = [name for name, weight in self.weights.items() if weight < 0]
+        if negative:
+            raise ValueError(f"stage {self.name!r}: weights must not be negative, but these are: {negative}")
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A whole recipe as data: options of each term, and the stages.
+
+    Args:
+        name: how results call it.
+        terms: options of each built-in term by name (see `apu_losses.fitting.terms.BUILT_IN`); ``{}`` for
+            its defaults. A stage may only weigh terms that stand here (or that the caller adds).
+        stages: run one after the other.
+        filter_pixels: verdict of the filter: mean keypoint distance allowed, pixels at 512 scale.
+        description: one or two sentences for people.
+    """
+
+    name: str
+    terms: Mapping[str, Mapping[str, object]]
+    stages: tuple[Stage, ...]
+    filter_pixels: float = 20.0
+    description: str = field(default="", compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "stages", tuple(self.stages))
+        object.__setattr__(self, "terms", {name: dict(options) for name, options in self.terms.items()})
+
+    def without(self, *terms: str) -> Preset:
+        """The same recipe with these terms left out of every stage."""
+        unknown = [name for name in terms if name not in self.terms]
+        if unknown:
+            raise ValueError(f"preset {self.name!r} has no term {unknown}; it has {sorted(self.terms)}")
+        return self._changed(
+            f"{self.name} without {', '.join(terms)}",
+            {name: options for name, options in self.terms.items() if name not in terms},
+            [{name: w for name, w in stage.weights.items() if name not in terms} for stage in self.stages],
+        )
+
+    def weighted(self, **weights: float) -> Preset:
+        """The same recipe with the weights of these terms set in every stage, for terms that stages lack too."""
+        return self._changed(
+            self.name, self.terms, [{**stage.weights, **weights} for stage in self.stages]
+        )
+
+    def with_options(self, term: str, **options: object) -> Preset:
+        """The same recipe with options of one term changed."""
+        if term not in self.terms:
+            raise ValueError(f"preset {self.name!r} has no term {term!r}; it has {sorted(self.terms)}")
+        terms = {**self.terms, term: {**self.terms[term], **options}}
+        return self._changed(self.name, terms, [stage.weights for stage in self.stages])
+
+    def to_dict(self) -> dict[str, object]:
+        """Plain dictionaries and lists, ready for JSON."""
+        from dataclasses import asdict
+
+        return {
+            "name": self.name,
+            "description": self.description,
+            "filter_pixels": self.filter_pixels,
+            "terms": {name: dict(options) for name, options in self.terms.items()},
+            "stages": [{**asdict(stage), "free": list(stage.free)} for stage in self.stages],
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, object]) -> Preset:
+        """The inverse of `to_dict`.
+
+        Raises:
+            ValueError: a key that a preset or a stage does not have, or one that is missing.
+        """
+        try:
+            stages = tuple(Stage(**stage) for stage in data["stages"])  # type: ignore[attr-defined]
+            rest = {key: value for key, value in data.items() if key != "stages"}
+            return cls(stages=stages, **rest)  # type: ignore[arg-type]
+        except (TypeError, KeyError) as error:
+            raise ValueError(f"not a preset: {error}") from None
+
+    def _changed(
+        self, name: str, terms: Mapping[str, Mapping[str, object]], weights: list[Mapping[str, float]]
+    ) -> Preset:
+        from dataclasses import replace
+
+        stages = tuple(replace(stage, weights=w) for stage, w in zip(self.stages, weights, strict=True))
+        return replace(self, name=name, terms=terms, stages=stages)
