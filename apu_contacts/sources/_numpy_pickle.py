@@ -122,6 +122,8 @@ class _Reader(pickle.Unpickler):
             return _FromBuffer()
         if (module, name) == ("_codecs", "encode"):
             return _Encode()
+        if name == "bytes" and module in ("__builtin__", "builtins"):
+            return _NoBytes()
         raise UnsafePickleError(
             f"the pickle refers to {module}.{name}, only NumPy arrays are admitted; nothing "
             "was run. Such a file was not written by the tool that it is said to come from"
@@ -148,6 +150,9 @@ class _NdarrayName(_Inert):
     """Stands for the class ``numpy.ndarray``, which is only ever an argument."""
 
     __slots__ = ()
+
+    def __call__(self, *args: Any) -> NoReturn:
+        _refuse("ndarray")
 
 
 _NDARRAY = _NdarrayName()
@@ -201,6 +206,17 @@ class _Encode(_Inert):
             _refuse("encode")
         encoded: bytes = args[0].encode("latin1")
         return encoded
+
+
+class _NoBytes(_Inert):
+    """Stands for ``bytes``, by which Python 3 writes no bytes at all in the protocols of Python 2."""
+
+    __slots__ = ()
+
+    def __call__(self, *args: Any) -> bytes:
+        if args:
+            _refuse("bytes")
+        return b""
 
 
 class _DType:
