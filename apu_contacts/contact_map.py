@@ -29,6 +29,9 @@ class PartContact:
         weight: W_ij of the paper's soft contact map (section 3.1), where it has been computed; else the
             confidence stands in for it.
         margin: by how much the chosen sides beat the next best, where sides have been chosen.
+        alternatives_a: further parts of person a that may be meant instead ("hand or forearm"). It stays one
+            contact: somewhere on any of them.
+        alternatives_b: the same of person b.
 
     Raises:
         ValueError: on an unknown part or side, a confidence outside [0, 1], a weight that is negative or not
@@ -42,11 +45,17 @@ class PartContact:
     confidence: float = 1.0
     weight: float | None = None
     margin: float | None = None
+    alternatives_a: tuple[str, ...] = ()
+    alternatives_b: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("part_a", "part_b"):
             if getattr(self, name) not in PARTS:
                 raise ValueError(f"{name} must be one of {', '.join(PARTS)}, got {getattr(self, name)!r}")
+        for name in ("alternatives_a", "alternatives_b"):
+            for part in getattr(self, name):
+                if part not in PARTS:
+                    raise ValueError(f"{name} must hold parts out of {', '.join(PARTS)}, got {part!r}")
         for name in ("side_a", "side_b"):
             if getattr(self, name) not in PART_SIDES:
                 raise ValueError(
@@ -65,7 +74,15 @@ class PartContact:
     def transposed(self) -> PartContact:
         """The same contact with the two people exchanged."""
         return PartContact(
-            self.part_b, self.side_b, self.part_a, self.side_a, self.confidence, self.weight, self.margin
+            self.part_b,
+            self.side_b,
+            self.part_a,
+            self.side_a,
+            self.confidence,
+            self.weight,
+            self.margin,
+            self.alternatives_b,
+            self.alternatives_a,
         )
 
 
@@ -195,11 +212,15 @@ class ContactMap:
         names: list[str] = []
         for contact in contacts:
             for side_a, side_b in _side_groups(contact.side_a, contact.side_b):
-                ids_a = part_regions(contact.part_a, side_a, chosen)
-                ids_b = part_regions(contact.part_b, side_b, chosen)
+                parts_a = (contact.part_a, *contact.alternatives_a)
+                parts_b = (contact.part_b, *contact.alternatives_b)
+                ids_a = sorted({r for part in parts_a for r in part_regions(part, side_a, chosen)})
+                ids_b = sorted({r for part in parts_b for r in part_regions(part, side_b, chosen)})
                 pairs.append(np.array([(a, b) for a in ids_a for b in ids_b], dtype=np.int64))
                 weights.append(contact.effective_weight)
-                names.append(f"{_part_name(contact.part_a, side_a)} - {_part_name(contact.part_b, side_b)}")
+                names.append(
+                    f"{_part_name('/'.join(parts_a), side_a)} - {_part_name('/'.join(parts_b), side_b)}"
+                )
         if not pairs:
             return cls.empty()
         sizes = [len(each) for each in pairs]
@@ -227,14 +248,14 @@ class ContactMap:
         return dense
 
     def merged(self) -> ContactMap:
-        """The map without groups, what ``over="pairs"`` sums over: each pair once, with its largest weight."""
+        """The map without groups, for ``over="pairs"``: each pair once, with its largest weight."""
         return ContactMap(self.pairs, self.weights)
 
     def transposed(self) -> ContactMap:
         """The map with the two people exchanged."""
-        names = (
-            None if self.group_names is None else [" - ".join(n.split(" - ")[::-1]) for n in self.group_names]
-        )
+        names = self.group_names
+        if names is not None:
+            names = tuple(" - ".join(reversed(name.split(" - "))) for name in names)
         return ContactMap(self.pairs[:, ::-1], self.weights, self.group, names)
 
     def groups(self) -> list[ContactGroup]:

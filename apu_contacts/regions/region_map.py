@@ -252,12 +252,14 @@ class RegionMap:
                 header = json.loads(path.read_text(encoding="utf-8"))
                 rows = [np.asarray(row, dtype=np.int64) for row in header["regions"]]
                 offsets, ids = np.concatenate([[0], np.cumsum([len(r) for r in rows])]), np.concatenate(rows)
+            elif not zipfile.is_zipfile(path):
+                raise ValueError("not an .npz archive")
             else:
                 with np.load(path, allow_pickle=False) as archive:
                     header = json.loads(str(archive["header"]))
                     offsets, ids = archive["offsets"], archive["vertex_ids"]
             if header["format"] != FORMAT:
-                raise ValueError(f"{wrong}: format must be {FORMAT!r}, got {header['format']!r}")
+                raise ValueError(f"format must be {FORMAT!r}, got {header['format']!r}")
             return cls(
                 str(header["topology"]),
                 int(header["vertex_count"]),
@@ -266,5 +268,7 @@ class RegionMap:
                 str(header["provenance"]),
                 bool(header["approximate"]),
             )
-        except (KeyError, TypeError, zipfile.BadZipFile, json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise ValueError(f"{wrong}: {type(error).__name__}: {error}") from None
+        except KeyError as error:
+            raise ValueError(f"{wrong}: {error} is missing") from None
+        except (TypeError, ValueError, zipfile.BadZipFile) as error:
+            raise ValueError(f"{wrong}: {error}") from None

@@ -98,19 +98,17 @@ def segment_template(
         raise ValueError(f"joint_names must hold {len(at)} names, one per row of joints, got {len(names)}")
     adjacency = vertex_adjacency(triangles, len(points))
     stature = float(np.ptp(points[:, 1]))
-    midline = float(at[list(names).index("pelvis"), 0]) if "pelvis" in names else 0.0
-    midline = 0.0 if abs(midline) < 0.01 * stature else midline
+    midline = float(at[names.index("pelvis"), 0]) if "pelvis" in names else 0.0
     centred = points - [midline, 0.0, 0.0]
     frame = fold(points, vertex_normals(points, triangles), skin, at, names, midline)
     folded = label_folded(frame, adjacency)
     mirror = mirror_table(centred, _MIRROR_TOLERANCE * stature)
     on_left = centred[:, 0] >= 0
-    middle = np.abs(centred[:, 0]) < _MIDLINE * stature
-    if mirror is not None:
-        middle |= mirror == np.arange(len(mirror))
+    middle = (np.abs(centred[:, 0]) < _MIDLINE * stature) | (mirror == np.arange(len(mirror)))
+    # A pair of mirror images, like one in the midline, is on both sides of it or on neither.
+    middle |= (mirror >= 0) & middle[mirror]
     folded = _tidy(folded, adjacency, on_left)
-    if mirror is not None:
-        folded = np.where(on_left, folded, folded[mirror])
+    folded = np.where(~on_left & (mirror >= 0), folded[mirror], folded)
     left = np.where(on_left | middle, folded, _OPPOSITE[folded])
     right = np.where(on_left & ~middle, folded, _OPPOSITE[folded])
     _check_full(np.union1d(left, right))

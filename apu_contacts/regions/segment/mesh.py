@@ -44,14 +44,29 @@ def smooth_field(field: Floats, adjacency: Any, rounds: int) -> Floats:
     return field
 
 
-def mirror_table(vertices: Floats, tolerance: float) -> Ints | None:
-    """``(V,)`` the vertex at each vertex's mirror image in x = 0; None unless that pairs all vertices."""
-    from scipy.spatial import cKDTree
+def mirror_table(vertices: Floats, tolerance: float) -> Ints:
+    """``(V,)`` the vertex at each vertex's mirror image in x = 0; -1 where there is none within tolerance.
 
-    distance, index = cKDTree(vertices).query(vertices * [-1.0, 1.0, 1.0])
-    table: Ints = np.asarray(index, dtype=np.int64)
-    paired = bool((distance <= tolerance).all() and (table[table] == np.arange(len(table))).all())
-    return table if paired else None
+    The table is its own inverse. Vertices of the midline mirror to themselves.
+    """
+    from scipy.optimize import linear_sum_assignment
+    from scipy.spatial import cKDTree
+    from scipy.spatial.distance import cdist
+
+    mirrored = vertices * [-1.0, 1.0, 1.0]
+    distance, index = cKDTree(vertices).query(mirrored)
+    found: Ints = np.asarray(index, dtype=np.int64)
+    mutual = (found[found] == np.arange(len(found))) & (distance <= tolerance)
+    table = np.where(mutual, found, -1)
+    # Where vertices lie closer together than the mesh is symmetric, nearest is not mutual: assign what is left.
+    left, right = (np.flatnonzero(~mutual & side) for side in (vertices[:, 0] >= 0, vertices[:, 0] < 0))
+    if 0 < len(left) * len(right) <= 4_000_000:
+        cost = cdist(vertices[left], mirrored[right])
+        rows, columns = linear_sum_assignment(cost)
+        near = cost[rows, columns] <= tolerance
+        table[left[rows[near]]] = right[columns[near]]
+        table[right[columns[near]]] = left[rows[near]]
+    return table
 
 
 def majority(labels: Ints, adjacency: Any, label_count: int, rounds: int, own_weight: float = 1.5) -> Ints:

@@ -85,7 +85,7 @@ def _neck_zone(frame: Frame, head: Mask) -> Mask:
     throat, nape = chin - 0.29 * head_height, skull_base - 0.47 * head_height
     around = ~head & (frame.across < 0.05) & (np.abs(y - 0.5 * (chin + nape)) < 0.3 * head_height)
     forward = np.interp(z, [z[around].min(), z[around].max()], [0.0, 1.0])
-    return (y > nape + forward * (throat - nape)) & (frame.across < 0.044)
+    return (y > nape + forward * (throat - nape)) & (frame.points[:, 0] < 0.36 * head_height)
 
 
 def _side_of_trunk(frame: Frame) -> Floats:
