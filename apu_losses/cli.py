@@ -1,20 +1,22 @@
 """The command `apu`: it reads arguments, calls the library and prints. What it computes lives elsewhere.
 
-Exit codes: 0 done; 1 `doctor` found a problem, or no scene of `fit` was kept; 2 bad input, with one line on
+Exit codes: 0 done; 1 `doctor` found a problem, or `fit` could not fit a scene; 2 bad input, with one line on
 standard error; 130 interrupted.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
+    from apu_losses.fitting import FitResult
 
 # click's class, wherever this version of typer keeps click
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
@@ -62,6 +64,62 @@ def _root(
 
 
 @app.command()
+def demo(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")] = Path("apu_demo"),
+    preset: Annotated[str, typer.Option(help="Recipe of the fit: a name, or a .json file.")] = "best",
+) -> None:
+    """Fit the bundled scene on the free body; leave pictures, meshes and parameters."""
+    with _input():
+        from apu_losses.fitting import load_preset
+
+        load_preset(preset)
+    from apu_losses.demo import run_demo
+    from apu_losses.viz.table import measurement_rows
+
+    with _progress() as tell, _writing():
+        done = run_demo(out, preset=preset, progress=tell)
+    _table(("measurement", "start", "fitted"), measurement_rows(done.scene, done.result))
+    typer.echo(f"{_verdict(done.result)} ({done.result.iterations} steps, {done.result.seconds:.0f} s)")
+    for file in done.files:
+        typer.echo(f"  {file}")
+
+
+@app.command()
+def fit(
+    scene: Annotated[Path, typer.Argument(metavar="SCENE.json|DIR", help="A scene, or a folder of scenes.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")],
+    preset: Annotated[str, typer.Option(help="Recipe of the fit: a name, or a .json file.")] = "best",
+    body: Annotated[str, typer.Option(help="'free', or the path of your SMPLX_*.npz.")] = "free",
+    regions: Annotated[Path | None, typer.Option(help="Region map of that body.")] = None,
+    device: Annotated[str, typer.Option(help="Where to compute: cpu, cuda, cuda:1.")] = "cpu",
+    pictures: Annotated[bool, typer.Option(help="Draw the people before and after.")] = True,
+) -> None:
+    """Fit bodies to scenes; leave parameters, a record, meshes and a picture of each."""
+    with _input():
+        from apu_losses.bodies import load_body
+        from apu_losses.bodies.region_map import region_map_for
+        from apu_losses.fit_files import fit_scenes, load_scenes
+        from apu_losses.fitting import SceneFitter
+
+        if scene.is_dir() and out.resolve() == scene.resolve():
+            raise ValueError(f"--out {out}: results would lie among the scenes; name another folder")
+        scenes = load_scenes(scene)
+        model = load_body(body, device=_device(device))
+        with warnings.catch_warnings(record=True) as caught:
+            region_map = region_map_for(model, regions)
+        fitter = SceneFitter(model, regions=region_map, preset=preset, device=device)
+    for warning in caught:
+        _complain("fit", f"note: {warning.message}")
+    with _progress() as tell, _writing():
+        results = fit_scenes(scenes, fitter, out, pictures=pictures, progress=tell)
+    header = ("scene", "verdict", "pairs within 2 cm", "keypoint error, px", "inside")
+    _table(header, [_summary(name, result) for name, result in results.items()])
+    typer.echo(f"results in {out}")
+    if any(result.failed for result in results.values()):
+        raise typer.Exit(1)
+
+
+@app.command()
 def regions(
     which: Annotated[
         str | None, typer.Argument(metavar="[ID]", help="Id (0 to 74) or name of a region.")
@@ -99,6 +157,31 @@ def doctor() -> None:
         raise typer.Exit(1)
 
 
+def _device(name: str) -> str:
+    import torch
+
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"--device {name}: {str(error).splitlines()[0]}") from None
+    return name
+
+
+def _verdict(result: FitResult) -> str:
+    return f"{'kept' if result.verdict.kept else 'rejected'}: {result.verdict.reason}"
+
+
+def _summary(name: str, result: FitResult) -> tuple[str, ...]:
+    before, after = result.before, result.after
+    return (
+        name,
+        _verdict(result),
+        " to ".join(f"{100 * metrics.contact_share(0.02):.0f} %" for metrics in (before, after)),
+        " to ".join(f"{max(metrics.keypoint_error):.1f}" for metrics in (before, after)),
+        f"{before.inside_vertices} to {after.inside_vertices}",
+    )
+
+
 def _ids(ids: tuple[int, ...]) -> str:
     return " ".join(map(str, ids))
 
@@ -115,13 +198,25 @@ def _table(header: tuple[str, ...], rows: Sequence[tuple[object, ...]]) -> None:
     Console(width=None if sys.stdout.isatty() else 200).print(table, markup=False)
 
 
-def _progress(label: str) -> Progress:
+@contextmanager
+def _progress() -> Iterator[Callable[[float, str], None]]:
     """A progress bar on standard error, so that standard output stays clean."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-    columns = (TextColumn(label), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
-    return Progress(*columns, console=Console(stderr=True))
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("", total=1.0)
+        yield lambda share, doing: bar.update(task, completed=share, description=doing)
+
+
+@contextmanager
+def _writing() -> Iterator[None]:
+    """A folder that cannot be written is the user's to mend; anything else that goes wrong is a defect."""
+    try:
+        yield
+    except OSError as error:
+        raise BadInput(" ".join(str(error).split())) from error
 
 
 def _complain(where: str, message: str) -> None:

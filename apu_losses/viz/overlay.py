@@ -105,7 +105,7 @@ def draw_keypoints(
     scale = _OVERSIZE
     layer = Image.new("RGBA", (width * scale, height * scale))
     draw = ImageDraw.Draw(layer)
-    line = max(1.0, max(width, height) / 600) * scale
+    line = max(1.0, max(width, height) / 400) * scale
     for i, person in enumerate(keypoints):
         color = _darker(PERSON_COLORS[i % len(PERSON_COLORS)])
         names = SKELETONS[person.skeleton].joint_names

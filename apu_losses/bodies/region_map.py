@@ -1,0 +1,52 @@
+"""The 75 regions of whatever body is used."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from apu_contacts.regions import RegionMap
+from apu_losses.bodies.skinning import LinearBlendBody
+
+
+def region_map_for(body: LinearBlendBody, path: str | Path | None = None) -> RegionMap:
+    """The region map of a body: from a file, the one that ships, or derived from the body's template.
+
+    Args:
+        body: the free body, or one read from an SMPL-X file.
+        path: a map that ``RegionMap.save`` wrote, or the official ``contact_regions.json``.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is no region map, or one of another mesh.
+
+    Warns:
+        UserWarning: the map had to be derived from the template, and so is approximate.
+    """
+    data = body.data
+    if path is not None:
+        regions = _read(Path(path), body)
+    elif body.name == "free":
+        regions = RegionMap.load("free")
+    else:
+        joints = data.joint_regressor @ data.v_template
+        regions = RegionMap.from_template(
+            data.v_template, data.faces, data.weights, joints, data.joint_names, topology=body.name
+        )
+    if regions.vertex_count != body.num_vertices:
+        raise ValueError(
+            f"region map {regions.topology!r} is for {regions.vertex_count} vertices, but the body "
+            f"{body.name!r} has {body.num_vertices}: it is the map of another mesh"
+        )
+    return regions
+
+
+def _read(path: Path, body: LinearBlendBody) -> RegionMap:
+    if path.suffix == ".json" and path.is_file():
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ValueError(f"{path}: not JSON: {error}") from None
+        if not (isinstance(content, dict) and "format" in content):
+            return RegionMap.from_contact_regions_json(path, body.data.faces, body.num_vertices)
+    return RegionMap.load(path)

@@ -1,0 +1,88 @@
+"""Scene files in, fitted people out: parameters, record, meshes and a picture for each scene."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from apu_losses.fitting import FitResult, Scene, SceneFitter
+
+
+def load_scenes(path: str | Path) -> dict[str, Scene]:
+    """Read one scene file, or all of a folder in the order of their names.
+
+    Every file and every photograph is read before anything is fitted, so that a mistake in the last file does
+    not cost the work on the others.
+
+    Returns:
+        Scenes by the stem of their file.
+
+    Raises:
+        FileNotFoundError: no such file or folder, or a folder without ``.json`` files.
+        ValueError: a file that is no scene, or a photograph that does not fit it.
+    """
+    from apu_losses.fitting import load_scene
+    from apu_losses.viz.results import photograph
+
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such file or folder")
+    files = sorted(path.glob("*.json")) if path.is_dir() else [path]
+    if not files:
+        raise FileNotFoundError(f"{path}: the folder holds no .json files; a scene is one JSON file")
+    scenes = {file.stem: load_scene(file) for file in files}
+    for file, scene in zip(files, scenes.values(), strict=True):
+        try:
+            photograph(scene)
+        except ValueError as error:
+            raise ValueError(f"{file}: {error}") from None
+    return scenes
+
+
+def fit_scenes(
+    scenes: Mapping[str, Scene],
+    fitter: SceneFitter,
+    folder: str | Path,
+    *,
+    pictures: bool = True,
+    progress: Callable[[float, str], None] | None = None,
+) -> dict[str, FitResult]:
+    """Fit scenes and leave ``NAME.npz`` (parameters), ``NAME.json`` (record), ``NAME.glb`` and ``NAME.png``.
+
+    Args:
+        scenes: by the name of their files in ``folder``.
+        fitter: what fits them.
+        folder: it appears, or changes, only when all results are there.
+        pictures: whether to draw ``NAME.png``, the people before and after.
+        progress: called with the share of the work that is done, 0 to 1, and what is being done.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    from PIL import Image
+
+    from apu_losses.files import staged_folder
+    from apu_losses.viz import write_glb
+    from apu_losses.viz.results import before_and_after, posed_meshes
+
+    def tell(share: float, doing: str) -> None:
+        if progress is not None:
+            progress(share, doing)
+
+    drawing = 0.25 if pictures else 0.05
+    with staged_folder(folder) as stage:
+        fitted = fitter.fit(
+            list(scenes.values()), progress=lambda share: tell((1 - drawing) * share, "fitting")
+        )
+        results = dict(zip(scenes, fitted, strict=True))
+        for number, (name, result) in enumerate(results.items()):
+            tell(1 - drawing * (1 - number / len(results)), f"writing {name}")
+            result.save(stage / name)
+            write_glb(stage / f"{name}.glb", posed_meshes(fitter.body, result.parameters))
+            if pictures:
+                picture = before_and_after(scenes[name], result, fitter.body)
+                Image.fromarray(picture).save(stage / f"{name}.png")
+    tell(1.0, "done")
+    return results

@@ -1,0 +1,90 @@
+"""What a fit did, as pictures: the people on the photograph and from the side, before and after."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from apu_losses.bodies.protocol import BodyModel
+from apu_losses.fitting.result import FitResult
+from apu_losses.fitting.scene import Scene
+from apu_losses.viz.heat import contact_heat
+from apu_losses.viz.mesh import Mesh, people_meshes
+from apu_losses.viz.montage import montage
+from apu_losses.viz.overlay import overlay
+from apu_losses.viz.render import render_meshes
+from apu_losses.viz.views import orbit
+
+Picture = NDArray[np.uint8]
+
+
+def posed_meshes(body: BodyModel, parameters: Mapping[str, NDArray[np.floating]]) -> list[Mesh]:
+    """Meshes of P people from their body parameters ``(P, size)`` by name, named ``person_0`` and so on."""
+    tensors = {
+        name: torch.tensor(np.asarray(value), dtype=torch.float32) for name, value in parameters.items()
+    }
+    with torch.no_grad():
+        vertices = body.pose(tensors).vertices()
+    return people_meshes(vertices.cpu().numpy(), body.faces.cpu().numpy())
+
+
+def photograph(scene: Scene) -> Picture | None:
+    """The scene's picture as ``(H, W, 3)`` 8-bit, or None where it names none.
+
+    Raises:
+        ValueError: the picture cannot be read, or is not of the size that the scene says.
+    """
+    if scene.image is None:
+        return None
+    path = Path(scene.image)
+    try:
+        with Image.open(path) as image:
+            picture = np.asarray(image.convert("RGB"))
+    except OSError as error:
+        raise ValueError(f"{scene.name}: image {path} cannot be read: {error}") from None
+    if picture.shape[:2] != (scene.height, scene.width):
+        raise ValueError(
+            f"{scene.name}: image {path} is {picture.shape[1]} x {picture.shape[0]} pixels, but the scene "
+            f"says {scene.width} x {scene.height}: keypoints and camera would not fit it"
+        )
+    return picture
+
+
+def scene_overlay(scene: Scene, meshes: list[Mesh]) -> Picture:
+    """Meshes and detected keypoints on the scene's photograph, or on plain ground where it has none."""
+    assert scene.camera is not None  # set by Scene itself
+    keypoints = [person.keypoints for person in scene.people]
+    size = (scene.width, scene.height)
+    return overlay(photograph(scene), meshes, scene.camera, size=size, keypoints=keypoints)
+
+
+def before_and_after(scene: Scene, result: FitResult, body: BodyModel, *, height: int = 480) -> Picture:
+    """A sheet of two rows, the start above the result: photograph, from the left, from above, contact heat.
+
+    Args:
+        scene: what was fitted.
+        result: what came out.
+        body: the body model of the result.
+        height: of each picture in pixels.
+    """
+    rows, captions = [], []
+    for name, parameters in (("start", result.start), ("fitted", result.parameters)):
+        meshes = posed_meshes(body, parameters)
+        photo = Image.fromarray(scene_overlay(scene, meshes))
+        photo = photo.resize(
+            (max(1, round(photo.width * height / photo.height)), height), Image.Resampling.LANCZOS
+        )
+        rows.append(np.asarray(photo))
+        captions.append(name)
+        size = (round(height * 0.8), height)
+        for caption, yaw, pitch in (("from the left", 90, 0), ("from above", 0, 89)):
+            rows.append(render_meshes(*orbit(meshes, yaw, pitch, size), size))
+            captions.append(caption)
+        rows.append(render_meshes(*orbit(contact_heat(meshes), 180, 15, size), size))
+        captions.append("from behind, red where within 2 cm")
+    return montage(rows, captions, columns=len(rows) // 2)
