@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from loss_toys import VERTICES, icosphere, toy_bodies, toy_map, toy_regions
 from scipy.spatial.distance import cdist
 from scipy.special import logsumexp
-from toys import VERTICES, icosphere, toy_bodies, toy_map, toy_regions
 
 from apu_contacts.contact_map import ContactMap, PartContact
 from apu_losses.functional.contact import (
