@@ -1,39 +1,91 @@
-"""A model's text read into a `ContactAnswer`."""
+"""A model's text read into a `ContactAnswer`.
+
+The rule that stands over all: every character of the text is accounted for, and no contact appears that the text does
+not state. A contact is read whole or not at all; what departs from the schema is repaired by a fixed rule and logged,
+or logged as unexplained. Nothing is executed, and the time is linear in the length of the text.
+"""
 
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, NoReturn
 
 from apu_contacts.contact_map import PartContact
-from apu_contacts.lvlm.answer import AnswerParseError, ContactAnswer
+from apu_contacts.lvlm.answer import AnswerParseError, ContactAnswer, Repair, Unexplained
+from apu_contacts.lvlm.blocks import read_text
+from apu_contacts.lvlm.interpret import Collected, finish_contacts, read_value
+from apu_contacts.lvlm.lenient import Node, Reading, check_length
+from apu_contacts.lvlm.refusal import is_refusal, says_nothing_touches
 from apu_contacts.lvlm.schema import conforms
+from apu_contacts.lvlm.sentences import lines_of, read_lines
+
+DEFAULT_CONFIDENCE = 0.5
+"""For contacts that state no confidence, or one that cannot be read."""
 
 
-def parse_answer(text: str) -> ContactAnswer:
-    """Reads the answer of a vision language model.
+def parse_answer(text: str, default_confidence: float = DEFAULT_CONFIDENCE) -> ContactAnswer:
+    """Reads the answer of a vision language model, in the paper's format (Figure S9) or near it.
+
+    The shapes that are taken, with an example of each repair, are listed in ``docs/asking.md``.
 
     Args:
         text: what the model wrote.
+        default_confidence: of contacts without a confidence that can be read.
+
+    Returns:
+        the answer; a refusal is an answer too, with ``refusal`` set and no contacts.
 
     Raises:
-        AnswerParseError: if the text holds no answer and is no refusal.
+        AnswerParseError: if the text holds no answer and is no refusal, if it holds several answers that differ, or
+            if it is longer or nested deeper than any answer.
     """
+    if not 0 <= default_confidence <= 1:
+        raise ValueError(f"default_confidence must lie in [0, 1], got {default_confidence}")
+    check_length(text)
+    document = _strict_json(text)
+    if document is not None and conforms(document):
+        answer = _from_conforming(document, text)
+    else:
+        answer = _from_any(text, default_confidence)
+    if not answer.contacts and answer.refusal is None and is_refusal(answer.interaction):
+        return _as_refusal(answer, answer.interaction)
+    return answer
+
+
+class _NotStrictError(ValueError):
+    """JSON that the json module takes and the standard, or this schema, does not."""
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise _NotStrictError("a key occurs twice")
+    return found
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise _NotStrictError(f"{name} is no JSON")
+
+
+def _strict_json(text: str) -> Any:
+    """The document, or None if the text is not exactly one JSON object without surprises."""
+    if not text.lstrip().startswith("{"):
+        return None
     try:
-        document = json.loads(text)
-    except ValueError as error:
-        raise AnswerParseError(f"expected a JSON answer, got {text[:80]!r}: {error}") from None
-    if not conforms(document):
-        raise AnswerParseError(f"expected the answer's schema, got {text[:80]!r}")
-    return _from_conforming(document, text)
+        return json.loads(text, object_pairs_hook=_unique_keys, parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _from_conforming(document: dict[str, Any], text: str) -> ContactAnswer:
     contacts: dict[tuple[str, str, str, str], PartContact] = {}
+    repairs = []
     for row in document["contacts"]:
         left, right = row["body_part_person_left"], row["body_part_person_right"]
         key = (left["part_name"], left["body_side"], right["part_name"], right["body_side"])
         contact = PartContact(*key, confidence=float(row["confidence"]))
+        if key in contacts:
+            repairs.append(Repair("duplicate", 0, len(text), "merged with the same contact before it"))
         if key not in contacts or contacts[key].confidence < contact.confidence:
             contacts[key] = contact
     return ContactAnswer(
@@ -41,6 +93,163 @@ def _from_conforming(document: dict[str, Any], text: str) -> ContactAnswer:
         dict(document["people"]),
         document["orientation"],
         tuple(contacts.values()),
+        repairs=tuple(repairs),
         conforms=True,
         raw=text,
     )
+
+
+def _as_refusal(answer: ContactAnswer, words: str) -> ContactAnswer:
+    return ContactAnswer(
+        refusal=words,
+        truncated=answer.truncated,
+        repairs=answer.repairs,
+        unexplained=answer.unexplained,
+        conforms=answer.conforms,
+        raw=answer.raw,
+    )
+
+
+def _from_any(text: str, default_confidence: float) -> ContactAnswer:
+    reading = read_text(text)
+    into = Collected(text)
+    into.repairs.extend(reading.repairs)
+    into.unexplained.extend(reading.unexplained)
+    used = _read_values(reading, into)
+    if used:
+        _account_for_gaps(reading, used, into)
+    else:
+        into.unexplained.clear()
+        _read_prose(text, reading, into)
+    contacts = finish_contacts(into, default_confidence)
+    repairs = tuple(sorted(into.repairs, key=_place))
+    unexplained = tuple(sorted(into.unexplained, key=_place))
+    if not contacts and into.refusal is None and not into.has_contacts_key and is_refusal(text):
+        into.refusal = text.strip()
+    if into.refusal is not None and contacts:
+        into.reject(0, len(text), "an answer beside a refusal")
+        unexplained = tuple(into.unexplained)
+        into.refusal = None
+    if into.refusal is None and not into.has_contacts_key and not contacts:
+        raise AnswerParseError(
+            f"the text states no contacts and does not say that there are none: {_excerpt(text)}",
+            repairs,
+            unexplained,
+            reading.truncated,
+        )
+    return ContactAnswer(
+        into.interaction if into.refusal is None else "",
+        into.people,
+        into.orientation,
+        contacts,
+        into.refusal,
+        reading.truncated,
+        repairs,
+        unexplained,
+        tuple(into.unknown_words),
+        False,
+        text,
+    )
+
+
+def _place(entry: Repair | Unexplained) -> tuple[int, int]:
+    return entry.start, entry.end
+
+
+def _excerpt(text: str) -> str:
+    words = " ".join(text[:400].split())
+    return repr(words if len(words) <= 120 else words[:117] + "...") if words else "it is empty"
+
+
+def _read_values(reading: Reading, into: Collected) -> list[Node]:
+    """Reads the values that are answers or contacts, and returns them; logs the others as unexplained."""
+    if len(reading.values) == 1 and reading.values[0].kind == "string":
+        return _read_quoted(reading.values[0], into)
+    used: list[Node] = []
+    unused: list[Node] = []
+    answers: list[tuple[int, int]] = []  # the drafts of each answer that has a list of contacts
+    says_contacts = False
+    for node in reading.values:
+        before, documents = len(into.drafts), into.documents
+        into.has_contacts_key = False
+        (used if read_value(node, into) else unused).append(node)
+        if into.has_contacts_key and into.documents > documents:
+            answers.append((before, len(into.drafts)))
+        says_contacts |= into.has_contacts_key
+    into.has_contacts_key = says_contacts
+    if used:
+        for node in unused:
+            if node.kind in ("object", "array") and not node.value:
+                into.repair("empty value", node.start, node.end, "left out")
+            else:
+                into.reject(node.start, node.end, "no part of an answer")
+    _refuse_different_answers(answers, into)
+    if len(used) > 1:
+        into.repair("several values", used[0].start, used[-1].end, "read as one answer")
+    return used
+
+
+def _read_quoted(node: Node, into: Collected) -> list[Node]:
+    """JSON inside a JSON string, one level deep."""
+    words = str(node.value)
+    inner_reading = read_text(words)
+    inner = Collected(words)
+    used = [value for value in inner_reading.values if value.kind != "string" and read_value(value, inner)]
+    if not used:
+        return []
+    into.repair("JSON in a string", node.start, node.end, "read as JSON")
+    for draft in inner.drafts:
+        draft.start, draft.end = node.start, node.end
+    into.drafts, into.documents, into.has_contacts_key = inner.drafts, inner.documents, inner.has_contacts_key
+    into.interaction, into.people, into.orientation = inner.interaction, inner.people, inner.orientation
+    into.refusal, into.unknown_words = inner.refusal, inner.unknown_words
+    for log in (inner.unexplained, inner_reading.unexplained):
+        into.unexplained.extend(Unexplained(node.start, node.end, one.text, one.reason) for one in log)
+    for repairs in (inner.repairs, inner_reading.repairs):
+        into.repairs.extend(Repair(one.kind, node.start, node.end, one.meaning) for one in repairs)
+    for start, end in inner_reading.gaps:
+        into.unexplained.append(Unexplained(node.start, node.end, words[start:end][:200], "inside a string"))
+    return [node]
+
+
+def _refuse_different_answers(answers: list[tuple[int, int]], into: Collected) -> None:
+    """Several whole answers are taken only if they state the same contacts."""
+    if len(answers) < 2:
+        return
+    stated = [
+        {(one.part_a.parts, one.side_a, one.part_b.parts, one.side_b) for one in into.drafts[first:last]}
+        for first, last in answers
+    ]
+    if any(each != stated[0] for each in stated[1:]):
+        raise AnswerParseError(
+            f"the text holds {len(answers)} answers that state different contacts; which one is meant is not said",
+            tuple(into.repairs),
+            tuple(into.unexplained),
+        )
+
+
+def _account_for_gaps(reading: Reading, used: list[Node], into: Collected) -> None:
+    """Words before and after the answer are prose; words inside of it are unexplained."""
+    first, last = used[0].start, used[-1].end
+    for start, end in reading.gaps:
+        if end <= first or start >= last:
+            into.repair("prose", start, end, "words around the answer, left out")
+        else:
+            into.reject(start, end, "words between two parts of the answer")
+
+
+def _read_prose(text: str, reading: Reading, into: Collected) -> None:
+    """Reads a text without JSON: tables, bullets, sentences, or words that nothing touches."""
+    fences = [repair for repair in into.repairs if repair.kind in ("code fence", "reasoning")]
+    into.repairs[:] = fences
+    pieces, end = [], 0
+    for repair in fences:
+        pieces += [text[end : repair.start], " " * (repair.end - repair.start)]
+        end = repair.end
+    masked = "".join([*pieces, text[end:]])
+    reading.truncated = any(repair.end == len(text) and repair.kind == "reasoning" for repair in fences)
+    if says_nothing_touches(masked):
+        into.has_contacts_key = True
+        into.repair("no contacts", 0, len(text), "the text says that nothing touches")
+        return
+    read_lines(lines_of(masked, 0, len(masked)), into)

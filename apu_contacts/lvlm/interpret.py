@@ -1,0 +1,577 @@
+"""From values to contacts: what the parts of an answer mean, whole contacts or none."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+from apu_contacts.contact_map import PartContact
+from apu_contacts.lvlm.answer import Repair, Unexplained
+from apu_contacts.lvlm.keys import contact_key, document_key, is_remark, says_whether
+from apu_contacts.lvlm.lenient import Node
+from apu_contacts.lvlm.vocabulary import (
+    PartPhrase,
+    Stated,
+    UnknownWordError,
+    read_confidence,
+    read_part,
+    read_side,
+)
+from apu_contacts.regions.table import PART_SIDES, PARTS
+
+_CONTACT_KEYS = ("body_part_person_left", "body_part_person_right", "confidence")
+_WRAPPING = 4
+"""Levels of ``{"answer": {"result": ...}}`` that are looked through."""
+
+
+@dataclass(slots=True)
+class Draft:
+    """A contact whose confidence has not been put on its scale yet."""
+
+    part_a: PartPhrase
+    side_a: str
+    part_b: PartPhrase
+    side_b: str
+    confidence: Stated | None
+    start: int
+    end: int
+
+
+@dataclass(slots=True)
+class Collected:
+    """What has been read so far; positions refer to the raw text."""
+
+    text: str
+    interaction: str = ""
+    people: dict[str, str] = field(default_factory=dict)
+    orientation: str = ""
+    drafts: list[Draft] = field(default_factory=list)
+    refusal: str | None = None
+    has_contacts_key: bool = False
+    documents: int = 0
+    repairs: list[Repair] = field(default_factory=list)
+    unexplained: list[Unexplained] = field(default_factory=list)
+    unknown_words: dict[str, None] = field(default_factory=dict)
+
+    def repair(self, kind: str, start: int, end: int, meaning: str) -> None:
+        """Logs a repair."""
+        self.repairs.append(Repair(kind, start, end, meaning))
+
+    def reject(self, start: int, end: int, reason: str) -> None:
+        """Logs characters that were left out."""
+        self.unexplained.append(Unexplained(start, end, self.text[start : min(end, start + 200)], reason))
+
+    def unknown(self, words: str, start: int, end: int) -> None:
+        """Logs a contact that was left out for a word that the vocabulary does not know."""
+        self.unknown_words[words] = None
+        self.reject(start, end, f"the vocabulary does not know {words!r}")
+
+
+def read_value(node: Node, into: Collected, depth: int = 0) -> bool:
+    """Reads one value of the text as an answer, a list of contacts, or one contact. Returns whether it was any."""
+    if node.kind == "array":
+        return _read_list(node, into, depth)
+    if node.kind != "object":
+        return False
+    keys = [document_key(key) for key, _ in node.value]
+    if is_contact(node):
+        _read_contact(node, into)
+        into.has_contacts_key = True
+        return True
+    if any(keys.count(key) for key in ("contacts", "interaction", "people", "orientation", "refusal")):
+        _read_document(node, keys, into)
+        return True
+    if depth < _WRAPPING and len(node.value) <= 3 and "wrapper" in keys:
+        into.repair("wrapper", node.start, node.end, "the answer stands inside another object")
+        return any(
+            [
+                read_value(value, into, depth + 1)
+                for key, (_, value) in zip(keys, node.value, strict=True)
+                if key == "wrapper"
+            ]
+        )
+    return False
+
+
+def is_contact(node: Node) -> bool:
+    """Whether an object names a body part for each of two people, whole or not."""
+    people = set()
+    for key, value in node.value:
+        if (found := contact_key(key)) is not None:
+            people.add(found.person)
+            if found.person and value.kind == "object":
+                people |= {inner.person for k, _ in value.value if (inner := contact_key(k)) is not None}
+    if not {"a", "b"} <= people:
+        return False
+    # Descriptions of two people have the same keys; a contact has parts, sides or a confidence somewhere.
+    for key, value in node.value:
+        found = contact_key(key)
+        if found is None:
+            continue
+        if found.field in ("side", "confidence") or (found.person and found.field == "part"):
+            return True
+        if value.kind == "object" and any(
+            (inner := contact_key(k)) is not None and inner.field for k, _ in value.value
+        ):
+            return True
+    return False
+
+
+def _read_list(node: Node, into: Collected, depth: int) -> bool:
+    if not node.value:
+        if node.closed:
+            into.has_contacts_key = True
+        return node.closed
+    objects = [element for element in node.value if element.kind == "object"]
+    if not objects:
+        return False
+    read = False
+    for element in node.value:
+        if element.kind == "object" and read_value(element, into, depth + 1):
+            read = True
+        elif element.kind == "object" and not element.value:
+            into.repair("empty object", element.start, element.end, "left out")
+        else:
+            into.reject(element.start, element.end, "no contact")
+    if read and into.documents == 0:
+        into.repair("bare list", node.start, node.end, "contacts without the answer around them")
+    return read
+
+
+def _read_document(node: Node, keys: list[str], into: Collected) -> None:
+    into.documents += 1
+    for key, (name, value) in zip(keys, node.value, strict=True):
+        if key == "contacts":
+            into.has_contacts_key = True
+            _renamed(name, "contacts", value, into)
+            _read_contacts(value, into)
+        elif key in ("interaction", "orientation"):
+            _renamed(name, key, value, into)
+            _read_text(key, value, into)
+        elif key == "people":
+            _renamed(name, key, value, into)
+            _read_people(value, into)
+        elif key == "refusal":
+            if value.kind in ("string", "word") and str(value.value).strip():
+                into.refusal = str(value.value)
+            elif value.kind not in ("literal", "missing"):
+                into.reject(value.start, value.end, f"the key {name!r} does not hold words")
+        elif key == "wrapper" and value.kind in ("object", "array"):
+            if not read_value(value, into, 1):
+                into.reject(value.start, value.end, "no part of an answer")
+        elif key in ("remark", "wrapper") or _is_person_text(name, value, into):
+            if key:
+                into.repair("remark", value.start, value.end, f"the key {name[:40]!r} was left out")
+        else:
+            into.reject(value.start, value.end, f"the key {name[:40]!r} is no part of an answer")
+
+
+def _renamed(name: str, meaning: str, value: Node, into: Collected) -> None:
+    if name != meaning:
+        into.repair("renamed key", value.start, value.end, f"{name[:40]!r} read as {meaning!r}")
+
+
+def _read_text(key: str, value: Node, into: Collected) -> None:
+    if value.kind in ("string", "word"):
+        words = str(value.value)
+        if getattr(into, key) and getattr(into, key) != words:
+            into.reject(value.start, value.end, f"a second {key}")
+        else:
+            setattr(into, key, words)
+    elif value.kind not in ("missing", "literal"):
+        into.reject(value.start, value.end, f"{key} should be words")
+
+
+def _is_person_text(name: str, value: Node, into: Collected) -> bool:
+    """A description of one person outside of ``people``."""
+    found = contact_key(name)
+    if found is None or not found.person or found.field or value.kind not in ("string", "word"):
+        return False
+    into.people[_person_key(found.person)] = str(value.value)
+    into.repair("renamed key", value.start, value.end, f"{name[:40]!r} read as a description of a person")
+    return True
+
+
+def _person_key(person: str) -> str:
+    return "person_left" if person == "a" else "person_right"
+
+
+def _read_people(value: Node, into: Collected) -> None:
+    if value.kind == "array" and len(value.value) == 2:
+        for person, element in zip(("a", "b"), value.value, strict=True):
+            _describe(person, element, into)
+    elif value.kind == "object":
+        for name, element in value.value:
+            found = contact_key(name)
+            if found is None or not found.person or found.field not in ("", "part"):
+                into.reject(element.start, element.end, f"the key {name[:40]!r} names no person")
+            else:
+                _describe(found.person, element, into)
+    elif value.kind not in ("literal", "missing"):
+        into.reject(value.start, value.end, "people should be described one by one")
+
+
+def _describe(person: str, element: Node, into: Collected) -> None:
+    if element.kind in ("string", "word"):
+        into.people[_person_key(person)] = str(element.value)
+    elif element.kind == "object" and all(value.kind in ("string", "word") for _, value in element.value):
+        into.people[_person_key(person)] = "; ".join(str(value.value) for _, value in element.value)
+        into.repair("renamed key", element.start, element.end, "a description in several fields")
+    else:
+        into.reject(element.start, element.end, "a person should be described in words")
+
+
+def _read_contacts(value: Node, into: Collected) -> None:
+    if value.kind == "array":
+        for element in value.value:
+            if element.kind == "object":
+                _read_element(element, into)
+            elif element.kind in ("string", "word"):
+                _read_sentence(element, into)
+            elif element.kind != "literal":
+                into.reject(element.start, element.end, "no contact")
+    elif value.kind == "object":
+        if is_contact(value):
+            into.repair("single contact", value.start, value.end, "one contact without a list around it")
+            _read_contact(value, into)
+        elif value.value and all(element.kind == "object" for _, element in value.value):
+            into.repair("contacts by name", value.start, value.end, "an object of contacts read as a list")
+            for _, element in value.value:
+                _read_element(element, into)
+        elif value.value:
+            into.reject(value.start, value.end, "no contact")
+    elif value.kind in ("string", "word"):
+        _read_contacts_text(value, into)
+    elif value.kind == "number":
+        into.reject(value.start, value.end, "contacts should be a list")
+    elif value.kind in ("literal", "missing"):
+        into.repair("no contacts", value.start, value.end, "read as an empty list")
+
+
+def _read_element(element: Node, into: Collected) -> None:
+    if is_contact(element):
+        _read_contact(element, into)
+    elif not element.value and element.closed:
+        into.repair("empty object", element.start, element.end, "left out")
+    else:
+        into.reject(element.start, element.end, "cut off" if not element.closed else "no contact")
+
+
+def _read_contacts_text(value: Node, into: Collected) -> None:
+    from apu_contacts.lvlm.blocks import read_text
+    from apu_contacts.lvlm.refusal import says_nothing_touches
+
+    words = str(value.value)
+    if says_nothing_touches(words) or not words.strip():
+        into.repair("no contacts", value.start, value.end, "read as an empty list")
+        return
+    if words.lstrip()[:1] in "[{" and value.closed:
+        inner = Collected(words)
+        if all([read_value(node, inner) for node in read_text(words).values]) and not inner.unexplained:
+            into.repair("JSON in a string", value.start, value.end, "read as JSON")
+            for draft in inner.drafts:
+                draft.start, draft.end = value.start, value.end
+            into.drafts.extend(inner.drafts)
+            return
+    _read_sentence(value, into)
+
+
+def _read_sentence(element: Node, into: Collected) -> None:
+    from apu_contacts.lvlm.refusal import says_nothing_touches
+    from apu_contacts.lvlm.sentences import read_sentence
+
+    if not element.closed:
+        into.reject(element.start, element.end, "cut off")
+    elif says_nothing_touches(str(element.value)):
+        into.repair("no contacts", element.start, element.end, "left out")
+    else:
+        read_sentence(str(element.value), element.start, element.end, into)
+
+
+@dataclass(slots=True)
+class _Fields:
+    """The fields of one contact; a slot holds the node and is filled once."""
+
+    slots: dict[tuple[str, str], Node] = field(default_factory=dict)
+    conflict: str = ""
+
+    def put(self, person: str, name: str, node: Node) -> None:
+        """Fills a slot; another value for a filled one is a conflict."""
+        old = self.slots.get((person, name))
+        if old is not None and (old.value != node.value or old.kind in ("object", "array")):
+            self.conflict = f"{name} is given twice, with different values"
+        self.slots[person, name] = node
+
+
+def _read_contact(node: Node, into: Collected) -> None:
+    """Reads one contact, or leaves it out as a whole and says why."""
+    if not node.closed:
+        into.reject(node.start, node.end, "cut off before the contact ends")
+        return
+    fields = _Fields()
+    for key, value in node.value:
+        _take_field(key, value, fields, into)
+    renamed = [key for key, _ in node.value if key not in _CONTACT_KEYS and contact_key(key) is not None]
+    if renamed:
+        meaning = ", ".join(key[:40] for key in renamed[:6])
+        into.repair("renamed key", node.start, node.end, f"keys of other names: {meaning}")
+    if fields.conflict:
+        into.reject(node.start, node.end, fields.conflict)
+        return
+    if ("", "no") in fields.slots:
+        into.repair("not in contact", node.start, node.end, "the contact says of itself that it is none")
+        return
+    try:
+        found_a, found_b = _person_part(fields, "a", into), _person_part(fields, "b", into)
+    except UnknownWordError as error:
+        into.unknown(str(error), node.start, node.end)
+        return
+    except _NotWholeError as error:
+        into.reject(node.start, node.end, str(error))
+        return
+    if not found_a or not found_b:
+        into.repair("no part", node.start, node.end, "a contact that names no body part was left out")
+        return
+    confidence = fields.slots.get(("", "confidence"))
+    stated = _confidence(confidence, into)
+    if confidence is None:
+        into.repair("no confidence", node.start, node.end, "the default was taken")
+    add_contact(found_a, found_b, stated, node.start, node.end, into)
+
+
+class _NotWholeError(ValueError):
+    """A contact lacks something; the message says what."""
+
+
+def _take_field(key: str, value: Node, fields: _Fields, into: Collected) -> None:
+    found = contact_key(key)
+    if says_whether(key) and (value.kind == "literal" or _is_yes_no(value)):
+        if value.value in (False, None) or str(value.value).lower() in ("no", "false"):
+            fields.put("", "no", value)
+        return
+    if found is None:
+        if is_remark(key):
+            into.repair("remark", value.start, value.end, f"the key {key[:40]!r} was left out")
+        elif value.value in (False, None) or _is_yes_no(value) or value.kind in ("object", "array"):
+            fields.conflict = f"the key {key[:40]!r} is not known and may change what the contact says"
+        else:
+            into.reject(value.start, value.end, f"the key {key[:40]!r} is not known")
+        return
+    person, name = found
+    if not person:
+        if name != "confidence":
+            fields.conflict = f"the key {key[:40]!r} does not say whose part it is"
+        else:
+            fields.put("", "confidence", value)
+    elif value.kind == "object":
+        _take_part_object(person, value, fields, into)
+    elif name == "confidence":
+        fields.conflict = f"the key {key[:40]!r} gives a person a confidence of its own"
+    else:
+        fields.put(person, "side" if name == "side" else "part", value)
+
+
+def _is_yes_no(value: Node) -> bool:
+    return value.kind in ("string", "word") and str(value.value).strip().lower() in (
+        "yes",
+        "no",
+        "true",
+        "false",
+    )
+
+
+def _take_part_object(person: str, node: Node, fields: _Fields, into: Collected) -> None:
+    """``{"part_name": ..., "body_side": ...}`` in whatever names and order."""
+    if not node.closed:
+        fields.conflict = "cut off"
+    for key, value in node.value:
+        found = contact_key(key)
+        if found is not None and found.person in ("", person) and found.field in ("part", "side", ""):
+            fields.put(person, found.field or "part", value)
+        elif found is not None and found.field == "confidence" and not found.person:
+            fields.put("", "confidence", value)
+        elif found is not None and found.person and value.kind == "object" and found.field in ("", "part"):
+            into.repair(
+                "missing bracket", value.start, value.start, "one person's part stood inside the other's"
+            )
+            _take_part_object(found.person, value, fields, into)
+        elif is_remark(key):
+            into.repair("remark", value.start, value.end, f"the key {key[:40]!r} was left out")
+        else:
+            fields.conflict = f"the key {key[:40]!r} inside a body part is not known"
+
+
+def _person_part(fields: _Fields, person: str, into: Collected) -> list[tuple[PartPhrase, str]]:
+    """Part and side of one person; several where the text says "and"; none where it says that there is none."""
+    part, side = fields.slots.get((person, "part")), fields.slots.get((person, "side"))
+    if part is None or part.kind in ("missing", "number"):
+        raise _NotWholeError("a person's body part is missing")
+    if not part.closed or (side is not None and not side.closed):
+        raise _NotWholeError("cut off")
+    phrases = _phrases(part)
+    stated = _side_words(side)
+    if part.value not in PARTS:
+        meaning = " and ".join("/".join(phrase.parts) for phrase in phrases) or "no part"
+        into.repair("free words", part.start, part.end, f"{str(part.value)[:60]!r} read as {meaning}")
+    if side is not None and side.value not in PART_SIDES and stated:
+        into.repair("free words", side.start, side.end, f"{str(side.value)[:60]!r} read as {stated}")
+    found = [(phrase, join_sides(phrase, stated)) for phrase in phrases]
+    for phrase, joined in found:
+        if joined == "none" and stated != "none" and (stated or phrase.side != "none"):
+            meaning = "two sides that contradict each other" if stated else "no side was stated"
+            into.repair("side", part.start, part.end, f"{meaning}: read as not known")
+    return found
+
+
+def _phrases(part: Node) -> tuple[PartPhrase, ...]:
+    if part.kind == "literal":
+        if part.value is None:
+            return ()
+        raise _NotWholeError("a body part should be words")
+    if part.kind != "array":
+        return read_part(str(part.value))
+    words = [str(element.value) for element in part.value if element.kind in ("string", "word")]
+    if len(words) != len(part.value) or not words:
+        raise _NotWholeError("a body part should be words")
+    if len(words) == 2 and _is_side(words[1]):
+        words = [f"{words[1]} {words[0]}"]
+    # A list does not say whether all of it touches: the weaker reading is that some of it does.
+    return read_part(" / ".join(words))
+
+
+def _is_side(words: str) -> bool:
+    try:
+        return read_side(words) != ""
+    except UnknownWordError:
+        return False
+
+
+def _side_words(side: Node | None) -> str:
+    if side is None or side.kind == "missing" or (side.kind == "literal" and side.value is None):
+        return ""
+    if side.kind == "array":
+        words = [str(element.value) for element in side.value if element.kind in ("string", "word")]
+        if len(words) != len(side.value):
+            raise _NotWholeError("a side should be a word")
+        return read_side(" and ".join(words))
+    if side.kind not in ("string", "word"):
+        raise _NotWholeError("a side should be a word")
+    return read_side(str(side.value))
+
+
+def join_sides(phrase: PartPhrase, stated: str) -> str:
+    """The side of the part field and of the side field as one; ``"none"`` where they contradict each other."""
+    if not stated or stated == "none":
+        return phrase.side or "none"
+    if not phrase.side or phrase.soft or phrase.side == stated:
+        return stated
+    return "none"
+
+
+def _confidence(node: Node | None, into: Collected) -> Stated | None:
+    if node is None:
+        return None
+    stated: Stated | None = None
+    if node.kind == "number":
+        stated = Stated(float(node.value), False)
+    elif node.kind in ("string", "word"):
+        stated = read_confidence(str(node.value))
+        if stated is not None:
+            into.repair("confidence in words", node.start, node.end, f"read as {stated.value:g}")
+    if stated is None or not math.isfinite(stated.value) or stated.value < 0:
+        into.repair("confidence not readable", node.start, node.end, "the default was taken")
+        return None
+    return stated
+
+
+def add_contact(
+    found_a: list[tuple[PartPhrase, str]],
+    found_b: list[tuple[PartPhrase, str]],
+    confidence: Stated | None,
+    start: int,
+    end: int,
+    into: Collected,
+    exchange: bool = False,
+) -> None:
+    """Adds the contact of person a's part with person b's; one contact per part where "and" joins several.
+
+    Phrases that say whose part they name have to agree with their place, unless ``exchange`` allows to put them in
+    order. A contact of a person with itself is left out.
+    """
+    persons = {phrase.person for phrase, _ in found_a}, {phrase.person for phrase, _ in found_b}
+    if exchange and persons == ({"b"}, {"a"}):
+        found_a, found_b = found_b, found_a
+        into.repair("people exchanged", start, end, "the parts name their owners in the other order")
+    elif not (persons[0] <= {"", "a"} and persons[1] <= {"", "b"}):
+        into.reject(start, end, "not a contact between the two people")
+        return
+    if len(found_a) > 1 and len(found_b) > 1:
+        # Which of several touches which is not said: the weaker reading is that some of them do.
+        into.repair("and", start, end, "lists on both sides were read as alternatives")
+        found_a, found_b = [_weaken(found_a)], [_weaken(found_b)]
+    elif len(found_a) > 1 or len(found_b) > 1:
+        into.repair("and", start, end, "one contact for each of the parts")
+    for phrase_a, side_a in found_a:
+        for phrase_b, side_b in found_b:
+            for phrase, side in ((phrase_a, side_a), (phrase_b, side_b)):
+                if len(phrase.parts) > 1:
+                    into.repair("alternatives", start, end, " or ".join(phrase.parts))
+                if phrase.soft and side == "both":
+                    into.repair("plural", start, end, f"{phrase.parts[0]}s read as both sides")
+            into.drafts.append(Draft(phrase_a, side_a, phrase_b, side_b, confidence, start, end))
+
+
+def _weaken(found: list[tuple[PartPhrase, str]]) -> tuple[PartPhrase, str]:
+    parts = tuple(dict.fromkeys(part for phrase, _ in found for part in phrase.parts))
+    sides = {side for _, side in found}
+    return PartPhrase(parts), sides.pop() if len(sides) == 1 else "none"
+
+
+def finish_contacts(into: Collected, default_confidence: float) -> tuple[PartContact, ...]:
+    """Puts the confidences on one scale and merges contacts that are stated twice; the higher confidence stays.
+
+    A number without unit is a fraction where it is at most 1. Where an answer has numbers above 10 and up to 100, its
+    numbers above 1 are percentages, and so are its whole numbers. Between 1 and 10 the scale cannot be told.
+    """
+    numbers = [
+        draft.confidence.value for draft in into.drafts if draft.confidence and not draft.confidence.fraction
+    ]
+    percent = bool(numbers) and 10 < max(numbers) <= 100
+    merged: dict[tuple[object, ...], PartContact] = {}
+    for draft in into.drafts:
+        value = _scaled(draft, percent, default_confidence, into)
+        contact = PartContact(
+            draft.part_a.parts[0],
+            draft.side_a,
+            draft.part_b.parts[0],
+            draft.side_b,
+            value,
+            alternatives_a=draft.part_a.parts[1:],
+            alternatives_b=draft.part_b.parts[1:],
+        )
+        key = (draft.part_a.parts, draft.side_a, draft.part_b.parts, draft.side_b)
+        if key in merged:
+            into.repair("duplicate", draft.start, draft.end, "merged with the same contact before it")
+            if merged[key].confidence >= value:
+                continue
+        merged[key] = contact
+    if percent:
+        into.repair("percentages", 0, 0, "confidences up to 100 were divided by 100")
+    return tuple(merged.values())
+
+
+def _scaled(draft: Draft, percent: bool, default: float, into: Collected) -> float:
+    if draft.confidence is None:
+        return default
+    value, fraction = draft.confidence
+    if not fraction and percent and (value > 1 or value == int(value)):
+        value /= 100
+    if value > 1:
+        into.repair(
+            "confidence not readable",
+            draft.start,
+            draft.end,
+            f"{value:g} fits no scale; the default was taken",
+        )
+        return default
+    return value

@@ -1,0 +1,349 @@
+"""Free words for body parts, sides, people and confidence, and what each is taken to mean.
+
+The rule: a phrase is read only if every word of it is known. It is looked up whole; then without articles and
+owners ("the", "his"); then with its qualifiers taken off from the left ("front of", "inner") until an entry fits.
+Nothing is matched by likeness: "hamd" is unknown, not "hand". A word that the paper's 17 parts do not name goes to
+the part that contains it; one that lies across a border goes to each of the parts, as alternatives.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from types import MappingProxyType
+from typing import NamedTuple
+
+_MEANINGS: dict[tuple[str, ...], str] = {
+    (
+        "hand",
+    ): "hand, hands, palm, palms, finger, fingers, fingertip, fingertips, thumb, thumbs, knuckle, knuckles,"
+    "fist, fists, index finger, middle finger, ring finger, little finger, pinky, heel of hand",
+    ("arm",): "arm, arms, whole arm, entire arm, upper limb",
+    (
+        "leg",
+    ): "leg, legs, lower leg, lower legs, lower limb, whole leg, shin, shins, calf, calves, ankle, ankles",
+    ("thigh",): "thigh, thighs, upper leg, upper legs, hamstring, hamstrings, quad, quads, quadriceps, lap",
+    (
+        "chest",
+    ): "chest, chests, breast, breasts, breastbone, sternum, bosom, bust, pec, pecs, pectoral, pectorals,"
+    "rib, ribs, ribcage, rib cage, upper torso",
+    ("stomach",): "stomach, stomachs, belly, abdomen, tummy, navel, midriff, abs, belly button, lower torso",
+    (
+        "back",
+    ): "back, backs, spine, lower back, upper back, mid back, middle back, small of back, shoulder blade,"
+    "shoulder blades, scapula",
+    ("neck",): "neck, necks, nape, nape of neck, throat, back of neck",
+    (
+        "face",
+    ): "face, faces, cheek, cheeks, chin, mouth, lip, lips, nose, forehead, eye, eyes, eyebrow, eyebrows,"
+    "brow, jaw, jawline",
+    (
+        "head",
+    ): "head, heads, hair, scalp, skull, crown, ear, ears, temple, temples, back of head, top of head,"
+    "side of head",
+    ("foot",): "foot, feet, toe, toes, heel, heels, sole, soles, instep, shoe, shoes, boot, boots",
+    ("shoulder",): "shoulder, shoulders, deltoid, deltoids, collarbone, clavicle",
+    ("elbow",): "elbow, elbows, crook of elbow, elbow crook",
+    ("knee",): "knee, knees, kneecap, kneecaps, back of knee",
+    ("forearm",): "forearm, forearms, fore arm, fore arms, lower arm, lower arms",
+    (
+        "upper arm",
+    ): "upper arm, upper arms, upperarm, upperarms, bicep, biceps, tricep, triceps, armpit, armpits,underarm",
+    (
+        "waist",
+    ): "waist, waists, waistline, hip, hips, pelvis, groin, crotch, buttock, buttocks, butt, butts, bottom,"
+    "rear, glute, glutes, flank, flanks",
+    ("hand", "forearm"): "wrist, wrists",
+    ("chest", "stomach"): "front torso, front of torso, front of body, midsection",
+    ("chest", "stomach", "back"): "torso, torsos, trunk, upper body",
+}
+
+VOCABULARY: MappingProxyType[str, tuple[str, ...]] = MappingProxyType(
+    {phrase.strip(): parts for parts, phrases in _MEANINGS.items() for phrase in phrases.split(",")}
+)
+"""Phrase -> the parts it may mean, the likeliest first."""
+
+# Plurals that mean one on each side. "fingers" or "hips" say nothing about sides.
+_PAIRED_PLURALS = frozenset(
+    ["hands", "palms", "arms", "forearms", "elbows", "shoulders", "legs", "thighs", "knees", "feet", "shins", "calves", "ankles", "wrists", "fists"]
+) | {"upper arms", "lower arms", "lower legs", "upper legs", "fore arms"}
+
+_ARTICLES = frozenset(["the", "a", "an", "his", "her", "their", "its", "one", "own", "one's", "of"])
+_QUALIFIERS = frozenset(
+    ["upper", "lower", "front", "back", "rear", "inner", "outer", "inside", "outside", "mid", "middle", "central", "center", "top", "bottom", "underside", "side", "bare", "region", "area", "part", "whole", "entire", "of", "the"]
+)
+_TRAILING = frozenset(["region", "area", "part", "side"])
+
+_SIDE_WORDS = {
+    **dict.fromkeys(("left", "l", "left side", "left-side", "lt"), "left"),
+    **dict.fromkeys(("right", "r", "right side", "right-side", "rt"), "right"),
+    **dict.fromkeys(("both", "both sides", "two", "bilateral", "each", "left and right", "right and left"), "both"),
+    **dict.fromkeys(
+        ("none", "n/a", "na", "n.a.", "unknown", "unclear", "unspecified", "uncertain", "not specified", "any",
+         "either", "either side", "left or right", "right or left", "left/right", "right/left", "not visible",
+         "not applicable", "center", "centre", "middle", "central", "midline", "null", "-"),
+        "none",
+    ),
+}  # fmt: skip
+
+NO_PART = frozenset(
+    {"none", "no contact", "nothing", "n/a", "na", "null", "-", "no body part", "not applicable"}
+)
+"""Entries that say that there is nothing here."""
+
+# People, as prompts and models call them; the first is the person on the left.
+_PERSON = re.compile(
+    r"\b(?:the\s+)?(?:"
+    r"(?:person|individual|subject|human|people|figure)[\s_]*(?:on\s+the\s+|#\s*)?(?P<after>left|right|1|2|a|b|one|two)"
+    r"|(?P<before>left|right|first|second)[\s_-]+(?:person|individual|subject|human|figure)"
+    r"|p(?P<short>1|2)"
+    r")\b(?:['’]s?(?=\W|$))?",
+    re.IGNORECASE,
+)
+_PERSON_OF = {
+    **dict.fromkeys(("left", "1", "a", "one", "first"), "a"),
+    **dict.fromkeys(("right", "2", "b", "two", "second"), "b"),
+}
+_OWNER = re.compile(
+    r"\b(?:man|woman|boy|girl|child|kid|baby|mother|father|player|dancer|his|her|their)['’]s\b", re.I
+)
+
+_PARENTHESES = re.compile(r"\(([^()]*)\)|\[([^\[\]]*)\]")
+_PLURAL_IN_PARENTHESES = re.compile(r"(?<=\w)\(e?s\)")
+_LEFT_AND_RIGHT = re.compile(r"\b(?:left\s*(?:and|&|\+)\s*right|right\s*(?:and|&|\+)\s*left)\b")
+_LEFT_OR_RIGHT = re.compile(r"\b(?:left\s*(?:or|/|,)\s*right|right\s*(?:or|/|,)\s*left)\b")
+_AND = re.compile(r"\s*(?:\band\b|&|\+)\s*")
+_OR = re.compile(r"\s*(?:/|\||,|;|\band/or\b|\bor\b)\s*")
+_AND_OR = re.compile(r"\band\s*/\s*or\b")
+_TIDY = re.compile(r"[\s_\-–]+")
+_EDGES = " \t\r\n.,;:*\"'`“”‘’"
+
+MAX_PHRASE = 200
+"""Characters; a body part takes no more."""
+
+
+class UnknownWordError(ValueError):
+    """A phrase that the vocabulary does not cover; the message is the phrase."""
+
+
+class PartPhrase(NamedTuple):
+    """What a phrase names.
+
+    Args:
+        parts: the part, then the alternatives to it ("hand/forearm").
+        side: ``"left"``, ``"right"``, ``"both"``, ``"none"``; "" if the phrase does not say.
+        soft: ``side`` is only implied by a plural.
+        person: ``"a"`` (left) or ``"b"`` (right) if the phrase says whose part it is, else "".
+    """
+
+    parts: tuple[str, ...]
+    side: str = ""
+    soft: bool = False
+    person: str = ""
+
+
+@lru_cache(maxsize=4096)
+def read_side(text: str) -> str:
+    """A side in free words as ``"left"``, ``"right"``, ``"both"`` or ``"none"`` (not known); "" for no words.
+
+    Raises:
+        UnknownWordError: on any other word.
+    """
+    phrase = " ".join(text.lower().split()).strip(" .,;:*\"'`")
+    if not phrase:
+        return ""
+    if phrase in _SIDE_WORDS:
+        return _SIDE_WORDS[phrase]
+    spaced = _TIDY.sub(" ", phrase).strip()
+    if spaced in _SIDE_WORDS:
+        return _SIDE_WORDS[spaced]
+    pieces = {_SIDE_WORDS.get(piece) for piece in _AND.split(spaced)}
+    if pieces == {"left", "right"}:
+        return "both"
+    pieces = {_SIDE_WORDS.get(piece) for piece in _OR.split(spaced)}
+    if pieces == {"left", "right"}:
+        return "none"
+    raise UnknownWordError(text[:MAX_PHRASE])
+
+
+@lru_cache(maxsize=4096)
+def read_part(text: str) -> tuple[PartPhrase, ...]:
+    """A body part in free words.
+
+    "and" gives several phrases, each of them said to touch; a slash, a comma or "or" gives one phrase with
+    alternatives. A side said once holds for all. Words for "nothing" give ``()``.
+
+    Raises:
+        UnknownWordError: if any word is not known.
+    """
+    if len(text) > MAX_PHRASE:
+        raise UnknownWordError(text[:MAX_PHRASE])
+    phrase = text.lower().strip(_EDGES)
+    if phrase in NO_PART:
+        return ()
+    person, phrase = _take_person(phrase)
+    phrase = _PLURAL_IN_PARENTHESES.sub("", _OWNER.sub(" ", phrase))
+    side, phrase = _take_parentheses(phrase)
+    phrase = _LEFT_AND_RIGHT.sub("both", _LEFT_OR_RIGHT.sub("either", _AND_OR.sub("/", phrase)))
+    whole = _lookup(phrase)
+    groups = [[phrase]] if whole is not None else [_OR.split(piece) for piece in _AND.split(phrase)]
+    readings = [[_read_one(piece) for piece in group if piece.strip(_EDGES)] for group in groups]
+    readings = [group for group in readings if group]
+    if not readings:
+        raise UnknownWordError(text[:MAX_PHRASE])
+    side = _common_side([side, *(one.side for group in readings for one in group if not one.soft)])
+    found = []
+    for group in readings:
+        parts = tuple(dict.fromkeys(part for one in group for part in one.parts))
+        soft = not side and all(one.soft for one in group)
+        found.append(PartPhrase(parts, "both" if soft else side, soft, person))
+    return tuple(found)
+
+
+def _take_person(phrase: str) -> tuple[str, str]:
+    match = _PERSON.search(phrase)
+    if match is None:
+        return "", phrase
+    named = match.group("after") or match.group("before") or match.group("short")
+    rest = f"{phrase[: match.start()]} {phrase[match.end() :]}"
+    if _PERSON.search(rest):
+        raise UnknownWordError(phrase[:MAX_PHRASE])
+    return _PERSON_OF[named.lower()], rest
+
+
+def _take_parentheses(phrase: str) -> tuple[str, str]:
+    """A side in parentheses; any other word there has to be known as a qualifier or as a part."""
+    side = ""
+    for match in _PARENTHESES.finditer(phrase):
+        inner = (match.group(1) or match.group(2) or "").strip(_EDGES)
+        if not inner or all(word in _QUALIFIERS for word in inner.split()):
+            continue
+        try:
+            side = _common_side([side, read_side(inner)])
+        except UnknownWordError:
+            if any(one.side for one in read_part(inner)):
+                raise
+    return side, _PARENTHESES.sub(" ", phrase)
+
+
+def _common_side(sides: list[str]) -> str:
+    """The side that all agree on; ``"none"`` where they contradict each other, "" where none is said."""
+    said = {side for side in sides if side}
+    if len(said) > 1:
+        return "none"
+    return said.pop() if said else ""
+
+
+def _read_one(piece: str) -> PartPhrase:
+    """One part with its side."""
+    words = _TIDY.sub(" ", piece).strip(_EDGES).replace("'s", "").replace("’s", "").split()
+    sides = [_SIDE_WORDS[word] for word in words if word in ("left", "right", "both", "either", "l", "r")]
+    rest = [word for word in words if word not in ("left", "right", "both", "either", "l", "r")]
+    side = _common_side(sides)
+    phrase = " ".join(rest)
+    parts = _lookup(phrase) or _lookup_two(rest)
+    if parts is None:
+        raise UnknownWordError(piece.strip()[:MAX_PHRASE])
+    if not side and phrase.split(" of ")[-1] in _PAIRED_PLURALS:
+        return PartPhrase(parts, "both", True)
+    return PartPhrase(parts, side)
+
+
+def _lookup(phrase: str) -> tuple[str, ...] | None:
+    words = _TIDY.sub(" ", phrase).strip(_EDGES).split()
+    if " ".join(words) in VOCABULARY:
+        return VOCABULARY[" ".join(words)]
+    words = [word for word in words if word not in _ARTICLES or word == "of"]
+    while words:
+        if " ".join(words) in VOCABULARY:
+            return VOCABULARY[" ".join(words)]
+        if len(words) > 1 and words[-1] in _TRAILING:
+            words = words[:-1]
+        elif len(words) > 1 and words[0] in _QUALIFIERS:
+            words = words[1:]
+        else:
+            return None
+    return None
+
+
+def _lookup_two(words: list[str]) -> tuple[str, ...] | None:
+    """Two names for one part side by side: "palm of the hand", "hand fingers"."""
+    for i in range(1, min(len(words), 8)):
+        first, second = _lookup(" ".join(words[:i])), _lookup(" ".join(words[i:]).removeprefix("of "))
+        if first is not None and first == second:
+            return first
+    return None
+
+
+_DIGIT_WORDS = {
+    word: value for value, word in enumerate(["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"])
+}
+_TENS = {
+    word: 10 * value for value, word in enumerate(["ten", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety", "hundred"], 1)
+}  # fmt: skip
+_LEVELS = {
+    "certain": 1.0, "definite": 1.0, "very high": 0.9, "high": 0.8, "medium": 0.5, "moderate": 0.5, "low": 0.2,
+    "very low": 0.1,
+}  # fmt: skip
+_NUMBER = re.compile(
+    r"(?:~|about |approximately |around |approx\.? )?([+-]?(?:\d+(?:[.,]\d*)?|\.\d+))\s*(%|percent|/\s*(\d+)|out of (\d+))?"
+)
+
+
+class Stated(NamedTuple):
+    """A confidence as stated: the number, and whether its unit was said ("80 %", "8/10") so that it is a fraction."""
+
+    value: float
+    fraction: bool
+
+
+@lru_cache(maxsize=1024)
+def read_confidence(text: str) -> Stated | None:
+    """A confidence in digits or words ("0.8", "80 %", "8/10", "zero point eight", "eighty percent", "high").
+
+    The levels are: certain 1, very high 0.9, high 0.8, medium or moderate 0.5, low 0.2, very low 0.1.
+
+    Returns:
+        None if it cannot be read.
+    """
+    phrase = " ".join(text.lower().split()).strip("*\"'`:;()").rstrip(".")
+    if len(phrase) > MAX_PHRASE:
+        return None
+    match = _NUMBER.fullmatch(phrase)
+    if match is not None:
+        value = float(match.group(1).replace(",", "."))
+        if match.group(2) is None:
+            return Stated(value, False)
+        whole = 100.0 if match.group(2)[0] in "%p" else float(match.group(3) or match.group(4))
+        return Stated(value / whole, True) if whole > 0 else None
+    if phrase in _LEVELS:
+        return Stated(_LEVELS[phrase], True)
+    percent = phrase.removesuffix("percent").removesuffix("per cent").strip()
+    words = percent.replace("-", " ").split()
+    if percent != phrase:
+        number = _small_number(words)
+        return None if number is None else Stated(number / 100, True)
+    if "point" in words:
+        at = words.index("point")
+        digits = [_DIGIT_WORDS.get(word, 10) for word in words[at + 1 :]]
+        if words[:at] not in ([], ["zero"], ["one"]) or not digits or max(digits) > 9:
+            return None
+        return Stated(float(f"{int(words[:at] == ['one'])}.{''.join(map(str, digits))}"), True)
+    number = _small_number(words)
+    return None if number is None else Stated(float(number), number <= 1)
+
+
+def _small_number(words: list[str]) -> int | None:
+    """A number from zero to one hundred in words."""
+    if words in (["one", "hundred"], ["a", "hundred"]):
+        return 100
+    if len(words) == 1:
+        return _DIGIT_WORDS.get(words[0], _TENS.get(words[0]))
+    if (
+        len(words) == 2
+        and words[0] in _TENS
+        and 0 < _DIGIT_WORDS.get(words[1], 0) < 10
+        and _TENS[words[0]] >= 20
+    ):
+        return _TENS[words[0]] + _DIGIT_WORDS[words[1]]
+    return None
