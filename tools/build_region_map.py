@@ -173,11 +173,13 @@ def stack(images: list[Image.Image], vertical: bool = False) -> Image.Image:
     width, height = (
         (sizes[:, 0].max(), sizes[:, 1].sum()) if vertical else (sizes[:, 0].sum(), sizes[:, 1].max())
     )
-    sheet = Image.new("RGB", (int(width), int(height)), "white")
+    gap = 12 * (len(images) - 1)
+    size = (int(width), int(height) + gap) if vertical else (int(width) + gap, int(height))
+    sheet = Image.new("RGB", size, "white")
     at = 0
     for image in images:
         sheet.paste(image, (0, at) if vertical else (at, 0))
-        at += image.size[1] if vertical else image.size[0]
+        at += (image.size[1] if vertical else image.size[0]) + 12
     return sheet
 
 

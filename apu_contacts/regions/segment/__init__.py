@@ -21,6 +21,7 @@ from apu_contacts.regions.segment.mesh import (
     Ints,
     drop_small_pieces,
     fill,
+    largest_piece,
     majority,
     mirror_table,
     vertex_adjacency,
@@ -31,7 +32,7 @@ from apu_contacts.regions.table import NUM_REGIONS, REGIONS, region
 
 __all__ = ["SMPLX_JOINT_NAMES", "map_from_template", "segment_template"]
 
-_MIRROR_TOLERANCE = 1e-3
+_MIRROR_TOLERANCE = 2e-3
 _MIDLINE = 5e-4
 # Fingers come in five pieces per side of the hand; all else must hang together.
 _SEVERAL_PIECES = ("left fingers (palm side)", "left fingers (back side)")
@@ -124,9 +125,10 @@ def _tidy(folded: Ints, adjacency: Any, on_left: NDArray[np.bool_]) -> Ints:
     several = [region(name).id for name in _SEVERAL_PIECES]
     keep[[*several, *_OPPOSITE[several]]] = 0.04
     folded = majority(folded, adjacency, NUM_REGIONS, rounds=3)
+    body = largest_piece(adjacency)
     for _ in range(3):
         sided = np.where(on_left, folded, _OPPOSITE[folded])
-        sided = drop_small_pieces(sided, adjacency, NUM_REGIONS, keep)
+        sided = drop_small_pieces(sided, adjacency, body, NUM_REGIONS, keep)
         stray = sided < 0
         if not stray.any():
             break

@@ -58,7 +58,7 @@ def mirror_table(vertices: Floats, tolerance: float) -> Ints:
     found: Ints = np.asarray(index, dtype=np.int64)
     mutual = (found[found] == np.arange(len(found))) & (distance <= tolerance)
     table = np.where(mutual, found, -1)
-    # Where vertices lie closer together than the mesh is symmetric, nearest is not mutual: assign what is left.
+    # Where vertices lie closer together than the mesh is symmetric, nearest is not mutual: assign the rest.
     left, right = (np.flatnonzero(~mutual & side) for side in (vertices[:, 0] >= 0, vertices[:, 0] < 0))
     if 0 < len(left) * len(right) <= 4_000_000:
         cost = cdist(vertices[left], mirrored[right])
@@ -92,30 +92,39 @@ def fill(labels: Ints, adjacency: Any, label_count: int) -> Ints:
         votes = adjacency[open_] @ one_hot
         reached = votes.max(1) > 0
         if not reached.any():
-            raise ValueError(
-                "faces leave vertices that no labelled vertex is connected to; is the mesh in pieces?"
-            )
+            raise ValueError("faces: no labelled vertex is connected to the vertices that are left")
         labels[open_[reached]] = votes[reached].argmax(1)
     return labels
 
 
-def drop_small_pieces(labels: Ints, adjacency: Any, label_count: int, keep_share: Floats) -> Ints:
-    """Marks with -1 each connected piece smaller than ``keep_share[label]`` of its label's largest piece."""
+def largest_piece(adjacency: Any) -> NDArray[np.bool_]:
+    """``(V,)`` True on the largest connected piece of the mesh; eyeballs, say, are pieces of their own."""
+    from scipy.sparse import csgraph
+
+    _, piece_of = csgraph.connected_components(adjacency, directed=False)
+    mask: NDArray[np.bool_] = piece_of == np.bincount(piece_of).argmax()
+    return mask
+
+
+def drop_small_pieces(
+    labels: Ints, adjacency: Any, within: NDArray[np.bool_], label_count: int, keep_share: Floats
+) -> Ints:
+    """Marks with -1 the pieces of a label that are smaller than ``keep_share[label]`` of its largest piece.
+
+    Of several pieces of the largest size, a label whose share is 1 keeps the first. Vertices outside ``within``
+    stay.
+    """
     from scipy.sparse import csgraph
 
     labels = labels.copy()
     for label in range(label_count):
-        members = np.flatnonzero(labels == label)
+        members = np.flatnonzero((labels == label) & within)
         if not len(members):
             continue
         pieces, piece_of = csgraph.connected_components(adjacency[members][:, members], directed=False)
-        if pieces < 2:
-            continue
         sizes = np.bincount(piece_of, minlength=pieces)
-        small = sizes < keep_share[label] * sizes.max()
-        # Of equally large pieces with keep_share 1 only the first stays.
+        keep = sizes >= keep_share[label] * sizes.max()
         if keep_share[label] >= 1:
-            small[:] = True
-            small[sizes.argmax()] = False
-        labels[members[small[piece_of]]] = -1
+            keep = np.arange(pieces) == sizes.argmax()
+        labels[members[~keep[piece_of]]] = -1
     return labels

@@ -46,7 +46,7 @@ def label_folded(frame: Frame, adjacency: Any) -> Ints:
     trunk = ~(arm | head | neck | leg)
     side = _side_of_trunk(frame)
     for mask, rule in (
-        (trunk, _trunk(frame, trunk, side)),
+        (trunk, _trunk(frame, side, _neck_half_width(frame, head))),
         (leg, _leg(frame, leg, side, adjacency)),
         (neck, _neck(frame, neck)),
         (head, _head(frame, head)),
@@ -76,16 +76,27 @@ def _head_zone(frame: Frame) -> Mask:
 
 def _neck_zone(frame: Frame, head: Mask) -> Mask:
     """Between the head and a plane that falls from the nape to the pit of the throat."""
-    _, y, z = frame.points.T
+    x, y, z = frame.points.T
+    chin = _chin(frame, head)
     middle = head & (frame.across < 0.02)
-    chin = y[middle & (z > np.median(z[middle]))].min()
     hind = z[middle].min() + 0.2 * np.ptp(z[middle])
     skull_base = y[middle & (z < hind)].min()
     head_height = 1.0 - chin
     throat, nape = chin - 0.29 * head_height, skull_base - 0.47 * head_height
     around = ~head & (frame.across < 0.05) & (np.abs(y - 0.5 * (chin + nape)) < 0.3 * head_height)
     forward = np.interp(z, [z[around].min(), z[around].max()], [0.0, 1.0])
-    return (y > nape + forward * (throat - nape)) & (frame.points[:, 0] < 0.36 * head_height)
+    return (y > nape + forward * (throat - nape)) & (x < _neck_half_width(frame, head))
+
+
+def _chin(frame: Frame, head: Mask) -> float:
+    _, y, z = frame.points.T
+    middle = head & (frame.across < 0.02)
+    return float(y[middle & (z > np.median(z[middle]))].min())
+
+
+def _neck_half_width(frame: Frame, head: Mask) -> float:
+    """Where the neck ends and the shoulders begin; it goes with the head's height, so that infants fit."""
+    return 0.36 * (1.0 - _chin(frame, head))
 
 
 def _side_of_trunk(frame: Frame) -> Floats:
@@ -120,7 +131,7 @@ def _ridge(frame: Frame) -> tuple[Floats, Floats, Floats]:
     return centres, profile(centres, depth)[1], profile(centres, height)[1]
 
 
-def _trunk(frame: Frame, trunk: Mask, side: Floats) -> Ints:
+def _trunk(frame: Frame, side: Floats, neck: float) -> Ints:
     height, across, (x, y, z) = frame.height, frame.across, frame.points.T
     front = z > side
     # The ribs' lower edge rises towards the midline.
@@ -141,10 +152,10 @@ def _trunk(frame: Frame, trunk: Mask, side: Floats) -> Ints:
     )
     centres, _, crest = _ridge(frame)
     below_crest = np.interp(x, centres, crest) - y
-    labels[front & (across > 0.047) & (below_crest < 0.027)] = _left("front shoulder")
+    labels[front & (x > neck) & (below_crest < 0.027)] = _left("front shoulder")
     # The inner lower corner is rounded off.
     corner = 0.03 * np.clip((0.117 - across) / 0.072, 0.0, 1.0) ** 3
-    labels[~front & (across > 0.045) & (height > 0.79 + corner)] = _left("back shoulder")
+    labels[~front & (x > neck) & (height > 0.79 + corner)] = _left("back shoulder")
     return np.asarray(labels, dtype=np.int64)
 
 
