@@ -148,6 +148,7 @@ class BevPerson:
             },
             joint_names=_START_JOINTS,
             joints=self.named_joints(),
+            projected=self.keypoints(),
             raw=self,
         )
 

@@ -24,6 +24,7 @@ class InitialEstimate:
             coefficients are not among them: they only mean something to the estimator's own body model.
         joint_names: ``(J,)``, as `apu_contacts.keypoints` and smplx name them.
         joints: ``(J, 3)`` metres in the camera frame (+X right, +Y down, +Z forward), translation included.
+        projected: the estimated body's joints in the image, to compare with detected keypoints.
         raw: the estimator's own record, `BevPerson` for BEV.
     """
 
@@ -31,6 +32,7 @@ class InitialEstimate:
     parameters: Mapping[str, NDArray[np.float64]]
     joint_names: tuple[str, ...]
     joints: NDArray[np.float64]
+    projected: Keypoints2D | None = None
     raw: Any = None
 
     def __post_init__(self) -> None:

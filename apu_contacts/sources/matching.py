@@ -118,7 +118,8 @@ def _stack(people: Sequence[Keypoints2D], min_confidence: float) -> tuple[Array,
 
 
 def _size(body: Keypoints2D, min_confidence: float) -> float:
-    return person_size(body, np.nextafter(min_confidence, -1))
+    # "from this confidence on" as "above the next smaller number", but never a joint that is not there
+    return person_size(body, max(0.0, float(np.nextafter(min_confidence, -1))))
 
 
 def match_people(

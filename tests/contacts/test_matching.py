@@ -89,6 +89,16 @@ def test_only_common_joints_count() -> None:
     assert distance[0, 0] == 0 and common[0, 0] == 5
 
 
+def test_missing_joints_do_not_make_a_person_large() -> None:
+    (a,), (b,) = at(500), at(530)
+    confidence = np.ones(25)
+    confidence[3] = 0
+    hidden = Keypoints2D("body25", np.where(confidence[:, None] > 0, a.xy, 0), confidence)
+    for least in (0.0, 0.3, 1.0):
+        distance = keypoint_distances([hidden], [b], min_confidence=least)[0][0, 0]
+        assert distance == pytest.approx(keypoint_distances([a], [b])[0][0, 0])
+
+
 def test_other_skeletons_are_compared_in_body25() -> None:
     generator = np.random.default_rng(0)
     body = detect(crowd(1, generator)[0], generator)
