@@ -47,11 +47,11 @@ class Influences:
         count = max(int((weights != 0).sum(1).max()), 1)
         order = np.argsort(-np.abs(weights), axis=1, kind="stable")[:, :count]
         vertex, joint = np.nonzero(weights)
-        dense = torch.as_tensor(np.ascontiguousarray(weights), dtype=dtype)
+        dense = torch.tensor(np.ascontiguousarray(weights), dtype=dtype)
         return Influences(
             dense=dense.to(device),
-            joint=torch.as_tensor(order.astype(np.int64), device=device),
-            weight=torch.as_tensor(np.take_along_axis(weights, order, axis=1), dtype=dtype, device=device),
+            joint=torch.tensor(order.astype(np.int64), device=device),
+            weight=torch.tensor(np.take_along_axis(weights, order, axis=1), dtype=dtype, device=device),
             offsets=np.searchsorted(vertex, np.arange(len(weights) + 1)).astype(np.int64),
             flat_joint=joint.astype(np.int64),
             flat_weight=dense.numpy()[vertex, joint],
@@ -108,7 +108,7 @@ def _runs_compiled(backend: str, *tensors: Tensor) -> bool:
         return False
     if backend not in ("auto", "cpu"):
         raise ValueError(f"backend must be 'auto' or one of {BLEND_BACKENDS}, got {backend!r}")
-    fits = all(_is_plain(tensor) for tensor in tensors)
+    fits = not _function_transforms_active() and all(_is_plain(tensor) for tensor in tensors)
     if backend == "cpu" and not fits:
         raise ValueError(
             "backend 'cpu' needs float32 or float64 tensors in host memory, without forward-mode tangents "
@@ -117,12 +117,13 @@ def _runs_compiled(backend: str, *tensors: Tensor) -> bool:
     return fits
 
 
+def _function_transforms_active() -> bool:
+    # no public query exists; torch.autograd.Function.apply asks the same one
+    return bool(torch._C._are_functorch_transforms_active())
+
+
 def _is_plain(tensor: Tensor) -> bool:
     if tensor.device.type != "cpu" or tensor.dtype not in (torch.float32, torch.float64):
-        return False
-    try:
-        tensor.detach().numpy()
-    except RuntimeError:  # the wrapped tensors of torch.func have no memory of their own
         return False
     return forward_ad.unpack_dual(tensor).tangent is None
 

@@ -198,10 +198,10 @@ def keypoint_table(skeleton: str, joint_names: tuple[str, ...], landmarks: Landm
             joint_weights[row] = vertex_weights[row] = 0
     used = np.flatnonzero((vertex_weights != 0).any(0))
     return KeypointTable(
-        torch.from_numpy(mask),
-        torch.from_numpy(joint_weights),
-        torch.from_numpy(vertex_ids[used]),
-        torch.from_numpy(np.ascontiguousarray(vertex_weights[:, used])),
+        torch.tensor(mask),
+        torch.tensor(joint_weights),
+        torch.tensor(vertex_ids[used]),
+        torch.tensor(np.ascontiguousarray(vertex_weights[:, used])),
     )
 
 

@@ -373,7 +373,7 @@ class LinearBlendPose:
             _check_ids(ids, tables)
             template, dirs = tables.template.index_select(0, ids), tables.dirs.index_select(0, ids)
         count = len(template)
-        shaped = torch.addmm(template.reshape(1, -1), self._coefficients, dirs.reshape(count * 3, -1).T)
+        shaped = torch.addmm(template.flatten()[None], self._coefficients, dirs.flatten(0, 1).T)
         rest = shaped.unflatten(1, (count, 3))
         if tables.correctives is not None:
             rest = tables.correctives.add_shared(rest, self._pose_feature(), ids)
@@ -450,10 +450,10 @@ class _Correctives:
         row_of_vertex = np.full(len(posedirs), len(vertices))
         row_of_vertex[vertices] = np.arange(len(vertices))
         return _Correctives(
-            torch.as_tensor(block, dtype=dtype, device=device),
-            torch.as_tensor(vertices, device=device),
-            torch.as_tensor(features, device=device),
-            torch.as_tensor(row_of_vertex, device=device),
+            torch.tensor(block, dtype=dtype, device=device),
+            torch.tensor(vertices, device=device),
+            torch.tensor(features, device=device),
+            torch.tensor(row_of_vertex, device=device),
         )
 
     def add_shared(self, rest: Tensor, feature: Tensor, ids: Tensor | None) -> Tensor:
@@ -502,8 +502,9 @@ class _Tables:
 
     @staticmethod
     def build(data: BodyData, dtype: torch.dtype, device: torch.device) -> _Tables:
+        # torch.tensor copies: a tensor over NumPy's memory in a live graph crashes the interpreter's exit
         def tensor(array: Array) -> Tensor:
-            return torch.as_tensor(np.ascontiguousarray(array), dtype=dtype, device=device)
+            return torch.tensor(np.ascontiguousarray(array), dtype=dtype, device=device)
 
         template = np.asarray(data.v_template, dtype=np.float64)
         dirs = _all_directions(data)
@@ -517,7 +518,7 @@ class _Tables:
         ]
         return _Tables(
             template=tensor(template),
-            faces=torch.as_tensor(np.asarray(data.faces, dtype=np.int64), device=device),
+            faces=torch.tensor(np.asarray(data.faces, dtype=np.int64), device=device),
             dirs=tensor(dirs),
             all_ids=torch.arange(len(template), device=device),
             influences=Influences.build(np.asarray(data.weights), dtype, device),
