@@ -1,0 +1,95 @@
+"""The 55 SMPL-X joints and how the bones of Anny's default rig map to them."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+
+BODY_JOINTS = (
+    "pelvis left_hip right_hip spine1 left_knee right_knee spine2 left_ankle right_ankle spine3 left_foot "
+    "right_foot neck left_collar right_collar head left_shoulder right_shoulder left_elbow right_elbow "
+    "left_wrist right_wrist jaw left_eye_smplhf right_eye_smplhf"
+).split()
+FINGERS = ("index", "middle", "pinky", "ring", "thumb")  # the order of SMPL-X's hand joints
+BONE_FINGERS = ("thumb", "index", "middle", "ring", "pinky")  # the order of MakeHuman's finger1..finger5
+JOINT_NAMES = tuple(
+    BODY_JOINTS
+    + [f"{side}_{finger}{i}" for side in ("left", "right") for finger in FINGERS for i in (1, 2, 3)]
+)
+PARENTS = np.array(
+    [-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19, 15, 15, 15]
+    + [20, 25, 26, 20, 28, 29, 20, 31, 32, 20, 34, 35, 20, 37, 38]
+    + [21, 40, 41, 21, 43, 44, 21, 46, 47, 21, 49, 50, 21, 52, 53]
+)
+JOINT = {name: i for i, name in enumerate(JOINT_NAMES)}
+SIDES = (("left", "L", 1.0), ("right", "R", -1.0))
+
+
+def mirror_joint_ids() -> np.ndarray:
+    """(55,) index of the joint on the other side of the body."""
+    other = {"left": "right", "right": "left"}
+    return np.array([JOINT[re.sub("^(left|right)", lambda m: other[m[0]], name)] for name in JOINT_NAMES])
+
+
+def bone_to_joint(label: str) -> int:
+    """The SMPL-X joint that carries a bone of Anny's default rig (`upperarm02.L` -> left_shoulder)."""
+    stem, _, letter = label.partition(".")
+    side = {"L": "left", "R": "right"}.get(letter, "")
+    if stem in ("root", "pelvis", "spine05"):
+        return JOINT["pelvis"]
+    if stem in ("spine04", "spine03", "spine02", "spine01"):
+        return JOINT[
+            {"spine04": "spine1", "spine03": "spine2", "spine02": "spine2", "spine01": "spine3"}[stem]
+        ]
+    if stem.startswith("neck"):
+        return JOINT["neck"]
+    if stem == "head":
+        return JOINT["head"]
+    if stem.startswith("finger"):
+        return JOINT[f"{side}_{BONE_FINGERS[int(stem[6]) - 1]}{stem[8]}"]
+    limbs = {
+        "eye": "eye_smplhf",
+        "upperleg": "hip",
+        "lowerleg": "knee",
+        "foot": "ankle",
+        "toe": "foot",
+        "clavicle": "collar",
+        "shoulder01": "collar",
+        "upperarm": "shoulder",
+        "lowerarm": "elbow",
+        "wrist": "wrist",
+        "metacarpal": "wrist",
+    }
+    for prefix, joint in limbs.items():
+        if stem.startswith(prefix):
+            return JOINT[f"{side}_{joint}"]
+    raise KeyError(f"no SMPL-X joint for Anny's bone {label!r}: has the rig of the installed anny changed?")
+
+
+def joint_sources() -> dict[str, list[str]]:
+    """SMPL-X joint -> the bones whose heads are averaged to place it (the jaw is placed apart)."""
+    out = {
+        "pelvis": ["root"],
+        "spine1": ["spine04"],
+        "spine2": ["spine02"],
+        "spine3": ["spine01"],
+        "neck": ["neck01"],
+        "head": ["head"],
+    }
+    for side, a, _ in SIDES:
+        out |= {
+            f"{side}_hip": [f"upperleg01.{a}"],
+            f"{side}_knee": [f"lowerleg01.{a}"],
+            f"{side}_ankle": [f"foot.{a}"],
+            f"{side}_foot": [f"toe{i}-1.{a}" for i in range(1, 6)],
+            f"{side}_collar": [f"clavicle.{a}"],
+            f"{side}_shoulder": [f"upperarm01.{a}"],
+            f"{side}_elbow": [f"lowerarm01.{a}"],
+            f"{side}_wrist": [f"wrist.{a}"],
+            f"{side}_eye_smplhf": [f"eye.{a}"],
+        }
+        for number, finger in enumerate(BONE_FINGERS, 1):
+            for phalanx in (1, 2, 3):
+                out[f"{side}_{finger}{phalanx}"] = [f"finger{number}-{phalanx}.{a}"]
+    return out
