@@ -17,6 +17,7 @@ OFFICIAL_BLOB = "a1fd74693dac4964ba44c7b400a249d253a86b2f"
 """What ``git hash-object contact_regions.json`` prints for the official file."""
 
 SOURCE = "info/contact_regions.json of github.com/sminchisescu-research/imar_vision_datasets_tools"
+SMPLX_FACE_COUNT = 20908
 _BODY_KEYS = {"smplx": "rid_to_smplx_fids", "ghum": "rid_to_ghum_fids"}
 
 
@@ -49,7 +50,8 @@ def read_contact_regions(
     Raises:
         FileNotFoundError: if there is no such file.
         ValueError: if the file's git blob id is not the official one (unless allowed), it does not hold 75
-            lists of face ids, an id is beyond ``faces``, or a region is empty.
+            lists of face ids, an id is beyond ``faces``, ``faces`` are not as many as SMPL-X has, or a
+            region is empty.
     """
     if body not in _BODY_KEYS:
         raise ValueError(f"body must be one of {', '.join(_BODY_KEYS)}, got {body!r}")
@@ -66,12 +68,17 @@ def read_contact_regions(
             f"expected {OFFICIAL_BLOB}; changed line endings are enough. "
             "allow_modified=True accepts it and says so in the provenance"
         )
+    official = blob == OFFICIAL_BLOB
     triangles, count = _check_faces(faces, vertex_count)
+    if official and body == "smplx" and len(triangles) != SMPLX_FACE_COUNT:
+        raise ValueError(
+            f"faces must be SMPL-X's {SMPLX_FACE_COUNT} triangles in their official order, got {len(triangles)}; "
+            "is this another body's topology?"
+        )
     lists = _face_lists(path.name, data, _BODY_KEYS[body])
     rows = [
         np.unique(triangles[_check_ids(path.name, rid, ids, len(triangles))]) for rid, ids in enumerate(lists)
     ]
-    official = blob == OFFICIAL_BLOB
     state = "official file" if official else "modified file, accepted with allow_modified=True"
     return RegionMap.from_lists(
         rows,

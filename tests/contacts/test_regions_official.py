@@ -60,8 +60,12 @@ def test_official_file_is_accepted_and_not_approximate(
 ) -> None:
     path = write(tmp_path, content)
     monkeypatch.setattr(official, "OFFICIAL_BLOB", official.git_blob_sha1(path.read_bytes()))
-    regions = RegionMap.from_contact_regions_json(path, FACES)
+    with pytest.raises(ValueError, match="20908 triangles in their official order, got 900"):
+        RegionMap.from_contact_regions_json(path, FACES)
+    faces = np.random.default_rng(2).integers(0, 10475, (20908, 3))
+    regions = RegionMap.from_contact_regions_json(path, faces, 10475)
     assert not regions.approximate and "official" in regions.provenance
+    assert regions.vertices(74).tolist() == np.unique(faces[12 * 74 : 12 * 75]).tolist()
 
 
 def test_hash_is_gits(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from apu_contacts.regions import (
@@ -149,3 +151,13 @@ def test_explain_says_where_mirror_and_parts() -> None:
     assert "waist (left)" in text
     assert "itself" in explain(50) and "waist (left, right)" in explain(50)
     assert "arm (right), elbow (right)" in explain("right back elbow")
+
+
+def test_docs_page_has_the_same_tables() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "regions.md").read_text(encoding="utf-8")
+    for each in REGIONS:
+        assert f"| {each.id} | {each.name} | {each.mirror} | {', '.join(parts_of(each.id))} |" in page
+    for part in PARTS:
+        sides = (", ".join(map(str, part_regions(part, side))) for side in ("left", "right"))
+        assert f"| {part} | {' | '.join(sides)} |" in page
+    assert all(f"`{name}`" in page for name in PART_ALTERNATIVES)

@@ -111,8 +111,7 @@ def drop_small_pieces(
 ) -> Ints:
     """Marks with -1 the pieces of a label that are smaller than ``keep_share[label]`` of its largest piece.
 
-    Of several pieces of the largest size, a label whose share is 1 keeps the first. Vertices outside ``within``
-    stay.
+    A label whose share is 1 keeps one piece, the first of the largest. Vertices outside ``within`` stay.
     """
     from scipy.sparse import csgraph
 
