@@ -96,8 +96,8 @@ def propose_pairs(
             projected joints of their estimate, as a share of their size.
         max_gap: metres; pairs whose estimated 3D joints are further apart are rejected. None (the paper)
             leaves depth out of it: a monocular estimate may place people who touch 0.4 m apart.
-        min_difference: two records whose common keypoints agree to this share of the size are one
-            person, detected twice.
+        min_difference: two records whose common keypoints agree to this share of the size are one person,
+            detected twice.
 
     Raises:
         ValueError: if a threshold is out of its range.

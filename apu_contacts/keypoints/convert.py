@@ -24,8 +24,7 @@ def convert(keypoints: Keypoints2D, target: str) -> Keypoints2D:
         target: name of a skeleton.
 
     Raises:
-        ValueError: if a skeleton is unknown or ``keypoints`` has another number of joints than its
-        skeleton.
+        ValueError: if a skeleton is unknown or ``keypoints`` has another number of joints than its skeleton.
     """
     source, wanted = _checked(keypoints), skeleton(target)
     if source is wanted:

@@ -60,8 +60,7 @@ def numbers(value: object, shape: tuple[int, ...], where: str, hint: str = "") -
 
     Raises:
         SourceFormatError: if it is no list, holds anything but finite numbers, or has another shape; the
-        message
-            starts with ``where`` and ends with ``hint``.
+            message starts with ``where`` and ends with ``hint``.
     """
     wanted = " x ".join("any" if n < 0 else str(n) for n in shape)
     try:

@@ -38,7 +38,7 @@ def read_npz(path: str | Path) -> dict[str, Any]:
     Raises:
         SourceMissingError: if there is no such file.
         UnsafePickleError: if a pickle in it refers to anything but NumPy arrays of numbers. Nothing was
-        executed.
+            executed.
         SourceFormatError: if it is not a zip of ``.npy`` entries, or damaged.
     """
     file = checked_file(path)

@@ -20,7 +20,7 @@ from apu_contacts.sources.merge import merge_keypoints
 MAX_BODY_DISTANCE = 0.2
 """Largest distance between a person's keypoints and a projected body: an estimated body fits the image less
 well than a second detector does. On real photographs of crowds 0.02 to 0.08, up to 0.16 for people who are
-mostly hidden; the bodies of other people are 0.14 away in an embrace and 0.17 and more elsewhere."""
+mostly hidden; the bodies of other people are 0.14 and more away."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,7 @@ class Assembly(Sequence[PersonDetection]):
     Args:
         people: those of the given boxes first, in the boxes' order, then the others.
         unmatched: everybody who is missing in some file. A body without keypoints is in no `PersonDetection`;
-        it is
-            only listed here.
+            it is only listed here.
         matchings: the assignments themselves, by name (``"openpose-vitpose"``, ``"keypoints-bev"``,
             ``"box-keypoints"``).
     """

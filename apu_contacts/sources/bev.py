@@ -82,10 +82,10 @@ class BevPerson:
 
     Args:
         smpl_thetas: ``(72,)`` axis-angle of SMPL's 24 joints, root first, in the camera frame; the hands are
-        0.
+            0.
         smpl_betas: ``(10,)`` SMPL's shape coefficients.
         age: 0 for an adult to 1 for an infant, the eleventh number of BEV's shape. Adults commonly get 0.05
-        to 0.15.
+            to 0.15.
         cam_trans: ``(3,)`` metres; where BEV's origin, the middle of the two hips, lies in the camera frame
             (+X right, +Y down, +Z forward).
         joints: ``(71, 3)`` metres relative to that origin; the names of the first 45 are `BEV_JOINTS`.
@@ -234,7 +234,7 @@ def camera_residual(person: BevPerson, width: int, height: int) -> NDArray[np.fl
 
     Raises:
         ValueError: if the residual is above 1 pixel on average: these are not the sizes BEV saw, or not its
-        camera.
+            camera.
     """
     points = person.joints_camera
     projected = bev_focal(width, height) * points[:, :2] / points[:, 2:] + [width / 2, height / 2]

@@ -50,13 +50,12 @@ class PersonDetection:
     Args:
         keypoints: the keypoints that a fit should explain.
         bbox: ``(4,)`` x0, y0, x1, y1 in pixels: the box that was given for the person, else that of the
-        keypoints.
+            keypoints.
         initial: where a fit can start; None if no estimator found this person.
         source: file kind -> this person's position in that file, as ``{"openpose": 3, "vitpose": 0, "bev":
-        5}``.
+            5}``.
         margins: file kind -> how clear it was that this is the same person (`Match.margin`); absent for the
-        file
-            that the others were matched to.
+            file that the others were matched to.
         notes: what is missing and why, in words.
     """
 

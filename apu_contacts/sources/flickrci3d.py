@@ -66,7 +66,7 @@ def read_flickr_signatures(path: str | Path, *, body: str = "smplx") -> dict[str
     Raises:
         SourceMissingError: if there is no such file.
         SourceFormatError: if it is not JSON in this layout, or ids are out of range; the image and pair are
-        named.
+            named.
         ValueError: on an unknown ``body``.
     """
     if body not in _BODIES:

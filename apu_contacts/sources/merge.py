@@ -31,11 +31,11 @@ def merge_keypoints(
     have been detected, ViTPose's other ankle must not be nearer, and only toes that ViTPose lacks are filled.
 
     Args:
-        vitpose: keypoints of any skeleton, or None if ViTPose did not find the person: then OpenPose's
-            are the result.
+        vitpose: keypoints of any skeleton, or None if ViTPose did not find the person: then OpenPose's are
+            the result.
         openpose: keypoints of any skeleton, or None: then ViTPose's are the result.
-        joints: the foot joints that are filled, without their side; ``("big_toe", "small_toe",
-            "heel")`` for all.
+        joints: the foot joints that are filled, without their side; ``("big_toe", "small_toe", "heel")`` for
+            all.
         max_ankle_distance: as a share of the larger of the two `person_size`.
         min_confidence: that both ankles need.
 

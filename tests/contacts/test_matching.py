@@ -171,7 +171,7 @@ def test_the_margin_is_what_forbidding_the_match_costs() -> None:
 def test_a_duplicate_detection_is_left_alone_with_its_reason() -> None:
     found = match_people(at(0, 3), at(0))
     assert "person 0 at 0.03, is a better match for person 0 at 0.00" in found.unmatched_a[1]
-    assert "second detection" in found.unmatched_a[1]
+    assert "detected twice" in found.unmatched_a[1]
 
 
 def test_reasons() -> None:
@@ -348,14 +348,17 @@ def test_real_annotated_people_get_every_source(
 
 
 @pytest.mark.real
-def test_real_crowd_is_matched_but_for_duplicates(real_dir: Path) -> None:
+def test_real_crowd_is_matched_but_for_people_whom_a_file_lacks(real_dir: Path) -> None:
     folder = real_dir / "girls_250416"
     found = assemble(
         read_openpose(folder / "openpose.json"),
         read_vitpose_body25(folder / "vitpose.json"),
         read_bev(folder / "bev.npz"),
     )
-    assert len(found.matchings["openpose-vitpose"].matches) == 17, "everybody ViTPose saw"
-    assert len(found.matchings["keypoints-bev"].matches) == 27, "all but one of BEV's 28, who are 27 people"
+    assert len(found.matchings["openpose-vitpose"].matches) == 17, "everybody whom ViTPose saw"
+    assert len(found.matchings["keypoints-bev"].matches) == 27, "BEV's 28 but one"
+    # Looked at in the picture: BEV missed three women whom OpenPose saw, OpenPose one whom BEV saw.
+    assert [p.source["openpose"] for p in found if p.initial is None] == [12, 23, 25]
+    assert [u.index for u in found.unmatched if u.source == "bev"] == [26]
+    assert "better match for person 4" in found.of("openpose", 12).notes[0]
     assert all(u.reason for u in found.unmatched)
-    assert "better match for person 4" in found.of("openpose", 12).notes[0], "OpenPose saw person 4 twice"
