@@ -11,11 +11,14 @@ _START = re.compile(
     r"(?P<fence>`{3,}|~{3,})"
     r"|(?P<object>\{(?=\s*(?:\Z|[\"'“‘}{\[\\/#]|[^\W\d][\w .-]{0,64}[:=]|\.\.\.)))"
     r"|(?P<array>\[(?=\s*(?:\Z|[\[\]{(\"'“/#]|-?[\d.]|-\s|(?:true|false|null|none)\b)))"
-    r"|(?P<think></?think(?:ing)?>)"
-    r"|(?P<key>(?:(?<=[\n,}\]])|(?<=^))[ \t]*\"[^\"\n]{1,60}\"\s*[:\"])"
+    r"|(?P<key>(?:(?<=[\n,}\]])|(?<=^))[ \t]*(?:\"[^\"\n]{1,60}\"\s*[:\"]|'[^'\n]{1,60}'\s*:"
+    r"|(?:interaction|people|orientation|contacts)[ \t]*:[ \t]*[\"'\[{]))"
+    r"|(?P<comment>/\*|(?:(?<=[\s,{}\[\]])|(?<=^))(?://|#)(?=[\s{\[\"']))"
     r"|(?P<stray>[\]}]+)",
     re.IGNORECASE,
 )
+_COMMENT_END = {"/*": re.compile(r"\*/|\Z"), "line": re.compile(r"\n|\Z")}
+_THINK = re.compile(r"<(/?)think(?:ing)?>", re.IGNORECASE)
 _FENCE_INFO = re.compile(r"[ \t]*(?:[A-Za-z0-9_+.-]{1,20})?")
 _TUPLE_START = re.compile(r"\s*\((?=\s*(?:[(\"'\[{]|-?\d))")
 _SEPARATOR = re.compile(r"[\s,;]*")
@@ -31,21 +34,50 @@ def read_text(text: str) -> Reading:
         AnswerParseError: on a text that is too long or nested too deep.
     """
     check_length(text)
-    if _ESCAPED.match(text):
+    shown, thoughts = _without_reasoning(text)
+    escaped = _ESCAPED.match(shown) is not None
+    if escaped:
         # Blanks in place of the backslashes, so that every position stays what it is in the raw text.
-        unescaped = re.sub(r"\\[nrt]", "  ", text.replace('\\"', ' "'))
-        reader = Reader(unescaped)
+        shown = re.sub(r"\\[nrt]", "  ", shown.replace('\\"', ' "'))
+    reader = Reader(shown)
+    for start, end in thoughts:
+        reader.repair("reasoning", start, end, "left out: the model's reasoning before its answer")
+    if escaped:
         reader.repair("escaped JSON", 0, len(text), "backslashes before quotation marks were dropped")
-    else:
-        reader = Reader(text)
     _scan(reader)
+    reader.reading.truncated |= any(end > len(text) for _, end in thoughts)
     return reader.reading
+
+
+def _without_reasoning(text: str) -> tuple[str, list[tuple[int, int]]]:
+    """The text with blanks in place of ``<think>`` blocks; one that never ends goes past the end of the text.
+
+    A closing tag alone ends reasoning that began with the text: the opening tag stood in the prompt.
+    """
+    blocks: list[tuple[int, int]] = []
+    opened = -1
+    for match in _THINK.finditer(text):
+        if not match.group(1):
+            opened = match.start() if opened < 0 else opened
+        elif opened >= 0:
+            blocks.append((opened, match.end()))
+            opened = -1
+        else:
+            blocks = [(0, match.end())]
+    if opened >= 0:
+        blocks.append((opened, len(text) + 1))
+    if not blocks:
+        return text, []
+    pieces, end = [], 0
+    for begin, stop in blocks:
+        pieces += [text[end:begin], " " * (min(stop, len(text)) - begin)]
+        end = stop
+    return "".join([*pieces, text[end:]]), blocks
 
 
 def _scan(reader: Reader) -> None:
     text, reading = reader.text, reader.reading
     in_fence = False
-    thinking = -1  # where a reasoning block began
     gap = 0  # first character that is neither a value nor accounted for
     if _TUPLE_START.match(text):
         reader.pos = text.index("(")
@@ -59,26 +91,7 @@ def _scan(reader: Reader) -> None:
         if match is None:
             break
         start, kind = match.start(), match.lastgroup
-        if thinking >= 0:
-            if kind == "think":
-                thinking = _thought(reader, thinking, match)
-                gap = reader.pos
-            else:
-                reader.pos = match.end()
-            continue
-        if kind == "think":
-            if match.group().startswith("</"):
-                # The opening tag stood in the prompt: all that came before was reasoning.
-                reading.values.clear()
-                reading.gaps.clear()
-                reading.truncated = False
-                _thought(reader, 0, match)
-            else:
-                _add_gap(reading, text, gap, start)
-                thinking = start
-                reader.pos = match.end()
-            gap = reader.pos
-        elif kind == "fence":
+        if kind == "fence":
             _add_gap(reading, text, gap, start)
             in_fence = _fence(reader, match.end(), in_fence, start)
             gap = reader.pos
@@ -86,6 +99,10 @@ def _scan(reader: Reader) -> None:
                 reader.pos = opened.end() - 1
                 reading.values.append(reader.value("top"))
                 gap = reader.pos
+        elif kind == "comment":
+            # Words that the model took out itself; as part of the gap they are prose.
+            end = _COMMENT_END["/*" if match.group() == "/*" else "line"].search(text, match.end())
+            reader.pos = end.end() if end else len(text)
         elif kind == "stray":
             if reading.values and text[gap:start].strip(" \t\r\n,;") == "":
                 reader.repair("stray bracket", start, match.end(), "left out")
@@ -93,16 +110,14 @@ def _scan(reader: Reader) -> None:
             reader.pos = match.end()
         else:
             _add_gap(reading, text, gap, start)
-            reader.pos = start if kind != "key" else text.index('"', start)
+            reader.pos = start
+            if kind == "key":
+                reader.pos += len(match.group()) - len(match.group().lstrip())
             reading.values.append(
                 reader.implicit_object(reader.pos) if kind == "key" else reader.value("top")
             )
             gap = reader.pos
-    if thinking >= 0:
-        reader.repair("reasoning", thinking, len(text), "the text ends inside the model's reasoning")
-        reading.truncated = True
-    else:
-        _add_gap(reading, text, gap, len(text))
+    _add_gap(reading, text, gap, len(text))
 
 
 def _quoted_key(text: str) -> bool:
@@ -122,12 +137,6 @@ def _whole_string(reader: Reader) -> None:
     reader.reading.truncated = False
     reader.reading.values.clear()
     del reader.reading.repairs[logged:]
-
-
-def _thought(reader: Reader, start: int, match: re.Match[str]) -> int:
-    reader.repair("reasoning", start, match.end(), "left out: the model's reasoning before its answer")
-    reader.pos = match.end()
-    return -1
 
 
 def _fence(reader: Reader, end: int, in_fence: bool, start: int) -> bool:

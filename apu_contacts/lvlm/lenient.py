@@ -38,6 +38,7 @@ _AFTER_COMMA_IN_OBJECT = re.compile(
 _AFTER_COMMA_IN_ARRAY = re.compile(
     r"\s*(?:[\"'“\[{}\],]|-?[\d.]|\Z|//|/\*|#|```|(?:true|false|null|none)\b)", re.IGNORECASE
 )
+_NO_KEY = re.compile(r"[{}\[\]\n]|/\*|//")
 _SKIP = re.compile(r"[^\"'“{}\[\],\n]+")
 _LITERALS: dict[str, bool | None] = {
     "true": True,
@@ -309,6 +310,11 @@ class Reader:
         if not key.closed:
             return None
         name = str(key.value).strip()
+        if _NO_KEY.search(name):
+            # Marks of structure in a key: the quotation marks are out of step. Drop one to get back in step.
+            self.pos = at
+            self.skip_unexplained(at + 1, "a quotation mark out of step")
+            return None
         self.skip_space()
         follows = self.text[self.pos : self.pos + 1]
         if follows and follows in ":=":

@@ -247,7 +247,7 @@ def _read_prose(text: str, reading: Reading, into: Collected) -> None:
         pieces += [text[end : repair.start], " " * (repair.end - repair.start)]
         end = repair.end
     masked = "".join([*pieces, text[end:]])
-    reading.truncated = any(repair.end == len(text) and repair.kind == "reasoning" for repair in fences)
+    reading.truncated = any(repair.end > len(text) for repair in fences)
     if says_nothing_touches(masked):
         into.has_contacts_key = True
         into.repair("no contacts", 0, len(text), "the text says that nothing touches")
