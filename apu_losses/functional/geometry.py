@@ -11,15 +11,16 @@ faces work too.
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal
 
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from apu_losses.kernels import reference
+from apu_losses.kernels import ops, reference
 from apu_losses.kernels.checks import check_alike, check_cutoff, check_vertices
-from apu_losses.kernels.dispatch import resolve, widen
+from apu_losses.kernels.dispatch import check_backend, widen
 from apu_losses.kernels.topology import MeshTopology, RegionIndex, RegionLists, as_region_index, as_topology
 from apu_losses.kernels.types import (
     Backend,
@@ -54,6 +55,8 @@ Faces = MeshTopology | Tensor | NDArray[Any]
 Regions = RegionIndex | RegionLists
 WindingMethod = Literal["tree", "exact", "rays"]
 
+_BETA = 2.0  # a cluster of faces further away than this many of its radii is taken as one dipole
+
 
 def safe_sqrt(distance2: Tensor) -> Tensor:
     """Distance from squared distance, any shape; at zero the gradient is zero (a valid subgradient) and not
@@ -76,6 +79,14 @@ def _regions_of(
 
 def _csr(index: RegionIndex) -> tuple[Tensor, Tensor]:
     return index.offsets, index.vertex_ids
+
+
+def _layout(index: RegionIndex) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    return index.offsets, index.vertex_ids, index.slots, index.block_offsets
+
+
+def _slots(topology: MeshTopology | None, example: Tensor) -> Tensor | None:
+    return None if topology is None else topology.slots.to(example.device)
 
 
 def region_min_distance(
@@ -103,11 +114,18 @@ def region_min_distance(
     """
     index_a, index_b = _regions_of(verts_a, verts_a if verts_b is None else verts_b, regions, regions_b)
     a = widen(verts_a)
-    b = a if verts_b is None else widen(verts_b)
-    check_alike("verts_a", a, "verts_b", b, batch=False)
-    resolve(backend, a)
+    b = None if verts_b is None else widen(verts_b)
+    if b is not None:
+        check_alike("verts_a", a, "verts_b", b, batch=False)
     edges = (pairs.row_a, pairs.row_b, pairs.group_a, pairs.group_b)
-    return reference.region_min(a, b, *edges, _csr(index_a), _csr(index_b), pairs.unions)
+    if check_backend(backend) == "reference":
+        return reference.region_min(
+            a, a if b is None else b, *edges, _csr(index_a), _csr(index_b), pairs.unions
+        )
+    unions = (None, None) if pairs.unions is None else pairs.unions
+    return RegionMinimum(
+        *ops.region_min(a, b, *edges, *_layout(index_a), *_layout(index_b), *unions, backend)
+    )
 
 
 def region_distance_matrix(
@@ -128,8 +146,9 @@ def region_distance_matrix(
     a, b = widen(verts_a), widen(verts_b)
     check_alike("verts_a", a, "verts_b", b)
     limit = check_cutoff(cutoff)
-    resolve(backend, a)
-    return reference.region_matrix(a, b, _csr(index_a), _csr(index_b), limit)
+    if check_backend(backend) == "reference":
+        return reference.region_matrix(a, b, _csr(index_a), _csr(index_b), limit)
+    return RegionMinimum(*ops.region_matrix(a, b, *_layout(index_a), *_layout(index_b), limit, backend))
 
 
 def region_soft_minimum(
@@ -154,9 +173,14 @@ def region_soft_minimum(
     a = widen(verts_a)
     b = a if verts_b is None else widen(verts_b)
     check_alike("verts_a", a, "verts_b", b, batch=False)
-    resolve(backend, a)
     edges = (pairs.row_a, pairs.row_b, pairs.group_a, pairs.group_b)
-    return reference.region_soft_min(a, b, *edges, _csr(index_a), _csr(index_b), pairs.unions, temperature)
+    if check_backend(backend) == "reference":
+        return reference.region_soft_min(
+            a, b, *edges, _csr(index_a), _csr(index_b), pairs.unions, temperature
+        )
+    unions = (None, None) if pairs.unions is None else pairs.unions
+    layouts = (*_layout(index_a), *_layout(index_b))
+    return ops.region_soft_min(a, b, *edges, *layouts, *unions, float(temperature), backend)[0]
 
 
 def nearest_vertex(
@@ -178,9 +202,32 @@ def nearest_vertex(
     check_vertices("vertices", vertices, vertices_topology.vertex_count if vertices_topology else None)
     p, v = widen(points), widen(vertices)
     check_alike("points", p, "vertices", v)
-    limit = check_cutoff(cutoff)
-    resolve(backend, p)
-    return reference.nearest_vertex(p, v, limit)
+    return _nearest_vertex(p, v, check_cutoff(cutoff), points_topology, vertices_topology, None, backend)
+
+
+def _nearest_vertex(
+    points: Tensor,
+    vertices: Tensor,
+    limit: float,
+    points_topology: MeshTopology | None,
+    vertices_topology: MeshTopology | None,
+    wanted: Tensor | None,
+    backend: Backend,
+) -> NearestVertex:
+    """`nearest_vertex` after the checks, for the ``wanted (B, Q)`` points only."""
+    if check_backend(backend) == "reference":
+        d2, vertex = reference.nearest_vertex(points, vertices, limit)
+        return NearestVertex(*_skip(d2, vertex, wanted))
+    slots = _slots(points_topology, points), _slots(vertices_topology, points)
+    return NearestVertex(*ops.nearest_vertex(points, vertices, limit, *slots, wanted, backend))
+
+
+def _skip(distance2: Tensor, index: Tensor, wanted: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Points that nobody asked for are +inf and -1, unless they are NaN."""
+    if wanted is None:
+        return distance2, index
+    skipped = ~wanted & (index >= 0)
+    return torch.where(skipped, math.inf, distance2), torch.where(skipped, -1, index)
 
 
 def nearest_surface(
@@ -199,14 +246,65 @@ def nearest_surface(
     to the point and, by the barycentric weights, to the three corners (by the envelope theorem this is
     exact).
     """
+    p, v, topology = _check_mesh(points, vertices, faces, points_topology, "tree")
+    return _nearest_surface(p, v, topology, check_cutoff(cutoff), points_topology, None, backend)
+
+
+def _nearest_surface(
+    points: Tensor,
+    vertices: Tensor,
+    topology: MeshTopology,
+    limit: float,
+    points_topology: MeshTopology | None,
+    wanted: Tensor | None,
+    backend: Backend,
+) -> NearestSurface:
+    """`nearest_surface` after the checks, for the ``wanted (B, Q)`` points only."""
+    if check_backend(backend) == "reference":
+        d2, face, weights = reference.nearest_surface(points, vertices, topology.faces, limit)
+        d2, face = _skip(d2, face, wanted)
+        return NearestSurface(
+            d2, face, torch.where((face >= 0)[..., None], weights, torch.zeros_like(weights))
+        )
+    slots = _slots(points_topology, points)
+    found = ops.nearest_surface(
+        points, vertices, topology.faces, topology.face_slots, limit, slots, wanted, backend
+    )
+    return NearestSurface(*found)
+
+
+def _winding_number(
+    points: Tensor,
+    vertices: Tensor,
+    topology: MeshTopology,
+    method: WindingMethod,
+    points_topology: MeshTopology | None,
+    wanted: Tensor | None,
+    backend: Backend,
+) -> Tensor:
+    """`winding_number` after the checks; zero for points that are not ``wanted (B, Q)``."""
+    points, vertices = points.detach(), vertices.detach()
+    if check_backend(backend) == "reference":
+        rays = method == "rays"
+        w = (reference.ray_crossings if rays else reference.winding_number)(points, vertices, topology.faces)
+        return w if wanted is None else torch.where(wanted | torch.isnan(w), w, 0.0)
+    tree = (topology.face_order, topology.node_start, topology.node_end, topology.node_skip)
+    slots = _slots(points_topology, points)
+    return ops.winding_number(points, vertices, topology.faces, *tree, method, _BETA, slots, wanted, backend)
+
+
+def _check_mesh(
+    points: Tensor, vertices: Tensor, faces: Faces, points_topology: MeshTopology | None, method: str
+) -> tuple[Tensor, Tensor, MeshTopology]:
+    if method not in ("tree", "exact", "rays"):
+        raise ValueError(f"method: expected 'tree', 'exact' or 'rays', got {method!r}")
+    check_vertices("vertices", vertices)
     topology = as_topology(faces, vertices).to(vertices.device)
     check_vertices("points", points, points_topology.vertex_count if points_topology else None)
     check_vertices("vertices", vertices, topology.vertex_count)
-    p, v = widen(points), widen(vertices)
-    check_alike("points", p, "vertices", v)
-    limit = check_cutoff(cutoff)
-    resolve(backend, p)
-    return reference.nearest_surface(p, v, topology.faces, limit)
+    points, vertices = widen(points), widen(vertices)
+    check_alike("points", points, "vertices", vertices)
+    return points, vertices, topology
 
 
 def winding_number(
@@ -222,18 +320,28 @@ def winding_number(
     gradient.
 
     1 inside a closed mesh with outward faces, 0 outside, in between near holes.
-    ``method``: "tree" approximates far faces by dipoles (error below 0.05, see docs/kernels.md), "exact" sums
-    all solid angles, "rays" counts signed crossings of a ray, exact integers, for closed meshes only.
+    ``method``: "tree" approximates far faces by dipoles (error below 0.1, see docs/kernels.md), "exact" sums
+    all solid angles, "rays" counts signed crossings of a ray: exact whole numbers, for closed meshes only.
+    The reference has no tree and takes "tree" for "exact".
     """
-    if method not in ("tree", "exact", "rays"):
-        raise ValueError(f"method: expected 'tree', 'exact' or 'rays', got {method!r}")
-    topology = as_topology(faces, vertices).to(vertices.device)
-    check_vertices("points", points, points_topology.vertex_count if points_topology else None)
-    check_vertices("vertices", vertices, topology.vertex_count)
-    p, v = widen(points.detach()), widen(vertices.detach())
-    check_alike("points", p, "vertices", v)
-    resolve(backend, p)
-    return reference.winding_number(p, v, topology.faces)
+    points, vertices, topology = _check_mesh(points, vertices, faces, points_topology, method)
+    return _winding_number(points, vertices, topology, method, points_topology, None, backend)
+
+
+def _inside(
+    points: Tensor,
+    vertices: Tensor,
+    topology: MeshTopology,
+    method: WindingMethod,
+    points_topology: MeshTopology | None,
+    backend: Backend,
+) -> Tensor:
+    with torch.no_grad():
+        low, high = vertices.amin(1, keepdim=True), vertices.amax(1, keepdim=True)
+        box = ((points >= low) & (points <= high)).all(-1)
+        return (
+            _winding_number(points, vertices, topology, method, points_topology, box, backend) > 0.5
+        ) & box
 
 
 def inside(
@@ -251,11 +359,8 @@ def inside(
     Points outside the mesh's bounding box are outside. A point or mesh that is not finite is not inside.
     Arguments as `winding_number`.
     """
-    w = winding_number(
-        points, vertices, faces, method=method, points_topology=points_topology, backend=backend
-    )
-    box = (points >= vertices.amin(1, keepdim=True)) & (points <= vertices.amax(1, keepdim=True))
-    return (w > 0.5) & box.all(-1)
+    points, vertices, topology = _check_mesh(points, vertices, faces, points_topology, method)
+    return _inside(points, vertices, topology, method, points_topology, backend)
 
 
 def penetration(
@@ -277,30 +382,14 @@ def penetration(
     """
     if target not in ("vertex", "surface"):
         raise ValueError(f"target: expected 'vertex' or 'surface', got {target!r}")
-    topology = as_topology(faces, vertices)
-    within = inside(
-        points, vertices, topology, method=method, points_topology=points_topology, backend=backend
-    )
-    zero = torch.zeros((), dtype=widen(points).dtype, device=points.device)
+    points, vertices, topology = _check_mesh(points, vertices, faces, points_topology, method)
+    within = _inside(points, vertices, topology, method, points_topology, backend)
+    limit = check_cutoff(None)
     if target == "vertex":
-        near = nearest_vertex(
-            points, vertices, points_topology=points_topology, vertices_topology=topology, backend=backend
-        )
-        bad = near.vertex < 0
-        return Penetration(
-            within,
-            torch.where(within | bad, near.distance2, zero),
-            torch.where(within, near.vertex, -1),
-            None,
-        )
-    surface = nearest_surface(points, vertices, topology, points_topology=points_topology, backend=backend)
-    bad = surface.face < 0
-    return Penetration(
-        within,
-        torch.where(within | bad, surface.distance2, zero),
-        torch.where(within, surface.face, -1),
-        torch.where(within[..., None], surface.barycentric, zero),
-    )
+        d2, index = _nearest_vertex(points, vertices, limit, points_topology, topology, within, backend)
+        return Penetration(within, torch.where(torch.isinf(d2), 0.0, d2), index, None)
+    d2, index, weights = _nearest_surface(points, vertices, topology, limit, points_topology, within, backend)
+    return Penetration(within, torch.where(torch.isinf(d2), 0.0, d2), index, weights)
 
 
 def contact_map_from_meshes(

@@ -1,20 +1,150 @@
-"""Which back end runs."""
+"""Which back end runs, and why.
+
+A back end that was named runs or raises. ``"auto"`` is the only value that chooses.
+"""
 
 from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import importlib.util
+import os
+from functools import cache
+from types import ModuleType
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from apu_losses.kernels.types import BACKENDS
 
+# The Triton kernels pass in Triton's interpreter and compile ahead of time, but no run on a GPU has been
+# recorded yet; until then "auto" does not choose them.
+CUDA_RUN_RECORDED = False
 
-def resolve(backend: str, example: Tensor) -> str:
-    """The back end that runs for tensors like ``example``. A named back end is taken as named."""
+_MODULES = {
+    "torch": "apu_losses.kernels.blocks",
+    "cpu": "apu_losses.kernels.cpu.backend",
+    "cuda": "apu_losses.kernels.cuda.backend",
+}
+
+
+class BackendStatus(NamedTuple):
+    """One line of `describe`: whether a back end can run here, the reason, and what ``"auto"`` uses it
+    for.
+    """
+
+    name: str
+    available: bool
+    reason: str
+    auto_for: tuple[str, ...]
+
+
+def interpreting() -> bool:
+    """Whether Triton runs in its interpreter (``TRITON_INTERPRET=1``): its kernels then take CPU tensors."""
+    return os.environ.get("TRITON_INTERPRET", "0") == "1"
+
+
+@cache
+def load_backend(name: str) -> ModuleType:
+    """Import a back end; numba or triton come with it, at its first use."""
+    return importlib.import_module(_MODULES[name])
+
+
+@cache
+def _numba_problem() -> str | None:
+    if importlib.util.find_spec("numba") is None:
+        return "numba is not installed (pip install numba)"
+    try:
+        load_backend("cpu")
+    except Exception as error:
+        return f"numba does not load: {type(error).__name__}: {error}"
+    return None
+
+
+def _triton_problem() -> str | None:
+    if importlib.util.find_spec("triton") is None:
+        return "triton is not installed (it comes with torch's CUDA wheels for Linux)"
+    if not torch.cuda.is_available() and not interpreting():
+        return "torch sees no CUDA device"
+    return None
+
+
+def unfit(backend: str, device: torch.device, dtype: torch.dtype) -> str | None:
+    """Why a back end cannot run tensors of this device and dtype; None if it can."""
+    if backend in ("cpu", "cuda") and dtype != torch.float32:
+        return f"its kernels are float32, the tensors are {dtype}; use 'torch' or 'reference'"
+    if backend == "cpu":
+        return f"the tensors are on {device}" if device.type != "cpu" else _numba_problem()
+    if backend == "cuda":
+        if device.type != "cuda" and not interpreting():
+            return f"the tensors are on {device}"
+        return _triton_problem()
+    return None
+
+
+def choose(device: torch.device, dtype: torch.dtype) -> str:
+    """What ``"auto"`` runs: numba for float32 on the CPU, block-pruned PyTorch for everything else."""
+    for name in ("cpu", "cuda") if CUDA_RUN_RECORDED else ("cpu",):
+        if device.type == name and unfit(name, device, dtype) is None:
+            return name
+    return "torch"
+
+
+def check_backend(backend: str) -> str:
+    """The name as it is, if it is one."""
     if backend != "auto" and backend not in BACKENDS:
         raise ValueError(f"backend: expected 'auto' or one of {', '.join(BACKENDS)}, got {backend!r}")
-    return "reference"
+    return backend
+
+
+def resolve(backend: str, example: Tensor) -> str:
+    """The back end that runs for tensors like ``example``. A named back end runs or raises."""
+    if check_backend(backend) == "auto":
+        return choose(example.device, example.dtype)
+    problem = unfit(backend, example.device, example.dtype)
+    if problem is not None:
+        raise RuntimeError(
+            f"backend={backend!r} was selected and cannot run: {problem}; 'auto' would choose one that can"
+        )
+    return backend
 
 
 def widen(x: Tensor) -> Tensor:
     """Half precision is computed in float32: squared millimetres do not fit its mantissa."""
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+
+
+def _version(package: str) -> str:
+    return f"{package} {importlib.metadata.version(package)}"
+
+
+def describe() -> list[BackendStatus]:
+    """What can run here and what ``"auto"`` would choose, with reasons: the kernel lines of ``apu
+    doctor``.
+    """
+    kinds = [
+        ("CPU float32", torch.device("cpu"), torch.float32),
+        ("CPU float64", torch.device("cpu"), torch.float64),
+    ]
+    if torch.cuda.is_available():
+        kinds += [
+            ("CUDA float32", torch.device("cuda"), torch.float32),
+            ("CUDA float64", torch.device("cuda"), torch.float64),
+        ]
+    chosen: dict[str, list[str]] = {}
+    for label, device, dtype in kinds:
+        chosen.setdefault(choose(device, dtype), []).append(label)
+    numba, triton = _numba_problem(), _triton_problem()
+    waiting = "" if CUDA_RUN_RECORDED else "; never run on a GPU yet, so 'auto' does not choose it"
+    lines = [
+        (
+            "cpu",
+            numba is None,
+            numba or f"{_version('numba')}, explicit SIMD, {torch.get_num_threads()} threads",
+        ),
+        ("cuda", triton is None, (triton or _version("triton")) + waiting),
+        ("torch", True, f"block-pruned PyTorch {torch.__version__}, any device and dtype"),
+        ("reference", True, "plain PyTorch, exact and slow; never chosen by 'auto'"),
+    ]
+    return [BackendStatus(n, ok, why, tuple(chosen.get(n, ()))) for n, ok, why in lines]

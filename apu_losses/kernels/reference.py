@@ -203,8 +203,8 @@ def closest_on_triangle(p: Tensor, a: Tensor, b: Tensor, c: Tensor) -> tuple[Ten
         return (x[..., 0] * y[..., 0] + x[..., 1] * y[..., 1]) + x[..., 2] * y[..., 2]
 
     def along(numerator: Tensor, length2: Tensor) -> Tensor:
-        safe = torch.where(length2 > 0, length2, one)
-        return torch.minimum(torch.maximum(numerator / safe, zero), one)
+        scale = one / torch.where(length2 > 0, length2, one)
+        return torch.minimum(torch.maximum(numerator * scale, zero), one)
 
     d00, d01, d11, d20, d21 = dot(ab, ab), dot(ab, ac), dot(ac, ac), dot(ap, ab), dot(ap, ac)
     t_ab, t_ac, t_bc = along(d20, d00), along(d21, d11), along(dot(bp, bc), dot(bc, bc))
@@ -305,5 +305,41 @@ def winding_number(points: Tensor, vertices: Tensor, faces: Tensor) -> Tensor:
         for s in range(0, queries, step):
             total = solid_angle(points[i, s : s + step, None], a, b, c).sum(1)
             out[i, s : s + step] = total / (4 * math.pi)
+    used = vertices[:, torch.unique(faces)] if len(faces) else vertices[:, :0]
+    return poison(points, used, out, torch.zeros_like(out, dtype=torch.int64))[0]
+
+
+@torch.no_grad()
+def ray_crossings(points: Tensor, vertices: Tensor, faces: Tensor) -> Tensor:
+    """Signed crossings of a ray along +x with the faces: the winding number of a closed mesh as whole
+    numbers.
+
+    The edge functions are taken in float64 from the lower vertex id to the higher, so that two faces see the
+    same number at a shared edge and no ray slips between them.
+    """
+    batch, queries = points.shape[:2]
+    out = torch.zeros(batch, queries, dtype=points.dtype, device=points.device)
+    step = max(1, (_CHUNK >> 3) // max(1, len(faces)))
+    for i in range(batch) if len(faces) else ():
+        mesh = vertices[i].double()
+        for s in range(0, queries, step):
+            x, y, z = (points[i, s : s + step, k, None].double() for k in range(3))
+            turns = torch.zeros(1, dtype=torch.int64, device=points.device)
+            edges = []
+            for start, end in ((0, 1), (1, 2), (2, 0)):
+                first, last = faces[:, start], faces[:, end]
+                swap = first > last
+                a, b = mesh[torch.minimum(first, last)], mesh[torch.maximum(first, last)]
+                edge = (b[:, 1] - a[:, 1]) * (z - a[:, 2]) - (b[:, 2] - a[:, 2]) * (y - a[:, 1])
+                edge = torch.where(swap, -edge, edge)
+                up = (mesh[first, 2] <= z) & (mesh[last, 2] > z) & (edge > 0)
+                down = (mesh[first, 2] > z) & (mesh[last, 2] <= z) & (edge < 0)
+                turns = turns + up.long() - down.long()
+                edges.append(edge)
+            whole = (edges[0] + edges[1]) + edges[2]
+            mx = mesh[faces, 0]
+            at = ((edges[1] * mx[:, 0] + edges[2] * mx[:, 1]) + edges[0] * mx[:, 2]) / whole
+            hit = (turns != 0) & (whole != 0) & (at > x)
+            out[i, s : s + step] = torch.where(hit, turns, 0).sum(1).to(out.dtype)
     used = vertices[:, torch.unique(faces)] if len(faces) else vertices[:, :0]
     return poison(points, used, out, torch.zeros_like(out, dtype=torch.int64))[0]

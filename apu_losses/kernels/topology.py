@@ -15,7 +15,7 @@ from __future__ import annotations
 import itertools
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -24,6 +24,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 BLOCK = 16
+FACE_BLOCK = 8
 LEAF_FACES = 8
 
 
@@ -67,8 +68,12 @@ def block_order(points: NDArray[np.float64], block: int = BLOCK) -> NDArray[np.i
 
 
 def _padded(ids: NDArray[np.int64], block: int = BLOCK) -> NDArray[np.int64]:
-    """Repeat the last id until the length is a multiple of ``block``: harmless for a minimum."""
-    return np.concatenate([ids, np.repeat(ids[-1:], -len(ids) % block)])
+    """Repeat the last id until the length is a multiple of ``block``: harmless for a minimum.
+
+    The ids of a block ascend, so that the first of equal distances has the lowest id.
+    """
+    padded = np.concatenate([ids, np.repeat(ids[-1:], -len(ids) % block)])
+    return np.sort(padded.reshape(-1, block), axis=1).reshape(-1)
 
 
 @dataclass(frozen=True)
@@ -187,6 +192,7 @@ class MeshTopology:
     vertex_count: int
     faces: Tensor
     slots: Tensor
+    face_slots: Tensor
     face_order: Tensor
     node_start: Tensor
     node_end: Tensor
@@ -216,11 +222,14 @@ class MeshTopology:
             if points.shape != (vertex_count, 3):
                 raise ValueError(f"template: expected shape ({vertex_count}, 3), got {points.shape}")
         slots = block_order(points)
-        tree = face_tree(points[f].mean(1) if len(f) else np.zeros((0, 3)))
+        centroids = points[f].mean(1) if len(f) else np.zeros((0, 3))
+        face_slots = block_order(centroids, FACE_BLOCK)
+        tree = face_tree(centroids)
         return cls(
             vertex_count,
             torch.from_numpy(f),
             torch.from_numpy(_padded(slots) if len(slots) else slots),
+            torch.from_numpy(_padded(face_slots, FACE_BLOCK) if len(f) else face_slots),
             *(torch.from_numpy(x) for x in tree),
         )
 
@@ -228,8 +237,8 @@ class MeshTopology:
         """The same topology on another device."""
         if self.faces.device == torch.device(device):
             return self
-        moved = (self.faces, self.slots, self.face_order, self.node_start, self.node_end, self.node_skip)
-        return MeshTopology(self.vertex_count, *(t.to(device) for t in moved))
+        moved = (getattr(self, f.name).to(device) for f in fields(self) if f.name != "vertex_count")
+        return MeshTopology(self.vertex_count, *moved)
 
 
 def face_tree(centroids: NDArray[np.float64], leaf: int = LEAF_FACES) -> tuple[NDArray[np.int64], ...]:

@@ -1,0 +1,459 @@
+"""The torch back end: block-pruned plain PyTorch, exact, for any device and any float dtype.
+
+What runs where neither numba nor Triton can. The idea is that of the cpu back end in whole-tensor operations:
+bound all pairs of blocks by their boxes, evaluate for each minimum the pair of least bound, drop the pairs
+whose bound exceeds what that gave, evaluate the rest. The bounds round no higher than the distances, so
+pruning is exact to the bit.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from apu_losses.kernels import reference
+from apu_losses.kernels.topology import BLOCK, FACE_BLOCK, MeshTopology, RegionIndex
+
+_BLOCK_PAIRS = 1 << 21  # bounds held at once
+_TILES = 1 << 13  # tiles of 16 x 16 distances held at once
+
+
+class _Blocks:
+    """Vertices in block order ``(N, blocks, 16, 3)`` with boxes; blocks that are not finite are marked
+    bad.
+    """
+
+    def __init__(self, vertices: Tensor, slots: Tensor, size: int = BLOCK) -> None:
+        shape = (len(vertices), len(slots) // size, size, 3)
+        self.ids = slots.view(-1, size)
+        self.x = vertices.index_select(1, slots).reshape(shape)
+        self.bad = ~torch.isfinite(self.x).flatten(2).all(2)
+        safe = torch.where(self.bad[..., None, None], torch.zeros_like(self.x), self.x)
+        self.lo, self.hi = safe.amin(2), safe.amax(2)
+
+
+def _bound(lo_a: Tensor, hi_a: Tensor, lo_b: Tensor, hi_b: Tensor) -> Tensor:
+    """Lower bound of the squared distances of two boxes, rounded as the distances are."""
+    gap = torch.maximum(lo_b - hi_a, lo_a - hi_b).clamp_(min=0)
+    return (gap[..., 0] * gap[..., 0] + gap[..., 1] * gap[..., 1]) + gap[..., 2] * gap[..., 2]
+
+
+def _expand(counts: Tensor) -> tuple[Tensor, Tensor]:
+    """For counts (2, 3): owners 0 0 1 1 1 and positions within the owner 0 1 0 1 2."""
+    owner = torch.repeat_interleave(torch.arange(len(counts), device=counts.device), counts)
+    starts = counts.cumsum(0) - counts
+    return owner, torch.arange(len(owner), device=counts.device) - starts[owner]
+
+
+def _least(owner: Tensor, values: Tensor, count: int, start: float | int) -> Tensor:
+    """Minimum of the values of each owner."""
+    out = torch.full((count, *values.shape[1:]), start, dtype=values.dtype, device=values.device)
+    index = owner.view(-1, *([1] * (values.dim() - 1))).expand_as(values)
+    return out.scatter_reduce_(0, index, values, "amin")
+
+
+def _group_blocks(regions: RegionIndex, unions: tuple[Tensor, Tensor] | None) -> tuple[Tensor, Tensor]:
+    """Blocks of each group as CSR."""
+    offsets = regions.block_offsets
+    if unions is None:
+        return offsets, torch.arange(int(offsets[-1]), device=offsets.device)
+    sizes = offsets.diff()[unions[1]]
+    owner, within = _expand(sizes)
+    blocks = offsets[unions[1]][owner] + within
+    ends = torch.cat([sizes.new_zeros(1), sizes.cumsum(0)])
+    return ends[unions[0]], blocks
+
+
+def _check_edges(name: str, row: Tensor, rows: int, group: Tensor, groups: int) -> None:
+    wrong = (row < 0) | (row >= rows) | (group < 0) | (group >= groups)
+    if bool(wrong.any()):
+        raise ValueError(
+            f"pairs.row_{name}, pairs.group_{name}: expected rows in [0, {rows}) and groups in [0, {groups}), "
+            f"got rows {row.tolist()[:8]} and groups {group.tolist()[:8]}"
+        )
+
+
+def _tile_minima(a: _Blocks, b: _Blocks, ra: Tensor, p: Tensor, rb: Tensor, q: Tensor) -> Tensor:
+    """Least squared distance in each tile (block p of row ra, block q of row rb)."""
+    parts = [
+        reference.distance2(a.x[ra[s], p[s], :, None], b.x[rb[s], q[s], None]).flatten(1).amin(1)
+        for s in _slices(len(p))
+    ]
+    return torch.cat(parts) if parts else a.x.new_zeros(0)
+
+
+def _slices(count: int) -> Iterator[slice]:
+    return (slice(s, s + _TILES) for s in range(0, count, _TILES))
+
+
+@torch.no_grad()
+def region_min(
+    verts_a: Tensor,
+    verts_b: Tensor,
+    row_a: Tensor,
+    row_b: Tensor,
+    group_a: Tensor,
+    group_b: Tensor,
+    regions_a: RegionIndex,
+    regions_b: RegionIndex,
+    unions: tuple[Tensor, Tensor] | None,
+    limit: float = math.inf,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """`reference.region_min` without gradient."""
+    lists_a, lists_b = _group_blocks(regions_a, unions), _group_blocks(regions_b, unions)
+    _check_edges("a", row_a, len(verts_a), group_a, len(lists_a[0]) - 1)
+    _check_edges("b", row_b, len(verts_b), group_b, len(lists_b[0]) - 1)
+    a, b = _Blocks(verts_a, regions_a.slots), _Blocks(verts_b, regions_b.slots)
+    size_a, size_b = lists_a[0].diff()[group_a], lists_b[0].diff()[group_b]
+    sizes = size_a * size_b
+    out: list[tuple[Tensor, Tensor, Tensor]] = []
+    for part in _edge_slices(sizes):
+        owner, within = _expand(sizes[part])
+        wide = size_b[part][owner]
+        p = lists_a[1][lists_a[0][group_a[part]][owner] + within // wide]
+        q = lists_b[1][lists_b[0][group_b[part]][owner] + within % wide]
+        out.append(_edges(a, b, row_a[part], row_b[part], owner, p, q, verts_b.shape[1], limit))
+    if not out:
+        none = row_a.new_zeros(0)
+        return verts_a.new_zeros(0), none, none
+    d2, index_a, index_b = (torch.cat(t) for t in zip(*out, strict=True))
+    return d2, index_a, index_b
+
+
+def _edge_slices(sizes: Tensor) -> Iterator[slice]:
+    """Runs of edges whose block pairs fit in memory together."""
+    start = held = 0
+    for k, size in enumerate(sizes.tolist()):
+        if held and held + size > _BLOCK_PAIRS:
+            yield slice(start, k)
+            start, held = k, 0
+        held += size
+    if len(sizes) > start:
+        yield slice(start, len(sizes))
+
+
+def _edges(
+    a: _Blocks,
+    b: _Blocks,
+    row_a: Tensor,
+    row_b: Tensor,
+    owner: Tensor,
+    p: Tensor,
+    q: Tensor,
+    count_b: int,
+    limit: float,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Minimum of each edge over its block pairs (owner, p, q)."""
+    edges = len(row_a)
+    ra, rb = row_a[owner], row_b[owner]
+    bad = torch.zeros(edges, dtype=torch.int8, device=owner.device)
+    bad.scatter_reduce_(0, owner, (a.bad[ra, p] | b.bad[rb, q]).to(torch.int8), "amax")
+    bound = _bound(a.lo[ra, p], a.hi[ra, p], b.lo[rb, q], b.hi[rb, q])
+    # One block pair of least bound for each edge gives the first upper bound.
+    least = _least(owner, bound, edges, math.inf)
+    at = torch.arange(len(owner), device=owner.device)
+    seed = _least(owner, torch.where(bound == least[owner], at, len(owner)), edges, len(owner))
+    seed = seed[(seed < len(owner)) & (bad == 0)]
+    best = a.x.new_full((edges,), limit)
+    first = _tile_minima(a, b, ra[seed], p[seed], rb[seed], q[seed])
+    best.scatter_reduce_(0, owner[seed], first, "amin")
+    keep = ((bound <= best[owner]) & (bad[owner] == 0)).nonzero()[:, 0]
+    owner, ra, rb, p, q = (t[keep] for t in (owner, ra, rb, p, q))
+    tiles = _tile_minima(a, b, ra, p, rb, q)
+    best = torch.minimum(best, _least(owner, tiles, edges, math.inf))
+    found = best < limit
+    # Among the tiles that reach the minimum, the lowest pair of ids.
+    hit = ((tiles == best[owner]) & found[owner]).nonzero()[:, 0]
+    keys = []
+    for s in _slices(len(hit)):
+        h = hit[s]
+        d2 = reference.distance2(a.x[ra[h], p[h], :, None], b.x[rb[h], q[h], None])
+        key = a.ids[p[h]][:, :, None] * count_b + b.ids[q[h]][:, None]
+        keys.append(
+            torch.where(d2 == best[owner[h], None, None], key, torch.iinfo(torch.int64).max)
+            .flatten(1)
+            .amin(1)
+        )
+    key = _least(owner[hit], torch.cat([*keys, owner.new_zeros(0)]), edges, torch.iinfo(torch.int64).max)
+    d2 = torch.where(found, best, math.inf)
+    d2 = torch.where(bad > 0, math.nan, d2)
+    return d2, torch.where(found, key // count_b, -1), torch.where(found, key % count_b, -1)
+
+
+def region_matrix(
+    verts_a: Tensor, verts_b: Tensor, regions_a: RegionIndex, regions_b: RegionIndex, limit: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """`reference.region_matrix` without gradient."""
+    shape = (len(verts_a), len(regions_a), len(regions_b))
+    flat = torch.arange(math.prod(shape), device=verts_a.device)
+    row = flat // max(1, shape[1] * shape[2])
+    group_a, group_b = flat // max(1, shape[2]) % max(1, shape[1]), flat % max(1, shape[2])
+    d2, index_a, index_b = region_min(
+        verts_a, verts_b, row, row, group_a, group_b, regions_a, regions_b, None, limit
+    )
+    return d2.view(shape), index_a.view(shape), index_b.view(shape)
+
+
+def region_soft_min(
+    verts_a: Tensor,
+    verts_b: Tensor,
+    row_a: Tensor,
+    row_b: Tensor,
+    group_a: Tensor,
+    group_b: Tensor,
+    regions_a: RegionIndex,
+    regions_b: RegionIndex,
+    unions: tuple[Tensor, Tensor] | None,
+    temperature: float,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """`reference.region_soft_min`: all pairs of each edge. The second and third output are not used here."""
+    soft = _soft(verts_a, verts_b, row_a, row_b, group_a, group_b, regions_a, regions_b, unions, temperature)
+    return soft, torch.zeros_like(soft), torch.zeros_like(soft)
+
+
+def _soft(
+    verts_a: Tensor,
+    verts_b: Tensor,
+    row_a: Tensor,
+    row_b: Tensor,
+    group_a: Tensor,
+    group_b: Tensor,
+    regions_a: RegionIndex,
+    regions_b: RegionIndex,
+    unions: tuple[Tensor, Tensor] | None,
+    temperature: float,
+) -> Tensor:
+    groups_a, groups_b = (len(r) if unions is None else len(unions[0]) - 1 for r in (regions_a, regions_b))
+    _check_edges("a", row_a, len(verts_a), group_a, groups_a)
+    _check_edges("b", row_b, len(verts_b), group_b, groups_b)
+    lists_a, lists_b = ((r.offsets, r.vertex_ids) for r in (regions_a, regions_b))
+    return reference.region_soft_min(
+        verts_a, verts_b, row_a, row_b, group_a, group_b, lists_a, lists_b, unions, temperature
+    )
+
+
+def region_soft_min_gradient(
+    verts_a: Tensor,
+    verts_b: Tensor,
+    row_a: Tensor,
+    row_b: Tensor,
+    group_a: Tensor,
+    group_b: Tensor,
+    regions_a: RegionIndex,
+    regions_b: RegionIndex,
+    unions: tuple[Tensor, Tensor] | None,
+    temperature: float,
+    least: Tensor,
+    sums: Tensor,
+    gradient: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """Gradients of `region_soft_min`, by autograd over one edge at a time, so that one matrix is held."""
+    grads = torch.zeros_like(verts_a), torch.zeros_like(verts_b)
+    for k in range(len(row_a)):
+        e = slice(k, k + 1)
+        with torch.enable_grad():
+            pair = verts_a[row_a[e]].requires_grad_(), verts_b[row_b[e]].requires_grad_()
+            zero = torch.zeros_like(row_a[e])
+            soft = _soft(*pair, zero, zero, group_a[e], group_b[e], regions_a, regions_b, unions, temperature)
+            if soft.requires_grad:
+                for total, row, part in zip(
+                    grads, (row_a, row_b), torch.autograd.grad(soft, pair, gradient[e]), strict=True
+                ):
+                    total[row[k]] += part[0]
+    return grads
+
+
+def _curve(points: Tensor) -> Tensor:
+    """Slots of points ``(n, 3)`` along a Morton curve: a quick block order."""
+    safe = torch.nan_to_num(points.double(), 0.0, 0.0, 0.0)
+    low, high = safe.amin(0), safe.amax(0)
+    cell = ((safe - low) / (high - low).clamp(min=1e-30) * 1023).long()
+    code = torch.zeros(len(points), dtype=torch.int64, device=points.device)
+    for bit in range(10):
+        for axis in range(3):
+            code |= ((cell[:, axis] >> bit) & 1) << (3 * bit + axis)
+    order = torch.argsort(code, stable=True)
+    padded = torch.cat([order, order[-1:].expand(-len(order) % BLOCK)])
+    return padded.view(-1, BLOCK).sort(dim=1).values.flatten()
+
+
+def _mended(points: Tensor) -> Tensor:
+    """Queries that are not finite take the place of a finite one, so that they do not spoil the boxes."""
+    good = torch.isfinite(points).all(1)
+    stand_in = points[good.to(torch.uint8).argmax()]
+    return torch.where(good[:, None], points, torch.nan_to_num(stand_in, 0.0, 0.0, 0.0))
+
+
+def _tiles_to_visit(
+    queries: _Blocks, lo: Tensor, hi: Tensor, ceiling: Tensor, caution: float
+) -> tuple[Tensor, Tensor]:
+    """Pairs (query block, target block) whose bound does not exceed the ceiling of the query block."""
+    rows = max(1, _BLOCK_PAIRS // max(1, len(lo)))
+    hits = []
+    for s in range(0, queries.lo.shape[1], rows):
+        bound = _bound(
+            queries.lo[0, s : s + rows, None], queries.hi[0, s : s + rows, None], lo[None], hi[None]
+        )
+        hit = (bound * caution <= ceiling[s : s + rows, None]).nonzero()
+        hits.append(hit + torch.tensor([[s, 0]], device=hit.device))
+    k, t = torch.cat(hits).unbind(1)
+    return k, t
+
+
+def _seeds(queries: _Blocks, lo: Tensor, hi: Tensor) -> Tensor:
+    """For each query block, the target block of least bound."""
+    rows = max(1, _BLOCK_PAIRS // max(1, len(lo)))
+    parts = [
+        _bound(
+            queries.lo[0, s : s + rows, None], queries.hi[0, s : s + rows, None], lo[None], hi[None]
+        ).argmin(1)
+        for s in range(0, queries.lo.shape[1], rows)
+    ]
+    return torch.cat(parts)
+
+
+def _finish(
+    points: Tensor, vertices: Tensor, d2: Tensor, index: Tensor, wanted: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Skipped queries are +inf and -1; what is not finite is NaN and -1."""
+    if wanted is not None:
+        d2, index = torch.where(wanted, d2, math.inf), torch.where(wanted, index, -1)
+    return reference.poison(points, vertices, d2, index)
+
+
+@torch.no_grad()
+def nearest_vertex(
+    points: Tensor,
+    vertices: Tensor,
+    limit: float,
+    point_slots: Tensor | None,
+    vertex_slots: Tensor | None,
+    wanted: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """`reference.nearest_vertex` without gradient."""
+    batch, count = points.shape[:2]
+    d2 = points.new_full((batch, count), math.inf)
+    index = torch.full((batch, count), -1, dtype=torch.int64, device=points.device)
+    for i in range(batch) if count and vertices.shape[1] else ():
+        if not bool(torch.isfinite(vertices[i]).all()):
+            continue
+        mended = _mended(points[i])
+        queries = _Blocks(mended[None], _curve(mended) if point_slots is None else point_slots)
+        targets = _Blocks(vertices[i : i + 1], _curve(vertices[i]) if vertex_slots is None else vertex_slots)
+        lo, hi = targets.lo[0], targets.hi[0]
+
+        def distances(k: Tensor, t: Tensor, queries: _Blocks = queries, targets: _Blocks = targets) -> Tensor:
+            return reference.distance2(queries.x[0, k, :, None], targets.x[0, t, None])
+
+        seed = _seeds(queries, lo, hi)
+        blocks = torch.arange(len(seed), device=seed.device)
+        best = torch.cat([distances(blocks[s], seed[s]).amin(2) for s in _slices(len(seed))])
+        k, t = _tiles_to_visit(queries, lo, hi, best.amax(1), 1.0)
+        for s in _slices(len(k)):
+            near = distances(k[s], t[s]).amin(2)
+            best = torch.minimum(best, _least(k[s], near, len(seed), math.inf))
+        largest = torch.iinfo(torch.int64).max
+        lowest = torch.full(best.shape, largest, dtype=torch.int64, device=best.device)
+        for s in _slices(len(k)):
+            same = distances(k[s], t[s]) == best[k[s], :, None]
+            ids = torch.where(same, targets.ids[t[s], None], largest).amin(2)
+            lowest = torch.minimum(lowest, _least(k[s], ids, len(seed), largest))
+        found = best < limit
+        d2[i, queries.ids.flatten()] = torch.where(found, best, math.inf).flatten()
+        index[i, queries.ids.flatten()] = torch.where(found, lowest, -1).flatten()
+    return _finish(points, vertices, d2, index, wanted)
+
+
+@torch.no_grad()
+def nearest_surface(
+    points: Tensor,
+    vertices: Tensor,
+    faces: Tensor,
+    face_slots: Tensor,
+    limit: float,
+    point_slots: Tensor | None,
+    wanted: Tensor | None = None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """`reference.nearest_surface` without gradient."""
+    batch, count = points.shape[:2]
+    d2 = points.new_full((batch, count), math.inf)
+    face = torch.full((batch, count), -1, dtype=torch.int64, device=points.device)
+    weights = points.new_zeros(batch, count, 3)
+    used = vertices[:, torch.unique(faces)] if len(faces) else vertices[:, :0]
+    order = face_slots.view(-1, FACE_BLOCK)
+    for i in range(batch) if count and len(faces) else ():
+        if not bool(torch.isfinite(used[i]).all()):
+            continue
+        mended = _mended(points[i])
+        queries = _Blocks(mended[None], _curve(mended) if point_slots is None else point_slots)
+        corners = vertices[i][faces[order]]
+        lo, hi = corners.flatten(1, 2).amin(1), corners.flatten(1, 2).amax(1)
+        # The closest point rounds in its own way: grow the boxes and lower the bounds a little.
+        grow = 4e-6 * (hi - lo).sum(1, keepdim=True)
+        lo, hi = lo - grow, hi + grow
+
+        def closest(
+            k: Tensor, t: Tensor, queries: _Blocks = queries, corners: Tensor = corners
+        ) -> tuple[Tensor, Tensor, Tensor]:
+            a, b, c = corners[t, None].unbind(-2)
+            return reference.closest_on_triangle(queries.x[0, k, :, None], a, b, c)
+
+        seed = _seeds(queries, lo, hi)
+        blocks = torch.arange(len(seed), device=seed.device)
+        best = torch.cat([closest(blocks[s], seed[s])[0].amin(2) for s in _slices(len(seed))])
+        k, t = _tiles_to_visit(queries, lo, hi, best.amax(1), 1 - 1e-5)
+        for s in _slices(len(k)):
+            best = torch.minimum(best, _least(k[s], closest(k[s], t[s])[0].amin(2), len(seed), math.inf))
+        largest = torch.iinfo(torch.int64).max
+        lowest = torch.full(best.shape, largest, dtype=torch.int64, device=best.device)
+        for s in _slices(len(k)):
+            same = closest(k[s], t[s])[0] == best[k[s], :, None]
+            ids = torch.where(same, order[t[s], None], largest).amin(2)
+            lowest = torch.minimum(lowest, _least(k[s], ids, len(seed), largest))
+        found = best < limit
+        chosen = torch.where(found, lowest, 0)
+        a, b, c = vertices[i][faces[chosen]].unbind(-2)
+        _, v, w = reference.closest_on_triangle(queries.x[0], a, b, c)
+        bary = torch.where(found[..., None], torch.stack([(1 - v) - w, v, w], dim=-1), 0.0)
+        at = queries.ids.flatten()
+        d2[i, at] = torch.where(found, best, math.inf).flatten()
+        face[i, at] = torch.where(found, lowest, -1).flatten()
+        weights[i, at] = bary.flatten(0, 1)
+    d2, face = _finish(points, used, d2, face, wanted)
+    return d2, face, torch.where((face >= 0)[..., None], weights, torch.zeros_like(weights))
+
+
+@torch.no_grad()
+def winding_number(
+    points: Tensor,
+    vertices: Tensor,
+    topology: MeshTopology,
+    method: str,
+    beta: float,
+    point_slots: Tensor | None,
+    wanted: Tensor | None = None,
+) -> Tensor:
+    """Winding numbers by "tree", "exact" or "rays"; queries not ``wanted (B, Q)`` are left at zero."""
+    from apu_losses.kernels import tree
+
+    out = torch.zeros(points.shape[:2], dtype=points.dtype, device=points.device)
+    for i in range(len(points)):
+        part = points[i] if wanted is None else points[i][wanted[i]]
+        if method == "tree" and wanted is None and point_slots is not None:
+            w = tree.winding_number(part, vertices[i], topology, beta, point_slots)
+        elif method == "tree":
+            w = tree.winding_number(
+                part, vertices[i], topology, beta, _curve(part) if len(part) else part.new_zeros(0).long()
+            )
+        else:
+            exact = reference.ray_crossings if method == "rays" else reference.winding_number
+            w = exact(part[None], vertices[i : i + 1], topology.faces)[0]
+        if wanted is None:
+            out[i] = w
+        else:
+            out[i, wanted[i]] = w
+    used = vertices[:, torch.unique(topology.faces)] if len(topology.faces) else vertices[:, :0]
+    return reference.poison(points, used, out, torch.zeros_like(out, dtype=torch.int64))[0]

@@ -1,0 +1,1 @@
+"""The cpu back end: numba kernels with explicit vectors. Imported, with numba, at its first use."""

@@ -1,0 +1,45 @@
+"""Compile ahead: run every operator of a back end once on a tiny mesh."""
+
+from __future__ import annotations
+
+import time
+
+import torch
+
+from apu_losses.kernels import ops
+from apu_losses.kernels.dispatch import resolve
+from apu_losses.kernels.topology import MeshTopology, RegionIndex
+
+_TETRAHEDRON = [[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]]
+
+
+def warmup(backend: str = "auto", device: torch.device | str = "cpu") -> float:
+    """Compile (or load from numba's cache on disk) all kernels of a back end; seconds it took.
+
+    A worker that calls this at start-up does not pay for it at its first batch. Raises as the back end would.
+    """
+    begin = time.perf_counter()
+    verts = torch.tensor([[[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]]], device=device)
+    backend = resolve(backend, verts)
+    if backend != "reference":
+        mesh = MeshTopology.build(_TETRAHEDRON, 4, verts[0]).to(verts.device)
+        regions = RegionIndex.from_lists([[0, 1], [2, 3]], 4, verts[0]).to(verts.device)
+        layout = (regions.offsets, regions.vertex_ids, regions.slots, regions.block_offsets)
+        zero, one = (
+            torch.zeros(1, dtype=torch.int64, device=device),
+            torch.ones(1, dtype=torch.int64, device=device),
+        )
+        tree = (mesh.face_order, mesh.node_start, mesh.node_end, mesh.node_skip)
+        inf = float("inf")
+        ops.region_min(verts, None, zero, zero, zero, one, *layout, *layout, None, None, backend)
+        ops.region_matrix(verts, verts, *layout, *layout, inf, backend)
+        soft = (verts, verts, zero, zero, zero, one, *layout, *layout, None, None, 1.0, backend)
+        value, least, sums = ops.region_soft_min(*soft)
+        ops.region_soft_min_gradient(*soft, least, sums, torch.ones_like(value))
+        ops.nearest_vertex(verts, verts, inf, None, mesh.slots, None, backend)
+        ops.nearest_surface(verts, verts, mesh.faces, mesh.face_slots, inf, None, None, backend)
+        for method in ("tree", "exact", "rays"):
+            ops.winding_number(verts, verts, mesh.faces, *tree, method, 2.0, None, None, backend)
+        if verts.is_cuda:
+            torch.cuda.synchronize()
+    return time.perf_counter() - begin
