@@ -23,6 +23,9 @@ well than a second detector does. On real photographs of crowds 0.02 to 0.08, up
 mostly hidden; the bodies of other people are 0.14 and more away."""
 
 
+_Indices = tuple[int | None, int | None]  # a person's positions in OpenPose's and ViTPose's files
+
+
 @dataclass(frozen=True)
 class Unmatched:
     """Somebody in one file who was not found in another, and why."""
@@ -95,8 +98,7 @@ def assemble(
     2. Their keypoints are merged (`merge_keypoints`).
     3. BEV's bodies are matched to the merged keypoints, by their projected joints.
     4. Given boxes (of an annotation, or a person detector) are matched to the keypoint boxes. An OpenPose
-    person's
-       box is that of OpenPose's keypoints, since FlickrCI3D's annotations are made of those.
+       person's box is that of OpenPose's keypoints, since FlickrCI3D's annotations are made of those.
 
     Args:
         openpose, vitpose, bev: what the readers return; None for a file that there is not.
@@ -108,69 +110,78 @@ def assemble(
     Raises:
         ValueError: as `match_people` and `match_boxes`.
     """
-    first, second = list(openpose or ()), list(vitpose or ())
+    first, second, bodies = list(openpose or ()), list(vitpose or ()), list(bev or ())
+    given = np.zeros((0, 4)) if boxes is None else np.asarray(boxes, dtype=np.float64)
+
     detectors = match_people(first, second, max_distance=max_distance)
-    pairs: list[tuple[int | None, int | None]] = []
+    pairs: list[_Indices] = []
     for i in range(len(first)):
         match = detectors.of_a(i)
         pairs.append((i, match.index_b if match else None))
     pairs += [(None, j) for j in detectors.unmatched_b]
-
     merged = [merge_keypoints(_at(second, v), _at(first, o)) for o, v in pairs]
-    bodies = match_people(merged, [b.keypoints() for b in bev or ()], max_distance=max_body_distance)
     boxed = [keypoints if o is None else first[o] for keypoints, (o, _) in zip(merged, pairs, strict=True)]
-    given = np.zeros((0, 4)) if boxes is None else np.asarray(boxes, dtype=np.float64)
+    by_body = match_people(merged, [body.keypoints() for body in bodies], max_distance=max_body_distance)
     by_box = match_boxes(given, boxed, min_iou=min_iou)
 
     unmatched: list[Unmatched] = []
     people: list[PersonDetection] = []
-    for k, (o, v) in enumerate(pairs):
-        source: dict[str, int] = {}
-        margins: dict[str, float] = {}
-        missing: list[tuple[str, str]] = []
-        if o is not None:
-            source["openpose"] = o
-        elif openpose is not None and v is not None:
-            missing.append(("openpose", detectors.unmatched_b[v]))
-        if v is not None:
-            source["vitpose"] = v
-        elif vitpose is not None and o is not None:
-            missing.append(("vitpose", detectors.unmatched_a[o]))
-        both = None if o is None else detectors.of_a(o)
-        if both is not None:
-            margins["vitpose"] = both.margin
-        named = next(iter(source.items()))
-
-        body, box = bodies.of_a(k), by_box.of_b(k)
-        if body is not None:
-            source["bev"], margins["bev"] = body.index_b, body.margin
-        elif bev is not None:
-            missing.append(("bev", bodies.unmatched_a[k]))
-        if box is not None:
-            source["box"], margins["box"] = box.index_a, box.margin
+    for k, pair in enumerate(pairs):
         around = keypoint_box(boxed[k])
         if around is None:
             # A detector's empty record: nobody can be fitted to it.
-            unmatched.append(Unmatched(*named, "image", "has no joint of confidence above 0"))
+            kind, index = ("openpose", pair[0]) if pair[0] is not None else ("vitpose", pair[1])
+            unmatched.append(Unmatched(kind, index or 0, "image", "has no joint of confidence above 0"))
             continue
-        reasons = [Unmatched(*named, where, why) for where, why in missing]
-        unmatched += reasons
+        source, margins = _sources(k, pair, detectors, by_body, by_box)
+        asked = {"openpose": openpose is not None, "vitpose": vitpose is not None, "bev": bev is not None}
+        reasons = {
+            "openpose": detectors.unmatched_b,
+            "vitpose": detectors.unmatched_a,
+            "bev": by_body.unmatched_a,
+        }
+        named, number = next(iter(source.items()))
+        missing = [
+            Unmatched(named, number, kind, reasons[kind][k if kind == "bev" else number])
+            for kind, wanted in asked.items()
+            if wanted and kind not in source
+        ]
+        unmatched += missing
         people.append(
             PersonDetection(
                 keypoints=merged[k],
-                bbox=around if box is None else given[box.index_a],
-                initial=None if body is None or bev is None else bev[body.index_b].initial_estimate(),
+                bbox=given[source["box"]] if "box" in source else around,
+                initial=bodies[source["bev"]].initial_estimate() if "bev" in source else None,
                 source=source,
                 margins=margins,
-                notes=tuple(str(reason) for reason in reasons),
+                notes=tuple(str(reason) for reason in missing),
             )
         )
-    unmatched += [Unmatched("bev", j, "keypoints", why) for j, why in bodies.unmatched_b.items()]
+    unmatched += [Unmatched("bev", j, "keypoints", why) for j, why in by_body.unmatched_b.items()]
     unmatched += [Unmatched("box", j, "keypoints", why) for j, why in by_box.unmatched_a.items()]
     # Boxes are what annotations and answers count people by, so their order leads.
     people.sort(key=lambda person: person.source.get("box", len(given)))
-    matchings = {"openpose-vitpose": detectors, "keypoints-bev": bodies, "box-keypoints": by_box}
+    matchings = {"openpose-vitpose": detectors, "keypoints-bev": by_body, "box-keypoints": by_box}
     return Assembly(tuple(people), tuple(unmatched), MappingProxyType(matchings))
+
+
+def _sources(
+    k: int, pair: _Indices, detectors: Matching, by_body: Matching, by_box: Matching
+) -> tuple[dict[str, int], dict[str, float]]:
+    """Person ``k``'s position in each file that has them, and how clear each match was."""
+    source = {
+        kind: index for kind, index in zip(("openpose", "vitpose"), pair, strict=True) if index is not None
+    }
+    margins: dict[str, float] = {}
+    both = detectors.of_a(pair[0]) if pair[0] is not None else None
+    body, box = by_body.of_a(k), by_box.of_b(k)
+    if both is not None:
+        margins["vitpose"] = both.margin
+    if body is not None:
+        source["bev"], margins["bev"] = body.index_b, body.margin
+    if box is not None:
+        source["box"], margins["box"] = box.index_a, box.margin
+    return source, margins
 
 
 def _at(people: Sequence[Keypoints2D], index: int | None) -> Keypoints2D | None:
