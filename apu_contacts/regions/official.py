@@ -72,8 +72,8 @@ def read_contact_regions(
     triangles, count = _check_faces(faces, vertex_count)
     if official and body == "smplx" and len(triangles) != SMPLX_FACE_COUNT:
         raise ValueError(
-            f"faces must be SMPL-X's {SMPLX_FACE_COUNT} triangles in their official order, got {len(triangles)}; "
-            "is this another body's topology?"
+            f"faces must be SMPL-X's {SMPLX_FACE_COUNT} triangles in their official order, "
+            f"got {len(triangles)}; is this another body's topology?"
         )
     lists = _face_lists(path.name, data, _BODY_KEYS[body])
     rows = [
