@@ -6,7 +6,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from apu_contacts.regions import RegionMap
@@ -121,6 +123,21 @@ class SceneFitter:
         """The retargeted start of every person, rows in the order of the scenes: ``(N, size)`` by name."""
         people = [person.initial for scene in scenes for person in scene.people]
         return initial_parameters(self.body, people, self.retarget, device=self.device)[0]
+
+    def measure(
+        self, scene: Scene, parameters: Mapping[str, ArrayLike], start: Mapping[str, ArrayLike] | None = None
+    ) -> SceneMetrics:
+        """Measure given parameters ``(P, size)`` on a scene; changes are counted from ``start`` (or are 0)."""
+        params = self.tensors(parameters)
+        batch = make_batch([scene], self.device, torch.float32)
+        return self._evaluate(batch, params, params if start is None else self.tensors(start))[0]
+
+    def tensors(self, parameters: Mapping[str, ArrayLike]) -> dict[str, Tensor]:
+        """Arrays as this fitter's tensors."""
+        return {
+            name: torch.as_tensor(np.asarray(value), dtype=torch.float32, device=self.device)
+            for name, value in parameters.items()
+        }
 
     def _state(self, batch: SceneBatch, params: Params, start: Params, reference: Params) -> FitState:
         return FitState(self.body, self.geometry.regions, self.geometry.topology, batch, params, start, reference)
