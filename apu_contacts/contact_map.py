@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from apu_contacts.regions.table import NUM_REGIONS, PART_SIDES, PARTS, part_regions
+from apu_contacts.regions.table import NUM_REGIONS, PART_SIDES, PARTS, REGIONS, part_regions
 
 SCHEMA = "apu-contact-map/1"
 
@@ -95,7 +95,7 @@ class ContactGroup(NamedTuple):
     name: str
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, init=False, repr=False)
 class ContactMap:
     """Region pairs in contact with their weights: a sparse form of the paper's ``W * C``, 75 x 75.
 
@@ -327,8 +327,6 @@ def _part_name(part: str, side: str) -> str:
 
 
 def _regions_name(ids: Sequence[int]) -> str:
-    from apu_contacts.regions.table import REGIONS
-
     return " + ".join(REGIONS[i].name for i in ids)
 
 
