@@ -104,7 +104,7 @@ def region_min(
             found.append((d2, ids_a[i] if hit else i, ids_b[j] if hit else j))
         if not found:
             none = torch.zeros(0, dtype=torch.int64, device=verts_a.device)
-            return RegionMinimum(verts_a.new_zeros(0), none, none)
+            return RegionMinimum(verts_a.new_zeros(0), none, none.clone())
         least, index_a, index_b = (torch.stack(t) for t in zip(*found, strict=True))
     a = verts_a[row_a, index_a.clamp(min=0)]
     b = verts_b[row_b, index_b.clamp(min=0)]
