@@ -8,7 +8,7 @@ from .rig import FINGERS
 
 # Flexion of a resting hand in degrees at the knuckle, middle and end joint; the free body's flat hand is already
 # slightly bent, so this is what is added. Fingers curl more towards the little finger.
-REST_FLEXION = {"index": (14, 20, 10), "middle": (18, 24, 12), "ring": (22, 26, 13), "pinky": (24, 26, 13)}
+REST_FLEXION = {"index": (8, 14, 8), "middle": (10, 17, 9), "ring": (12, 19, 10), "pinky": (14, 19, 10)}
 REST_THUMB = (
     (8.0, -6.0, -10.0),
     (0.0, 0.0, -8.0),

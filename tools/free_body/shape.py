@@ -80,7 +80,7 @@ def fit_shape_space(adults: People, medians: People, faces: np.ndarray) -> Shape
         - amount[:, None, None] * (infant_joints * (stature / INFANT_STATURE) - template_joints)
     )
     u, s, _ = np.linalg.svd((rest * root).reshape(len(rest), -1), full_matrices=False)
-    u = u[:, : DIRECTIONS - 1] * _signs(u[:, : DIRECTIONS - 1], rest, template)
+    u = u[:, : DIRECTIONS - 1] * _signs(u[:, : DIRECTIONS - 1], rest, template, area)
     # A person's coefficient is u * sqrt(n), of unit variance; the direction is the mean of rest weighted by it.
     mix = u / np.sqrt(len(rest))
     directions = np.einsum("nk,nvd->kvd", mix, rest)
@@ -97,9 +97,9 @@ def fit_shape_space(adults: People, medians: People, faces: np.ndarray) -> Shape
     )
 
 
-def _signs(u: np.ndarray, rest: np.ndarray, template: np.ndarray) -> np.ndarray:
+def _signs(u: np.ndarray, rest: np.ndarray, template: np.ndarray, area: np.ndarray) -> np.ndarray:
     """(K,) signs that make + the direction in which the body gets bulkier (vertices move away from the pelvis axis)."""
     outward = template * [1, 0, 1]
     outward /= np.maximum(np.linalg.norm(outward, axis=1, keepdims=True), 1e-9)
-    bulk = np.einsum("nvd,vd->n", rest, outward)
+    bulk = np.einsum("v,nvd,vd->n", area, rest, outward, optimize=True)
     return np.where(u.T @ bulk < 0, -1.0, 1.0)

@@ -7,6 +7,8 @@ import numpy as np
 from .inputs import Source
 from .rig import SIDES
 
+# Directions of the left thigh and shank: near those of the SMPL family, so that its rotations mean the same here.
+THIGH, SHANK = (0.09, -1.0, 0.0), (-0.02, -1.0, -0.04)
 FULL_BLEND = 0.5  # share of dual quaternions: plain LBS caves in at a bent joint, dual quaternions bulge
 
 
@@ -47,10 +49,10 @@ def t_pose_rotations(source: Source, heads: np.ndarray) -> np.ndarray:
         world[f"upperarm01.{a}"] = upper
         world[f"wrist.{a}"] = rotation_x(roll) @ hand
         hip, knee, ankle = at[f"upperleg01.{a}"], at[f"lowerleg01.{a}"], at[f"foot.{a}"]
-        thigh = rotation_between(knee - hip, np.array([sign * 0.12, -1.0, 0.0]))
+        thigh = rotation_between(knee - hip, np.array([sign * THIGH[0], *THIGH[1:]]))
         world[f"upperleg01.{a}"] = thigh
         world[f"lowerleg01.{a}"] = (
-            rotation_between(thigh @ (ankle - knee), np.array([sign * 0.06, -1.0, 0.0])) @ thigh
+            rotation_between(thigh @ (ankle - knee), np.array([sign * SHANK[0], *SHANK[1:]])) @ thigh
         )
         world[f"foot.{a}"] = np.eye(3)
     result = np.empty((len(source.bones), 3, 3))
