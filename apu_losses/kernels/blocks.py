@@ -128,7 +128,7 @@ def region_min(
         out.append(_edges(a, b, row_a[part], row_b[part], owner, p, q, verts_b.shape[1], limit))
     if not out:
         none = row_a.new_zeros(0)
-        return verts_a.new_zeros(0), none, none
+        return verts_a.new_zeros(0), none, none.clone()
     d2, index_a, index_b = (torch.cat(t) for t in zip(*out, strict=True))
     return d2, index_a, index_b
 
