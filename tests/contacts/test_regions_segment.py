@@ -58,7 +58,8 @@ def quiet(asset: dict[str, Any], **changes: Any) -> RegionMap:
 
 def test_rebuilding_from_the_asset_gives_the_shipped_map(asset: dict[str, Any], shipped: RegionMap) -> None:
     assert shipped.vertex_count == len(asset["vertices"])
-    assert load_tool().build(asset) == shipped, "the asset has changed: run tools/build_region_map.py --pictures"
+    rebuilt = load_tool().build(asset)
+    assert rebuilt == shipped, "the asset has changed: run tools/build_region_map.py --pictures"
 
 
 def test_it_says_that_it_is_approximate(asset: dict[str, Any]) -> None:
@@ -260,8 +261,8 @@ def test_infant(asset: dict[str, Any], shipped: RegionMap) -> None:
         (lambda a: a.update(joint_names=SMPLX_JOINT_NAMES[:50]), "55 names"),
         (lambda a: a.update(joint_names=["a", *SMPLX_JOINT_NAMES[1:]]), r"missing \['pelvis'\]"),
         (lambda a: turn(a, [[-1, 0, 0], [0, 1, 0], [0, 0, -1]]), "left side at"),
-        (lambda a: turn(a, [[1, 0, 0], [0, 0, 1], [0, -1, 0]]), "landmarks must rise|must face"),
-        (lambda a: turn(a, [[1, 0, 0], [0, -1, 0], [0, 0, 1]]), "landmarks must rise"),
+        (lambda a: turn(a, [[1, 0, 0], [0, 0, 1], [0, -1, 0]]), "legs do not point down"),
+        (lambda a: turn(a, [[1, 0, 0], [0, -1, 0], [0, 0, 1]]), "legs do not point down"),
         (lambda a: turn(a, [[0, 1, 0], [-1, 0, 0], [0, 0, 1]]), "arms do not point sideways"),
         (lambda a: turn(a, [[1, 0, 0], [0, 1, 0], [0, 0, -1]]), "must face"),
     ],

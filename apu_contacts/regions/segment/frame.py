@@ -142,6 +142,9 @@ def _check_pose(at: dict[str, Floats]) -> None:
             "vertices must stand in T-pose with y up, facing +z and the left side at +x; "
             "the arms do not point sideways"
         )
+    leg = at["hip"] - at["ankle"]
+    if leg[1] < 0.85 * np.linalg.norm(leg):
+        raise ValueError("vertices must stand upright with y up; the legs do not point down")
     if at["foot"][2] < at["ankle"][2]:
         raise ValueError("vertices must face +z; the toes lie behind the ankles")
 
