@@ -99,7 +99,11 @@ def _accelerator() -> Iterator[Finding]:
 def _kernels() -> Iterator[Finding]:
     from apu_losses import kernels
 
-    yield from (Finding("kernels", name, "ok", detail) for name, detail in kernels.describe().items())
+    for backend in kernels.describe():
+        chosen = f"; 'auto' runs it for {' and '.join(backend.auto_for)}" if backend.auto_for else ""
+        yield Finding(
+            "kernels", backend.name, "ok" if backend.available else "absent", backend.reason + chosen
+        )
 
 
 def _bodies() -> Iterator[Finding]:
