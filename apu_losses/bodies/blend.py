@@ -13,11 +13,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.autograd import forward_ad
 
+from apu_losses.bodies.backend import runs_compiled
 from apu_losses.kernels.cpu.pool import split
 
-BLEND_BACKENDS = ("torch", "cpu")
 _TILE = 2048  # vertices per piece of work
 
 
@@ -73,7 +72,7 @@ def blend_mesh(
     Returns:
         ``(N, M, 3)`` positions.
     """
-    if _runs_compiled(backend, transforms, rest):
+    if runs_compiled(backend, transforms, rest):
         return _Mesh.apply(transforms, rest, ids, influences)
     return _mesh_torch(transforms, rest, ids, influences)
 
@@ -94,38 +93,9 @@ def blend_items(
     Returns:
         ``(K, 3)`` positions.
     """
-    if _runs_compiled(backend, transforms, rest):
+    if runs_compiled(backend, transforms, rest):
         return _Items.apply(transforms, rest, rows, ids, influences)
     return _items_torch(transforms, rest, rows, ids, influences)
-
-
-def _runs_compiled(backend: str, *tensors: Tensor) -> bool:
-    """Whether the compiled path runs: for plain float tensors on the CPU.
-
-    Forward-mode tangents and the wrapped tensors of ``torch.func`` go to the twin, which they pass through.
-    """
-    if backend == "torch":
-        return False
-    if backend not in ("auto", "cpu"):
-        raise ValueError(f"backend must be 'auto' or one of {BLEND_BACKENDS}, got {backend!r}")
-    fits = not _function_transforms_active() and all(_is_plain(tensor) for tensor in tensors)
-    if backend == "cpu" and not fits:
-        raise ValueError(
-            "backend 'cpu' needs float32 or float64 tensors in host memory, without forward-mode tangents "
-            f"and outside torch.func transforms; got {tensors[0].dtype} on {tensors[0].device}. Use 'auto'"
-        )
-    return fits
-
-
-def _function_transforms_active() -> bool:
-    # no public query exists; torch.autograd.Function.apply asks the same one
-    return bool(torch._C._are_functorch_transforms_active())
-
-
-def _is_plain(tensor: Tensor) -> bool:
-    if tensor.device.type != "cpu" or tensor.dtype not in (torch.float32, torch.float64):
-        return False
-    return forward_ad.unpack_dual(tensor).tangent is None
 
 
 def _mesh_torch(transforms: Tensor, rest: Tensor, ids: Tensor, influences: Influences) -> Tensor:

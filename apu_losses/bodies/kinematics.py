@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 
@@ -37,13 +39,23 @@ class KinematicTree:
             if len(self._steps) > size.bit_length():
                 raise ValueError("parents holds a cycle: some joint is its own ancestor")
             ancestor = [ancestor[a] for a in ancestor]
+        # every parent before its children, for walking the tree joint by joint
+        depth = [self._depth(joint) for joint in range(size)]
+        self.order: NDArray[np.int64] = np.argsort(depth, kind="stable").astype(np.int64)
         self._parent_or_self = torch.tensor([p if p >= 0 else i for i, p in enumerate(self.parents)])
         self._is_child = torch.tensor([p >= 0 for p in self.parents])
+
+    def _depth(self, joint: int) -> int:
+        depth = 0
+        while self.parents[joint] >= 0:
+            joint, depth = self.parents[joint], depth + 1
+        return depth
 
     def to(self, device: torch.device) -> KinematicTree:
         """The same tree with its index tables on another device."""
         moved = object.__new__(KinematicTree)
         moved.parents = self.parents
+        moved.order = self.order
         moved._steps = [step.to(device) for step in self._steps]
         moved._parent_or_self = self._parent_or_self.to(device)
         moved._is_child = self._is_child.to(device)

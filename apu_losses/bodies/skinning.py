@@ -10,11 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from apu_losses.bodies.blend import BLEND_BACKENDS, Influences, blend_items, blend_mesh
+from apu_losses.bodies.articulate import articulate
+from apu_losses.bodies.backend import BODY_BACKENDS
+from apu_losses.bodies.blend import Influences, blend_items, blend_mesh
 from apu_losses.bodies.keypoints import KeypointTable, Landmarks, keypoint_table
 from apu_losses.bodies.kinematics import KinematicTree
 from apu_losses.bodies.protocol import ParameterSpec, PosedBody
-from apu_losses.bodies.rotation import rotation_matrix
 
 Array = NDArray[np.floating]
 
@@ -108,8 +109,9 @@ class LinearBlendBody:
         data: the arrays.
         dtype: floating-point type of the computation.
         device: where it happens.
-        backend: how vertices are skinned: ``"cpu"`` compiled, ``"torch"`` plain PyTorch, ``"auto"`` compiled
-            for bodies on the CPU, except under forward-mode differentiation and in ``torch.func`` transforms.
+        backend: how bodies are posed and skinned: ``"cpu"`` compiled, ``"torch"`` plain PyTorch, ``"auto"``
+            compiled for bodies on the CPU, except under forward-mode differentiation and in ``torch.func``
+            transforms.
     """
 
     def __init__(
@@ -120,8 +122,8 @@ class LinearBlendBody:
         device: torch.device | str = "cpu",
         backend: str = "auto",
     ) -> None:
-        if backend not in ("auto", *BLEND_BACKENDS):
-            raise ValueError(f"backend must be 'auto' or one of {BLEND_BACKENDS}, got {backend!r}")
+        if backend not in ("auto", *BODY_BACKENDS):
+            raise ValueError(f"backend must be 'auto' or one of {BODY_BACKENDS}, got {backend!r}")
         self._backend = backend
         self._data = data
         self._dtype = dtype
@@ -212,9 +214,7 @@ class LinearBlendBody:
                 value = (value if components is None else value @ components) + mean
             parts.append(value)
         rotvec = torch.cat(parts, 1).unflatten(1, (-1, 3))
-        return LinearBlendPose(
-            self._tables, coefficients, rotation_matrix(rotvec), full["transl"], self._backend
-        )
+        return LinearBlendPose(self._tables, coefficients, rotvec, full["transl"], self._backend)
 
     def keypoints(self, posed: PosedBody, skeleton: str) -> Tensor:
         """Keypoints of a skeleton on posed bodies.
@@ -329,19 +329,16 @@ class LinearBlendPose:
     """N posed bodies. Joint transforms are computed once, vertices when they are asked for."""
 
     def __init__(
-        self, tables: _Tables, coefficients: Tensor, rotations: Tensor, transl: Tensor, backend: str = "auto"
+        self, tables: _Tables, coefficients: Tensor, rotvec: Tensor, transl: Tensor, backend: str = "auto"
     ) -> None:
         self._tables = tables
         self._backend = backend
         self._coefficients = coefficients
         self._transl = transl
         rest = tables.joint_template + (coefficients @ tables.joint_dirs).unflatten(1, (-1, 3))
-        world, positions = tables.tree.world_transforms(rotations, rest)
-        offset = positions - (world @ rest[..., None])[..., 0]
         # (N, J, 12): the row-major 3x4 transform from the rest pose to the posed body, without transl
-        self._transforms = torch.cat([world, offset[..., None]], -1).flatten(2)
+        self._transforms, positions, self._rotations = articulate(rotvec, rest, tables.tree, backend)
         self._joints = positions + transl[:, None]
-        self._rotations = rotations
         self._feature: Tensor | None = None
 
     @property
