@@ -324,7 +324,20 @@ def insert_garbage(rng: random.Random, m: Mutant) -> None:
         partner = {"/*": "*/", "*/": "/*"}.get(mark)
         if partner is not None and any(partner in token.text for token in m.tokens):
             continue  # a comment over parts of two contacts leaves one that is then really stated
-        m.tokens.insert(rng.randrange(len(m.tokens) + 1), Token(mark))
+        at = rng.randrange(len(m.tokens) + 1)
+        if mark in ("//", "#") and _owners_in_line(m, at) > 1:
+            continue  # the same of a comment up to the end of the line
+        m.tokens.insert(at, Token(mark))
+
+
+def _owners_in_line(m: Mutant, at: int) -> int:
+    """How many contacts a comment at ``at`` would cut into; 0 if the text has no further line."""
+    owners = set()
+    for token in m.tokens[at:]:
+        owners.add(token.owner)
+        if "\n" in token.text:
+            return len(owners - {-1})
+    return 0
 
 
 def drop_characters(rng: random.Random, m: Mutant) -> None:

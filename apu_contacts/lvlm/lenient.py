@@ -39,7 +39,7 @@ _AFTER_COMMA_IN_ARRAY = re.compile(
     r"\s*(?:[\"'“\[{}\],]|-?[\d.]|\Z|//|/\*|#|```|(?:true|false|null|none)\b)", re.IGNORECASE
 )
 _NO_KEY = re.compile(r"[{}\[\]\n]|/\*|//")
-_SKIP = re.compile(r"[^\"'“{}\[\],\n]+")
+_SKIP = re.compile(r"(?:[^\"'“{}\[\],\n/#]|/(?![/*]))+")
 _LITERALS: dict[str, bool | None] = {
     "true": True,
     "false": False,
