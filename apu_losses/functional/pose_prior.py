@@ -37,22 +37,22 @@ JOINT_LIMITS_DEGREES: dict[str, tuple[tuple[float, float], tuple[float, float], 
     # x < 0 lifts the thigh to the front, y > 0 turns it outwards, z > 0 spreads it
     "left_hip": ((-135, 40), (-60, 75), (-45, 75)),
     # a hinge: x > 0 brings the heel to the seat
-    "left_knee": ((-5, 155), (-20, 20), (-15, 15)),
+    "left_knee": ((-5, 155), (-20, 20), (-25, 20)),
     # x > 0 points the toes
     "left_ankle": ((-40, 60), (-35, 35), (-35, 35)),
-    "left_foot": ((-60, 45), (-15, 15), (-15, 15)),
-    # x > 0 bends forward; the three spine joints share the motion of the trunk
-    "spine1": ((-25, 45), (-25, 25), (-25, 25)),
+    "left_foot": ((-60, 45), (-20, 20), (-20, 25)),
+    # x > 0 bends forward; the lowest of the three takes most of it
+    "spine1": ((-25, 60), (-25, 25), (-25, 25)),
     "spine2": ((-25, 45), (-25, 25), (-25, 25)),
     "spine3": ((-25, 40), (-30, 30), (-25, 25)),
     "neck": ((-45, 45), (-50, 50), (-35, 35)),
     "head": ((-45, 45), (-50, 50), (-35, 35)),
     # y < 0 brings the shoulder forward, z > 0 lifts it
-    "left_collar": ((-30, 30), (-35, 30), (-25, 45)),
+    "left_collar": ((-30, 30), (-45, 30), (-25, 45)),
     # y < 0 brings the arm forward, z < 0 lowers it
     "left_shoulder": ((-100, 100), (-140, 65), (-110, 110)),
     # a hinge: y < 0 brings the hand to the shoulder; x is the twist of the forearm
-    "left_elbow": ((-100, 100), (-160, 5), (-40, 40)),
+    "left_elbow": ((-100, 100), (-160, 5), (-40, 60)),
     # z < 0 bends towards the palm, y < 0 towards the thumb
     "left_wrist": ((-90, 90), (-45, 50), (-90, 85)),
 }

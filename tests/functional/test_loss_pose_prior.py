@@ -194,6 +194,18 @@ def test_resting_poses_are_within_limits():
     assert anatomical_pose_prior(bound).item() == 0
 
 
+@pytest.mark.real
+def test_people_in_photographs_are_within_limits(real_dir):
+    """33 people as BEV sees them, standing, crouching and embracing: nobody more than a few degrees out."""
+    from apu_contacts.sources import read_bev
+
+    limits = anatomical_limits(dtype=torch.float64)
+    people = [p for name in ("girls_250416", "college_232334") for p in read_bev(real_dir / name / "bev.npz")]
+    poses = torch.tensor(np.array([np.asarray(p.smpl_thetas)[3:66] for p in people]))
+    assert len(poses) == 33
+    assert joint_limit_prior(poses, limits).max() < math.radians(5) ** 2
+
+
 def test_limits_are_closed_forms_at_their_edges():
     limits = anatomical_limits(dtype=torch.float64)
     for side in limits:
