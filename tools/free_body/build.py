@@ -23,7 +23,7 @@ from .write import POSE_STEP, REGRESSOR_STEP, STEP, WEIGHT_STEP, rounded, rounde
 
 DEFAULT_OUT = Path(__file__).resolve().parents[2] / "apu_losses" / "bodies" / "data" / "free_body.npz"
 ADULT_YEARS, CHILD_YEARS = (18.0, 65.0), (0.0, 18.0)
-MEDIAN_YEARS = (0.0, 0.5, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 12.0, 14.0)
+MEDIAN_YEARS = (0.5, *range(1, 13))  # infants weigh more in any case: they lack most stature
 PEOPLE = 240  # adults, and as many children; every other one is held out of the fits
 FLIP = np.array([-1.0, 1.0, 1.0])
 

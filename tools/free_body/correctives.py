@@ -34,13 +34,16 @@ RANGES = {
 SAMPLES = 160
 RIDGE = 1e-3
 SMALLEST = 0.8e-3  # metres: a vertex that a joint never moves by more is left out
-# The correctives are lengths of a grown body. On a child of 1.1 m they are 1.5 times too long for its limbs, so they
-# are fitted a little short: between linear (0) and dual quaternion skinning (1) an adult gets 0.43, that child 0.66.
-GAIN = 0.85
+# The correctives are lengths of a grown body, and on a child they are too long for its limbs: 1.6 times at five years.
+# So they are fitted a little short, and shorter still at the shoulder, where too much lifts a child's shoulders to
+# its ears: an adult with arms down keeps 98 % of the thickness, a child of five 100 %.
+GAIN, SHOULDER_GAIN = 0.85, 0.6
 SIGNS = np.array([-1.0, 1.0, 1.0])
 
 
-def fit_correctives(source: Source, mesh: Mesh, weights: np.ndarray, stature: float, seed: int = 0) -> np.ndarray:
+def fit_correctives(
+    source: Source, mesh: Mesh, weights: np.ndarray, stature: float, seed: int = 0
+) -> np.ndarray:
     """Pose directions `(V, 3, 486)`, linear in R - I of joints 1..54, for a body of the given stature in metres.
 
     Left and middle joints are fitted by ridge regression of the offsets in the T-pose, right ones are mirrored.
@@ -49,7 +52,7 @@ def fit_correctives(source: Source, mesh: Mesh, weights: np.ndarray, stature: fl
     rest, heads, _ = next(source.people(phenotypes))
     person = t_posed(source, mesh, phenotypes, np.array([25.0]))
     vertices, joints = person.vertices[0], person.joints[0]
-    scale = GAIN * stature / np.ptp(vertices[:, 1])
+    scale = stature / np.ptp(vertices[:, 1])
     base = chain(source.parents, heads, t_pose_rotations(source, heads))
     root = base[0, :3, :3] @ heads[0] + base[0, :3, 3]
     base[:, :3, 3] -= root  # the pelvis at the origin, as in the T-posed person
@@ -60,6 +63,7 @@ def fit_correctives(source: Source, mesh: Mesh, weights: np.ndarray, stature: fl
     rng = np.random.default_rng(seed)
     for name, limits in RANGES.items():
         j = JOINT[name]
+        gain = SHOULDER_GAIN if name in ("left_shoulder", "left_collar") else GAIN
         low, high = np.array(limits, float).T
         turns = Rotation.from_rotvec(np.radians(rng.uniform(low, high, (SAMPLES, 3)))).as_matrix()
         moved = _moved(weights, j)
@@ -76,7 +80,7 @@ def fit_correctives(source: Source, mesh: Mesh, weights: np.ndarray, stature: fl
         gram = features.T @ features + RIDGE * SAMPLES * np.eye(9)
         fit = np.linalg.solve(gram, features.T @ offsets.reshape(SAMPLES, -1)).reshape(9, len(moved), 3)
         effect = np.linalg.norm(np.einsum("kf,fvd->kvd", features, fit), axis=-1).max(0)
-        fit *= np.clip((effect - SMALLEST) / SMALLEST, 0, 1)[None, :, None] * scale
+        fit *= np.clip((effect - SMALLEST) / SMALLEST, 0, 1)[None, :, None] * scale * gain
         block = np.zeros((mesh.size, 3, 3, 3))
         block[moved] = fit.transpose(1, 2, 0).reshape(len(moved), 3, 3, 3)
         image = block[mesh.mirror] * np.einsum("d,a,b->dab", SIGNS, SIGNS, SIGNS)

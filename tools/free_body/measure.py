@@ -26,7 +26,9 @@ def joint_lines(parts: Parts) -> list[str]:
     groups += [(f"  {a}-{b} years", children[(children.years >= a) & (children.years < b)]) for a, b in BANDS]
     lines = []
     for name, people in groups:
-        error = np.linalg.norm(np.einsum("jv,nvd->njd", parts.regressor, people.vertices) - people.joints, axis=-1)
+        error = np.linalg.norm(
+            np.einsum("jv,nvd->njd", parts.regressor, people.vertices) - people.joints, axis=-1
+        )
         mm = error * 1e3
         lines.append(
             f"{name}: all 55 joints mean {mm.mean():.2f}, the 22 body joints mean {mm[:, BODY].mean():.2f}, "
@@ -122,7 +124,9 @@ def main() -> None:
     parts = gather()
     order = smplx_order(parts.landmarks, parts.mesh.faces, parts.mesh.size)
     if not np.array_equal(np.argsort(order)[parts.mesh.faces], asset["f"].astype(int)):
-        raise SystemExit("the asset on disk was not built by this code: run python -m tools.free_body.build first")
+        raise SystemExit(
+            "the asset on disk was not built by this code: run python -m tools.free_body.build first"
+        )
     print(f"file {DEFAULT_OUT.stat().st_size / 1e6:.2f} MB, read in {load:.2f} s")
     for title, lines in (
         ("joints", joint_lines(parts)),

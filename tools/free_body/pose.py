@@ -71,7 +71,9 @@ POSES = {
     "arms up": _with_mirror({"left_collar": (0, 0, 18), "left_shoulder": (0, 0, 65)}),
     "arms forward": _with_mirror({"left_shoulder": (0, -85, 0)}),
     "elbows 120": _with_mirror({"left_shoulder": (0, 0, -60), "left_elbow": (0, -120, 0)}),
-    "knees 120": _with_mirror({"left_hip": (-60, 0, 0), "left_knee": (120, 0, 0), "left_shoulder": (0, 0, -70)}),
+    "knees 120": _with_mirror(
+        {"left_hip": (-60, 0, 0), "left_knee": (120, 0, 0), "left_shoulder": (0, 0, -70)}
+    ),
     "sit": _with_mirror(
         {
             "left_hip": (-88, 0, 6),
