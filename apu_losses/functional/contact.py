@@ -21,7 +21,7 @@ from torch import Tensor
 
 from apu_contacts.contact_map import ContactMap
 from apu_losses.functional.contact_edges import ContactEdges, Order, Over
-from apu_losses.functional.geometry import Regions, nearest_vertex, region_min_distance
+from apu_losses.functional.geometry import Regions, region_min_distance
 from apu_losses.functional.robust import geman_mcclure
 from apu_losses.functional.rows import gather_points, stack_pairs
 from apu_losses.kernels.dispatch import widen
@@ -334,37 +334,45 @@ def _search_minimum(
 def _search_every_vertex(
     vertices: Tensor, edges: ContactEdges, regions: Regions, form: ContactForm, backend: Backend
 ) -> tuple[Columns, Tensor]:
-    """For each vertex of either side of each search, the nearest vertex of the other side."""
+    """For each vertex of either side of each search, the nearest vertex of the other side.
+
+    Plain PyTorch on every back end: sides are a few hundred vertices, and all their distances are wanted.
+    """
     _refuse_empty_regions(edges, regions, vertices)
     index = as_region_index(regions, vertices).to(vertices.device)
-    names = ("row_a", "vertex_a", "row_b", "vertex_b", "valid", "share", "contact")
-    parts: dict[str, list[Tensor]] = {name: [] for name in names}
-    distances: list[Tensor] = []
+    vertices = widen(vertices)
     s = edges.searches
-    listed = zip(*(t.tolist() for t in (s.row_a, s.row_b, s.group_a, s.group_b, edges.contact)), strict=True)
-    for row_a, row_b, group_a, group_b, contact in listed:
+    none = torch.zeros(0, dtype=torch.int64, device=vertices.device)
+    found: list[tuple[Tensor, Tensor, Tensor, Tensor]] = [
+        (none, none, vertices.new_zeros(0), vertices.new_zeros(0))
+    ]
+    listed = zip(*(t.tolist() for t in (s.row_a, s.row_b, s.group_a, s.group_b)), strict=True)
+    for row_a, row_b, group_a, group_b in listed:
         ids_a = group_vertices(group_a, index.offsets, index.vertex_ids, s.unions)
         ids_b = group_vertices(group_b, index.offsets, index.vertex_ids, s.unions)
-        a, b = vertices[row_a, ids_a][None], vertices[row_b, ids_b][None]
-        to_b, to_a = nearest_vertex(a, b, backend=backend), nearest_vertex(b, a, backend=backend)
-        near_b, near_a = to_b.vertex[0], to_a.vertex[0]
-        distances += [to_b.distance2[0], to_a.distance2[0]]
-        columns = (
-            torch.full_like(torch.cat([ids_a, ids_b]), row_a),
-            torch.cat([ids_a, ids_a[near_a.clamp(min=0)]]),
-            torch.full_like(torch.cat([ids_a, ids_b]), row_b),
-            torch.cat([ids_b[near_b.clamp(min=0)], ids_b]),
-            torch.cat([near_b, near_a]) >= 0,
-            torch.cat([a.new_full((len(ids_a),), 1 / len(ids_a)), a.new_full((len(ids_b),), 1 / len(ids_b))]),
-            torch.full_like(torch.cat([ids_a, ids_b]), contact),
+        between = distance2(vertices[row_a, ids_a][:, None], vertices[row_b, ids_b][None])
+        to_b, to_a = between.min(1), between.min(0)
+        count_a, count_b = between.shape
+        found.append(
+            (
+                torch.cat([ids_a, ids_a[to_a.indices]]),
+                torch.cat([ids_b[to_b.indices], ids_b]),
+                torch.cat([to_b.values, to_a.values]),
+                torch.cat([between.new_full((n,), 1 / n) for n in (count_a, count_b)]),
+            )
         )
-        for name, column in zip(names, columns, strict=True):
-            parts[name].append(column)
-    if not distances:
-        none = torch.zeros(0, dtype=torch.int64, device=vertices.device)
-        empty = dict.fromkeys(names, none)
-        return {**empty, "valid": none.bool(), "share": vertices.new_zeros(0)}, vertices.new_zeros(0)
-    return {name: torch.cat(column) for name, column in parts.items()}, torch.cat(distances)
+    vertex_a, vertex_b, squared, share = (torch.cat(column) for column in zip(*found, strict=True))
+    sizes = torch.tensor([len(column[0]) for column in found[1:]], dtype=torch.int64, device=vertices.device)
+    columns = {
+        "row_a": s.row_a.repeat_interleave(sizes),
+        "vertex_a": vertex_a,
+        "row_b": s.row_b.repeat_interleave(sizes),
+        "vertex_b": vertex_b,
+        "valid": squared.isfinite(),
+        "share": share,
+        "contact": edges.contact.repeat_interleave(sizes),
+    }
+    return columns, squared
 
 
 def _first_smallest(values: Tensor, owner: Tensor, count: int) -> Tensor:
