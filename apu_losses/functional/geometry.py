@@ -64,7 +64,7 @@ def safe_sqrt(distance2: Tensor) -> Tensor:
     """
     positive = distance2 > 0
     root = torch.sqrt(torch.where(positive, distance2, torch.ones_like(distance2)))
-    return torch.where(positive, root, distance2)
+    return torch.where(positive, root, distance2.detach())
 
 
 def _regions_of(

@@ -1,0 +1,115 @@
+"""Against programs that know the answer by other means: scipy's cKDTree, libigl, closed forms."""
+
+from __future__ import annotations
+
+import igl
+import numpy as np
+import pytest
+import torch
+from kernels_meshes import pair
+from scipy.spatial import cKDTree
+
+from apu_losses.functional import geometry as g
+
+BACKENDS = ["torch", "cpu"]
+
+
+def arrays(m, item=0):
+    return m.a[item].double().numpy(), m.b[item].double().numpy(), m.faces.numpy()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_nearest_vertex_is_that_of_a_kd_tree(backend):
+    m = pair(1, 4)
+    a, b, _ = arrays(m)
+    near = g.nearest_vertex(m.a, m.b, backend=backend)
+    distance, index = cKDTree(b).query(a)
+    np.testing.assert_allclose(near.distance2[0].sqrt(), distance, atol=1e-6)
+    # Another index only where two vertices are equally far to rounding.
+    other = near.vertex[0].numpy() != index
+    assert other.mean() < 1e-3
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_region_matrix_is_that_of_kd_trees(backend):
+    m = pair(1, 4)
+    a, b, _ = arrays(m)
+    found = g.region_distance_matrix(m.a, m.b, m.regions, backend=backend).distance2[0].sqrt()
+    for j in range(len(m.regions) - 1):
+        tree = cKDTree(b[m.regions.vertices(j).numpy()])
+        for i in range(len(m.regions) - 1):
+            assert abs(np.min(tree.query(a[m.regions.vertices(i).numpy()])[0]) - found[i, j].item()) < 1e-6
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_nearest_surface_is_that_of_libigl(backend):
+    m = pair(1, 4)
+    a, b, f = arrays(m)
+    near = g.nearest_surface(m.a, m.b, m.topology, backend=backend)
+    squared, _, closest = igl.point_mesh_squared_distance(a, b, f)
+    np.testing.assert_allclose(near.distance2[0].sqrt(), np.sqrt(squared), atol=2e-6)
+    corners = m.b[0][m.faces[near.face[0]]]
+    ours = (near.barycentric[0, :, :, None] * corners).sum(1)
+    # Where two surface points are equally far the closest points may differ, the distances not.
+    assert np.quantile(np.linalg.norm(ours.numpy() - closest, axis=1), 0.99) < 1e-5
+    assert near.barycentric.min() >= -1e-6
+    np.testing.assert_allclose(near.barycentric.sum(-1), 1, atol=1e-6)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("method", ["tree", "exact", "rays"])
+def test_winding_number_is_that_of_libigl(backend, method):
+    m = pair(1, 4)
+    a, b, f = arrays(m)
+    exact = igl.winding_number(b, f, a)
+    w = g.winding_number(m.a, m.b, m.topology, method=method, backend=backend)[0].numpy()
+    tolerance = {"tree": 0.1, "exact": 2e-5, "rays": 1e-4}[method]
+    assert np.abs(w - exact).max() < tolerance
+    within = g.inside(m.a, m.b, m.topology, method=method, backend=backend)[0].numpy()
+    assert within.sum() > 10 and np.array_equal(within, exact > 0.5)
+
+
+@pytest.mark.parametrize("method", ["tree", "exact"])
+def test_holes_do_not_turn_the_inside_test(method):
+    m = pair(1, 4)
+    a, b, f = arrays(m)
+    hole = f[np.linalg.norm(b[f].mean(1) - b[0], axis=1) > 0.12]
+    assert 4 < len(f) - len(hole) < 0.05 * len(f)
+    exact = igl.winding_number(b, hole, a)
+    w = g.winding_number(m.a, m.b, torch.tensor(hole), method=method)[0].numpy()
+    assert np.abs(w - exact).max() < 0.1
+    clear = np.abs(exact - 0.5) > 0.1
+    assert np.array_equal((w > 0.5)[clear], (exact > 0.5)[clear])
+
+
+def test_inside_of_a_sphere_in_closed_form():
+    import trimesh
+
+    mesh = trimesh.creation.icosphere(4)
+    rng = np.random.default_rng(0)
+    points = torch.tensor(rng.normal(size=(1, 2000, 3)) * 0.7, dtype=torch.float32)
+    vertices, faces = torch.tensor(mesh.vertices, dtype=torch.float32)[None], torch.tensor(mesh.faces)
+    radius = points.norm(dim=-1)
+    within = g.inside(points, vertices, faces)
+    clear = (radius - 1).abs() > 5e-3
+    assert torch.equal(within[clear], (radius < 1)[clear])
+    depth = g.penetration(points, vertices, faces, target="surface")
+    assert (depth.distance2.sqrt() - (1 - radius).clamp(min=0))[clear].abs().max() < 5e-3
+
+
+def test_orientation_counts():
+    m = pair(1, 3)
+    flipped = m.faces[:, [0, 2, 1]]
+    w, v = (g.winding_number(m.a, m.b, f, method="exact") for f in (m.faces, flipped))
+    assert torch.allclose(w, -v, atol=1e-5)
+    assert g.inside(m.a, m.b, m.faces).any() and not g.inside(m.a, m.b, flipped).any()
+
+
+def test_soft_minimum_closes_on_the_hard_one():
+    m = pair(1, 3)
+    pairs = g.RegionPairs.from_offsets([0, 3], [0, 2, 5], [1, 4, 6])
+    hard = g.region_min_distance(m.a, m.b, pairs, m.regions).distance2
+    for temperature in (1e-2, 1e-4, 1e-6):
+        soft = g.region_soft_minimum(m.a, m.b, pairs, m.regions, temperature=temperature)
+        assert (soft <= hard + 1e-9).all()
+        assert (hard - soft).max() <= temperature * np.log(m.a.shape[1] ** 2)

@@ -1,0 +1,197 @@
+"""The operators as PyTorch citizens: opcheck, torch.compile, autograd, threads, forks, workers, inference
+mode.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+import torch
+from kernels_meshes import pair
+from torch.utils.data import DataLoader, Dataset
+
+from apu_losses.functional import geometry as g
+from apu_losses.kernels import ops
+
+BACKENDS = ["torch", "cpu"]
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def layout(regions):
+    return regions.offsets, regions.vertex_ids, regions.slots, regions.block_offsets
+
+
+def edges(m, k=4):
+    return g.RegionPairs.from_offsets([0, k, 2 * k], [0, 2, 4, 6] * 2, [1, 3, 5, 11] * 2)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_opcheck(backend):
+    m = pair(2, 2)
+    p = edges(m)
+    a, b = m.a.clone().requires_grad_(), m.b.clone().requires_grad_()
+    rows = (p.row_a, p.row_b, p.group_a, p.group_b)
+    both = (*layout(m.regions), *layout(m.regions))
+    tree = (m.topology.face_order, m.topology.node_start, m.topology.node_end, m.topology.node_skip)
+    faces, slots = m.topology.faces, m.topology.slots
+    inf = float("inf")
+    union = (torch.tensor([0, 2, 3, 5, 6, 7, 8, 9, 10, 11, 12, 13, 13]), torch.arange(13) % 12)
+    for op, args in (
+        (ops.region_min, (a, b, *rows, *both, None, None, backend)),
+        (ops.region_min, (a, None, *rows, *both, *union, backend)),
+        (ops.region_matrix, (a, b, *both, inf, backend)),
+        (ops.region_soft_min, (a, b, *rows, *both, None, None, 1e-2, backend)),
+        (ops.nearest_vertex, (a, b, inf, None, slots, None, backend)),
+        (ops.nearest_surface, (a, b, faces, m.topology.face_slots, inf, slots, None, backend)),
+        (ops.winding_number, (m.a, m.b, faces, *tree, "tree", 2.0, slots, None, backend)),
+    ):
+        torch.library.opcheck(op, args)
+
+
+def total(a, b, m, p, backend):
+    """One loss through all operators."""
+    contact = g.region_min_distance(a, b, p, m.regions, backend=backend).distance2
+    soft = g.region_soft_minimum(a, b, p, m.regions, temperature=1e-2, backend=backend)
+    matrix = g.region_distance_matrix(a, b, m.regions, cutoff=0.3, backend=backend).distance2
+    deep = g.penetration(a, b, m.topology, points_topology=m.topology, backend=backend).distance2
+    surface = g.nearest_surface(a, b, m.topology, points_topology=m.topology, backend=backend).distance2
+    finite = [torch.where(torch.isfinite(x), x, torch.zeros_like(x)) for x in (contact, soft, matrix)]
+    return sum(x.sum() for x in (*finite, deep, g.safe_sqrt(surface)))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_compile_gives_the_same(backend):
+    m = pair(2, 2)
+    p = edges(m)
+    results = []
+    for call in (total, torch.compile(total, fullgraph=True, backend="aot_eager")):
+        a, b = m.a.clone().requires_grad_(), m.b.clone().requires_grad_()
+        value = call(a, b, m, p, backend)
+        results.append((value.detach(), *torch.autograd.grad(value, (a, b))))
+    for eager, compiled in zip(*results, strict=True):
+        assert torch.allclose(eager, compiled, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("backend", ["reference", "torch"])
+def test_gradcheck_in_float64(backend):
+    m = pair(1, 1, dtype=torch.float64)
+    p = g.RegionPairs.from_offsets([0, 3], [0, 2, 4], [1, 3, 5])
+    a, b = m.a[:, ::2].clone().requires_grad_(), m.b.clone().requires_grad_()
+    assert torch.autograd.gradcheck(lambda a, b: g.nearest_vertex(a, b, backend=backend).distance2, (a, b))
+    assert torch.autograd.gradcheck(
+        lambda a, b: g.nearest_surface(a, b, m.topology, backend=backend).distance2, (a[:, :8], b)
+    )
+    full = m.a.clone().requires_grad_()
+    assert torch.autograd.gradcheck(
+        lambda a, b: g.region_min_distance(a, b, p, m.regions, backend=backend).distance2, (full, b)
+    )
+    assert torch.autograd.gradcheck(
+        lambda a, b: g.region_soft_minimum(a, b, p, m.regions, temperature=0.1, backend=backend), (full, b)
+    )
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_the_same_bits_every_time_and_for_any_number_of_threads(backend):
+    m = pair(3, 3 if backend == "cpu" else 2)
+    p = g.RegionPairs.from_offsets([0, 20, 20, 40], [k % 12 for k in range(40)], [k // 4 for k in range(40)])
+    before = torch.get_num_threads()
+    runs = []
+    try:
+        for threads in (1, 3, 1):
+            torch.set_num_threads(threads)
+            a, b = m.a.clone().requires_grad_(), m.b.clone().requires_grad_()
+            value = total(a, b, m, p, backend)
+            w = g.winding_number(a, b, m.topology, points_topology=m.topology, backend=backend)
+            runs.append((value.detach(), w, *torch.autograd.grad(value, (a, b))))
+    finally:
+        torch.set_num_threads(before)
+    # The sum of the loss itself is torch's and may depend on its threads; our values and gradients may not.
+    for run in runs[1:]:
+        assert all(torch.equal(x, y) for x, y in zip(run[1:], runs[0][1:], strict=True))
+
+
+def test_inference_mode():
+    m = pair(1, 2)
+    with torch.inference_mode():
+        a, b = m.a * 1.0, m.b * 1.0
+        found = g.region_distance_matrix(a, b, m.regions)
+        assert g.inside(a, b, m.topology).any() and found.distance2.is_inference()
+    assert torch.equal(found.index_a, g.region_distance_matrix(m.a, m.b, m.regions).index_a)
+
+
+def test_inputs_need_not_be_contiguous():
+    m = pair(2, 2)
+    a, b = (x.permute(2, 0, 1).contiguous().permute(1, 2, 0) for x in (m.a, m.b))
+    assert not a.is_contiguous()
+    for backend in BACKENDS:
+        for call in (
+            lambda a, b, k=backend: g.region_distance_matrix(a, b, m.regions, backend=k)[0],
+            lambda a, b, k=backend: g.nearest_surface(a, b, m.topology, backend=k)[0],
+            lambda a, b, k=backend: g.winding_number(a, b, m.topology, backend=k),
+        ):
+            assert torch.equal(call(a, b), call(m.a, m.b))
+
+
+def test_several_python_threads():
+    m = pair(2, 3)
+    before = torch.get_num_threads()
+    expected = g.nearest_vertex(m.a, m.b)
+    wrong = []
+
+    def work():
+        for _ in range(10):
+            got = g.nearest_vertex(m.a, m.b)
+            matrix = g.region_distance_matrix(m.a, m.b, m.regions)
+            if not torch.equal(got.vertex, expected.vertex) or bool(matrix.distance2.isnan().any()):
+                wrong.append(1)
+
+    try:
+        torch.set_num_threads(2)
+        threads = [threading.Thread(target=work) for _ in range(4)]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join(60)
+    finally:
+        torch.set_num_threads(before)
+    assert not wrong and not any(t.is_alive() for t in threads)
+
+
+class _Items(Dataset):
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, k):
+        torch.set_num_threads(2)
+        m = pair(2, 2, seed=k)
+        return g.region_distance_matrix(m.a, m.b, m.regions, backend="cpu").distance2
+
+
+@pytest.mark.parametrize("context", ["fork", "spawn"])
+def test_data_loader_workers(context):
+    if context == "fork" and not hasattr(os, "fork"):
+        pytest.skip("this system cannot fork")
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        expected = [_Items()[k] for k in range(2)]  # the pool of the parent is running now
+    finally:
+        torch.set_num_threads(before)
+    loader = DataLoader(_Items(), batch_size=None, num_workers=1, multiprocessing_context=context, timeout=60)
+    for got, want in zip(loader, expected, strict=True):
+        assert torch.equal(got, want)
+
+
+def test_importing_the_geometry_does_not_import_numba_or_triton():
+    code = (
+        "import sys, torch; before = set(sys.modules); import apu_losses.functional.geometry;"
+        "new = set(sys.modules) - before;"
+        "print(sorted(m for m in ('numba', 'triton', 'scipy', 'torch._dynamo') if m in new))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout.strip() == "[]"
