@@ -80,7 +80,7 @@ def interleaved(ways: dict[str, Callable[[], object]], seconds: float) -> dict[s
 def measure(rows: int, folder: Path, seconds: float) -> list[str]:
     """Table rows for one batch size."""
     body = load_body()
-    twin = LinearBlendBody(body.data, backend="torch")
+    twin = load_body(backend="torch")
     model = smplx_model(folder, rows)
     params = parameters(body, rows)
     theirs = {name: value for name, value in params.items() if name != "age"}

@@ -28,6 +28,7 @@ def load_body(
     flat_hand_mean: bool = False,
     dtype: torch.dtype = torch.float32,
     device: torch.device | str = "cpu",
+    backend: str = "auto",
 ) -> LinearBlendBody:
     """Load a body model.
 
@@ -44,6 +45,7 @@ def load_body(
         flat_hand_mean: False adds the file's mean hand pose to the hands, as the smplx package does.
         dtype: ``torch.float32`` or ``torch.float64``.
         device: where the body computes.
+        backend: ``"auto"``, ``"cpu"`` (compiled) or ``"torch"``, see ``LinearBlendBody``.
 
     Returns:
         A ``BodyModel``. Each call reads the file again; nothing is shared between the results.
@@ -65,7 +67,7 @@ def load_body(
                 num_pca_comps=num_pca_comps,
                 flat_hand_mean=flat_hand_mean,
             )
-        return LinearBlendBody(data, dtype=dtype, device=device)
+        return LinearBlendBody(data, dtype=dtype, device=device, backend=backend)
     if isinstance(name_or_path, str | Path):
         data = read_smplx_file(
             find_body_file(name_or_path),
@@ -75,14 +77,14 @@ def load_body(
             num_pca_comps=num_pca_comps,
             flat_hand_mean=flat_hand_mean,
         )
-        return LinearBlendBody(data, dtype=dtype, device=device)
+        return LinearBlendBody(data, dtype=dtype, device=device, backend=backend)
     if is_smplx_object(name_or_path):
         if kid_template is not None or num_pca_comps is not None:
             raise ValueError(
                 "kid_template and num_pca_comps must be None for an smplx object; "
                 "give age='kid' and num_pca_comps to smplx.create instead"
             )
-        return from_smplx(name_or_path, dtype=dtype, device=device)
+        return from_smplx(name_or_path, dtype=dtype, device=device, backend=backend)
     raise TypeError(
         "name_or_path must be 'free', a path, or an SMPLX or SMPLXLayer object of the smplx package, "
         f"got {type(name_or_path).__name__}"

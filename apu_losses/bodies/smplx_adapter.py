@@ -22,7 +22,11 @@ def is_smplx_object(candidate: object) -> bool:
 
 
 def from_smplx(
-    model: Any, *, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu"
+    model: Any,
+    *,
+    dtype: torch.dtype = torch.float32,
+    device: torch.device | str = "cpu",
+    backend: str = "auto",
 ) -> LinearBlendBody:
     """Build a body that gives the same vertices and joints as an smplx object.
 
@@ -35,6 +39,7 @@ def from_smplx(
         model: an ``SMPLX`` or ``SMPLXLayer`` object.
         dtype: floating-point type of the body.
         device: where it computes.
+        backend: see ``LinearBlendBody``.
 
     Raises:
         TypeError: if the object is something else.
@@ -79,7 +84,7 @@ def from_smplx(
         landmarks=smplx_landmarks(faces, weights, _array(model.lmk_faces_idx), _array(model.lmk_bary_coords)),
         defaults=_defaults(model),
     )
-    return LinearBlendBody(data, dtype=dtype, device=device)
+    return LinearBlendBody(data, dtype=dtype, device=device, backend=backend)
 
 
 def _array(tensor: torch.Tensor) -> NDArray[Any]:
