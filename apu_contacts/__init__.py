@@ -7,13 +7,67 @@ from typing import TYPE_CHECKING, Any
 
 from apu_contacts._version import __version__
 
+if TYPE_CHECKING:
+    from apu_contacts.candidates import propose_pairs as propose_pairs
+    from apu_contacts.chirality import denoise_chirality as denoise_chirality
+    from apu_contacts.contact_map import ContactGroup as ContactGroup
+    from apu_contacts.contact_map import ContactMap as ContactMap
+    from apu_contacts.contact_map import PartContact as PartContact
+    from apu_contacts.keypoints import SKELETONS as SKELETONS
+    from apu_contacts.keypoints import Keypoints2D as Keypoints2D
+    from apu_contacts.keypoints import convert as convert
+    from apu_contacts.keypoints import part_keypoints as part_keypoints
+    from apu_contacts.lvlm import ANSWER_SCHEMA as ANSWER_SCHEMA
+    from apu_contacts.lvlm import ContactAnswer as ContactAnswer
+    from apu_contacts.lvlm import parse_answer as parse_answer
+    from apu_contacts.regions import PART_ALTERNATIVES as PART_ALTERNATIVES
+    from apu_contacts.regions import PARTS as PARTS
+    from apu_contacts.regions import REGIONS as REGIONS
+    from apu_contacts.regions import Region as Region
+    from apu_contacts.regions import RegionMap as RegionMap
+    from apu_contacts.regions import explain as explain
+    from apu_contacts.regions import part_regions as part_regions
+    from apu_contacts.sources import PersonDetection as PersonDetection
+    from apu_contacts.sources import SourceError as SourceError
+    from apu_contacts.sources import assemble as assemble
+    from apu_contacts.sources import match_people as match_people
+    from apu_contacts.sources import merge_keypoints as merge_keypoints
+    from apu_contacts.sources import read_bev as read_bev
+    from apu_contacts.sources import read_flickr_signatures as read_flickr_signatures
+    from apu_contacts.sources import read_openpose as read_openpose
+    from apu_contacts.sources import read_vitpose_body25 as read_vitpose_body25
+
 # Public name -> the module that defines it; loaded on first use so that the import stays fast.
 _EXPORTS: dict[str, str] = {
-    "Keypoints2D": "apu_contacts.keypoints.types",
+    "ANSWER_SCHEMA": "apu_contacts.lvlm",
+    "ContactAnswer": "apu_contacts.lvlm",
+    "ContactGroup": "apu_contacts.contact_map",
+    "ContactMap": "apu_contacts.contact_map",
+    "Keypoints2D": "apu_contacts.keypoints",
+    "PARTS": "apu_contacts.regions",
+    "PART_ALTERNATIVES": "apu_contacts.regions",
+    "PartContact": "apu_contacts.contact_map",
+    "PersonDetection": "apu_contacts.sources",
+    "REGIONS": "apu_contacts.regions",
+    "Region": "apu_contacts.regions",
+    "RegionMap": "apu_contacts.regions",
+    "SKELETONS": "apu_contacts.keypoints",
+    "SourceError": "apu_contacts.sources",
+    "assemble": "apu_contacts.sources",
+    "convert": "apu_contacts.keypoints",
+    "denoise_chirality": "apu_contacts.chirality",
+    "explain": "apu_contacts.regions",
+    "match_people": "apu_contacts.sources",
+    "merge_keypoints": "apu_contacts.sources",
+    "parse_answer": "apu_contacts.lvlm",
+    "part_keypoints": "apu_contacts.keypoints",
+    "part_regions": "apu_contacts.regions",
+    "propose_pairs": "apu_contacts.candidates",
+    "read_bev": "apu_contacts.sources",
+    "read_flickr_signatures": "apu_contacts.sources",
+    "read_openpose": "apu_contacts.sources",
+    "read_vitpose_body25": "apu_contacts.sources",
 }
-
-if TYPE_CHECKING:
-    from apu_contacts.keypoints.types import Keypoints2D as Keypoints2D
 
 __all__ = ["__version__", *_EXPORTS]
 

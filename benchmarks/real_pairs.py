@@ -24,9 +24,23 @@ from PIL import Image
 from apu_contacts.chirality import denoise_chirality
 from apu_contacts.contact_map import ContactMap
 from apu_contacts.lvlm import parse_answer
-from apu_contacts.sources import assemble, read_bev, read_flickr_signatures, read_openpose, read_vitpose_body25
+from apu_contacts.sources import (
+    assemble,
+    read_bev,
+    read_flickr_signatures,
+    read_openpose,
+    read_vitpose_body25,
+)
 from apu_losses.bodies import load_body
-from apu_losses.fitting import FitResult, Preset, Scene, SceneContact, SceneFitter, load_preset, scene_from_detections
+from apu_losses.fitting import (
+    FitResult,
+    Preset,
+    Scene,
+    SceneContact,
+    SceneFitter,
+    load_preset,
+    scene_from_detections,
+)
 from apu_losses.fitting.evaluate import SceneMetrics
 from apu_losses.viz.results import before_and_after
 
@@ -49,7 +63,7 @@ class Photograph:
     def scene(self, contacts: tuple[SceneContact, ...]) -> Scene:
         """The people whom these contacts name, as one scene."""
         scene = scene_from_detections(
-            [d for d in self.detections], self.width, self.height, contacts, name=self.name, image=self.image
+            list(self.detections), self.width, self.height, contacts, name=self.name, image=self.image
         )
         return scene.keep_people(scene.in_contact)
 
@@ -82,7 +96,9 @@ def read_photograph(folder: Path) -> Photograph:
     )
 
 
-def row(name: str, metrics: list[SceneMetrics], results: list[FitResult] | None = None) -> dict[str, float | str]:
+def row(
+    name: str, metrics: list[SceneMetrics], results: list[FitResult] | None = None
+) -> dict[str, float | str]:
     """One line of the table over all scenes: contacts and people are pooled."""
     contact = np.concatenate([m.contact_distance for m in metrics])
     part = np.concatenate([m.part_distance for m in metrics])
@@ -108,7 +124,10 @@ def table(rows: list[dict[str, float | str]]) -> str:
     head = list(rows[0])
     lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
     for entry in rows:
-        cells = [v if isinstance(v, str) else f"{v:.0f}" if k in ("inside", "iterations") else f"{v:.1f}" for k, v in entry.items()]
+        cells = [
+            v if isinstance(v, str) else f"{v:.0f}" if k in ("inside", "iterations") else f"{v:.1f}"
+            for k, v in entry.items()
+        ]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -130,7 +149,9 @@ def people_table(results: list[FitResult], scenes: list[Scene]) -> str:
                 m.spine_change_max[i],
                 100 * m.stature_change[i],
             )
-            lines.append(f"| {scene.name} | {person.label} | " + " | ".join(f"{n:.1f}" for n in numbers) + " |")
+            lines.append(
+                f"| {scene.name} | {person.label} | " + " | ".join(f"{n:.1f}" for n in numbers) + " |"
+            )
     return "\n".join(lines)
 
 
@@ -156,13 +177,17 @@ def run(preset: Preset, data: Path) -> tuple[str, dict[str, tuple[list[Scene], l
             f"Preset `{preset.name}`; {date.today()}; {platform.processor() or platform.machine()}, "
             f"{torch.get_num_threads()} threads, torch {torch.__version__}.",
             table(rows),
-            f"Keypoint error with contact is {ratio:.2f} times that without. Contacts and people are pooled over the "
-            "pictures; error: confidence > 0.5, 512 scale; inside and p95: mean over pictures; the four plausibility "
-            "columns are the worst person's.",
+            f"Keypoint error with contact is {ratio:.2f} times that without. Contacts and people are pooled "
+            "over the pictures; error: confidence > 0.5, 512 scale; inside and p95: mean over pictures; the "
+            "four plausibility columns are the worst person's.",
             people_table(with_contact, annotated),
         ]
     )
-    return report, {"without": (annotated, without), "contact": (annotated, with_contact), "answers": (answered, parts)}
+    return report, {
+        "without": (annotated, without),
+        "contact": (annotated, with_contact),
+        "answers": (answered, parts),
+    }
 
 
 def judge_on(photographs: list[Photograph], results: list[FitResult], preset: Preset) -> list[SceneMetrics]:
@@ -175,7 +200,7 @@ def judge_on(photographs: list[Photograph], results: list[FitResult], preset: Pr
 
 
 def draw(fits: dict[str, tuple[list[Scene], list[FitResult]]], folder: Path) -> None:
-    """Start and result on the photograph, from the left, from above and as contact heat: one sheet a scene and row."""
+    """One sheet a scene and row: start and result on the photograph, from the side, from above, as heat."""
     body = load_body("free")
     folder.mkdir(parents=True, exist_ok=True)
     for name, (scenes, results) in fits.items():
@@ -184,14 +209,18 @@ def draw(fits: dict[str, tuple[list[Scene], list[FitResult]]], folder: Path) -> 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--preset", default="best")
     parser.add_argument("--data", type=Path, default=HERE.parent.parent / "shared" / "real")
     parser.add_argument("--pictures", type=Path, help="draw overlays and side views into this folder")
     parser.add_argument("--write", action="store_true", help="write benchmarks/results/real_pairs.md")
     arguments = parser.parse_args()
     if not arguments.data.is_dir():
-        raise SystemExit(f"{arguments.data}: no such folder; the real photographs are not part of the repository")
+        raise SystemExit(
+            f"{arguments.data}: no such folder; the real photographs are not part of the repository"
+        )
     report, fits = run(load_preset(arguments.preset), arguments.data)
     print(report)
     if arguments.pictures is not None:

@@ -1,4 +1,4 @@
-"""Fitting bodies to scenes: `Scene` in, `SceneFitter` over it, `FitResult` out; every piece usable by itself."""
+"""Fitting bodies to scenes: `Scene` in, `SceneFitter` over it, `FitResult` out; each piece usable alone."""
 
 from apu_losses.fitting.batch import SceneBatch, make_batch
 from apu_losses.fitting.evaluate import SceneMetrics, evaluate

@@ -133,9 +133,9 @@ class SceneBatch:
         )
 
     def with_filled_ankles(self, initial_xy: Tensor) -> SceneBatch:
-        """The batch whose targets have missing ankles and feet taken from the start's projection ``(N, 25, 2)``.
+        """The batch with missing ankles and feet of the targets taken from the projected start ``(N, 25, 2)``.
 
-        Legs outside the picture would otherwise go anywhere (the rule of BUDDI's fit, but detected toes stay).
+        Legs outside the picture would otherwise go anywhere (BUDDI's rule, but detected toes stay).
         """
         names = SKELETONS[SKELETON].joint_names
         target, confidence = fill_missing_ankles(self.keypoints, self.confidence, initial_xy, names)
@@ -182,7 +182,8 @@ def make_batch(scenes: Sequence[Scene], device: torch.device, dtype: torch.dtype
         scenes=tuple(scenes),
         row_scene=ints([s for s, scene in enumerate(scenes) for _ in scene.people]),
         camera=PinholeCamera(
-            floats([c.focal for c in cameras if c is not None]), floats([c.center for c in cameras if c is not None])
+            floats([c.focal for c in cameras if c is not None]),
+            floats([c.center for c in cameras if c is not None]),
         ),
         keypoints=keypoints,
         confidence=confidence,
@@ -201,7 +202,7 @@ def make_batch(scenes: Sequence[Scene], device: torch.device, dtype: torch.dtype
 
 
 def body25(keypoints: Keypoints2D) -> Keypoints2D:
-    """Keypoints in BODY_25 order; missing joints are at (0, 0), and all are missing where they span no box."""
+    """Keypoints in BODY_25 order; missing ones are at (0, 0), and all are missing where they span no box."""
     converted = keypoints if keypoints.skeleton == SKELETON else convert(keypoints, SKELETON)
     xy = np.where(converted.valid[:, None], converted.xy, 0.0)
     seen = xy[converted.valid]

@@ -23,7 +23,7 @@ class SceneMetrics:
     """Measurements of one scene with P people.
 
     Attributes:
-        contact_distance: metres, smallest distance of each region pair (``"pairs"`` of all its contacts in order).
+        contact_distance: metres, smallest distance of each region pair of all its contacts, in order.
         part_distance: metres, smallest distance of each part contact (the nearest of its region pairs).
         keypoint_error: ``(P,)`` mean keypoint distance, pixels at 512 scale, confidence above 0.2; NaN where
             a person has no such keypoint.
@@ -63,7 +63,7 @@ def evaluate(state: FitState) -> list[SceneMetrics]:
     batch = state.batch
     squared = {}
     for over in ("pairs", "parts"):
-        edges = batch.contact_edges(over)  # type: ignore[arg-type]
+        edges = batch.contact_edges(over)
         found = region_min_distance(state.vertices, None, edges.searches, state.regions)
         squared[over] = (safe_sqrt(found.distance2), batch.edge_scene[edges.edge])
     error = keypoint_error(state.keypoints2d, batch.keypoints, batch.confidence, batch.scale)
@@ -99,7 +99,7 @@ def evaluate(state: FitState) -> list[SceneMetrics]:
 
 
 def penetration_depths(state: FitState) -> tuple[Tensor, Tensor]:
-    """Depth to the nearest surface of every vertex that lies inside another person, and its scene: ``(K,)``, ``(K,)``."""
+    """Depth to the nearest surface, ``(K,)``, of the vertices inside another person, and their scenes."""
     batch = state.batch
     if not len(batch.pair_a):
         return state.vertices.new_zeros(0), batch.pair_scene

@@ -30,7 +30,9 @@ def judge(stages: Sequence[StageReport], metrics: SceneMetrics, limit_pixels: fl
     errors = metrics.keypoint_error
     unknown = [i for i, error in enumerate(errors) if not error >= 0]
     if unknown:
-        return Verdict(False, f"person {unknown[0]} has no keypoint with confidence above 0.2 to be judged by")
+        return Verdict(
+            False, f"person {unknown[0]} has no keypoint with confidence above 0.2 to be judged by"
+        )
     worst = max(range(len(errors)), key=lambda i: errors[i])
     said = f"mean keypoint error of person {worst} is {errors[worst]:.1f} px at 512 scale"
     if errors[worst] < limit_pixels:

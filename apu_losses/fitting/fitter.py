@@ -43,7 +43,7 @@ class SceneFitter:
     Args:
         body: a body model, or a name or path for `apu_losses.load_body`.
         regions: the 75 regions of that body; the map that ships with the free body by default.
-        preset: a recipe by name (``"paper"``, ``"best"``, ...; see `apu_losses.fitting.presets`) or of your own.
+        preset: a recipe by name (``"paper"``, ``"best"``, ...; `apu_losses.fitting.presets`) or of your own.
         terms: more terms by name, functions ``state -> (S,)``; give them weights with
             ``preset.weighted(name=...)``.
         retarget: how the start is put on an estimator's 3D joints.
@@ -74,8 +74,9 @@ class SceneFitter:
         self.regions = RegionMap.load("free") if regions is None else regions
         if self.regions.vertex_count != self.body.num_vertices:
             raise ValueError(
-                f"regions: the map {self.regions.topology!r} is for {self.regions.vertex_count} vertices, but the body "
-                f"{self.body.name!r} has {self.body.num_vertices}; see apu_contacts.RegionMap for maps of other bodies"
+                f"regions: the map {self.regions.topology!r} is for {self.regions.vertex_count} vertices, but "
+                f"the body {self.body.name!r} has {self.body.num_vertices}; apu_contacts.RegionMap makes maps "
+                "of other bodies"
             )
         self.preset = load_preset(preset) if isinstance(preset, str) else preset
         self.terms = build_terms(self.preset, terms or {})
@@ -105,8 +106,8 @@ class SceneFitter:
             progress: called with the share of the work that is done, 0 to 1, never falling.
 
         Returns:
-            one result a scene, in order. A scene that cannot be fitted has a result that says why; it does not
-            disturb the others.
+            one result a scene, in order. A scene that cannot be fitted has a result that says why; it does
+            not disturb the others.
         """
         results: list[FitResult] = []
         for first in range(0, len(scenes), self.batch_size):
@@ -127,7 +128,7 @@ class SceneFitter:
     def measure(
         self, scene: Scene, parameters: Mapping[str, ArrayLike], start: Mapping[str, ArrayLike] | None = None
     ) -> SceneMetrics:
-        """Measure given parameters ``(P, size)`` on a scene; changes are counted from ``start`` (or are 0)."""
+        """Measure parameters ``(P, size)`` on a scene; changes are counted from ``start`` (or are 0)."""
         params = self.tensors(parameters)
         batch = make_batch([scene], self.device, torch.float32)
         return self._evaluate(batch, params, params if start is None else self.tensors(start))[0]
@@ -140,7 +141,9 @@ class SceneFitter:
         }
 
     def _state(self, batch: SceneBatch, params: Params, start: Params, reference: Params) -> FitState:
-        return FitState(self.body, self.geometry.regions, self.geometry.topology, batch, params, start, reference)
+        return FitState(
+            self.body, self.geometry.regions, self.geometry.topology, batch, params, start, reference
+        )
 
     def _fit_batch(self, scenes: Sequence[Scene], first: int, callback: Callback | None) -> list[FitResult]:
         began = time.perf_counter()
@@ -153,7 +156,9 @@ class SceneFitter:
         usable = _usable(batch, start)
         reports: dict[int, list[StageReport]] = {index: [] for index in range(len(scenes))}
         for index in torch.nonzero(~usable)[:, 0].tolist():
-            reports[index].append(StageReport("start", 0, "failed: the initial parameters are not finite", float("nan"), {}))
+            reports[index].append(
+                StageReport("start", 0, "failed: the initial parameters are not finite", float("nan"), {})
+            )
         active = torch.nonzero(usable)[:, 0]
         for stage in self.preset.stages:
             if not len(active) or stage.max_iterations == 0:

@@ -11,7 +11,11 @@ from apu_losses.fitting.scene import InitialBody, Joints3D, Scene, SceneContact,
 
 # How far a joint of SMPL means the same place as ours: limbs do, the spine and collars are definitions.
 JOINT_TRUST: dict[str, float] = {
-    **{f"{side}_{joint}": 1.0 for side in ("left", "right") for joint in ("knee", "ankle", "shoulder", "elbow", "wrist")},
+    **{
+        f"{side}_{joint}": 1.0
+        for side in ("left", "right")
+        for joint in ("knee", "ankle", "shoulder", "elbow", "wrist")
+    },
     "left_hip": 0.5,
     "right_hip": 0.5,
     "neck": 0.3,

@@ -42,7 +42,7 @@ def levenberg_marquardt(
     """Minimise ``0.5 * sum(residuals(x)**2)`` for every row of ``x``.
 
     Args:
-        residuals: maps ``(N, D)`` to ``(N, R)``; row n of the result may depend on row n of the argument only.
+        residuals: maps ``(N, D)`` to ``(N, R)``; row n of the result may depend on row n of ``x`` only.
         start: ``(N, D)``
         max_iterations: steps tried at most.
         damping: initial factor on the diagonal of the normal equations (Marquardt's scaling).
@@ -93,13 +93,13 @@ def _residuals_and_jacobian(residuals: Callable[[Tensor], Tensor], x: Tensor) ->
     count, size = x.shape
     basis = torch.eye(size, dtype=x.dtype, device=x.device)[:, None, :].expand(size, count, size)
 
-    def column(tangent: Tensor) -> tuple[Tensor, Tensor]:
-        value, derivative = jvp(residuals, (x,), (tangent,))
-        return value, derivative
+    def column(tangent: Tensor) -> Tensor:
+        derivative: Tensor = jvp(residuals, (x,), (tangent,))[1]
+        return derivative
 
     with torch.no_grad():
-        value, columns = vmap(column, out_dims=(None, 2))(basis)
-    return value, columns
+        columns: Tensor = vmap(column, out_dims=2)(basis)
+        return residuals(x), columns
 
 
 def _damped_step(r: Tensor, jacobian: Tensor, mu: Tensor) -> Tensor:

@@ -94,7 +94,9 @@ def run_stage(
         one report for each active scene, by its index in ``batch``.
     """
     weighted = [(name, terms[name], weight) for name, weight in stage.weights.items() if weight > 0]
-    reference = start if stage.reference == "start" else {name: value.clone() for name, value in params.items()}
+    reference = (
+        start if stage.reference == "start" else {name: value.clone() for name, value in params.items()}
+    )
     reports: dict[int, StageReport] = {}
     group = _Group(batch, active, params, start, reference, stage)
     rule = SlopeRule(len(active), stage.window, stage.relative_slope, stage.absolute_slope)
@@ -143,7 +145,13 @@ class _Group:
     """The scenes that are still being fitted: their own small batch, parameters and Adam moments."""
 
     def __init__(
-        self, batch: SceneBatch, scenes: Tensor, params: Params, start: Params, reference: Params, stage: Stage
+        self,
+        batch: SceneBatch,
+        scenes: Tensor,
+        params: Params,
+        start: Params,
+        reference: Params,
+        stage: Stage,
     ) -> None:
         self.scenes = scenes
         self.stage = stage
@@ -154,9 +162,12 @@ class _Group:
         self.reference = {name: value[rows] for name, value in reference.items()}
         unknown = [name for name in stage.free if name not in params]
         if unknown:
-            raise ValueError(f"stage {stage.name!r}: the body has no parameter {unknown}; it has {sorted(params)}")
+            raise ValueError(
+                f"stage {stage.name!r}: the body has no parameter {unknown}; it has {sorted(params)}"
+            )
         self.params = {
-            name: value[rows].detach().clone().requires_grad_(name in stage.free) for name, value in params.items()
+            name: value[rows].detach().clone().requires_grad_(name in stage.free)
+            for name, value in params.items()
         }
         self.optimizer = torch.optim.Adam(self._free(), lr=stage.learning_rate)
 
@@ -188,15 +199,20 @@ class _Group:
     def keep(self, kept: Tensor, whole: SceneBatch) -> _Group:
         """The group without the scenes that are done; the moments of Adam go with the rest."""
         old_rows = self.batch.rows_of(kept)
-        spread = {name: _scatter_rows(value.detach(), self.rows, whole.rows) for name, value in self.params.items()}
+        spread = {
+            name: _scatter_rows(value.detach(), self.rows, whole.rows) for name, value in self.params.items()
+        }
         start = {name: _scatter_rows(value, self.rows, whole.rows) for name, value in self.start.items()}
-        reference = {name: _scatter_rows(value, self.rows, whole.rows) for name, value in self.reference.items()}
+        reference = {
+            name: _scatter_rows(value, self.rows, whole.rows) for name, value in self.reference.items()
+        }
         group = _Group(whole, self.scenes[kept], spread, start, reference, self.stage)
         for old, new in zip(self._free(), group._free(), strict=True):
             moments = self.optimizer.state.get(old)
             if moments:
                 group.optimizer.state[new] = {
-                    key: value[old_rows].clone() if value.ndim else value.clone() for key, value in moments.items()
+                    key: value[old_rows].clone() if value.ndim else value.clone()
+                    for key, value in moments.items()
                 }
             if old.grad is not None:
                 new.grad = old.grad[old_rows].clone()

@@ -19,7 +19,13 @@ def paper() -> Preset:
     """Ask, Pose, Unite as printed: two stages of at most 1000 steps, hard minimum over every region pair."""
     contact = 1.0 * SQUARE_CENTIMETRES
     first = {"keypoints": 0.02, "contact": contact, "initial_pose": 200.0, "pose_prior": 4.0, "shape": 40.0}
-    second = {"keypoints": 0.02, "contact": contact, "initial_pose": 200.0, "pose_prior": 4.0, "penetration": 10.0}
+    second = {
+        "keypoints": 0.02,
+        "contact": contact,
+        "initial_pose": 200.0,
+        "pose_prior": 4.0,
+        "penetration": 10.0,
+    }
     return Preset(
         name="paper",
         terms={
@@ -38,7 +44,13 @@ def paper() -> Preset:
 def flickr_fits() -> Preset:
     """BUDDI's fits to human-annotated contact maps: quartic chamfer over all vertices of the regions."""
     first = {"keypoints": 0.04, "contact": 10.0, "initial_pose": 200.0, "pose_prior": 4.0, "shape": 40.0}
-    second = {"keypoints": 0.1, "contact": 10.0, "initial_pose": 200.0, "pose_prior": 4.0, "penetration": 1000.0}
+    second = {
+        "keypoints": 0.1,
+        "contact": 10.0,
+        "initial_pose": 200.0,
+        "pose_prior": 4.0,
+        "penetration": 1000.0,
+    }
     return Preset(
         name="flickr_fits",
         terms={
@@ -50,19 +62,28 @@ def flickr_fits() -> Preset:
             "penetration": {"target": "vertex", "energy": "quartic"},
         },
         stages=_two_stages(first, second),
-        description="BUDDI's recipe for human contact maps, restated, with exact minima instead of 40 drawn vertices.",
+        description="BUDDI's recipe for human contact maps, restated over all vertices, not 40 drawn ones.",
     )
 
 
 def no_contact() -> Preset:
     """The paper's recipe without contact and without penetration: each person by their keypoints alone."""
     plain = paper().without("contact", "penetration")
-    return Preset("no_contact", plain.terms, plain.stages, plain.filter_pixels, "The baseline: keypoints and priors.")
+    return Preset(
+        "no_contact", plain.terms, plain.stages, plain.filter_pixels, "The baseline: keypoints and priors."
+    )
 
 
 def best() -> Preset:
     """What measured best so far on the real pairs (benchmarks/results/real_pairs.md)."""
-    common = {"keypoints": 0.02, "initial_pose": 50.0, "pose_prior": 1.0, "shape": 10.0, "stature": 1.0, "age": 1e4}
+    common = {
+        "keypoints": 0.02,
+        "initial_pose": 50.0,
+        "pose_prior": 1.0,
+        "shape": 10.0,
+        "stature": 1.0,
+        "age": 1e4,
+    }
     near = {**common, "contact": 3e4, "orientation": 2000.0}
     return Preset(
         name="best",
@@ -119,7 +140,7 @@ def load_preset(name_or_path: str | Path) -> Preset:
 
 
 def _two_stages(first: dict[str, float], second: dict[str, float]) -> tuple[Stage, Stage]:
-    """The schedule of BUDDI and the paper: shape moves only in stage 1, penetration counts only in stage 2."""
+    """The schedule of BUDDI and the paper: shape moves in stage 1 only, penetration counts in stage 2 only."""
     return (
         Stage(
             "pose and shape",

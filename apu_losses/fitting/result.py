@@ -71,7 +71,13 @@ class FitResult:
     def to_dict(self) -> dict[str, Any]:
         """Everything but the arrays, ready for JSON; numbers that are not finite become ``null``."""
         stages = [
-            {"name": s.name, "iterations": s.iterations, "reason": s.reason, "loss": s.loss, "terms": dict(s.terms)}
+            {
+                "name": s.name,
+                "iterations": s.iterations,
+                "reason": s.reason,
+                "loss": s.loss,
+                "terms": dict(s.terms),
+            }
             for s in self.stages
         ]
         data = {
@@ -90,7 +96,9 @@ class FitResult:
         return finite
 
 
-def load_parameters(path: str | Path) -> tuple[dict[str, NDArray[np.float64]], dict[str, NDArray[np.float64]]]:
+def load_parameters(
+    path: str | Path,
+) -> tuple[dict[str, NDArray[np.float64]], dict[str, NDArray[np.float64]]]:
     """Read ``STEM.npz`` back: the fitted parameters and those of the start.
 
     Raises:
@@ -98,7 +106,9 @@ def load_parameters(path: str | Path) -> tuple[dict[str, NDArray[np.float64]], d
     """
     with np.load(path, allow_pickle=False) as file:
         arrays = {name: file[name] for name in file.files}
-    start = {name.removeprefix(START_PREFIX): v for name, v in arrays.items() if name.startswith(START_PREFIX)}
+    start = {
+        name.removeprefix(START_PREFIX): v for name, v in arrays.items() if name.startswith(START_PREFIX)
+    }
     fitted = {name: v for name, v in arrays.items() if not name.startswith(START_PREFIX)}
     return fitted, start
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from apu_losses.bodies.protocol import BodyModel
+from apu_losses.bodies.protocol import BodyModel, PosedBody
 from apu_losses.fitting.least_squares import levenberg_marquardt
 from apu_losses.fitting.scene import InitialBody, Joints3D
 
@@ -98,12 +98,14 @@ def _stack_parameters(
         for name, value in person.parameters.items():
             if name not in stacked:
                 raise ValueError(
-                    f"initial parameter {name!r} of person {row} is none of the body {body.name!r}'s: {sorted(stacked)}"
+                    f"initial parameter {name!r} of person {row} is unknown to the body {body.name!r}, "
+                    f"which has {sorted(stacked)}"
                 )
             expected = stacked[name].shape[1]
             if len(value) != expected:
                 raise ValueError(
-                    f"initial parameter {name!r} of person {row} must have {expected} numbers, got {len(value)}"
+                    f"initial parameter {name!r} of person {row} must have {expected} numbers, "
+                    f"got {len(value)}"
                 )
             stacked[name][row] = torch.as_tensor(value, dtype=dtype, device=device)
     return stacked
@@ -125,7 +127,9 @@ def _retarget_rows(
             f"the body {body.name!r} has {len(known)} of the joints {list(names)}: "
             "at least 4 are needed to place it; are these names of another skeleton?"
         )
-    target = torch.stack([torch.as_tensor(j.xyz, dtype=some.dtype, device=some.device) for j in joints])[:, known]
+    target = torch.stack([torch.as_tensor(j.xyz, dtype=some.dtype, device=some.device) for j in joints])[
+        :, known
+    ]
     weight = torch.stack(
         [
             torch.ones(len(names), dtype=some.dtype, device=some.device)
@@ -137,13 +141,17 @@ def _retarget_rows(
     row_ids = torch.as_tensor(rows, device=some.device)
     base = {name: value[row_ids] for name, value in params.items()}
     if "age" in base:
-        base["age"] = torch.where(base["age"] < options.adult_below, torch.zeros_like(base["age"]), base["age"])
+        base["age"] = torch.where(
+            base["age"] < options.adult_below, torch.zeros_like(base["age"]), base["age"]
+        )
     base["transl"] = base["transl"] + _shift_to(pick(body.pose(base)), target, weight)
 
     free = _free_parameters(base, options)
     sizes = [base[name].shape[1] for name in free]
     anchor = torch.cat([base[name] for name in free], dim=1)
-    sigma = torch.cat([free[name].expand(len(rows), size) for name, size in zip(free, sizes, strict=True)], dim=1)
+    sigma = torch.cat(
+        [free[name].expand(len(rows), size) for name, size in zip(free, sizes, strict=True)], dim=1
+    )
     joint_scale = weight.sqrt()[..., None] / options.joint_metres
 
     def unpack(x: Tensor) -> dict[str, Tensor]:
@@ -182,16 +190,16 @@ def _free_parameters(base: Mapping[str, Tensor], options: RetargetOptions) -> di
     return free
 
 
-def _named_points(
-    body: BodyModel, names: Sequence[str]
-) -> tuple[Callable[..., Tensor], list[int]]:
+def _named_points(body: BodyModel, names: Sequence[str]) -> tuple[Callable[[PosedBody], Tensor], list[int]]:
     """A function from a posed body to the named points that the body has, and the indices of those names."""
     from apu_contacts.keypoints import SKELETONS
 
     keypoint_names = SKELETONS[KEYPOINTS].joint_names
     present = body.keypoint_mask(KEYPOINTS)
-    joint_index, keypoint_index, source = [], [], []
-    known = []
+    joint_index: list[int] = []
+    keypoint_index: list[int] = []
+    source: list[tuple[int, int]] = []
+    known: list[int] = []
     for number, name in enumerate(names):
         if name in body.joint_names:
             source.append((0, len(joint_index)))
@@ -204,10 +212,10 @@ def _named_points(
         known.append(number)
     order = [place if kind == 0 else len(joint_index) + place for kind, place in source]
 
-    def pick(posed: object) -> Tensor:
-        points = [posed.joints[:, joint_index]]  # type: ignore[attr-defined]
+    def pick(posed: PosedBody) -> Tensor:
+        points = [posed.joints[:, joint_index]]
         if keypoint_index:
-            points.append(body.keypoints(posed, KEYPOINTS)[:, keypoint_index])  # type: ignore[arg-type]
+            points.append(body.keypoints(posed, KEYPOINTS)[:, keypoint_index])
         return torch.cat(points, dim=1)[:, order]
 
     return pick, known

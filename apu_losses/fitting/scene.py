@@ -57,7 +57,9 @@ class InitialBody:
     joints: Joints3D | None = None
 
     def __post_init__(self) -> None:
-        flat = {name: _array(f"initial.{name}", np.ravel(value), None) for name, value in self.parameters.items()}
+        flat = {
+            name: _array(f"initial.{name}", np.ravel(value), None) for name, value in self.parameters.items()
+        }
         object.__setattr__(self, "parameters", flat)
 
 

@@ -43,7 +43,9 @@ def load_scene(path: str | Path) -> Scene:
     except (IsADirectoryError, PermissionError, UnicodeDecodeError) as error:
         raise SceneFileError(f"{path}: cannot be read as a text file ({error})") from None
     except json.JSONDecodeError as error:
-        raise SceneFileError(f"{path}: not JSON, line {error.lineno} column {error.colno}: {error.msg}") from None
+        raise SceneFileError(
+            f"{path}: not JSON, line {error.lineno} column {error.colno}: {error.msg}"
+        ) from None
     return scene_from_dict(data, where=str(path), default_name=path.stem, folder=path.parent)
 
 
@@ -65,7 +67,9 @@ def scene_from_dict(
     """
     from jsonschema import Draft202012Validator
 
-    errors = sorted(Draft202012Validator(scene_schema()).iter_errors(data), key=lambda e: list(map(str, e.path)))
+    errors = sorted(
+        Draft202012Validator(scene_schema()).iter_errors(data), key=lambda e: list(map(str, e.path))
+    )
     if errors:
         first = errors[0]
         place = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in first.absolute_path).lstrip(".")

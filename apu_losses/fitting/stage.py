@@ -18,7 +18,7 @@ class Stage:
         max_iterations: hard limit.
         window: a scene has converged when the slope of its loss over this many iterations, ...
         relative_slope: ... per iteration and divided by the loss, falls below this.
-        absolute_slope: ... or in absolute value falls below this (BUDDI's rule: 1e-4). ``None`` turns a rule off.
+        absolute_slope: ... or in absolute value falls below this (BUDDI: 1e-4). ``None`` turns a rule off.
         reference: what the terms that hold on to a pose hold on to: ``"start"`` of the fit or the start of
             this ``"stage"``.
     """
@@ -37,7 +37,9 @@ class Stage:
         object.__setattr__(self, "free", tuple(self.free))
         object.__setattr__(self, "weights", dict(self.weights))
         if self.reference not in ("start", "stage"):
-            raise ValueError(f"stage {self.name!r}: reference must be 'start' or 'stage', got {self.reference!r}")
+            raise ValueError(
+                f"stage {self.name!r}: reference must be 'start' or 'stage', got {self.reference!r}"
+            )
         if self.max_iterations < 0 or self.window < 3:
             raise ValueError(
                 f"stage {self.name!r}: max_iterations must be >= 0 and window >= 3, "
@@ -83,10 +85,8 @@ class Preset:
         )
 
     def weighted(self, **weights: float) -> Preset:
-        """The same recipe with the weights of these terms set in every stage, for terms that stages lack too."""
-        return self._changed(
-            self.name, self.terms, [{**stage.weights, **weights} for stage in self.stages]
-        )
+        """The same recipe with these weights in every stage, also of terms that a stage lacks."""
+        return self._changed(self.name, self.terms, [{**stage.weights, **weights} for stage in self.stages])
 
     def with_options(self, term: str, **options: object) -> Preset:
         """The same recipe with options of one term changed."""

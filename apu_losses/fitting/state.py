@@ -1,4 +1,4 @@
-"""What a term sees of a fit: the current bodies, and every quantity that several terms share, computed once."""
+"""What a term sees of a fit: the current bodies, and what several terms share, computed once."""
 
 from __future__ import annotations
 

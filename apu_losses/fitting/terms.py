@@ -105,13 +105,19 @@ class PenetrationTerm:
         batch = state.batch
         if not len(batch.pair_a):
             return state.vertices.new_zeros(batch.size)
-        found = select_penetrations(state.vertices, state.topology, batch.pair_a, batch.pair_b, target=self.target)
+        found = select_penetrations(
+            state.vertices, state.topology, batch.pair_a, batch.pair_b, target=self.target
+        )
         width = found.target_vertices.shape[1]
         rows = torch.cat([found.row, found.target_row.repeat_interleave(width)])
         ids = torch.cat([found.vertex, found.target_vertices.flatten()])
         points = state.select(rows, ids)
-        corners = points[len(found) :].unflatten(0, (-1, width)) if len(found) else points.new_zeros(0, width, 3)
-        energy = penetration_energy(points[: len(found)], target_points(corners, found), found, energy=self.energy)
+        corners = (
+            points[len(found) :].unflatten(0, (-1, width)) if len(found) else points.new_zeros(0, width, 3)
+        )
+        energy = penetration_energy(
+            points[: len(found)], target_points(corners, found), found, energy=self.energy
+        )
         return batch.per_scene(energy, batch.pair_scene)
 
 
@@ -132,7 +138,9 @@ class PosePriorTerm:
     def __call__(self, state: FitState) -> Tensor:
         pose = state.params["body_pose"]
         loaded = self._loaded  # type: ignore[attr-defined]
-        return state.per_scene(anatomical_pose_prior(pose) if loaded is None else mixture_pose_prior(pose, loaded))
+        return state.per_scene(
+            anatomical_pose_prior(pose) if loaded is None else mixture_pose_prior(pose, loaded)
+        )
 
 
 @dataclass(frozen=True)
@@ -242,7 +250,9 @@ def build_terms(preset: Preset, extra: Mapping[str, Term]) -> dict[str, Term]:
         known = {field.name for field in fields(BUILT_IN[name])}
         unknown = sorted(set(options) - known)
         if unknown:
-            raise ValueError(f"preset {preset.name!r}: the term {name!r} has no option {unknown}; it has {sorted(known)}")
+            raise ValueError(
+                f"preset {preset.name!r}: the term {name!r} has no option {unknown}; it has {sorted(known)}"
+            )
         terms[name] = BUILT_IN[name](**options)
     terms.update(extra)
     for stage in preset.stages:
