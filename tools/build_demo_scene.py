@@ -33,41 +33,42 @@ from apu_losses.viz.raster import rasterize
 WIDTH, HEIGHT = 640, 720
 SKELETON = "body25"
 NOISE_PIXELS = 2.0
-SEED = 20_26
+SEED = 2026
+FLOOR = 0.95
+"""Height of the ground under the camera, metres."""
 
 Angles = dict[str, tuple[float, float, float]]
 
 # Degrees about X (forward bend), Y (turn left), Z (of the body's own frame) of each joint.
 LEFT_PERSON: Angles = {
     "left_collar": (0, 6, 10),
-    "left_shoulder": (0, 12, 8),
-    "left_elbow": (0, -66, -24),
+    "left_shoulder": (0, 8, 8),
+    "left_elbow": (0, -62, -44),
     "left_wrist": (0, -18, -18),
     "right_shoulder": (0, -12, 68),
     "right_elbow": (0, 14, 6),
     "spine2": (0, 0, -3),
     "head": (0, 8, -4),
-    "left_hip": (0, 0, -7),
-    "right_hip": (0, 0, 9),
+    "left_hip": (0, 0, -4),
+    "right_hip": (0, 0, 5),
 }
 RIGHT_PERSON: Angles = {
     "right_collar": (0, -6, 0),
-    "right_shoulder": (0, -38, 52),
-    "right_elbow": (0, 52, 10),
+    "right_shoulder": (0, -58, 44),
+    "right_elbow": (0, 52, 6),
     "right_wrist": (0, 12, 0),
     "left_shoulder": (0, 10, -68),
     "left_elbow": (0, -16, -4),
     "spine2": (0, 0, 4),
     "head": (0, -10, 5),
-    "left_hip": (0, 0, -9),
-    "right_hip": (0, 0, 7),
+    "left_hip": (0, 0, -5),
+    "right_hip": (0, 0, 4),
 }
 # Regions that touch: of the person on the left of the picture, of the one on the right.
 CONTACTS = (
-    ("left palm", "left back upper arm"),
-    ("left front forearm", "right upper back"),
-    ("left back upper arm", "right back shoulder"),
-    ("left lower back", "right palm"),
+    ("left fingers (palm side)", "left front upper arm"),
+    ("left front forearm", "left back shoulder"),
+    ("left lower back", "right fingers (palm side)"),
 )
 """Names are the people's own left and right."""
 
@@ -83,19 +84,21 @@ def rotation_vectors(angles: Angles, joint_names: tuple[str, ...]) -> np.ndarray
 def hand_posed(body: LinearBlendBody) -> dict[str, Tensor]:
     """The two people before they are settled: upright, facing the camera, one a little taller."""
     betas = np.zeros((2, 10))
-    betas[0, 1], betas[1, 2] = 0.5, -0.5
+    betas[0, 0], betas[1, 0] = 0.5, -0.4  # 5 cm taller and 4 cm shorter than the mean
     turned = [rotation_towards_camera(12), rotation_towards_camera(-10)]
-    return {
-        name: torch.tensor(np.asarray(value), dtype=torch.float32)
-        for name, value in {
-            "body_pose": np.stack(
-                [rotation_vectors(a, body.joint_names) for a in (LEFT_PERSON, RIGHT_PERSON)]
-            ),
-            "global_orient": np.stack(turned),
-            "betas": betas,
-            "transl": [[-0.215, 0.0, 3.0], [0.20, 0.0, 2.97]],
-        }.items()
+    arrays = {
+        "body_pose": np.stack([rotation_vectors(a, body.joint_names) for a in (LEFT_PERSON, RIGHT_PERSON)]),
+        "global_orient": np.stack(turned),
+        "betas": betas,
+        # the hand that lies on the other's body is less curled than a hand at rest
+        "left_hand_pose": np.stack([-0.6 * body.data.left_hand.mean, np.zeros(45)]),
+        "right_hand_pose": np.stack([np.zeros(45), -0.6 * body.data.right_hand.mean]),
+        "transl": np.array([[-0.20, 0.0, 3.05], [0.215, 0.0, 2.94]]),
     }
+    params = {name: torch.tensor(value, dtype=torch.float32) for name, value in arrays.items()}
+    soles = body.pose(params).vertices()[:, :, 1].amax(1)  # +Y is down
+    params["transl"][:, 1] = FLOOR - soles
+    return params
 
 
 def rotation_towards_camera(yaw: float) -> np.ndarray:
@@ -105,17 +108,26 @@ def rotation_towards_camera(yaw: float) -> np.ndarray:
     ).as_rotvec()
 
 
+def on_arms(body: LinearBlendBody) -> np.ndarray:
+    """``(63,)`` bool: which values of the body pose turn joints of the arms."""
+    arms = ("collar", "shoulder", "elbow", "wrist")
+    return np.repeat([name.endswith(arms) for name in body.joint_names[1:22]], 3)
+
+
 def settle(
     body: LinearBlendBody, regions: RegionMap, start: dict[str, Tensor], steps: int
 ) -> dict[str, Tensor]:
     """Move arms and places a little until the contact regions touch and the bodies share no space."""
     params = {name: value.clone() for name, value in start.items()}
     free = [params[name].requires_grad_() for name in ("body_pose", "transl", "global_orient")]
-    optimiser = torch.optim.Adam(free, lr=0.004)
+    optimiser = torch.optim.Adam(free, lr=0.006)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, max(steps, 1))
     pairs = [
         (torch.tensor(regions.vertices(region(a).id)), torch.tensor(regions.vertices(region(b).id)))
         for a, b in CONTACTS
     ]
+    # arms find their place; backs and legs stay as they were posed
+    stiffness = torch.tensor(np.where(on_arms(body), 1.0, 6.0), dtype=torch.float32)
     rows_a, rows_b = torch.tensor([0]), torch.tensor([1])
     for step in range(steps):
         posed = body.pose(params)
@@ -123,20 +135,21 @@ def settle(
         loss = vertices.new_zeros(())
         for ids_a, ids_b in pairs:
             nearest = torch.cdist(vertices[0, ids_a], vertices[1, ids_b]).min()
-            loss = loss + 4e3 * (nearest - 0.002) ** 2
-        change = params["body_pose"] - start["body_pose"]
+            loss = loss + 1e5 * (nearest - 0.002) ** 2
+        change = (params["body_pose"] - start["body_pose"]) * stiffness
         moved = params["transl"] - start["transl"]
         turned = params["global_orient"] - start["global_orient"]
         # people stand on one floor: moving up or down costs more
-        loss = loss + 2 * change.square().sum() + (moved.square() @ torch.tensor([50.0, 5e3, 50.0])).sum()
+        loss = loss + 0.5 * change.square().sum() + (moved.square() @ torch.tensor([50.0, 5e3, 50.0])).sum()
         loss = loss + 20 * turned.square().sum()
         if step > steps // 4:
             found = select_penetrations(vertices, body.faces, rows_a, rows_b, target="surface")
             points, targets = penetration_points(vertices, found)
-            loss = loss + 3e3 * penetration_energy(points, targets, found).sum()
+            loss = loss + 1e4 * penetration_energy(points, targets, found).sum()
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
+        schedule.step()
     return {name: value.detach() for name, value in params.items()}
 
 
@@ -163,11 +176,13 @@ def detect(
     return keypoints
 
 
-def disturb(params: dict[str, Tensor], rng: np.random.Generator) -> dict[str, np.ndarray]:
+def disturb(
+    body: LinearBlendBody, params: dict[str, Tensor], rng: np.random.Generator
+) -> dict[str, np.ndarray]:
     """A start as an estimator gives it: every joint a few degrees off, each person at a wrong depth."""
     start = {name: value.numpy().astype(float).copy() for name, value in params.items()}
-    start["body_pose"] += rng.normal(0, 0.10, start["body_pose"].shape)
-    scale = np.array([0.955, 1.05])[:, None]
+    start["body_pose"] += rng.normal(0, 1, start["body_pose"].shape) * np.where(on_arms(body), 0.12, 0.05)
+    scale = np.array([1.05, 0.94])[:, None]
     start["transl"] = start["transl"] * scale
     start["betas"] *= 0.0
     return start
@@ -179,7 +194,7 @@ def make_scene(body: LinearBlendBody, regions: RegionMap, steps: int) -> tuple[S
     truth = settle(body, regions, hand_posed(body), steps)
     camera = SceneCamera(940.0, (WIDTH / 2, HEIGHT / 2))
     keypoints = detect(body, truth, camera, rng)
-    start = disturb(truth, rng)
+    start = disturb(body, truth, rng)
     pairs = [(region(a).id, region(b).id) for a, b in CONTACTS]
     people = [
         ScenePerson(keypoints[i], InitialBody({name: value[i] for name, value in start.items()}), label)
@@ -203,7 +218,7 @@ def picture(body: LinearBlendBody, params: dict[str, Tensor], scene: Scene) -> n
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pictures", type=Path, help="folder for pictures of the truth and the start")
-    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--body", default="free")
     parser.add_argument(
         "--out", type=Path, default=Path(__file__).parents[1] / "apu_losses" / "demo" / SCENE_FILE

@@ -1,0 +1,138 @@
+"""What is shipped and what it promises: wheel, versions, imports, layers, the README's code."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+DATA = (
+    "apu_contacts/regions/data/free.npz",
+    "apu_contacts/regions/data/regions.json",
+    "apu_contacts/py.typed",
+    "apu_losses/bodies/data/free_body.npz",
+    "apu_losses/demo/side_hug.json",
+    "apu_losses/fitting/scene_schema.json",
+    "apu_losses/py.typed",
+)
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel as pip builds it; skipped where the build backend is not there and cannot be fetched."""
+    folder = tmp_path_factory.mktemp("wheel")
+    built = run("-m", "pip", "wheel", "--no-deps", "--wheel-dir", str(folder), str(ROOT))
+    if built.returncode:
+        pytest.skip(f"pip could not build a wheel here: {built.stderr.strip().splitlines()[-1]}")
+    (path,) = folder.glob("*.whl")
+    return path
+
+
+def run(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(  # type: ignore[call-overload, no-any-return]
+        [sys.executable, *arguments], capture_output=True, text=True, check=False, **options
+    )
+
+
+def project() -> dict:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+def test_the_wheel_holds_the_data(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        sizes = {info.filename: info.file_size for info in archive.infolist()}
+    assert not set(DATA) - set(sizes)
+    assert sizes["apu_losses/bodies/data/free_body.npz"] <= 3e6
+    assert not [name for name in sizes if name.startswith(("tests/", "docs/", "tools/"))]
+
+
+def test_every_data_file_of_the_checkout_is_in_the_wheel(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        shipped = set(archive.namelist())
+    tracked = subprocess.run(
+        ["git", "ls-files", "apu_contacts", "apu_losses"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if tracked.returncode:
+        pytest.skip("not a git checkout: there is no list of files to compare with")
+    missing = [name for name in tracked.stdout.split() if name not in shipped and (ROOT / name).exists()]
+    assert not missing
+
+
+def test_the_wheel_carries_licence_and_notice(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+        metadata = archive.read(next(n for n in names if n.endswith(".dist-info/METADATA"))).decode()
+    assert {"LICENSE", "NOTICE"} <= {Path(name).name for name in names if ".dist-info/licenses/" in name}
+    assert "License-Expression: Apache-2.0" in metadata
+    assert "Requires-Python: >=3.10" in metadata
+
+
+def test_the_command_is_installed(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        entry = next(n for n in archive.namelist() if n.endswith("entry_points.txt"))
+        assert "apu = apu_losses.cli:main" in archive.read(entry).decode()
+
+
+def test_constraints_pin_every_dependency_on_every_python():
+    from packaging.requirements import Requirement
+    from packaging.utils import canonicalize_name
+
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pins = [Requirement(line) for line in lines if line and not line.startswith("#")]
+    assert all(re.fullmatch(r"==[^*,]+", str(pin.specifier)) for pin in pins)
+    table = project()["project"]
+    wanted = [Requirement(line) for line in table["dependencies"]]
+    for extra in table["optional-dependencies"].values():
+        wanted += [r for r in map(Requirement, extra) if r.name != "apu-losses"]
+    for python in ("3.10", "3.11", "3.12", "3.13"):
+        chosen = {
+            canonicalize_name(pin.name): str(pin.specifier).removeprefix("==")
+            for pin in pins
+            if pin.marker is None or pin.marker.evaluate({"python_version": python})
+        }
+        assert chosen["torch"] == "2.13.0"
+        for requirement in wanted:
+            version = chosen.get(canonicalize_name(requirement.name))
+            assert version is not None, f"{requirement.name} is not pinned for Python {python}"
+            assert version in requirement.specifier, (
+                f"the pin of {requirement.name} does not satisfy pyproject"
+            )
+
+
+def test_contacts_import_fast_and_without_torch():
+    code = (
+        "import sys, time; t = time.perf_counter(); import apu_contacts; s = time.perf_counter() - t;"
+        "print(s); assert 'torch' not in sys.modules and 'numba' not in sys.modules"
+    )
+    seconds = []
+    for _ in range(3):
+        done = run("-c", code, cwd=ROOT)
+        assert not done.returncode, done.stderr
+        seconds.append(float(done.stdout))
+    assert min(seconds) < 0.3
+
+
+def test_losses_add_little_to_torch():
+    code = "import torch, time; t = time.perf_counter(); import apu_losses; print(time.perf_counter() - t)"
+    assert min(float(run("-c", code, cwd=ROOT).stdout) for _ in range(3)) < 0.5
+
+
+def test_layers_hold():
+    pytest.importorskip("importlinter", reason="import-linter is an extra: pip install '.[dev]'")
+    done = run("-c", "from importlinter.cli import lint_imports_command as c; c()", "--no-cache", cwd=ROOT)
+    assert not done.returncode, done.stdout
