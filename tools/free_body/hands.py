@@ -6,8 +6,8 @@ import numpy as np
 
 from .rig import FINGERS
 
-# Flexion of a resting hand in degrees at the knuckle, middle and end joint; the free body's flat hand is already
-# slightly bent, so this is what is added. Fingers curl more towards the little finger.
+# Flexion of a resting hand in degrees at the knuckle, middle and end joint; the free body's flat hand is
+# already slightly bent, so this is what is added. Fingers curl more towards the little finger.
 REST_FLEXION = {"index": (8, 14, 8), "middle": (10, 17, 9), "ring": (12, 19, 10), "pinky": (14, 19, 10)}
 REST_THUMB = (
     (8.0, -6.0, -10.0),
@@ -23,7 +23,8 @@ ALONG_FINGER = 0.7  # and along one finger
 
 
 def relaxed_left_hand() -> np.ndarray:
-    """(45,) axis-angle of the relaxed left hand; flexion turns about -z (the palm faces down in the T-pose)."""
+    """(45,) axis-angle of the relaxed left hand; flexion turns about -z (the palm faces down in the
+    T-pose)."""
     out = np.zeros((len(FINGERS), 3, 3))
     for i, finger in enumerate(FINGERS):
         if finger == "thumb":
@@ -42,8 +43,8 @@ def mirrored_hand(pose: np.ndarray) -> np.ndarray:
 def hand_components() -> np.ndarray:
     """(45, 45) orthonormal rows for the left hand, from the most to the least common motion.
 
-    They are the eigenvectors of a covariance that is stated here (ranges of each joint, fingers that bend together),
-    not learned from recorded hands: the first component closes the hand.
+    They are the eigenvectors of a covariance that is stated here (ranges of each joint, fingers that bend
+    together), not learned from recorded hands: the first component closes the hand.
     """
     sd = np.array([THUMB_SD if f == "thumb" else FINGER_SD for f in FINGERS])
     corr = np.eye(45).reshape(5, 3, 3, 5, 3, 3)

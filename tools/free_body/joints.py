@@ -18,9 +18,10 @@ SUM_WEIGHT = 30.0  # metres: how firmly a row is held to sum to one during the f
 def fit_joint_regressor(train: People, weights: np.ndarray, mirror: np.ndarray, seed: int = 0) -> np.ndarray:
     """(55, V) rows that sum to one.
 
-    A row is convex (non-negative least squares) where that places the joint well: fingers, face, feet. MakeHuman's
-    hips, knees and spine move against the skin from person to person, which no convex row can follow; those are
-    ridge regressions on the near vertices. Left and middle joints are fitted, right ones mirrored.
+    A row is convex (non-negative least squares) where that places the joint well: fingers, face, feet.
+    MakeHuman's hips, knees and spine move against the skin from person to person, which no convex row can
+    follow; those are ridge regressions on the near vertices. Left and middle joints are fitted, right ones
+    mirrored.
     """
     rng = np.random.default_rng(seed)
     mean, mean_joints = train.vertices.mean(0), train.joints.mean(0)
@@ -53,7 +54,8 @@ def fit_joint_regressor(train: People, weights: np.ndarray, mirror: np.ndarray, 
 
 
 def _solve(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Weights that sum to one with a @ w near b: convex where that is good enough, else a ridge regression."""
+    """Weights that sum to one with a @ w near b: convex where that is good enough, else a ridge
+    regression."""
     full = np.concatenate([a, np.full((1, a.shape[1]), SUM_WEIGHT)])
     target = np.append(b, SUM_WEIGHT)
     w, _ = nnls(full, target, maxiter=50 * a.shape[1])

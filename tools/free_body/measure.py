@@ -1,4 +1,5 @@
-"""Measures the built asset against Anny: `python -m tools.free_body.measure`. Prints the table of docs/free_body.md."""
+"""Measures the built asset against Anny: `python -m tools.free_body.measure`. Prints the table of
+docs/free_body.md."""
 
 from __future__ import annotations
 
@@ -56,7 +57,8 @@ def age_lines(parts: Parts) -> list[str]:
         off = np.linalg.norm(parts.regressor @ model - joints, axis=1)[BODY] * 1e3
         lines.append(
             f"{year:4.0f} years, {height:.2f} m: age {age:.2f}, vertices mean {error.mean():.1f} mm "
-            f"(a scaled adult {scaled.mean():.1f}, with all coefficients free {fitted.mean():.1f}), body joints mean {off.mean():.1f} mm"
+            f"(a scaled adult {scaled.mean():.1f}, with all coefficients free {fitted.mean():.1f}), "
+            f"body joints mean {off.mean():.1f} mm"
         )
     return lines
 
@@ -109,7 +111,8 @@ def pose_lines(asset: dict[str, np.ndarray]) -> list[str]:
                     share = asset["weights"][:, j]
                     belt = (share > 0.25) & (share < 0.75)
                     thick = np.linalg.norm(posed[belt] - joints[j], axis=1).mean()
-                    line += f" (thickness {100 * thick / np.linalg.norm(rest[belt] - rest_joints[j], axis=1).mean():.0f} %)"
+                    before = np.linalg.norm(rest[belt] - rest_joints[j], axis=1).mean()
+                    line += f" (thickness {100 * thick / before:.0f} %)"
                 line += "," if not correct else ""
             lines.append(line + "  [plain, corrected]")
     return lines

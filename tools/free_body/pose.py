@@ -1,4 +1,5 @@
-"""Posing an SMPL-X-format asset with numpy: blend skinning with pose correctives, for the builder's own checks."""
+"""Posing an SMPL-X-format asset with numpy: blend skinning with pose correctives, for the builder's own
+checks."""
 
 from __future__ import annotations
 

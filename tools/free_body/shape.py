@@ -1,4 +1,5 @@
-"""The shape space: a stature direction that scales, nine directions that leave stature alone, and the age direction."""
+"""The shape space: a stature direction that scales, nine directions that leave stature alone, and the age
+direction."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ DIRECTIONS = 10
 
 @dataclass(frozen=True)
 class ShapeSpace:
-    """Template `(V, 3)`, directions `(10, V, 3)` and infant `(V, 3)`, pelvis at the origin; joints beside each."""
+    """Template `(V, 3)`, directions `(10, V, 3)` and infant `(V, 3)`, pelvis at the origin; joints beside
+    each."""
 
     template: np.ndarray
     directions: np.ndarray
@@ -28,7 +30,8 @@ class ShapeSpace:
 
 
 def stature_functional(template: np.ndarray) -> np.ndarray:
-    """(V,) weights whose product with the heights y gives stature: the crown less the mean of 40 sole vertices.
+    """(V,) weights whose product with the heights y gives stature: the crown less the mean of 40 sole
+    vertices.
 
     Within 3 mm of max - min on every adult and child, and linear, so that a direction can be freed from it.
     """
@@ -50,7 +53,8 @@ def fit_shape_space(adults: People, medians: People, faces: np.ndarray) -> Shape
     """adults: the population; medians: the median child of each age, which the age direction is fitted to.
 
     Each adult is scaled to STATURE, so nothing that is left changes it; of that rest, what makes a
-    child's proportions is removed (it belongs to age), and an area-weighted PCA gives nine unit-variance directions.
+    child's proportions is removed (it belongs to age), and an area-weighted PCA gives nine unit-variance
+    directions.
     """
     functional = stature_functional(adults.vertices.mean(0))
     heights = np.einsum("v,nv->n", functional, adults.vertices[:, :, 1])
@@ -81,7 +85,8 @@ def fit_shape_space(adults: People, medians: People, faces: np.ndarray) -> Shape
     )
     u, s, _ = np.linalg.svd((rest * root).reshape(len(rest), -1), full_matrices=False)
     u = u[:, : DIRECTIONS - 1] * _signs(u[:, : DIRECTIONS - 1], rest, template, area)
-    # A person's coefficient is u * sqrt(n), of unit variance; the direction is the mean of rest weighted by it.
+    # A person's coefficient is u * sqrt(n), of unit variance; the direction is the mean of rest weighted
+    # by it.
     mix = u / np.sqrt(len(rest))
     directions = np.einsum("nk,nvd->kvd", mix, rest)
     joint_directions = np.einsum("nk,njd->kjd", mix, rest_joints)
@@ -98,7 +103,8 @@ def fit_shape_space(adults: People, medians: People, faces: np.ndarray) -> Shape
 
 
 def _signs(u: np.ndarray, rest: np.ndarray, template: np.ndarray, area: np.ndarray) -> np.ndarray:
-    """(K,) signs that make + the direction in which the body gets bulkier (vertices move away from the pelvis axis)."""
+    """(K,) signs that make + the direction in which the body gets bulkier (vertices move away from the
+    pelvis axis)."""
     outward = template * [1, 0, 1]
     outward /= np.maximum(np.linalg.norm(outward, axis=1, keepdims=True), 1e-9)
     bulk = np.einsum("v,nvd,vd->n", area, rest, outward, optimize=True)

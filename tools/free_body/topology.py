@@ -1,8 +1,10 @@
-"""The mesh: MakeHuman's body with the mouth and the eye sockets closed, triangulated the same on both sides."""
+"""The mesh: MakeHuman's body with the mouth and the eye sockets closed, triangulated the same on both
+sides."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -33,7 +35,8 @@ class Mesh:
         return len(self.kept) + sum(len(EYE_ROWS) * (len(u) - 2) for u in self.eye_upper.values())
 
     def values(self, source: np.ndarray) -> np.ndarray:
-        """Values `(V_source, ...)` carried to this mesh; a new eye vertex takes the mix of its two lid vertices."""
+        """Values `(V_source, ...)` carried to this mesh; a new eye vertex takes the mix of its two lid
+        vertices."""
         kept = source[self.kept]
         rows = [kept]
         for side in ("left", "right"):
@@ -74,7 +77,8 @@ def boundary_loops(faces: np.ndarray) -> list[list[int]]:
 
 
 def close_cavities(quads: np.ndarray, internal: np.ndarray, mirror: np.ndarray, rest: np.ndarray) -> Mesh:
-    """Drop the internal vertices and close the holes they leave: the lips by a strip, the lids by an eye patch.
+    """Drop the internal vertices and close the holes they leave: the lips by a strip, the lids by an eye
+    patch.
 
     quads (Q, 4), internal (V,) bool, mirror (V,) source table, rest (V, 3) the mean adult in y-up axes.
     """
@@ -110,7 +114,7 @@ def close_cavities(quads: np.ndarray, internal: np.ndarray, mirror: np.ndarray, 
             chains.append(np.concatenate([up[:1], ids, up[-1:]]))
         chains.append(low)
         next_id += len(EYE_ROWS) * n
-        patch = np.concatenate([_strip(a, b) for a, b in zip(chains[:-1], chains[1:], strict=True)])
+        patch = np.concatenate([_strip(a, b) for a, b in pairwise(chains)])
         patches.append(patch if side == "left" else patch[:, ::-1])
     quads_all = [q for group in patches for q in group]
     half = (next_id - len(kept)) // 2
@@ -125,8 +129,8 @@ def close_cavities(quads: np.ndarray, internal: np.ndarray, mirror: np.ndarray, 
 def _chains(loop: list[int], at: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Split a loop at its two corners into an upper and a lower chain from low x to high x, of one length.
 
-    The corners are the opposite pair furthest apart in x; on a loop across the middle (`other`, the mirror table)
-    they are the mirror images nearest to opposite, and the shorter chain repeats its corners.
+    The corners are the opposite pair furthest apart in x; on a loop across the middle (`other`, the mirror
+    table) they are the mirror images nearest to opposite, and the shorter chain repeats its corners.
     """
     ids = np.array(loop)
     half = len(ids) // 2
@@ -177,7 +181,8 @@ def _triangulate(quads: list[np.ndarray], at: np.ndarray) -> np.ndarray:
 
 
 def _outward_patches(faces: np.ndarray) -> np.ndarray:
-    """Flip patch faces so that each edge is used once in each direction (the body's own faces are the guide)."""
+    """Flip patch faces so that each edge is used once in each direction (the body's own faces are the
+    guide)."""
     seen: set[tuple[int, int]] = set()
     out = []
     for f in faces:

@@ -7,7 +7,8 @@ import numpy as np
 from .inputs import Source
 from .rig import SIDES
 
-# Directions of the left thigh and shank: near those of the SMPL family, so that its rotations mean the same here.
+# Directions of the left thigh and shank: near those of the SMPL family, so that its rotations mean the
+# same here.
 THIGH, SHANK = (0.09, -1.0, 0.0), (-0.02, -1.0, -0.04)
 FULL_BLEND = 0.5  # share of dual quaternions: plain LBS caves in at a bent joint, dual quaternions bulge
 

@@ -1,4 +1,5 @@
-"""The asset file: SMPL-X's keys, rounded so that they compress, in a zip whose bytes depend on nothing but them."""
+"""The asset file: SMPL-X's keys, rounded so that they compress, in a zip whose bytes depend on nothing but
+them."""
 
 from __future__ import annotations
 
