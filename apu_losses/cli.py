@@ -103,8 +103,8 @@ def fit(
 
         if scene.is_dir() and out.resolve() == scene.resolve():
             raise ValueError(f"--out {out}: results would lie among the scenes; name another folder")
-        scenes = load_scenes(scene)
         model = load_body(body, device=_device(device))
+        scenes = load_scenes(scene, model)
         with warnings.catch_warnings(record=True) as caught:
             region_map = region_map_for(model, regions)
         fitter = SceneFitter(model, regions=region_map, preset=preset, device=device)

@@ -7,21 +7,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from apu_losses.bodies import BodyModel
     from apu_losses.fitting import FitResult, Scene, SceneFitter
 
 
-def load_scenes(path: str | Path) -> dict[str, Scene]:
+def load_scenes(path: str | Path, body: BodyModel) -> dict[str, Scene]:
     """Read one scene file, or all of a folder in the order of their names.
 
     Every file and every photograph is read before anything is fitted, so that a mistake in the last file does
     not cost the work on the others.
+
+    Args:
+        path: a file or a folder.
+        body: the body that will be fitted; the scenes' initial parameters must be its own.
 
     Returns:
         Scenes by the stem of their file.
 
     Raises:
         FileNotFoundError: no such file or folder, or a folder without ``.json`` files.
-        ValueError: a file that is no scene, or a photograph that does not fit it.
+        ValueError: a file that is no scene or not one of this body, or a photograph that does not fit it.
     """
     from apu_losses.fitting import load_scene
     from apu_losses.viz.results import photograph
@@ -36,9 +41,27 @@ def load_scenes(path: str | Path) -> dict[str, Scene]:
     for file, scene in zip(files, scenes.values(), strict=True):
         try:
             photograph(scene)
+            _check_start(scene, body)
         except ValueError as error:
             raise ValueError(f"{file}: {error}") from None
     return scenes
+
+
+def _check_start(scene: Scene, body: BodyModel) -> None:
+    """Raise what the fit would raise over a start that is none of this body's."""
+    from apu_contacts.keypoints import SKELETONS
+    from apu_losses.fitting import InitialBody, initial_parameters
+    from apu_losses.fitting.retarget import KEYPOINTS
+
+    initial_parameters(body, [InitialBody(person.initial.parameters) for person in scene.people])
+    known = {*body.joint_names, *SKELETONS[KEYPOINTS].joint_names}
+    for index, person in enumerate(scene.people):
+        names = person.initial.joints.names if person.initial.joints else None
+        if names is not None and len(known.intersection(names)) < 4:
+            raise ValueError(
+                f"people[{index}].initial.joints: fewer than 4 of {list(names)[:8]} are joints of the "
+                f"body {body.name!r}, such as {', '.join(body.joint_names[:3])}"
+            )
 
 
 def fit_scenes(

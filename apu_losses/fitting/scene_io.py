@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from apu_contacts.contact_map import ContactMap
+from apu_contacts.keypoints import convert
 from apu_contacts.keypoints.types import Keypoints2D
 from apu_losses.fitting.scene import InitialBody, Joints3D, Scene, SceneCamera, SceneContact, ScenePerson
 
@@ -131,6 +132,9 @@ def _person_from_dict(entry: dict[str, Any]) -> ScenePerson:
     keypoints = Keypoints2D(
         k["skeleton"], np.array(k["xy"], dtype=float).reshape(-1, 2), np.array(k["confidence"], dtype=float)
     )
+    convert(
+        keypoints, "body25"
+    )  # raises where the fit would: an unknown skeleton, joints missing in the list
     initial = entry.get("initial", {})
     joints = initial.get("joints")
     if joints is not None:

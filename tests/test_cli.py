@@ -1,0 +1,261 @@
+"""The command as a person types it: what it prints, where, and with which exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import trimesh
+from PIL import Image
+
+from apu_losses import cli
+from apu_losses.demo import FILES, demo_scene, run_demo
+from apu_losses.files import staged_folder
+from apu_losses.fitting import Preset, Stage, load_parameters, save_scene
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def apu(capfd, monkeypatch):
+    """Run the command in this process: exit code, standard output, standard error."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["apu", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        out, err = capfd.readouterr()
+        return int(stop.value.code or 0), out, err
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory) -> Path:
+    """A recipe of a few steps: these tests are about files and messages, not about fits."""
+    stage = Stage("short", {"keypoints": 0.02, "contact": 1e4}, ("body_pose", "transl"), 0.03, 3)
+    path = tmp_path_factory.mktemp("preset") / "quick.json"
+    path.write_text(json.dumps(Preset("quick", {"keypoints": {}, "contact": {}}, (stage,)).to_dict()))
+    return path
+
+
+@pytest.fixture
+def scenes(tmp_path) -> Path:
+    """A folder with two copies of the demo's scene."""
+    folder = tmp_path / "scenes"
+    for name in ("hug", "hug_again"):
+        save_scene(demo_scene(), folder / f"{name}.json")
+    return folder
+
+
+def test_help_is_fast_and_names_every_command():
+    seconds = []
+    for _ in range(3):
+        start = time.perf_counter()
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        command = [sys.executable, "-m", "apu_losses.cli", "--help"]
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
+        seconds.append(time.perf_counter() - start)
+    assert min(seconds) < 0.5
+    assert all(name in done.stdout for name in ("demo", "fit", "regions", "doctor"))
+
+
+def test_version_and_bare_command(apu):
+    from apu_contacts import __version__
+
+    assert apu("--version") == (0, f"{__version__}\n", "")
+    code, out, _ = apu()
+    assert code == 0 and "Usage" in out
+
+
+def test_regions(apu):
+    code, out, _ = apu("regions")
+    assert code == 0 and len([line for line in out.splitlines() if line.strip()]) == 75 + 2
+    assert apu("regions", "--parts")[1].count("\n") >= 17
+    code, out, _ = apu("regions", 17)
+    assert code == 0 and "left palm" in out
+    assert "Region 17" in apu("regions", "left palm")[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["regions", "75"], "75"),
+        (["regions", "left plam"], "left palm"),
+        (["regions", "--wings"], "--wings"),
+        (["fly"], "fly"),
+        (["fit"], "SCENE.json"),
+        (["fit", "nowhere.json", "-o", "out"], "nowhere.json"),
+        (["demo", "--preset", "worst"], "worst"),
+    ],
+)
+def test_bad_input_is_one_line_and_code_2(apu, arguments, said, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = apu(*arguments)
+    assert code == 2 and out == ""
+    assert said in err and err.count("\n") == 1 and err.startswith("apu ")
+    assert not list(tmp_path.iterdir())
+
+
+def broken(kind: str, folder: Path) -> str:
+    """Break the second scene of a folder; what the message must name."""
+    path = folder / "hug_again.json"
+    data = json.loads(path.read_text())
+    if kind == "not JSON":
+        path.write_text('{"schema_version": 1,\n "image": }')
+        return "line 2"
+    if kind == "key":
+        del data["people"][1]["keypoints"]
+        expected = "people[1]"
+    elif kind == "region":
+        data["contacts"][0]["map"]["pairs"][0][0] = 75
+        expected = "75"
+    elif kind == "person":
+        data["contacts"][0]["person_b"] = 2
+        expected = "person_b"
+    elif kind == "skeleton":
+        data["people"][0]["keypoints"]["skeleton"] = "octopus"
+        expected = "octopus"
+    elif kind == "joints missing":
+        del data["people"][0]["keypoints"]["xy"][3]
+        expected = "25"
+    elif kind == "parameter":
+        data["people"][0]["initial"]["parameters"]["wings"] = [0.0]
+        expected = "wings"
+    elif kind == "size":
+        data["people"][1]["initial"]["parameters"]["body_pose"] = [0.0] * 69
+        expected = "69"
+    elif kind == "3D joints":
+        data["people"][1]["initial"]["joints"] = {"names": ["beak", "tail"], "xyz": [[0, 0, 1], [0, 1, 1]]}
+        expected = "beak"
+    elif kind == "picture":
+        Image.new("RGB", (10, 10)).save(folder / "small.png")
+        data["image"]["path"] = "small.png"
+        expected = "10 x 10"
+    path.write_text(json.dumps(data))
+    return expected
+
+
+BROKEN = "not JSON;key;region;person;skeleton;joints missing;parameter;size;3D joints;picture"
+
+
+@pytest.mark.parametrize("kind", BROKEN.split(";"))
+def test_one_bad_scene_stops_all_before_anything_is_written(apu, scenes, quick, kind):
+    said = broken(kind, scenes)
+    out_folder = scenes.parent / "out"
+    code, out, err = apu("fit", scenes, "-o", out_folder, "--preset", quick)
+    assert (code, out) == (2, "")
+    assert "hug_again.json" in err and said in err and err.count("\n") == 1
+    assert not out_folder.exists()
+    assert sorted(p.name for p in scenes.parent.iterdir()) == ["scenes"]
+
+
+def test_bad_options_of_fit(apu, scenes, quick, tmp_path):
+    out = tmp_path / "out"
+    for option, value, said in (
+        ("--body", "SMPLX_NOBODY.npz", "SMPLX_NOBODY.npz"),
+        ("--regions", "map.npz", "map.npz"),
+        ("--device", "abacus", "abacus"),
+        ("--preset", "worst", "worst"),
+    ):
+        code, _, err = apu("fit", scenes, "-o", out, option, value)
+        assert code == 2 and said in err and err.count("\n") == 1, err
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    code, _, err = apu("fit", empty, "-o", out)
+    assert code == 2 and "no .json" in err
+    assert apu("fit", scenes, "-o", scenes)[0] == 2
+    in_the_way = tmp_path / "file"
+    in_the_way.write_text("")
+    code, _, err = apu("fit", scenes, "-o", in_the_way, "--preset", quick)
+    assert code == 2 and "is a file" in err
+
+
+def test_fit_leaves_all_results_of_a_folder(apu, scenes, quick, tmp_path):
+    code, out, _ = apu("fit", scenes, "-o", tmp_path / "out", "--preset", quick)
+    assert code == 0 and "hug_again" in out
+    names = {f"{stem}.{kind}" for stem in ("hug", "hug_again") for kind in ("npz", "json", "glb", "png")}
+    assert {p.name for p in (tmp_path / "out").iterdir()} == names
+    fitted, start = load_parameters(tmp_path / "out" / "hug.npz")
+    assert fitted["body_pose"].shape == start["body_pose"].shape == (2, 63)
+    assert np.abs(fitted["body_pose"] - start["body_pose"]).max() > 0
+    record = json.loads((tmp_path / "out" / "hug.json").read_text())
+    assert record["preset"]["name"] == "quick" and record["verdict"]["reason"]
+    again = load_parameters(tmp_path / "out" / "hug_again.npz")[0]
+    np.testing.assert_allclose(again["transl"], fitted["transl"], atol=1e-5)
+
+    other = tmp_path / "plain"
+    assert apu("fit", scenes / "hug.json", "-o", other, "--preset", quick, "--no-pictures")[0] == 0
+    assert {p.name for p in other.iterdir()} == {"hug.npz", "hug.json", "hug.glb"}
+
+
+def test_doctor_finds_nothing_wrong_here(apu):
+    code, out, err = apu("doctor")
+    assert code == 0, err
+    for word in ("torch", "reference", "free", "SMPL-X", "75 regions"):
+        assert word in out
+
+
+def test_doctor_says_what_is_wrong(apu, monkeypatch):
+    from apu_contacts.regions import RegionMap
+
+    def gone(*_: object) -> None:
+        raise FileNotFoundError("free.npz")
+
+    monkeypatch.setattr(RegionMap, "load", gone)
+    code, out, err = apu("doctor")
+    assert code == 1 and "free.npz" in out and "1 problem" in err
+
+
+def test_demo_leaves_its_files_and_does_not_need_them_absent(quick, tmp_path):
+    folder = tmp_path / "apu_demo"
+    said: list[tuple[float, str]] = []
+    done = run_demo(folder, preset=str(quick), progress=lambda share, doing: said.append((share, doing)))
+    assert {p.name for p in folder.iterdir()} == set(FILES) == {p.name for p in done.files}
+    shares = [share for share, _ in said]
+    assert shares[0] == 0 and shares[-1] == 1 and shares == sorted(shares)
+    size = Image.open(folder / "overlay_after.png").size
+    assert size == (done.scene.width, done.scene.height)
+    meshes = trimesh.load(folder / "people.glb").geometry
+    assert set(meshes) == {"person_0", "person_1"} and all(mesh.is_watertight for mesh in meshes.values())
+
+    (folder / "mine.txt").write_text("kept")
+    run_demo(folder, preset=str(quick))
+    assert (folder / "mine.txt").read_text() == "kept"
+
+
+def test_the_demo_starts_apart_and_ends_in_contact(tmp_path):
+    done = run_demo(tmp_path / "demo")
+    before, after = done.result.before, done.result.after
+    assert min(before.contact_distance) > 0.05
+    assert max(after.contact_distance) < 0.02
+    assert max(after.keypoint_error) < 0.5 * max(before.keypoint_error)
+    assert done.result.verdict.kept
+    assert max(after.pose_change_max) < 60 and max(map(abs, after.stature_change)) < 0.05
+
+
+def test_staged_folder_is_all_or_nothing(tmp_path):
+    target = tmp_path / "out"
+    with pytest.raises(RuntimeError), staged_folder(target) as stage:
+        (stage / "half.txt").write_text("half")
+        raise RuntimeError
+    assert not list(tmp_path.iterdir())
+    with staged_folder(target) as stage:
+        (stage / "whole.txt").write_text("1")
+    with staged_folder(target) as stage:
+        (stage / "whole.txt").write_text("2")
+        (stage / "more.txt").write_text("3")
+    assert {p.name: p.read_text() for p in target.iterdir()} == {"whole.txt": "2", "more.txt": "3"}
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+def test_writing_into_a_file_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(NotADirectoryError, match="file"), staged_folder(tmp_path / "file" / "out"):
+        pass
