@@ -83,13 +83,11 @@ def read_value(node: Node, into: Collected, depth: int = 0) -> bool:
         return True
     if depth < _WRAPPING and len(node.value) <= 3 and "wrapper" in keys:
         into.repair("wrapper", node.start, node.end, "the answer stands inside another object")
-        return any(
-            [
-                read_value(value, into, depth + 1)
-                for key, (_, value) in zip(keys, node.value, strict=True)
-                if key == "wrapper"
-            ]
-        )
+        read = False
+        for key, (_, value) in zip(keys, node.value, strict=True):
+            if key == "wrapper" and read_value(value, into, depth + 1):
+                read = True
+        return read
     return False
 
 
@@ -267,7 +265,8 @@ def _read_contacts_text(value: Node, into: Collected) -> None:
         return
     if words.lstrip()[:1] in "[{" and value.closed:
         inner = Collected(words)
-        if all([read_value(node, inner) for node in read_text(words).values]) and not inner.unexplained:
+        unread = [node for node in read_text(words).values if not read_value(node, inner)]
+        if not unread and not inner.unexplained:
             into.repair("JSON in a string", value.start, value.end, "read as JSON")
             for draft in inner.drafts:
                 draft.start, draft.end = value.start, value.end

@@ -19,11 +19,47 @@ _FIELD = {
     ),
 }
 _FILLERS = frozenset(
-    ["body", "person", "persons", "people", "subject", "individual", "human", "p", "of", "the", "contact", "on", "for", "in", "s"]
+    [
+        "body",
+        "person",
+        "persons",
+        "people",
+        "subject",
+        "individual",
+        "human",
+        "p",
+        "of",
+        "the",
+        "contact",
+        "on",
+        "for",
+        "in",
+        "s",
+    ]
 )
 
 _CONTACTS = frozenset(
-    ["contacts", "contact", "contact_points", "contact_point", "points_of_contact", "contact_annotations", "annotations", "annotation", "contact_pairs", "contact_list", "contact_map", "contact_regions", "body_contacts", "body_part_contacts", "touching", "touch_points", "touches", "touching_parts", "touching_body_parts"]
+    [
+        "contacts",
+        "contact",
+        "contact_points",
+        "contact_point",
+        "points_of_contact",
+        "contact_annotations",
+        "annotations",
+        "annotation",
+        "contact_pairs",
+        "contact_list",
+        "contact_map",
+        "contact_regions",
+        "body_contacts",
+        "body_part_contacts",
+        "touching",
+        "touch_points",
+        "touches",
+        "touching_parts",
+        "touching_body_parts",
+    ]
 )
 _DOCUMENT = {
     **dict.fromkeys(
@@ -36,14 +72,58 @@ _DOCUMENT = {
     **dict.fromkeys(("refusal", "error"), "refusal"),
 }
 _WRAPPERS = frozenset(
-    ["answer", "result", "results", "output", "response", "data", "json", "content", "final_answer", "contact_answer", "arguments"]
+    [
+        "answer",
+        "result",
+        "results",
+        "output",
+        "response",
+        "data",
+        "json",
+        "content",
+        "final_answer",
+        "contact_answer",
+        "arguments",
+    ]
 )
 # Keys that hold words for people to read; they state no contact and take none back.
 _REMARKS = frozenset(
-    ["description", "reasoning", "explanation", "analysis", "summary", "note", "notes", "comment", "comments", "rationale", "evidence", "thoughts", "thought", "id", "index", "number", "type", "contact_type", "kind", "image", "image_id", "image_description", "scene", "title", "location_description", "observation", "observations", "version", "schema"]
+    [
+        "description",
+        "reasoning",
+        "explanation",
+        "analysis",
+        "summary",
+        "note",
+        "notes",
+        "comment",
+        "comments",
+        "rationale",
+        "evidence",
+        "thoughts",
+        "thought",
+        "id",
+        "index",
+        "number",
+        "type",
+        "contact_type",
+        "kind",
+        "image",
+        "image_id",
+        "image_description",
+        "scene",
+        "title",
+        "location_description",
+        "observation",
+        "observations",
+        "version",
+        "schema",
+    ]
 )
 # Keys whose value says whether the contact holds at all.
-_HOLDS = frozenset(["contact", "in_contact", "is_contact", "touching", "is_touching", "touches", "has_contact", "touch"])
+_HOLDS = frozenset(
+    ["contact", "in_contact", "is_contact", "touching", "is_touching", "touches", "has_contact", "touch"]
+)
 
 
 class ContactKey(NamedTuple):

@@ -250,12 +250,11 @@ class Reader:
                 self.pos += 1
             elif char in "{[(":
                 last = items[-1][1] if items else None
-                if last is not None and last.kind == "array" and last.value and last.closed:
-                    if last.value[0].kind == ("object" if char == "{" else "array"):
-                        self.repair("list closed early", last.end - 1, last.end, "the list goes on after it")
-                        last.value.append(self.value("array"))
-                        comma = -1
-                        continue
+                if last is not None and self.goes_on(last, char):
+                    self.repair("list closed early", last.end - 1, last.end, "the list goes on after it")
+                    last.value.append(self.value("array"))
+                    comma = -1
+                    continue
                 if char == "{" and items and "]" in self.open:
                     # The next element of the list begins: this object's closing brace was lost.
                     self.repair("missing bracket", at, at, "a closing brace was missing")
@@ -274,6 +273,13 @@ class Reader:
                     comma = -1
         node.end = self.pos
         return node
+
+    def goes_on(self, last: Node, char: str) -> bool:
+        """Whether a value without a key belongs to the list before it, by the kind of its first element."""
+        if last.kind != "array" or not last.value or not last.closed:
+            return False
+        first: Node = last.value[0]
+        return first.kind == ("object" if char == "{" else "array")
 
     def as_array(self, start: int) -> Node:
         """An object without keys is a list in the wrong brackets (a Python set)."""

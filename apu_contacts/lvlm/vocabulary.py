@@ -65,12 +65,54 @@ VOCABULARY: MappingProxyType[str, tuple[str, ...]] = MappingProxyType(
 
 # Plurals that mean one on each side. "fingers" or "hips" say nothing about sides.
 _PAIRED_PLURALS = frozenset(
-    ["hands", "palms", "arms", "forearms", "elbows", "shoulders", "legs", "thighs", "knees", "feet", "shins", "calves", "ankles", "wrists", "fists"]
+    [
+        "hands",
+        "palms",
+        "arms",
+        "forearms",
+        "elbows",
+        "shoulders",
+        "legs",
+        "thighs",
+        "knees",
+        "feet",
+        "shins",
+        "calves",
+        "ankles",
+        "wrists",
+        "fists",
+    ]
 ) | {"upper arms", "lower arms", "lower legs", "upper legs", "fore arms"}
 
 _ARTICLES = frozenset(["the", "a", "an", "his", "her", "their", "its", "one", "own", "one's", "of"])
 _QUALIFIERS = frozenset(
-    ["upper", "lower", "front", "back", "rear", "inner", "outer", "inside", "outside", "mid", "middle", "central", "center", "top", "bottom", "underside", "side", "bare", "region", "area", "part", "whole", "entire", "of", "the"]
+    [
+        "upper",
+        "lower",
+        "front",
+        "back",
+        "rear",
+        "inner",
+        "outer",
+        "inside",
+        "outside",
+        "mid",
+        "middle",
+        "central",
+        "center",
+        "top",
+        "bottom",
+        "underside",
+        "side",
+        "bare",
+        "region",
+        "area",
+        "part",
+        "whole",
+        "entire",
+        "of",
+        "the",
+    ]
 )
 _TRAILING = frozenset(["region", "area", "part", "side"])
 
@@ -276,7 +318,10 @@ def _lookup_two(words: list[str]) -> tuple[str, ...] | None:
 
 
 _DIGIT_WORDS = {
-    word: value for value, word in enumerate(["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"])
+    word: value
+    for value, word in enumerate(
+        ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
+    )
 }
 _TENS = {
     word: 10 * value for value, word in enumerate(["ten", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety", "hundred"], 1)
