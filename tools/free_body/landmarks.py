@@ -17,53 +17,10 @@ from .topology import Mesh
 
 CONTOUR_YAWS = 79  # rows of smplx's dynamic contour: 0..39 turn by 0..-39 degrees, 40..78 by 1..39
 # iBUG 68: the landmark of the other half of the face.
-IBUG_MIRROR = np.array(
-    [
-        *range(16, -1, -1),
-        *range(26, 16, -1),
-        27,
-        28,
-        29,
-        30,
-        35,
-        34,
-        33,
-        32,
-        31,
-        45,
-        44,
-        43,
-        42,
-        47,
-        46,
-        39,
-        38,
-        37,
-        36,
-        41,
-        40,
-        54,
-        53,
-        52,
-        51,
-        50,
-        49,
-        48,
-        59,
-        58,
-        57,
-        56,
-        55,
-        64,
-        63,
-        62,
-        61,
-        60,
-        67,
-        66,
-        65,
-    ]
-)
+_JAW_TO_NOSE = (*range(16, -1, -1), *range(26, 16, -1), 27, 28, 29, 30, 35, 34, 33, 32, 31)
+_EYES = (45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40)
+_MOUTH = (54, 53, 52, 51, 50, 49, 48, 59, 58, 57, 56, 55, 64, 63, 62, 61, 60, 67, 66, 65)
+IBUG_MIRROR = np.array(_JAW_TO_NOSE + _EYES + _MOUTH)
 # The order of the hand keypoints of COCO-WholeBody: wrist, then four per finger from thumb to little finger.
 HAND_ORDER = ("thumb", "index", "middle", "ring", "pinky")
 

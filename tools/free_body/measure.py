@@ -7,8 +7,8 @@ import time
 
 import numpy as np
 
-from .build import DEFAULT_OUT, Parts, gather, smplx_order
-from .people import median_phenotypes, t_posed
+from .build import ADULT_YEARS, DEFAULT_OUT, Parts, gather, smplx_order
+from .people import draw_phenotypes, median_phenotypes, t_posed
 from .pose import POSES, pose_asset
 from .rig import JOINT
 from .shape import STATURE, stature_functional, vertex_areas
@@ -76,13 +76,14 @@ def shape_lines(parts: Parts, asset: dict[str, np.ndarray]) -> list[str]:
         for d in parts.space.directions[1:]
     ]
     basis = parts.space.directions.reshape(10, -1).T
-    people = parts.adults[np.s_[1::2]]
+    years = np.random.default_rng(7).uniform(*ADULT_YEARS, 80)
+    people = t_posed(parts.source, parts.mesh, draw_phenotypes(parts.source, years, 7), years)
     rest = (people.vertices - parts.space.template).reshape(len(people.vertices), -1).T
     left = (rest - basis @ np.linalg.lstsq(basis, rest, rcond=None)[0]).T.reshape(len(people.vertices), -1, 3)
     return [
         "stature per unit, mm: " + " ".join(f"{1e3 * s:.2f}" for s in steps),
         "largest |cosine| of a direction 2..10 with a child's proportions: " + f"{max(cosines):.3f}",
-        f"adults by ten coefficients: vertices mean {1e3 * np.linalg.norm(left, axis=-1).mean():.2f} mm",
+        f"80 new adults by ten coefficients: vertices mean {1e3 * np.linalg.norm(left, axis=-1).mean():.2f} mm",
         "variance at fixed stature: " + " ".join(f"{v:.3f}" for v in parts.space.explained),
     ]
 

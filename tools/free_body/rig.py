@@ -39,65 +39,10 @@ JOINT_NAMES = tuple(
     BODY_JOINTS
     + [f"{side}_{finger}{i}" for side in ("left", "right") for finger in FINGERS for i in (1, 2, 3)]
 )
-PARENTS = np.array(
-    [
-        -1,
-        0,
-        0,
-        0,
-        1,
-        2,
-        3,
-        4,
-        5,
-        6,
-        7,
-        8,
-        9,
-        9,
-        9,
-        12,
-        13,
-        14,
-        16,
-        17,
-        18,
-        19,
-        15,
-        15,
-        15,
-        20,
-        25,
-        26,
-        20,
-        28,
-        29,
-        20,
-        31,
-        32,
-        20,
-        34,
-        35,
-        20,
-        37,
-        38,
-        21,
-        40,
-        41,
-        21,
-        43,
-        44,
-        21,
-        46,
-        47,
-        21,
-        49,
-        50,
-        21,
-        52,
-        53,
-    ]
-)
+_BODY_PARENTS = (-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19, 15, 15, 15)
+_LEFT_HAND_PARENTS = (20, 25, 26, 20, 28, 29, 20, 31, 32, 20, 34, 35, 20, 37, 38)
+_RIGHT_HAND_PARENTS = (21, 40, 41, 21, 43, 44, 21, 46, 47, 21, 49, 50, 21, 52, 53)
+PARENTS = np.array(_BODY_PARENTS + _LEFT_HAND_PARENTS + _RIGHT_HAND_PARENTS)
 JOINT = {name: i for i, name in enumerate(JOINT_NAMES)}
 SIDES = (("left", "L", 1.0), ("right", "R", -1.0))
 
