@@ -366,3 +366,18 @@ def test_a_bent_joint_keeps_its_volume(asset: Asset) -> None:
     kept = volume(asset["posedirs"], pose)
     assert plain < 0.965 * whole
     assert kept > plain + 0.35 * (whole - plain)
+
+
+def test_annotated_limb_keypoints_lie_beside_their_joints(
+    asset: Asset, joints: dict[str, np.ndarray]
+) -> None:
+    names, rows = asset["keypoint_names"].tolist(), asset["keypoint_joint_weights"].astype(float)
+    assert len(names) == 12
+    np.testing.assert_allclose(rows.sum(1), 1, atol=1e-6)
+    at = rows @ np.array(list(joints.values()))
+    for i, name in enumerate(names):
+        assert 0.002 < np.linalg.norm(at[i] - joints[name]) < 0.04, name
+    for i, name in enumerate(names[:6]):
+        twin = rows[names.index(name.replace("left", "right"))]
+        np.testing.assert_allclose(twin[asset["mirror_joint"]], rows[i], atol=1e-6)
+    assert at[names.index("left_shoulder"), 1] > joints["left_shoulder"][1] + 0.01

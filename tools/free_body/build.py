@@ -13,6 +13,7 @@ from .correctives import fit_correctives
 from .hands import hand_components, mirrored_hand, relaxed_left_hand
 from .inputs import MEAN_ADULT, Source, load_source, mirror_table
 from .joints import fit_joint_regressor, joint_error
+from .keypoints import Keypoints, fit_keypoints
 from .landmarks import Face, Landmarks, build_landmarks, extremes, lip_vertices
 from .people import People, draw_phenotypes, median_phenotypes, t_posed
 from .rig import JOINT, PARENTS, bone_to_joint, mirror_joint_ids
@@ -126,7 +127,7 @@ def smplx_order(landmarks: Landmarks, faces: np.ndarray, count: int) -> np.ndarr
     return order
 
 
-def assemble(parts: Parts, posedirs: np.ndarray) -> dict[str, np.ndarray]:
+def assemble(parts: Parts, posedirs: np.ndarray, keypoints: Keypoints) -> dict[str, np.ndarray]:
     """The arrays of the asset, in the final vertex order. posedirs (V, 3, 486)."""
     mesh, space, marks = parts.mesh, parts.space, parts.landmarks
     order = smplx_order(marks, mesh.faces, mesh.size)
@@ -154,6 +155,8 @@ def assemble(parts: Parts, posedirs: np.ndarray) -> dict[str, np.ndarray]:
         "landmark_names": np.array(marks.names),
         "landmark_faces": marks.faces.astype(np.int32),
         "landmark_bary": marks.bary.astype(np.float32),
+        "keypoint_names": np.array(keypoints.names),
+        "keypoint_joint_weights": keypoints.weights.astype(np.float32),
     }
     return extra | {
         "v_template": rounded(symmetric(space.template) + shift, STEP),
@@ -194,8 +197,16 @@ def main() -> None:
     parser.add_argument("-o", "--out", type=Path, default=DEFAULT_OUT)
     args = parser.parse_args()
     parts = gather()
-    figures = report(parts)
-    arrays = assemble(parts, fit_correctives(parts.source, parts.mesh, parts.weights, STATURE))
+    figures: dict[str, object] = dict(report(parts))
+    posedirs = fit_correctives(parts.source, parts.mesh, parts.weights, STATURE)
+    some = [
+        getattr(p, k)[::8] for k in ("vertices", "joints", "years") for p in (parts.adults, parts.children)
+    ]
+    people = People(*(np.concatenate(some[i : i + 2]) for i in (0, 2, 4)))
+    keypoints = fit_keypoints(parts.source, parts.mesh, parts.weights, posedirs, people)
+    for name, (before, after) in keypoints.distances.items():
+        figures[f"{name}: joint and keypoint, mm from COCO's"] = f"{1e3 * before:.1f} {1e3 * after:.1f}"
+    arrays = assemble(parts, posedirs, keypoints)
     args.out.parent.mkdir(parents=True, exist_ok=True)
     write_npz(args.out, arrays)
     figures["bytes"] = args.out.stat().st_size
