@@ -83,7 +83,8 @@ def shape_lines(parts: Parts, asset: dict[str, np.ndarray]) -> list[str]:
     return [
         "stature per unit, mm: " + " ".join(f"{1e3 * s:.2f}" for s in steps),
         "largest |cosine| of a direction 2..10 with a child's proportions: " + f"{max(cosines):.3f}",
-        f"80 new adults by ten coefficients: vertices mean {1e3 * np.linalg.norm(left, axis=-1).mean():.2f} mm",
+        "80 new adults by ten coefficients: vertices mean "
+        f"{1e3 * np.linalg.norm(left, axis=-1).mean():.2f} mm",
         "variance at fixed stature: " + " ".join(f"{v:.3f}" for v in parts.space.explained),
     ]
 
