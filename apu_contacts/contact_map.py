@@ -100,11 +100,9 @@ class ContactMap:
     """Region pairs in contact with their weights: a sparse form of the paper's ``W * C``, 75 x 75.
 
     A pair occurs once per group. Pairs that are given twice in one group are merged into the first, with the
-    larger
-    weight: the paper's C is binary, so that saying a contact twice does not make it count twice. The same
-        pair may
-    stand in several groups ("hand on arm" and "hand on elbow" share pairs); `merged` gives the map without
-    groups.
+    larger weight: the paper's C is binary, so that saying a contact twice does not make it count twice. The
+    same pair may stand in several groups ("hand on arm" and "hand on elbow" share pairs); `merged` gives the
+    map without groups.
 
     Args:
         pairs: ``(K, 2)`` region ids, column 0 of person a and column 1 of person b.

@@ -12,8 +12,8 @@ class SlopeRule:
     Args:
         scenes: how many scenes are watched.
         window: iterations over which a line is fitted by least squares.
-        relative: stop where |slope| < relative * |loss|, or ``None``.
-        absolute: stop where |slope| < absolute, or ``None``.
+        relative: stop where the slope is smaller than ``relative * abs(loss)``, or ``None``.
+        absolute: stop where the slope is smaller than this, or ``None``.
     """
 
     def __init__(self, scenes: int, window: int, relative: float | None, absolute: float | None) -> None:

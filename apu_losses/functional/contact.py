@@ -39,9 +39,8 @@ class ContactForm:
     Args:
         mode: ``"min"``: the squared smallest distance, as the paper prints it. ``"chamfer_quartic"``: the
             mean over the vertices of either side of ``(100 d^2)^2``, d the distance to the nearest vertex of
-            the other side,
-            summed over both sides: what BUDDI's code computes, but over all vertices of a region, not 40
-                drawn ones.
+            the other side, summed over both sides: what BUDDI's code computes, but over all vertices of a
+            region, not 40 drawn ones.
         robust: metres; contacts further apart than this let go. The energy is Geman-McClure's
             ``rho^2 d^2 / (rho^2 + d^2)``, whose gradient is that of ``w d^2`` with the weight
             ``w = (rho^2 / (rho^2 + d^2))^2`` recomputed from the current distance. ``None``: never.
@@ -112,8 +111,7 @@ def select_contacts(
     """Find the vertices that decide the contact loss. No gradient; pass their positions to `contact_energy`.
 
     Of an edge whose person order is open, the order with the smaller energy is taken: evaluated anew in each
-        call,
-    this is the paper's ``min(L_C(a, b), L_C(b, a))``. A tie keeps the order as given.
+    call, this is the paper's ``min(L_C(a, b), L_C(b, a))``. A tie keeps the order as given.
 
     Args:
         vertices: ``(N, V, 3)`` all bodies, metres.

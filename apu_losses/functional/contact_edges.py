@@ -19,12 +19,10 @@ Over = Literal["pairs", "parts"]
 
 @dataclass(frozen=True)
 class ContactEdges:
-    """Contact maps between bodies, flat. E edges (a map between two bodies) hold C contacts made of P
-    searches.
+    """Contact maps between bodies, flat: E edges (a map between two bodies) hold C contacts of P searches.
 
     A contact asks that two sets of regions touch: one region each with ``over="pairs"``, unions of regions
-        with
-    ``over="parts"``. It is found by one search, or by several whose smallest (or soft minimum) counts.
+    with ``over="parts"``. It is found by one search, or by several whose smallest (or soft minimum) counts.
 
     Attributes:
         searches: P pairs of regions (or unions) of two body rows, for `region_min_distance`.

@@ -4,8 +4,8 @@ A vertex is inside where the winding number of the other, closed mesh is above o
 only one of the two meshes sees counts (a fist wholly inside a belly with no belly vertex inside the fist).
 
 As for contact there are two steps: `select_penetrations` finds, without gradient, which vertices are inside
-    and which
-points of the other surface are nearest; `penetration_energy` computes the loss from these points alone.
+and which points of the other surface are nearest; `penetration_energy` computes the loss from these points
+alone.
 """
 
 from __future__ import annotations

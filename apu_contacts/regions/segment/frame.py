@@ -45,7 +45,7 @@ SMPLX_JOINT_NAMES: tuple[str, ...] = (
 
 @dataclass(frozen=True)
 class Frame:
-    """A T-posed body folded onto its left half, x = |x|, in fractions of stature with the sole at y = 0.
+    """A T-posed body folded onto its left half, x = abs(x), in fractions of stature with the sole at y = 0.
 
     Args:
         points: ``(V, 3)`` folded vertices.
