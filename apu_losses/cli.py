@@ -76,6 +76,8 @@ def demo(
     from apu_losses.demo import run_demo
     from apu_losses.viz.table import measurement_rows
 
+    _use_threads(1)
+
     with _progress() as tell, _writing():
         done = run_demo(out, preset=preset, progress=tell)
     _table(("measurement", "start", "fitted"), measurement_rows(done.scene, done.result))
@@ -93,6 +95,9 @@ def fit(
     regions: Annotated[Path | None, typer.Option(help="Region map of that body.")] = None,
     device: Annotated[str, typer.Option(help="Where to compute: cpu, cuda, cuda:1.")] = "cpu",
     pictures: Annotated[bool, typer.Option(help="Draw the people before and after.")] = True,
+    threads: Annotated[
+        int, typer.Option(min=1, help="CPU threads; more pay off for large batches only.")
+    ] = 1,
 ) -> None:
     """Fit bodies to scenes; leave parameters, a record, meshes and a picture of each."""
     with _input():
@@ -101,6 +106,7 @@ def fit(
         from apu_losses.fit_files import fit_scenes, load_scenes
         from apu_losses.fitting import SceneFitter
 
+        _use_threads(threads)
         if scene.is_dir() and out.resolve() == scene.resolve():
             raise ValueError(f"--out {out}: results would lie among the scenes; name another folder")
         model = load_body(body, device=_device(device))
@@ -155,6 +161,13 @@ def doctor() -> None:
     if problems:
         _complain("doctor", f"{problems} problem{'s' if problems > 1 else ''} found")
         raise typer.Exit(1)
+
+
+def _use_threads(count: int) -> None:
+    """The tensors of a few people are small: threads that wait for each other can make a fit slower."""
+    import torch
+
+    torch.set_num_threads(count)
 
 
 def _device(name: str) -> str:
