@@ -115,7 +115,9 @@ def fuse_answers(
         ValueError: if ``models`` has another length than ``answers``.
     """
     if models is not None and len(models) != len(answers):
-        raise ValueError(f"models must name one model per answer, got {len(models)} for {len(answers)} answers")
+        raise ValueError(
+            f"models must name one model per answer, got {len(models)} for {len(answers)} answers"
+        )
     names = list(models) if models is not None else [""] * len(answers)
     used = [(answer, name) for answer, name in zip(answers, names, strict=True) if not answer.refused]
     if not used:
@@ -126,9 +128,7 @@ def fuse_answers(
     ]
     weights = _answer_weights([name for _, name in used])
     calibration = calibration or default_calibration()
-    fused = [
-        _fuse_slot(slot, len(turned), weights, calibration) for slot in _slots(turned)
-    ]
+    fused = [_fuse_slot(slot, len(turned), weights, calibration) for slot in _slots(turned)]
     fused.sort(key=lambda contact: -contact.confidence)
     return FusedAnswer(tuple(fused), len(turned), len(answers) - len(used), exchanged)
 
@@ -153,9 +153,7 @@ def align_people(answers: Sequence[ContactAnswer]) -> tuple[bool, ...]:
     others as it stands, each is turned the way it agrees better with those before; twice over.
     """
     tallies = [(_tally(answer), _tally(answer.transposed())) for answer in answers]
-    start = max(
-        range(len(answers)), key=lambda i: (sum(_overlap(tallies[i][0], t[0]) for t in tallies), -i)
-    )
+    start = max(range(len(answers)), key=lambda i: (sum(_overlap(tallies[i][0], t[0]) for t in tallies), -i))
     order = [start, *(i for i in range(len(answers)) if i != start)]
     turned = [False] * len(answers)
     placed = {start}
@@ -193,7 +191,9 @@ class _Slot(NamedTuple):
 
 def _slots(answers: Sequence[ContactAnswer]) -> list[_Slot]:
     by_parts: dict[Parts, list[list[PartContact]]] = {}
-    keys = {_parts(c) for answer in answers for c in answer.contacts if not (c.alternatives_a or c.alternatives_b)}
+    keys = {
+        _parts(c) for answer in answers for c in answer.contacts if not (c.alternatives_a or c.alternatives_b)
+    }
     for i, answer in enumerate(answers):
         for contact in answer.contacts:
             parts = _home(_parts(contact), keys)

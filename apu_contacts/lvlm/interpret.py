@@ -9,6 +9,7 @@ from apu_contacts.contact_map import PartContact
 from apu_contacts.lvlm.answer import Repair, Unexplained
 from apu_contacts.lvlm.keys import contact_key, document_key, is_remark, says_whether
 from apu_contacts.lvlm.lenient import Node
+from apu_contacts.lvlm.refusal import takes_back
 from apu_contacts.lvlm.vocabulary import (
     PartPhrase,
     Stated,
@@ -229,13 +230,14 @@ def _read_contacts(value: Node, into: Collected) -> None:
             elif element.kind != "literal":
                 into.reject(element.start, element.end, "no contact")
     elif value.kind == "object":
-        if is_contact(value):
+        elements = [element for _, element in value.value]
+        if elements and all(element.kind == "object" and is_contact(element) for element in elements):
+            into.repair("contacts by name", value.start, value.end, "an object of contacts read as a list")
+            for element in elements:
+                _read_contact(element, into)
+        elif is_contact(value):
             into.repair("single contact", value.start, value.end, "one contact without a list around it")
             _read_contact(value, into)
-        elif value.value and all(element.kind == "object" for _, element in value.value):
-            into.repair("contacts by name", value.start, value.end, "an object of contacts read as a list")
-            for _, element in value.value:
-                _read_element(element, into)
         elif value.value:
             into.reject(value.start, value.end, "no contact")
     elif value.kind in ("string", "word"):
@@ -350,8 +352,10 @@ def _take_field(key: str, value: Node, fields: _Fields, into: Collected) -> None
         return
     if found is None:
         if is_remark(key):
+            if takes_back(str(value.value)):
+                fields.conflict = f"the contact's own {key[:40]!r} says that they do not touch"
             into.repair("remark", value.start, value.end, f"the key {key[:40]!r} was left out")
-        elif value.value in (False, None) or _is_yes_no(value) or value.kind in ("object", "array"):
+        elif _is_yes_no(value) or value.kind in ("literal", "missing", "object", "array"):
             fields.conflict = f"the key {key[:40]!r} is not known and may change what the contact says"
         else:
             into.reject(value.start, value.end, f"the key {key[:40]!r} is not known")
@@ -427,8 +431,10 @@ def _phrases(part: Node) -> tuple[PartPhrase, ...]:
         if part.value is None:
             return ()
         raise _NotWholeError("a body part should be words")
-    if part.kind != "array":
+    if part.kind in ("string", "word"):
         return read_part(str(part.value))
+    if part.kind != "array":
+        raise _NotWholeError("a body part should be words")
     words = [str(element.value) for element in part.value if element.kind in ("string", "word")]
     if len(words) != len(part.value) or not words:
         raise _NotWholeError("a body part should be words")

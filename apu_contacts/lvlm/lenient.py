@@ -470,7 +470,7 @@ class Reader:
         if not char:
             return "close"
         if context == "key":
-            if char in ":=,}]{[" or char in _QUOTES:
+            if char in ":=,}]{[" or char in _QUOTES or char.isdigit():
                 return "close"
             return "close" if text[quote - 1] == ":" and quote > begin else "inner"
         if context == "top":

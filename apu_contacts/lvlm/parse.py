@@ -169,7 +169,7 @@ def _read_values(reading: Reading, into: Collected) -> list[Node]:
     unused: list[Node] = []
     answers: list[tuple[int, int]] = []  # the drafts of each answer that has a list of contacts
     says_contacts = False
-    for node in reading.values:
+    for node in _without_empty(reading, into):
         before, documents = len(into.drafts), into.documents
         into.has_contacts_key = False
         (used if read_value(node, into) else unused).append(node)
@@ -179,14 +179,22 @@ def _read_values(reading: Reading, into: Collected) -> list[Node]:
     into.has_contacts_key = says_contacts
     if used:
         for node in unused:
-            if node.kind in ("object", "array") and not node.value:
-                into.repair("empty value", node.start, node.end, "left out")
-            else:
-                into.reject(node.start, node.end, "no part of an answer")
+            into.reject(node.start, node.end, "no part of an answer")
     _refuse_different_answers(answers, into)
     if len(used) > 1:
         into.repair("several values", used[0].start, used[-1].end, "read as one answer")
     return used
+
+
+def _without_empty(reading: Reading, into: Collected) -> list[Node]:
+    """The values without empty lists and objects, unless there is nothing else: then an empty list is the answer."""
+    full = [node for node in reading.values if node.kind not in ("object", "array") or node.value]
+    if not full:
+        return reading.values
+    for node in reading.values:
+        if node.kind in ("object", "array") and not node.value:
+            into.repair("empty value", node.start, node.end, "left out")
+    return full
 
 
 def _read_quoted(node: Node, into: Collected) -> list[Node]:

@@ -38,6 +38,17 @@ _NOTHING = re.compile(
 )
 
 
+_TAKES_BACK = re.compile(
+    r"\b(?:not|no|never|without)\b[^.;\n]{0,30}\b(?:touch|contact)|n['’]t\b[^.;\n]{0,30}\b(?:touch|contact)",
+    re.IGNORECASE,
+)
+
+
+def takes_back(remark: str) -> bool:
+    """Whether a remark beside a contact says that there is none."""
+    return _TAKES_BACK.search(remark, 0, LOOK_AT) is not None
+
+
 def is_refusal(text: str) -> bool:
     """Whether the words, which hold no contacts, decline to answer."""
     return _REFUSAL.search(text, 0, LOOK_AT) is not None
