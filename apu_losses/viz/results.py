@@ -86,5 +86,5 @@ def before_and_after(scene: Scene, result: FitResult, body: BodyModel, *, height
             rows.append(render_meshes(*orbit(meshes, yaw, pitch, size), size))
             captions.append(caption)
         rows.append(render_meshes(*orbit(contact_heat(meshes), 180, 15, size), size))
-        captions.append("from behind, red where within 2 cm")
+        captions.append("where they touch, from behind")
     return montage(rows, captions, columns=len(rows) // 2)

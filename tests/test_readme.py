@@ -1,0 +1,84 @@
+"""The Python on the first screen runs as printed."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import apu_contacts as ac
+from apu_losses.demo import demo_scene
+from apu_losses.fitting import load_preset
+
+ROOT = Path(__file__).resolve().parents[1]
+ANSWER = """Here is what I see.
+```json
+{
+ "interaction": "side hug",
+ "people": {"person_left": "a taller woman", "person_right": "a woman"},
+ "orientation": "side to side",
+ "contacts": [
+  {
+   "body_part_person_left": {"part_name": "hand", "body_side": "left"},
+   "body_part_person_right": {"part_name": "upper arm", "body_side": "left"},
+   "confidence": 0.9
+  },
+  {
+   "body_part_person_left": {"part_name": "back", "body_side": "left"},
+   "body_part_person_right": {"part_name": "hand", "body_side": "right"},
+   "confidence": 0.7
+  }
+ ]
+}
+```"""
+
+
+def python_blocks(path: Path) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", path.read_text(encoding="utf-8"), re.DOTALL)
+
+
+def links(path: Path) -> list[str]:
+    found = re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", path.read_text(encoding="utf-8"))
+    return [target for target in found if "://" not in target]
+
+
+def test_the_first_screen_runs():
+    (code,) = python_blocks(ROOT / "README.md")
+    scene = demo_scene()
+    generator = torch.Generator().manual_seed(0)
+    verts_a = torch.rand(2, 12242, 3, generator=generator).requires_grad_()
+    # the recipe as printed takes minutes; its first steps show that it runs
+    recipe = load_preset("paper")
+    recipe = replace(recipe, stages=tuple(replace(stage, max_iterations=2) for stage in recipe.stages))
+    names = {
+        "text": ANSWER,
+        "keypoints_a": scene.people[0].keypoints,
+        "keypoints_b": scene.people[1].keypoints,
+        "verts_a": verts_a,
+        "verts_b": torch.rand(2, 12242, 3, generator=generator),
+        "scenes": [scene],
+        "recipe": recipe,
+    }
+    assert code.count('preset="paper"') == 1
+    code = code.replace('preset="paper"', "preset=recipe")
+    exec(compile(code, "README.md", "exec"), names)
+
+    loss = names["loss"]
+    assert loss.shape == (2,) and (loss > 0).all()
+    loss.sum().backward()
+    assert verts_a.grad is not None and verts_a.grad.abs().sum() > 0
+    assert isinstance(names["cmap"], ac.ContactMap) and len(names["cmap"]) > 0
+    assert np.isfinite(names["result"][0].after.keypoint_error).all()
+
+
+@pytest.mark.parametrize(
+    "page", ["README.md", "CONTRIBUTING.md", *(f"docs/{p.name}" for p in ROOT.glob("docs/*.md"))]
+)
+def test_links_lead_somewhere(page):
+    path = ROOT / page
+    broken = [target for target in links(path) if not (path.parent / target).exists()]
+    assert not broken
