@@ -202,7 +202,9 @@ def nearest_vertex(
     check_vertices("vertices", vertices, vertices_topology.vertex_count if vertices_topology else None)
     p, v = widen(points), widen(vertices)
     check_alike("points", p, "vertices", v)
-    return _nearest_vertex(p, v, check_cutoff(cutoff), points_topology, vertices_topology, None, backend)
+    return _nearest_vertex(
+        p, v, check_cutoff(cutoff), points_topology, vertices_topology, None, math.inf, backend
+    )
 
 
 def _nearest_vertex(
@@ -212,22 +214,23 @@ def _nearest_vertex(
     points_topology: MeshTopology | None,
     vertices_topology: MeshTopology | None,
     wanted: Tensor | None,
+    skipped: float,
     backend: Backend,
 ) -> NearestVertex:
     """`nearest_vertex` after the checks, for the ``wanted (B, Q)`` points only."""
     if check_backend(backend) == "reference":
         d2, vertex = reference.nearest_vertex(points, vertices, limit)
-        return NearestVertex(*_skip(d2, vertex, wanted))
+        return NearestVertex(*_skip(d2, vertex, wanted, skipped))
     slots = _slots(points_topology, points), _slots(vertices_topology, points)
-    return NearestVertex(*ops.nearest_vertex(points, vertices, limit, *slots, wanted, backend))
+    return NearestVertex(*ops.nearest_vertex(points, vertices, limit, *slots, wanted, skipped, backend))
 
 
-def _skip(distance2: Tensor, index: Tensor, wanted: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Points that nobody asked for are +inf and -1, unless they are NaN."""
+def _skip(distance2: Tensor, index: Tensor, wanted: Tensor | None, skipped: float) -> tuple[Tensor, Tensor]:
+    """Points that nobody asked for are ``skipped`` and -1, unless they are NaN."""
     if wanted is None:
         return distance2, index
-    skipped = ~wanted & (index >= 0)
-    return torch.where(skipped, math.inf, distance2), torch.where(skipped, -1, index)
+    skip = ~wanted & (index >= 0)
+    return torch.where(skip, skipped, distance2), torch.where(skip, -1, index)
 
 
 def nearest_surface(
@@ -247,7 +250,7 @@ def nearest_surface(
     exact).
     """
     p, v, topology = _check_mesh(points, vertices, faces, points_topology, "tree")
-    return _nearest_surface(p, v, topology, check_cutoff(cutoff), points_topology, None, backend)
+    return _nearest_surface(p, v, topology, check_cutoff(cutoff), points_topology, None, math.inf, backend)
 
 
 def _nearest_surface(
@@ -257,18 +260,19 @@ def _nearest_surface(
     limit: float,
     points_topology: MeshTopology | None,
     wanted: Tensor | None,
+    skipped: float,
     backend: Backend,
 ) -> NearestSurface:
     """`nearest_surface` after the checks, for the ``wanted (B, Q)`` points only."""
     if check_backend(backend) == "reference":
         d2, face, weights = reference.nearest_surface(points, vertices, topology.faces, limit)
-        d2, face = _skip(d2, face, wanted)
+        d2, face = _skip(d2, face, wanted, skipped)
         return NearestSurface(
             d2, face, torch.where((face >= 0)[..., None], weights, torch.zeros_like(weights))
         )
     slots = _slots(points_topology, points)
     found = ops.nearest_surface(
-        points, vertices, topology.faces, topology.face_slots, limit, slots, wanted, backend
+        points, vertices, topology.faces, topology.face_slots, limit, slots, wanted, skipped, backend
     )
     return NearestSurface(*found)
 
@@ -279,18 +283,22 @@ def _winding_number(
     topology: MeshTopology,
     method: WindingMethod,
     points_topology: MeshTopology | None,
-    wanted: Tensor | None,
+    boxed: bool,
     backend: Backend,
 ) -> Tensor:
-    """`winding_number` after the checks; zero for points that are not ``wanted (B, Q)``."""
+    """`winding_number` after the checks; ``boxed``: zero outside the bounding box of the mesh."""
     points, vertices = points.detach(), vertices.detach()
     if check_backend(backend) == "reference":
         rays = method == "rays"
         w = (reference.ray_crossings if rays else reference.winding_number)(points, vertices, topology.faces)
-        return w if wanted is None else torch.where(wanted | torch.isnan(w), w, 0.0)
+        if not boxed or not len(topology.faces):
+            return w
+        used = vertices[:, torch.unique(topology.faces)]
+        out = (points < used.amin(1, keepdim=True)) | (points > used.amax(1, keepdim=True))
+        return torch.where(out.any(-1) & ~torch.isnan(w), 0.0, w)
     tree = (topology.face_order, topology.node_start, topology.node_end, topology.node_skip)
     slots = _slots(points_topology, points)
-    return ops.winding_number(points, vertices, topology.faces, *tree, method, _BETA, slots, wanted, backend)
+    return ops.winding_number(points, vertices, topology.faces, *tree, method, _BETA, slots, boxed, backend)
 
 
 def _check_mesh(
@@ -325,7 +333,7 @@ def winding_number(
     The reference has no tree and takes "tree" for "exact".
     """
     points, vertices, topology = _check_mesh(points, vertices, faces, points_topology, method)
-    return _winding_number(points, vertices, topology, method, points_topology, None, backend)
+    return _winding_number(points, vertices, topology, method, points_topology, False, backend)
 
 
 def _inside(
@@ -336,12 +344,7 @@ def _inside(
     points_topology: MeshTopology | None,
     backend: Backend,
 ) -> Tensor:
-    with torch.no_grad():
-        low, high = vertices.amin(1, keepdim=True), vertices.amax(1, keepdim=True)
-        box = ((points >= low) & (points <= high)).all(-1)
-        return (
-            _winding_number(points, vertices, topology, method, points_topology, box, backend) > 0.5
-        ) & box
+    return _winding_number(points, vertices, topology, method, points_topology, True, backend) > 0.5
 
 
 def inside(
@@ -386,10 +389,11 @@ def penetration(
     within = _inside(points, vertices, topology, method, points_topology, backend)
     limit = check_cutoff(None)
     if target == "vertex":
-        d2, index = _nearest_vertex(points, vertices, limit, points_topology, topology, within, backend)
-        return Penetration(within, torch.where(torch.isinf(d2), 0.0, d2), index, None)
-    d2, index, weights = _nearest_surface(points, vertices, topology, limit, points_topology, within, backend)
-    return Penetration(within, torch.where(torch.isinf(d2), 0.0, d2), index, weights)
+        near = _nearest_vertex(points, vertices, limit, points_topology, topology, within, 0.0, backend)
+        return Penetration(within, *near, None)
+    return Penetration(
+        within, *_nearest_surface(points, vertices, topology, limit, points_topology, within, 0.0, backend)
+    )
 
 
 def contact_map_from_meshes(

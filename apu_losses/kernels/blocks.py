@@ -14,7 +14,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from apu_losses.kernels import reference
+from apu_losses.kernels import reference, tree
+from apu_losses.kernels.scatter import accumulate
 from apu_losses.kernels.topology import BLOCK, FACE_BLOCK, MeshTopology, RegionIndex
 
 _BLOCK_PAIRS = 1 << 21  # bounds held at once
@@ -260,7 +261,9 @@ def region_soft_min_gradient(
     sums: Tensor,
     gradient: Tensor,
 ) -> tuple[Tensor, Tensor]:
-    """Gradients of `region_soft_min`: weights ``softmax(-d^2 / T)`` on the differences, one edge at a time."""
+    """Gradients of `region_soft_min`: weights ``softmax(-d^2 / T)`` on the differences, one edge at a
+    time.
+    """
     lists_a, lists_b = ((r.offsets, r.vertex_ids) for r in (regions_a, regions_b))
     grad_a, grad_b = torch.zeros_like(verts_a), torch.zeros_like(verts_b)
     edges = zip(row_a.tolist(), row_b.tolist(), group_a.tolist(), group_b.tolist(), gradient, strict=True)
@@ -329,11 +332,11 @@ def _seeds(queries: _Blocks, lo: Tensor, hi: Tensor) -> Tensor:
 
 
 def _finish(
-    points: Tensor, vertices: Tensor, d2: Tensor, index: Tensor, wanted: Tensor | None
+    points: Tensor, vertices: Tensor, d2: Tensor, index: Tensor, wanted: Tensor | None, skipped: float
 ) -> tuple[Tensor, Tensor]:
-    """Skipped queries are +inf and -1; what is not finite is NaN and -1."""
+    """Points that are not wanted are ``skipped`` and -1; what is not finite is NaN and -1."""
     if wanted is not None:
-        d2, index = torch.where(wanted, d2, math.inf), torch.where(wanted, index, -1)
+        d2, index = torch.where(wanted, d2, skipped), torch.where(wanted, index, -1)
     return reference.poison(points, vertices, d2, index)
 
 
@@ -345,6 +348,7 @@ def nearest_vertex(
     point_slots: Tensor | None,
     vertex_slots: Tensor | None,
     wanted: Tensor | None = None,
+    skipped: float = math.inf,
 ) -> tuple[Tensor, Tensor]:
     """`reference.nearest_vertex` without gradient."""
     batch, count = points.shape[:2]
@@ -379,7 +383,7 @@ def nearest_vertex(
         found = best < limit
         d2[i, queries.ids.flatten()] = torch.where(found, best, math.inf).flatten()
         index[i, queries.ids.flatten()] = torch.where(found, lowest, -1).flatten()
-    return _finish(points, vertices, d2, index, wanted)
+    return _finish(points, vertices, d2, index, wanted, skipped)
 
 
 @torch.no_grad()
@@ -391,6 +395,7 @@ def nearest_surface(
     limit: float,
     point_slots: Tensor | None,
     wanted: Tensor | None = None,
+    skipped: float = math.inf,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """`reference.nearest_surface` without gradient."""
     batch, count = points.shape[:2]
@@ -437,7 +442,7 @@ def nearest_surface(
         d2[i, at] = torch.where(found, best, math.inf).flatten()
         face[i, at] = torch.where(found, lowest, -1).flatten()
         weights[i, at] = bary.flatten(0, 1)
-    d2, face = _finish(points, used, d2, face, wanted)
+    d2, face = _finish(points, used, d2, face, wanted, skipped)
     return d2, face, torch.where((face >= 0)[..., None], weights, torch.zeros_like(weights))
 
 
@@ -449,26 +454,81 @@ def winding_number(
     method: str,
     beta: float,
     point_slots: Tensor | None,
-    wanted: Tensor | None = None,
+    boxed: bool,
 ) -> Tensor:
-    """Winding numbers by "tree", "exact" or "rays"; queries not ``wanted (B, Q)`` are left at zero."""
-    from apu_losses.kernels import tree
-
+    """Winding numbers by "tree", "exact" or "rays"; ``boxed``: zero outside the bounding box of the mesh."""
     out = torch.zeros(points.shape[:2], dtype=points.dtype, device=points.device)
-    for i in range(len(points)):
-        part = points[i] if wanted is None else points[i][wanted[i]]
-        if method == "tree" and wanted is None and point_slots is not None:
-            w = tree.winding_number(part, vertices[i], topology, beta, point_slots)
-        elif method == "tree":
-            w = tree.winding_number(
-                part, vertices[i], topology, beta, _curve(part) if len(part) else part.new_zeros(0).long()
+    used = vertices[:, torch.unique(topology.faces)] if len(topology.faces) else vertices[:, :0]
+    for i in range(len(points)) if used.shape[1] else ():
+        if boxed:
+            wanted = ((points[i] >= used[i].amin(0)) & (points[i] <= used[i].amax(0))).all(1)
+            part, slots = points[i][wanted], None
+        else:
+            wanted = torch.ones(points.shape[1], dtype=torch.bool, device=points.device)
+            part, slots = points[i], point_slots
+        if method == "tree":
+            slots = _curve(part) if slots is None and len(part) else slots
+            w = (
+                part.new_zeros(0)
+                if slots is None
+                else tree.winding_number(part, vertices[i], topology, beta, slots)
             )
         else:
             exact = reference.ray_crossings if method == "rays" else reference.winding_number
             w = exact(part[None], vertices[i : i + 1], topology.faces)[0]
-        if wanted is None:
-            out[i] = w
-        else:
-            out[i, wanted[i]] = w
-    used = vertices[:, torch.unique(topology.faces)] if len(topology.faces) else vertices[:, :0]
+        out[i, wanted] = w
     return reference.poison(points, used, out, torch.zeros_like(out, dtype=torch.int64))[0]
+
+
+def edge_gradient(
+    verts_a: Tensor,
+    verts_b: Tensor | None,
+    row_a: Tensor,
+    row_b: Tensor,
+    index_a: Tensor,
+    index_b: Tensor,
+    gradient: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """``2 g (a - b)`` to the first vertex of each edge and its opposite to the second."""
+    second = verts_a if verts_b is None else verts_b
+    at_a = row_a * verts_a.shape[1] + index_a.clamp(min=0)
+    at_b = row_b * second.shape[1] + index_b.clamp(min=0)
+    flat_a, flat_b = verts_a.reshape(-1, 3), second.reshape(-1, 3)
+    grad_a = torch.zeros_like(flat_a)
+    grad_b = grad_a if verts_b is None else torch.zeros_like(flat_b)
+    if len(flat_a) and len(flat_b):
+        step = (2 * gradient)[:, None] * (flat_a.index_select(0, at_a) - flat_b.index_select(0, at_b))
+        step = torch.where((index_a >= 0)[:, None], step, torch.zeros_like(step))
+        accumulate(grad_a, at_a, step)
+        accumulate(grad_b, at_b, -step)
+    return grad_a.view(verts_a.shape), verts_a.new_zeros(0) if verts_b is None else grad_b.view(second.shape)
+
+
+def nearest_gradient(
+    points: Tensor, vertices: Tensor, index: Tensor, gradient: Tensor
+) -> tuple[Tensor, Tensor]:
+    """``2 g (point - vertex)`` to each point, its opposite to its nearest vertex."""
+    flat = vertices.reshape(-1, 3)
+    if not len(flat):
+        return torch.zeros_like(points), torch.zeros_like(vertices)
+    rows = torch.arange(len(vertices), device=vertices.device)[:, None] * vertices.shape[1]
+    at = (rows + index.clamp(min=0)).reshape(-1)
+    step = (2 * gradient)[..., None] * (points - flat.index_select(0, at).view(points.shape))
+    step = torch.where((index >= 0)[..., None], step, torch.zeros_like(step))
+    return step, accumulate(torch.zeros_like(flat), at, -step.reshape(-1, 3)).view(vertices.shape)
+
+
+def surface_gradient(
+    points: Tensor, vertices: Tensor, faces: Tensor, face: Tensor, weights: Tensor, gradient: Tensor
+) -> tuple[Tensor, Tensor]:
+    """``2 g (point - surface point)`` to each point, its opposite to the corners by their weights."""
+    flat = vertices.reshape(-1, 3)
+    if not len(faces) or not len(flat):
+        return torch.zeros_like(points), torch.zeros_like(vertices)
+    rows = torch.arange(len(vertices), device=vertices.device)[:, None, None] * vertices.shape[1]
+    at = (rows + faces[face.clamp(min=0)]).reshape(-1)
+    corners = flat.index_select(0, at).view(*face.shape, 3, 3)
+    step = (2 * gradient)[..., None] * (points - (weights[..., None] * corners).sum(-2))
+    step = torch.where((face >= 0)[..., None], step, torch.zeros_like(step))
+    to_corners = -(weights[..., None] * step[..., None, :]).reshape(-1, 3)
+    return step, accumulate(torch.zeros_like(flat), at, to_corners).view(vertices.shape)

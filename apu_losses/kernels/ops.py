@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 
 from apu_losses.kernels.dispatch import load_backend, resolve
-from apu_losses.kernels.scatter import accumulate
 from apu_losses.kernels.topology import MeshTopology, RegionIndex
 
 
@@ -70,11 +69,13 @@ def _(verts_a: Tensor, verts_b: Any, row_a: Tensor, *rest: Any) -> tuple[Tensor,
 def _region_min_setup(ctx: Any, inputs: Any, output: Any) -> None:
     verts_a, verts_b, row_a, row_b = inputs[:4]
     _, index_a, index_b = output
+    ctx.backend = inputs[-1]
     ctx.mark_non_differentiable(index_a, index_b)
     ctx.save_for_backward(verts_a, verts_b, row_a, row_b, index_a, index_b)
 
 
-def edge_gradients(
+@torch.library.custom_op("apu_losses::edge_gradient", mutates_args=())
+def edge_gradient(
     verts_a: Tensor,
     verts_b: Tensor | None,
     row_a: Tensor,
@@ -82,28 +83,28 @@ def edge_gradients(
     index_a: Tensor,
     index_b: Tensor,
     gradient: Tensor,
-) -> tuple[Tensor, Tensor | None]:
+    backend: str,
+) -> tuple[Tensor, Tensor]:
     """Gradient of squared distances between vertices: ``2 g (a - b)`` to a, its opposite to b, zero for index
     -1.
+
+    Without ``verts_b`` both go to the first output and the second is empty.
     """
-    second = verts_a if verts_b is None else verts_b
-    found = (index_a >= 0)[:, None]
-    at_a = row_a * verts_a.shape[1] + index_a.clamp(min=0)
-    at_b = row_b * second.shape[1] + index_b.clamp(min=0)
-    flat_a, flat_b = verts_a.reshape(-1, 3), second.reshape(-1, 3)
-    step = (2 * gradient)[:, None] * (flat_a.index_select(0, at_a) - flat_b.index_select(0, at_b))
-    step = torch.where(found, step, torch.zeros_like(step))
-    grad_a = accumulate(torch.zeros_like(flat_a), at_a, step)
-    if verts_b is None:
-        return accumulate(grad_a, at_b, -step).view(verts_a.shape), None
-    grad_b = accumulate(torch.zeros_like(flat_b), at_b, -step)
-    return grad_a.view(verts_a.shape), grad_b.view(second.shape)
+    grads: tuple[Tensor, Tensor] = _module(backend, verts_a).edge_gradient(
+        verts_a, verts_b, row_a, row_b, index_a, index_b, gradient
+    )
+    return grads
+
+
+@edge_gradient.register_fake
+def _(verts_a: Tensor, verts_b: Tensor | None, *rest: Any) -> tuple[Tensor, Tensor]:
+    return verts_a.new_empty(verts_a.shape), verts_a.new_empty(0 if verts_b is None else verts_b.shape)
 
 
 def _region_min_backward(ctx: Any, gradient: Tensor, _a: Any, _b: Any) -> tuple[Tensor | None, ...]:
     verts_a, verts_b, row_a, row_b, index_a, index_b = ctx.saved_tensors
-    grads = edge_gradients(verts_a, verts_b, row_a, row_b, index_a, index_b, gradient)
-    return (*grads, *([None] * 15))
+    grads = edge_gradient(verts_a, verts_b, row_a, row_b, index_a, index_b, gradient, ctx.backend)
+    return (grads[0], None if verts_b is None else grads[1], *([None] * 15))
 
 
 region_min.register_autograd(_region_min_backward, setup_context=_region_min_setup)
@@ -144,6 +145,7 @@ def _(verts_a: Tensor, verts_b: Tensor, offsets_a: Tensor, *rest: Any) -> tuple[
 
 def _region_matrix_setup(ctx: Any, inputs: Any, output: Any) -> None:
     _, index_a, index_b = output
+    ctx.backend = inputs[-1]
     ctx.mark_non_differentiable(index_a, index_b)
     ctx.save_for_backward(inputs[0], inputs[1], index_a, index_b)
 
@@ -152,9 +154,8 @@ def _region_matrix_backward(ctx: Any, gradient: Tensor, _a: Any, _b: Any) -> tup
     verts_a, verts_b, index_a, index_b = ctx.saved_tensors
     batch = verts_a.shape[0]
     row = torch.arange(batch, device=verts_a.device).repeat_interleave(index_a[:1].numel())
-    grads = edge_gradients(
-        verts_a, verts_b, row, row, index_a.reshape(-1), index_b.reshape(-1), gradient.reshape(-1)
-    )
+    edges = (index_a.reshape(-1), index_b.reshape(-1), gradient.reshape(-1))
+    grads = edge_gradient(verts_a, verts_b, row, row, *edges, ctx.backend)
     return (*grads, *([None] * 10))
 
 
@@ -265,10 +266,12 @@ def nearest_vertex(
     point_slots: Tensor | None,
     vertex_slots: Tensor | None,
     wanted: Tensor | None,
+    skipped: float,
     backend: str,
 ) -> tuple[Tensor, Tensor]:
+    """Points that are not ``wanted`` have the distance ``skipped`` and index -1."""
     found: tuple[Tensor, Tensor] = _module(backend, points).nearest_vertex(
-        points, vertices, limit, point_slots, vertex_slots, wanted
+        points, vertices, limit, point_slots, vertex_slots, wanted, skipped
     )
     return found
 
@@ -279,23 +282,30 @@ def _(points: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
     return points.new_empty(shape), points.new_empty(shape, dtype=torch.int64)
 
 
+@torch.library.custom_op("apu_losses::nearest_gradient", mutates_args=())
+def nearest_gradient(
+    points: Tensor, vertices: Tensor, index: Tensor, gradient: Tensor, backend: str
+) -> tuple[Tensor, Tensor]:
+    """Gradients of the squared distances to the nearest vertices, zero for index -1."""
+    grads: tuple[Tensor, Tensor] = _module(backend, points).nearest_gradient(
+        points, vertices, index, gradient
+    )
+    return grads
+
+
+@nearest_gradient.register_fake
+def _(points: Tensor, vertices: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
+    return points.new_empty(points.shape), vertices.new_empty(vertices.shape)
+
+
 def _nearest_vertex_setup(ctx: Any, inputs: Any, output: Any) -> None:
+    ctx.backend = inputs[-1]
     ctx.mark_non_differentiable(output[1])
     ctx.save_for_backward(inputs[0], inputs[1], output[1])
 
 
 def _nearest_vertex_backward(ctx: Any, gradient: Tensor, _index: Any) -> tuple[Tensor | None, ...]:
-    points, vertices, index = ctx.saved_tensors
-    if vertices.shape[1] == 0:
-        return (torch.zeros_like(points), torch.zeros_like(vertices), *([None] * 5))
-    found = (index >= 0)[..., None]
-    rows = torch.arange(len(vertices), device=vertices.device)[:, None] * vertices.shape[1]
-    at = (rows + index.clamp(min=0)).reshape(-1)
-    flat = vertices.reshape(-1, 3)
-    step = (2 * gradient)[..., None] * (points - flat.index_select(0, at).view(points.shape))
-    step = torch.where(found, step, torch.zeros_like(step))
-    to_vertices = accumulate(torch.zeros_like(flat), at, -step.reshape(-1, 3)).view(vertices.shape)
-    return (step, to_vertices, *([None] * 5))
+    return (*nearest_gradient(*ctx.saved_tensors, gradient, ctx.backend), *([None] * 6))
 
 
 nearest_vertex.register_autograd(_nearest_vertex_backward, setup_context=_nearest_vertex_setup)
@@ -313,10 +323,12 @@ def nearest_surface(
     limit: float,
     point_slots: Tensor | None,
     wanted: Tensor | None,
+    skipped: float,
     backend: str,
 ) -> tuple[Tensor, Tensor, Tensor]:
+    """Points that are not ``wanted`` have the distance ``skipped`` and index -1."""
     found: tuple[Tensor, Tensor, Tensor] = _module(backend, points).nearest_surface(
-        points, vertices, faces, face_slots, limit, point_slots, wanted
+        points, vertices, faces, face_slots, limit, point_slots, wanted, skipped
     )
     return found
 
@@ -327,26 +339,37 @@ def _(points: Tensor, *rest: Any) -> tuple[Tensor, Tensor, Tensor]:
     return points.new_empty(shape), points.new_empty(shape, dtype=torch.int64), torch.empty_like(points)
 
 
+@torch.library.custom_op("apu_losses::surface_gradient", mutates_args=())
+def surface_gradient(
+    points: Tensor,
+    vertices: Tensor,
+    faces: Tensor,
+    face: Tensor,
+    weights: Tensor,
+    gradient: Tensor,
+    backend: str,
+) -> tuple[Tensor, Tensor]:
+    """Gradients of the squared distances to surface points, shared out to the corners by their weights."""
+    grads: tuple[Tensor, Tensor] = _module(backend, points).surface_gradient(
+        points, vertices, faces, face, weights, gradient
+    )
+    return grads
+
+
+@surface_gradient.register_fake
+def _(points: Tensor, vertices: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
+    return points.new_empty(points.shape), vertices.new_empty(vertices.shape)
+
+
 def _nearest_surface_setup(ctx: Any, inputs: Any, output: Any) -> None:
     _, face, weights = output
+    ctx.backend = inputs[-1]
     ctx.mark_non_differentiable(face, weights)
     ctx.save_for_backward(*inputs[:3], face, weights)
 
 
 def _nearest_surface_backward(ctx: Any, gradient: Tensor, _face: Any, _weights: Any) -> tuple[Any, ...]:
-    points, vertices, faces, face, weights = ctx.saved_tensors
-    if faces.shape[0] == 0:
-        return (torch.zeros_like(points), torch.zeros_like(vertices), *([None] * 6))
-    flat = vertices.reshape(-1, 3)
-    rows = torch.arange(len(vertices), device=vertices.device)[:, None, None] * vertices.shape[1]
-    at = (rows + faces[face.clamp(min=0)]).reshape(-1)
-    corners = flat.index_select(0, at).view(*face.shape, 3, 3)
-    offset = points - (weights[..., None] * corners).sum(-2)
-    step = (2 * gradient)[..., None] * offset
-    step = torch.where((face >= 0)[..., None], step, torch.zeros_like(step))
-    to_corners = -(weights[..., None] * step[..., None, :]).reshape(-1, 3)
-    to_vertices = accumulate(torch.zeros_like(flat), at, to_corners).view(vertices.shape)
-    return (step, to_vertices, *([None] * 6))
+    return (*surface_gradient(*ctx.saved_tensors, gradient, ctx.backend), *([None] * 7))
 
 
 nearest_surface.register_autograd(_nearest_surface_backward, setup_context=_nearest_surface_setup)
@@ -368,13 +391,14 @@ def winding_number(
     method: str,
     beta: float,
     point_slots: Tensor | None,
-    wanted: Tensor | None,
+    boxed: bool,
     backend: str,
 ) -> Tensor:
+    """``boxed``: points outside the bounding box of the mesh's faces are zero without looking further."""
     none = faces.new_empty(0)
     topology = MeshTopology(vertices.shape[1], faces, none, none, face_order, node_start, node_end, node_skip)
     out: Tensor = _module(backend, points).winding_number(
-        points, vertices, topology, method, beta, point_slots, wanted
+        points, vertices, topology, method, beta, point_slots, boxed
     )
     return out
 

@@ -31,15 +31,20 @@ def warmup(backend: str = "auto", device: torch.device | str = "cpu") -> float:
         )
         tree = (mesh.face_order, mesh.node_start, mesh.node_end, mesh.node_skip)
         inf = float("inf")
-        ops.region_min(verts, None, zero, zero, zero, one, *layout, *layout, None, None, backend)
+        found = ops.region_min(verts, None, zero, zero, zero, one, *layout, *layout, None, None, backend)
+        ops.edge_gradient(verts, None, zero, zero, *found[1:], found[0], backend)
         ops.region_matrix(verts, verts, *layout, *layout, inf, backend)
         soft = (verts, verts, zero, zero, zero, one, *layout, *layout, None, None, 1.0, backend)
         value, least, sums = ops.region_soft_min(*soft)
         ops.region_soft_min_gradient(*soft, least, sums, torch.ones_like(value))
-        ops.nearest_vertex(verts, verts, inf, None, mesh.slots, None, backend)
-        ops.nearest_surface(verts, verts, mesh.faces, mesh.face_slots, inf, None, None, backend)
+        d2, index = ops.nearest_vertex(verts, verts, inf, None, mesh.slots, None, inf, backend)
+        ops.nearest_gradient(verts, verts, index, d2, backend)
+        d2, face, weights = ops.nearest_surface(
+            verts, verts, mesh.faces, mesh.face_slots, inf, None, None, inf, backend
+        )
+        ops.surface_gradient(verts, verts, mesh.faces, face, weights, d2, backend)
         for method in ("tree", "exact", "rays"):
-            ops.winding_number(verts, verts, mesh.faces, *tree, method, 2.0, None, None, backend)
+            ops.winding_number(verts, verts, mesh.faces, *tree, method, 2.0, None, False, backend)
         if verts.is_cuda:
             torch.cuda.synchronize()
     return time.perf_counter() - begin

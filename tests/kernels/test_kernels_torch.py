@@ -46,9 +46,9 @@ def test_opcheck(backend):
         (ops.region_min, (a, None, *rows, *both, *union, backend)),
         (ops.region_matrix, (a, b, *both, inf, backend)),
         (ops.region_soft_min, (a, b, *rows, *both, None, None, 1e-2, backend)),
-        (ops.nearest_vertex, (a, b, inf, None, slots, None, backend)),
-        (ops.nearest_surface, (a, b, faces, m.topology.face_slots, inf, slots, None, backend)),
-        (ops.winding_number, (m.a, m.b, faces, *tree, "tree", 2.0, slots, None, backend)),
+        (ops.nearest_vertex, (a, b, inf, None, slots, None, inf, backend)),
+        (ops.nearest_surface, (a, b, faces, m.topology.face_slots, inf, slots, None, 0.0, backend)),
+        (ops.winding_number, (m.a, m.b, faces, *tree, "tree", 2.0, slots, True, backend)),
     ):
         torch.library.opcheck(op, args)
 

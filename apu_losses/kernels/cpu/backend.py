@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from apu_losses.kernels.cpu import gradients as gr
 from apu_losses.kernels.cpu import nearest as nv
 from apu_losses.kernels.cpu import rays as rc
 from apu_losses.kernels.cpu import region_min as rm
@@ -233,8 +234,9 @@ def nearest_vertex(
     point_slots: Tensor | None,
     vertex_slots: Tensor | None,
     wanted: Tensor | None = None,
+    skipped: float = math.inf,
 ) -> tuple[Tensor, Tensor]:
-    """`reference.nearest_vertex` without gradient; queries not ``wanted (B, Q)`` are skipped (+inf, -1)."""
+    """`reference.nearest_vertex` without gradient; points not ``wanted (B, Q)`` are ``skipped`` and -1."""
     batch, count = points.shape[:2]
     targets = _cloud_patches(vertices, vertex_slots)
     queries = _cloud_patches(points, point_slots)
@@ -246,7 +248,17 @@ def nearest_vertex(
     outputs = (d2.numpy(), index.numpy())
 
     def work(u0: int, u1: int) -> None:
-        nv.nearest_blocks(*queries[:5], *targets.layout, np.float32(limit), mask, blocks, u0, u1, *outputs)
+        nv.nearest_blocks(
+            *queries[:5],
+            *targets.layout,
+            np.float32(limit),
+            mask,
+            np.float32(skipped),
+            blocks,
+            u0,
+            u1,
+            *outputs,
+        )
 
     split(batch * blocks, work, least=16)
     return d2, index
@@ -260,8 +272,9 @@ def nearest_surface(
     limit: float,
     point_slots: Tensor | None,
     wanted: Tensor | None = None,
+    skipped: float = math.inf,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """`reference.nearest_surface` without gradient; queries not ``wanted (B, Q)`` are skipped (+inf, -1)."""
+    """`reference.nearest_surface` without gradient; points not ``wanted (B, Q)`` are ``skipped`` and -1."""
     batch, count = points.shape[:2]
     queries = _cloud_patches(points, point_slots)
     _mend(queries)
@@ -283,7 +296,8 @@ def nearest_surface(
 
     def work(u0: int, u1: int) -> None:
         sf.surface_blocks(
-            *queries[:5], triangles, slots, lo, hi, finite, np.float32(limit), mask, blocks, u0, u1, *outputs
+            *queries[:5], triangles, slots, lo, hi, finite, np.float32(limit), mask, np.float32(skipped),
+            blocks, u0, u1, *outputs,
         )  # fmt: skip
 
     split(batch * blocks, work, least=8)
@@ -300,19 +314,17 @@ def winding_number(
     method: str,
     beta: float,
     point_slots: Tensor | None,
-    wanted: Tensor | None = None,
+    boxed: bool,
 ) -> Tensor:
-    """Winding numbers by "tree", "exact" or "rays"; queries not ``wanted (B, Q)`` are left at zero."""
-    batch, count = points.shape[:2]
-    out = torch.empty(batch, count)
+    """Winding numbers by "tree", "exact" or "rays"; ``boxed``: zero outside the bounding box of the mesh."""
+    out = torch.empty(points.shape[:2])
     if method == "rays":
-        _ray_crossings(points, vertices, topology, _mask(points, wanted), out.numpy())
+        _ray_crossings(points, vertices, topology, boxed, out.numpy())
         return out
-    for b in range(0, batch, _TREES_AT_ONCE):
+    reach = np.float32(beta if method == "tree" else 0.0)
+    for b in range(0, len(points), _TREES_AT_ONCE):
         part = slice(b, b + _TREES_AT_ONCE)
-        mask = _mask(points[part], None if wanted is None else wanted[part])
-        reach = np.float32(beta if method == "tree" else 0.0)
-        _winding(points[part], vertices[part], topology, reach, point_slots, mask, out[part].numpy())
+        _winding(points[part], vertices[part], topology, reach, point_slots, boxed, out[part].numpy())
     return out
 
 
@@ -322,7 +334,7 @@ def _winding(
     topology: MeshTopology,
     beta: np.float32,
     point_slots: Tensor | None,
-    mask: Array,
+    boxed: bool,
     out: Array,
 ) -> None:
     batch, count = points.shape[:2]
@@ -335,20 +347,23 @@ def _winding(
     triangles = np.empty((batch, len(faces), 9), np.float32)
     nodes = np.empty((batch, len(start), 7), np.float32)
     areas = np.empty((batch, len(start)), np.float32)
+    boxes = np.empty((batch, 2, 3), np.float32)
     finite = np.empty(batch, np.bool_)
 
     def fit(b0: int, b1: int) -> None:
         for b in range(b0, b1):
             finite[b] = wn.fit_tree(
-                verts[b], faces, order, start, end, skip, triangles[b], nodes[b], areas[b]
+                verts[b], faces, order, start, end, skip, triangles[b], nodes[b], areas[b], boxes[b]
             )  # fmt: skip
 
     split(batch, fit)
+    if not boxed:
+        boxes[:, 0], boxes[:, 1] = -np.inf, np.inf
     blocks = -(-count // BLOCK)
 
     def work(u0: int, u1: int) -> None:
         wn.winding_blocks(
-            queries.x, queries.ids, queries.first, triangles, nodes, start, end, skip, finite, beta, mask,
+            queries.x, queries.ids, queries.first, triangles, nodes, start, end, skip, boxes, finite, beta,
             blocks, u0, u1, out,
         )  # fmt: skip
 
@@ -358,24 +373,23 @@ def _winding(
 _GRID = (96, 256)  # cells over y and z: a standing body is taller than it is deep
 
 
-def _ray_crossings(points: Tensor, vertices: Tensor, topology: MeshTopology, mask: Array, out: Array) -> None:
+def _ray_crossings(points: Tensor, vertices: Tensor, topology: MeshTopology, boxed: bool, out: Array) -> None:
     queries, verts, faces = _numpy(points), _numpy(vertices), _numpy(topology.faces)
     used = np.unique(faces)
 
     def work(b0: int, b1: int) -> None:
         starts = np.empty(_GRID[0] * _GRID[1] + 1, np.int64)
         for b in range(b0, b1):
-            corners = verts[b, used]
+            corners = verts[b, used] if len(used) else np.zeros((1, 3), np.float32)
             if not np.isfinite(corners).all():
                 out[b] = np.nan
                 continue
-            low = corners[:, 1:].min(0).astype(np.float64) if len(used) else np.zeros(2)
-            span = np.ptp(corners[:, 1:].astype(np.float64), axis=0) if len(used) else np.zeros(2)
-            scale = np.array(_GRID) / np.maximum(span, 1e-12)
-            items = rc.bin_faces(verts[b], faces, low, scale, _GRID, starts)
+            low, high = corners.min(0).astype(np.float64), corners.max(0).astype(np.float64)
+            scale = np.array(_GRID) / np.maximum(high - low, 1e-12)[1:]
+            items = rc.bin_faces(verts[b], faces, low[1:], scale, _GRID, starts)
+            x_range = (low[0], high[0]) if boxed else (-np.inf, np.inf)
             rc.count_crossings(
-                queries[b], mask[b], verts[b], faces, low, scale, _GRID, starts, items, 0, len(queries[b]),
-                out[b],
+                queries[b], verts[b], faces, x_range, low[1:], scale, _GRID, starts, items, out[b]
             )  # fmt: skip
 
     split(len(queries), work)
@@ -443,7 +457,56 @@ def region_soft_min_gradient(
         *a[:5], patch_a, bits[0], *b[:5], patch_b, bits[1], np.float32(temperature),
         _numpy(least), _numpy(sums), _numpy(gradient), grad_a, grad_b,
     )  # fmt: skip
-    out_a, out_b = torch.zeros_like(verts_a), torch.zeros_like(verts_b)
+    out_a, out_b = _zeros(verts_a), _zeros(verts_b)
     sm.scatter_patches(grad_a, a.ids, a.row, a.first, out_a.numpy())
     sm.scatter_patches(grad_b, b.ids, b.row, b.first, out_b.numpy())
     return out_a, out_b
+
+
+def _zeros(like: Tensor) -> Tensor:
+    """Zeros from the system's fresh pages: a large fill by torch starts its threads and writes every page
+    twice.
+    """
+    return torch.from_numpy(np.zeros(tuple(like.shape), np.float32))
+
+
+def edge_gradient(
+    verts_a: Tensor,
+    verts_b: Tensor | None,
+    row_a: Tensor,
+    row_b: Tensor,
+    index_a: Tensor,
+    index_b: Tensor,
+    gradient: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """``2 g (a - b)`` to the first vertex of each edge and its opposite to the second."""
+    second = verts_a if verts_b is None else verts_b
+    grad_a = _zeros(verts_a)
+    grad_b = grad_a if verts_b is None else _zeros(verts_b)
+    edges = (_numpy(t) for t in (row_a, row_b, index_a, index_b, gradient))
+    gr.edge_gradient(_numpy(verts_a), _numpy(second), *edges, grad_a.numpy(), grad_b.numpy())
+    return grad_a, verts_a.new_zeros(0) if verts_b is None else grad_b
+
+
+def nearest_gradient(
+    points: Tensor, vertices: Tensor, index: Tensor, gradient: Tensor
+) -> tuple[Tensor, Tensor]:
+    """``2 g (point - vertex)`` to each point, its opposite to its nearest vertex."""
+    grads = _zeros(points), _zeros(vertices)
+    inputs = [_numpy(t) for t in (points, vertices, index, gradient)]
+    split(
+        len(points), lambda b0, b1: gr.nearest_gradient(*inputs, b0, b1, *(x.numpy() for x in grads)), least=2
+    )
+    return grads
+
+
+def surface_gradient(
+    points: Tensor, vertices: Tensor, faces: Tensor, face: Tensor, weights: Tensor, gradient: Tensor
+) -> tuple[Tensor, Tensor]:
+    """``2 g (point - surface point)`` to each point, its opposite to the corners by their weights."""
+    grads = _zeros(points), _zeros(vertices)
+    inputs = [_numpy(t) for t in (points, vertices, faces, face, weights, gradient)]
+    split(
+        len(points), lambda b0, b1: gr.surface_gradient(*inputs, b0, b1, *(x.numpy() for x in grads)), least=2
+    )
+    return grads

@@ -95,8 +95,8 @@ def nearest_in_block(qx, qy, qz, x, ids, t, best, best_id):
 
 @kernel
 def nearest_blocks(
-    xq, ids_q, lo_q, hi_q, first_q, x, ids, lo, hi, first, finite, limit, wanted, blocks, u0, u1,
-    out_d2, out_id,
+    xq, ids_q, lo_q, hi_q, first_q, x, ids, lo, hi, first, finite, limit, wanted, skipped,
+    blocks, u0, u1, out_d2, out_id,
 ):  # fmt: skip
     """Answer the query blocks u0..u1, ``blocks`` per item; outputs and ``wanted`` are ``(B, Q)``."""
     zero = splat(np.float32(0))
@@ -156,16 +156,21 @@ def nearest_blocks(
                 previous = np.int64(seed)
         store(lane_d2, 0, best)
         store_int(lane_id, 0, best_id)
-        write_block(ids_q, k * LANES, lane_d2, lane_id, finite[b], out_d2[b], out_id[b])
+        write_block(ids_q, k * LANES, lane_d2, lane_id, finite[b], wanted[b], skipped, out_d2[b], out_id[b])
 
 
 @inlined
-def write_block(ids_q, at, lane_d2, lane_id, finite, out_d2, out_id):
+def write_block(ids_q, at, lane_d2, lane_id, finite, wanted, skipped, out_d2, out_id):
     """Scatter 16 answers to the places of their queries."""
     for lane in range(LANES):
         query = ids_q[at + lane]
         bad = query < 0 or not finite
         if query < 0:
             query = -1 - query
-        out_d2[query] = np.float32(np.nan) if bad else (lane_d2[lane] if lane_id[lane] >= 0 else INF)
+        if bad:
+            out_d2[query] = np.float32(np.nan)
+        elif lane_id[lane] >= 0:
+            out_d2[query] = lane_d2[lane]
+        else:
+            out_d2[query] = INF if wanted[query] else skipped
         out_id[query] = -1 if bad else lane_id[lane]

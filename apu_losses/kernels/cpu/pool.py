@@ -62,4 +62,6 @@ def split(count: int, work: Callable[[int, int], None], least: int = 1) -> None:
     helpers = [_pool(threads).submit(worker) for _ in range(threads - 1)]
     worker()
     for helper in helpers:
-        helper.result()
+        # A helper that a busy machine has not started yet has nothing left to do.
+        if not helper.cancel():
+            helper.result()

@@ -77,10 +77,10 @@ def _turn(z_from, z_to, z, edge):
 
 
 @kernel
-def count_crossings(points, wanted, vertices, faces, low, scale, cells, starts, items, q0, q1, out):
-    """Signed crossings for the points q0..q1; points that are not finite come out as NaN."""
+def count_crossings(points, vertices, faces, x_range, low, scale, cells, starts, items, out):
+    """Signed crossings for each point; NaN for a point that is not finite, 0 outside of ``x_range``."""
     ny, nz = cells
-    for q in range(q0, q1):
+    for q in range(len(points)):
         x = np.float64(points[q, 0])
         y = np.float64(points[q, 1])
         z = np.float64(points[q, 2])
@@ -88,7 +88,7 @@ def count_crossings(points, wanted, vertices, faces, low, scale, cells, starts, 
             out[q] = np.nan
             continue
         crossings = 0
-        if wanted[q] and y >= low[0] and z >= low[1]:
+        if x >= x_range[0] and x <= x_range[1] and y >= low[0] and z >= low[1]:
             u = int((y - low[0]) * scale[0])
             w = int((z - low[1]) * scale[1])
             if u <= ny and w <= nz:

@@ -195,8 +195,8 @@ def surface_in_block(px, py, pz, triangles, slots, t, best, best_id, best_v, bes
 
 @kernel
 def surface_blocks(
-    xq, ids_q, lo_q, hi_q, first_q, triangles, slots, lo, hi, finite, limit, wanted, blocks, u0, u1,
-    out_d2, out_face, out_weights,
+    xq, ids_q, lo_q, hi_q, first_q, triangles, slots, lo, hi, finite, limit, wanted, skipped,
+    blocks, u0, u1, out_d2, out_face, out_weights,
 ):  # fmt: skip
     """Answer the query blocks u0..u1, ``blocks`` per item. ``triangles (B, P, 9)``, boxes ``(B, 3, P/8 +
     pad)``.
@@ -261,7 +261,12 @@ def surface_blocks(
             if query < 0:
                 query = -1 - query
             found = lane_id[lane] >= 0 and not bad
-            out_d2[b, query] = np.float32(np.nan) if bad else (lane_d2[lane] if found else INF)
+            if bad:
+                out_d2[b, query] = np.float32(np.nan)
+            elif found:
+                out_d2[b, query] = lane_d2[lane]
+            else:
+                out_d2[b, query] = INF if wanted[b, query] else skipped
             out_face[b, query] = lane_id[lane] if found else -1
             out_weights[b, query, 0] = (_ONE - lane_v[lane]) - lane_w[lane] if found else _ZERO
             out_weights[b, query, 1] = lane_v[lane] if found else _ZERO

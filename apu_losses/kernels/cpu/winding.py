@@ -23,7 +23,20 @@ import numpy as np
 
 from apu_losses.kernels.cpu.jit import inlined, kernel
 from apu_losses.kernels.cpu.math import arctan2
-from apu_losses.kernels.cpu.simd import LANES, add, div, fused, load, lowest, mul, splat, sqrt, store, sub
+from apu_losses.kernels.cpu.simd import (
+    LANES,
+    add,
+    div,
+    fused,
+    less_equal,
+    load,
+    lowest,
+    mul,
+    splat,
+    sqrt,
+    store,
+    sub,
+)
 
 _PER_ANGLE = np.float32(1 / (2 * math.pi))
 _PER_DIPOLE = np.float32(1 / (4 * math.pi))
@@ -63,13 +76,16 @@ def half_solid_angle(triangle, px, py, pz):
 
 
 @kernel
-def fit_tree(vertices, faces, order, start, end, skip, triangles, nodes, areas):
+def fit_tree(vertices, faces, order, start, end, skip, triangles, nodes, areas, box):
     """Refit the tree to posed ``vertices (V, 3)``; False if a vertex of a face is not finite.
 
     ``triangles (F, 9)``: corners in tree order. ``nodes (N, 7)``: centre, area vector, radius. ``areas
-    (N,)``.
+    (N,)``. ``box (2, 3)``: the bounding box of all faces.
     """
     check = np.float32(0)
+    for d in range(3):
+        box[0, d] = np.inf
+        box[1, d] = -np.inf
     for k in range(len(order)):
         for c in range(3):
             v = faces[order[k], c]
@@ -77,6 +93,8 @@ def fit_tree(vertices, faces, order, start, end, skip, triangles, nodes, areas):
                 value = vertices[v, d]
                 triangles[k, 3 * c + d] = value
                 check += value * np.float32(0)
+                box[0, d] = min(box[0, d], value)
+                box[1, d] = max(box[1, d], value)
     for n in range(len(start) - 1, -1, -1):
         if skip[n] == n + 1:
             areas[n] = _fit_leaf(triangles, start[n], end[n], nodes[n])
@@ -172,26 +190,31 @@ def exact_block(px, py, pz, triangles):
     return mul(angles, splat(_PER_ANGLE))
 
 
+@inlined
+def _lanes_in_box(px, py, pz, box):
+    """Bits of the lanes inside a box, its faces included."""
+    bits = less_equal(splat(box[0, 0]), px) & less_equal(px, splat(box[1, 0]))
+    bits &= less_equal(splat(box[0, 1]), py) & less_equal(py, splat(box[1, 1]))
+    return bits & less_equal(splat(box[0, 2]), pz) & less_equal(pz, splat(box[1, 2]))
+
+
 @kernel
 def winding_blocks(
-    xq, ids_q, first_q, triangles, nodes, start, end, skip, finite, beta, wanted, blocks, u0, u1, out,
+    xq, ids_q, first_q, triangles, nodes, start, end, skip, boxes, finite, beta, blocks, u0, u1, out,
 ):  # fmt: skip
     """Answer the query blocks u0..u1, ``blocks`` per item; ``beta`` 0 asks for the exact sum.
 
-    ``triangles (B, F, 9)``, ``nodes (B, N, 7)``; blocks without a ``wanted (B, Q)`` query are left at zero.
+    ``triangles (B, F, 9)``, ``nodes (B, N, 7)``; queries outside of ``boxes (B, 2, 3)`` are zero.
     """
     lanes = np.empty(LANES, np.float32)
     for u in range(u0, u1):
         b = u // blocks
         at = (first_q[b] + u % blocks) * LANES
-        any_wanted = False
-        for lane in range(LANES):
-            query = ids_q[at + lane]
-            any_wanted |= query >= 0 and wanted[b, query]
-        if any_wanted and finite[b]:
-            px = load(xq[0], at)
-            py = load(xq[1], at)
-            pz = load(xq[2], at)
+        px = load(xq[0], at)
+        py = load(xq[1], at)
+        pz = load(xq[2], at)
+        within = _lanes_in_box(px, py, pz, boxes[b])
+        if within != 0 and finite[b]:
             if beta > 0:
                 w = winding_block(px, py, pz, triangles[b], nodes[b], start, end, skip, beta)
             else:
@@ -202,4 +225,4 @@ def winding_blocks(
             if query < 0 or not finite[b]:
                 out[b, query if query >= 0 else -1 - query] = np.float32(np.nan)
             else:
-                out[b, query] = lanes[lane] if wanted[b, query] else np.float32(0)
+                out[b, query] = lanes[lane] if within & np.int32(1 << lane) else np.float32(0)
