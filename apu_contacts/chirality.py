@@ -69,9 +69,9 @@ class SideBelief:
 class DistanceModel:
     """How likely a keypoint distance is between two parts that touch, up to a factor.
 
-    ``outlier + (1 - outlier) * exp(-d / sqrt(scale^2 + (error / c)^2))``, d in fractions of the people's size and
-    c the lower confidence of the two keypoints: a doubtful keypoint tells less. The constant is what keeps one
-    wrong keypoint from deciding everything.
+    ``outlier + (1 - outlier) * exp(-d / sqrt(scale^2 + (error / c)^2))``, d in fractions of the people's size
+    and c the lower confidence of the two keypoints: a doubtful keypoint tells less. The constant is what
+    keeps one wrong keypoint from deciding everything.
 
     Args:
         scale: mean distance between the keypoints of parts that touch; the keypoints lie inside of the body.
@@ -102,8 +102,8 @@ class DistanceModel:
 class DenoisedContact(PartContact):
     """A part contact whose sides were chosen with keypoints.
 
-    ``weight`` is W_ij. ``margin`` lies in [0, 1]: how clearly the chosen sides beat the next best; 0 where there
-    was nothing to compare.
+    ``weight`` is W_ij. ``margin`` lies in [0, 1]: how clearly the chosen sides beat the next best; 0 where
+    there was nothing to compare.
 
     Args:
         distance: keypoint distance of the chosen sides over the people's size; NaN where joints are missing.
@@ -153,7 +153,8 @@ def people_size(keypoints_a: Keypoints2D, keypoints_b: Keypoints2D) -> float:
         diagonal = float(np.linalg.norm(seen.max(0) - seen.min(0))) if len(seen) > 1 else 0.0
         if diagonal == 0.0:
             raise ValueError(
-                f"{name} must have two keypoints of confidence {MIN_CONFIDENCE} or more at different places, got "
+                f"{name} must have two keypoints of confidence {MIN_CONFIDENCE} or more at different "
+                f"places, got "
                 f"{len(seen)}; was this person matched to the right detection?"
             )
         diagonals.append(diagonal)
@@ -203,21 +204,22 @@ def denoise_chirality(
 ) -> list[DenoisedContact]:
     """Sets each contact's sides to those that the keypoints support, and gives it the weight W_ij.
 
-    ``rule="paper"`` (section 3.1) believes the model where it says that the two sides are the same or opposite and
-    lets only both flip together. ``rule="posterior"`` (design 4.4) weighs all four combinations: how far stated
-    sides are believed times how likely each keypoint distance is between parts that touch.
+    ``rule="paper"`` (section 3.1) believes the model where it says that the two sides are the same or
+    opposite and lets only both flip together. ``rule="posterior"`` (design 4.4) weighs all four combinations:
+    how far stated sides are believed times how likely each keypoint distance is between parts that touch.
 
-    The weight is ``confidence * probability * exp(-d / tau)`` (design 4.3), d the keypoint distance of the chosen
-    sides over the people's size; the probability is 1 under the paper's rule. Where joints are missing the
-    closeness is not known and counts as ``exp(-1)``.
+    The weight is ``confidence * probability * exp(-d / tau)`` (design 4.3), d the keypoint distance of the
+    chosen sides over the people's size; the probability is 1 under the paper's rule. Where joints are missing
+    the closeness is not known and counts as ``exp(-1)``.
 
-    Parts across the midline (`MIDLINE_PARTS`: chest, stomach, back, waist, neck, head, face) have only proxies for
-    their halves. Their side flips together with the other part's, but never alone. ``"both"`` stays as told.
-    ``"none"`` stays under the paper's rule; the posterior replaces it where the choice is clear (`CLEAR`).
+    Parts across the midline (`MIDLINE_PARTS`: chest, stomach, back, waist, neck, head, face) have only
+    proxies for their halves. Their side flips together with the other part's, but never alone. ``"both"``
+    stays as told. ``"none"`` stays under the paper's rule; the posterior replaces it where the choice is
+    clear (`CLEAR`).
 
     Args:
-        answer: an answer, or part contacts; person a is the person on the left of the answer. A contact that has
-            ``sides``, as those of `apu_contacts.lvlm.fuse_answers`, gives a distribution of stated sides.
+        answer: an answer, or part contacts; person a is the person on the left of the answer. A contact that
+            has ``sides``, as those of `apu_contacts.lvlm.fuse_answers`, gives a distribution of stated sides.
         keypoints_a: of person a, in pixels of the full picture.
         keypoints_b: of person b.
         rule: how sides are chosen.
@@ -356,7 +358,8 @@ def _flips(contact: PartContact, stated: Sides, belief: SideBelief) -> dict[Side
 def _posterior(
     prior: Mapping[Sides, float], found: Mapping[Sides, tuple[float, float]], distances: DistanceModel
 ) -> dict[Sides, float]:
-    """Prior times likelihood. A combination with missing joints counts as likely as the known ones on average."""
+    """Prior times likelihood. A combination with missing joints counts as likely as the known ones on
+    average."""
     likelihoods = {sides: distances.likelihood(*found[sides]) for sides in prior}
     known = [sides for sides in prior if not math.isnan(likelihoods[sides])]
     if not known:
@@ -397,10 +400,10 @@ def person_order(
 ) -> PersonOrder:
     """Decides which of two people an answer means by its person a, from all its contacts together.
 
-    Each order's evidence is the product over the contacts of the likelihood of its keypoint distances, averaged
-    over the sides that may be meant and raised to the contact's confidence. Models say "left" and "right" of the
-    picture, so where people stand counts too: their horizontal distance over half the people's size, as log odds
-    of up to 3.
+    Each order's evidence is the product over the contacts of the likelihood of its keypoint distances,
+    averaged over the sides that may be meant and raised to the contact's confidence. Models say "left" and
+    "right" of the picture, so where people stand counts too: their horizontal distance over half the people's
+    size, as log odds of up to 3.
 
     Args:
         answer: an answer, or part contacts.
@@ -408,7 +411,8 @@ def person_order(
         keypoints_b: of the other.
         belief: how far stated sides are believed.
         distances: likelihood of keypoint distances.
-        position: count where the people stand; to be switched off where person a is not defined as the left one.
+        position: count where the people stand; to be switched off where person a is not defined as the left
+            one.
 
     Raises:
         ValueError: if a person has no keypoints.
@@ -432,7 +436,8 @@ def person_order(
 def _evidence(
     contact: PartContact, pair: _Pair, belief: SideBelief, distances: DistanceModel
 ) -> float | None:
-    """Likelihood of a contact between these two people, over the sides that may be meant; None if not known."""
+    """Likelihood of a contact between these two people, over the sides that may be meant; None if not
+    known."""
     total = mass = 0.0
     for sides, p in side_prior(contact, belief).items():
         likelihood = distances.likelihood(*pair.distance(contact, sides))

@@ -2,10 +2,11 @@
 
     python benchmarks/chirality.py --write
 
-Every annotated pair of ``../shared/real`` gives its region pairs as part contacts with sides; repetitions count once.
-The sides are then stated as they are, both flipped, or one flipped, and denoised. A case is decidable if the keypoints
-of every combination were detected, the flipped part has keypoints of its own, and the distances of the true and of the
-stated combination differ by more than the standard error of a difference of two keypoints.
+Every annotated pair of ``../shared/real`` gives its region pairs as part contacts with sides; repetitions
+count once. The sides are then stated as they are, both flipped, or one flipped, and denoised. A case is
+decidable if the keypoints of every combination were detected, the flipped part has keypoints of its own, and
+the distances of the true and of the stated combination differ by more than the standard error of a difference
+of two keypoints.
 """
 
 from __future__ import annotations
@@ -90,7 +91,8 @@ class Count:
 
 
 def statements(truth: PartContact) -> Iterator[tuple[str, PartContact, bool]]:
-    """A contact stated in each way: the case, the statement, and whether the flipped part has own keypoints."""
+    """A contact stated in each way: the case, the statement, and whether the flipped part has own
+    keypoints."""
     a, b = truth.side_a, truth.side_b
     for case, sides, parts in (
         ("as annotated", (a, b), ()),
@@ -102,7 +104,9 @@ def statements(truth: PartContact) -> Iterator[tuple[str, PartContact, bool]]:
         yield case, PartContact(truth.part_a, sides[0], truth.part_b, sides[1]), own
 
 
-def is_decidable(truth: PartContact, stated: PartContact, pair: Pair, own: bool, model: DistanceModel) -> bool:
+def is_decidable(
+    truth: PartContact, stated: PartContact, pair: Pair, own: bool, model: DistanceModel
+) -> bool:
     """Whether the keypoints can tell the two combinations apart."""
     if not own:
         return False
@@ -169,12 +173,16 @@ def table() -> str:
     lines = [
         "# Repair of left and right, on real keypoints",
         "",
-        f"Measured {datetime.date.today().isoformat()} by `benchmarks/chirality.py`, Python {platform.python_version()},"
+        f"Measured {datetime.date.today().isoformat()} by `benchmarks/chirality.py`, Python "
+        f"{platform.python_version()},"
         f" NumPy {np.__version__}. No figure depends on the machine.",
         "",
-        "Human-annotated contacts of the four pairs in `../shared/real`, as part contacts with sides, repetitions once.",
-        "The default belief and distance model were chosen looking at these pairs, which are few: read the figures as",
-        "a check that the rules work on real keypoints, not as rates to expect. `one flipped` counts either side;",
+        "Human-annotated contacts of the four pairs in `../shared/real`, as part contacts with sides, "
+        "repetitions once.",
+        "The default belief and distance model were chosen looking at these pairs, which are few: read the "
+        "figures as",
+        "a check that the rules work on real keypoints, not as rates to expect. `one flipped` counts "
+        "either side;",
         "decidable is defined in the program's first lines.",
         "",
         "| keypoints | rule | case | right of all | right of decidable |",
@@ -188,8 +196,17 @@ def table() -> str:
                     f"| {detector} | {rule} | {case} | {share(one.right, one.cases)} "
                     f"| {share(one.decidable_right, one.decidable)} |"
                 )
-    lines += ["", "Right ones broken = 100 % minus the row `as annotated`.", "", "## How far the choice of parameters matters", ""]
-    lines += ["| keypoints | kept / together / alone | scale | as annotated | both flipped | one flipped (decidable) |"]
+    lines += [
+        "",
+        "Right ones broken = 100 % minus the row `as annotated`.",
+        "",
+        "## How far the choice of parameters matters",
+        "",
+    ]
+    lines += [
+        "| keypoints | kept / together / alone | scale | as annotated | both flipped | one flipped "
+        "(decidable) |"
+    ]
     lines += ["| --- | --- | --- | --- | --- | --- |"]
     for detector in ("vitpose", "openpose"):
         pairs = load(detector)
@@ -208,9 +225,11 @@ def table() -> str:
         right, clear, both = orders(pairs)
         quantiles = np.quantile(true_distances(pairs), [0.1, 0.5, 0.9])
         lines.append(
-            f"- {detector}: order from the contacts alone, without positions: right in {share(right, len(pairs))} pairs,"
+            f"- {detector}: order from the contacts alone, without positions: right in "
+            f"{share(right, len(pairs))} pairs,"
             f" clear in {clear}, of these right {both}. True contacts lie"
-            f" {quantiles[0]:.2f} / {quantiles[1]:.2f} / {quantiles[2]:.2f} apart (10, 50, 90 %, in people's sizes)."
+            f" {quantiles[0]:.2f} / {quantiles[1]:.2f} / {quantiles[2]:.2f} apart (10, 50, 90 %, in "
+            f"people's sizes)."
         )
     return "\n".join(lines) + "\n"
 

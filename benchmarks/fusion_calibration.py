@@ -2,10 +2,12 @@
 
     python benchmarks/fusion_calibration.py --write
 
-There are no real answers with known truth to fit to yet, so an annotator is simulated: contacts differ in how easily
-they are seen, inventions come back in several samples of one picture because their cause is the picture, and the stated
-confidence tells a little. The rates are assumptions, those of the project's study of a synthetic world where it has
-some: 0.35 invented contacts a scene, 15 % neighbouring parts. Fitted on one half of the scenes, checked on the other.
+There are no real answers with known truth to fit to yet, so an annotator is simulated: contacts differ in how
+easily they are seen, inventions come back in several samples of one picture because their cause is the
+picture, and the stated confidence tells a little. The rates are assumptions, those of the project's study of
+a synthetic world where it has
+some: 0.35 invented contacts a scene, 15 % neighbouring parts. Fitted on one half of the scenes, checked on
+the other.
 """
 
 from __future__ import annotations
@@ -108,8 +110,10 @@ def main() -> int:
     lines = [
         "# Fusion of several answers: calibration on synthetic answers",
         "",
-        f"By `benchmarks/fusion_calibration.py`, seed {arguments.seed}, {arguments.scenes} scenes each to fit and to check,",
-        "1 to 8 samples a scene. The annotator is simulated with assumed rates: the table says that the weights fit that",
+        f"By `benchmarks/fusion_calibration.py`, seed {arguments.seed}, {arguments.scenes} scenes each to "
+        f"fit and to check,",
+        "1 to 8 samples a scene. The annotator is simulated with assumed rates: the table says that the "
+        "weights fit that",
         "annotator, not that they fit a real model. Refit them on real answers as soon as there are some.",
         "",
         f"Coefficients: intercept {w[0]:.3f}, vote {w[1]:.3f}, confidence {w[2]:.3f}.",
@@ -131,7 +135,7 @@ def main() -> int:
     text = "\n".join(lines) + "\n"
     print(text)
     if arguments.write:
-        source = f"{arguments.scenes} scenes of a simulated annotator, benchmarks/fusion_calibration.py; no real answers yet"
+        source = f"{arguments.scenes} scenes of a simulated annotator (benchmarks/fusion_calibration.py)"
         names = dict(zip(("intercept", "vote", "confidence"), (round(float(v), 3) for v in w), strict=True))
         DATA.write_text(json.dumps({**names, "source": source}, indent=1) + "\n", encoding="utf-8")
         RESULT.write_text(text, encoding="utf-8")

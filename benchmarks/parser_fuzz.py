@@ -1,16 +1,20 @@
-"""Feeds mutated answers to the parser and checks that it never invents a contact, never fails, and stays fast.
+"""Feeds mutated answers to the parser and checks that it never invents a contact, never fails, and stays
+fast.
 
     python benchmarks/parser_fuzz.py --mutants 200000 --seed 0 --write
 
-Each mutant starts from a random valid answer whose contacts are known and is then changed by operations that know what
-they do to the statement: some change only the form (the contacts must all come back), some damage it (a contact may be
-lost, but what comes back must be one that was stated), some take a contact back or add a decoy that must not be read.
-Texts of ``../shared/lvlm``, where they exist, are mixed in as noise that states no contact.
+Each mutant starts from a random valid answer whose contacts are known and is then changed by operations that
+know what
+they do to the statement: some change only the form (the contacts must all come back), some damage it (a
+contact may be lost, but what comes back must be one that was stated), some take a contact back or add a decoy
+that must not be read. Texts of ``../shared/lvlm``, where they exist, are mixed in as noise that states no
+contact.
 """
 
 from __future__ import annotations
 
 import argparse
+import datetime
 import json
 import platform
 import random
@@ -38,7 +42,25 @@ SLOW = 1.0
 DECOY_PART = "foot"
 REAL_PARTS = tuple(part for part in PARTS if part != DECOY_PART)
 SIDES = ("left", "right", "both")
-WORDS = "woman man in red holding a camera beside the other one while sitting on grass near water".split()
+WORDS = [
+    "woman",
+    "man",
+    "in",
+    "red",
+    "holding",
+    "a",
+    "camera",
+    "beside",
+    "the",
+    "other",
+    "one",
+    "while",
+    "sitting",
+    "on",
+    "grass",
+    "near",
+    "water",
+]
 
 Statement = tuple[str, str, str, str]
 
@@ -56,8 +78,8 @@ class Token:
 class Mutant:
     """A text in pieces and what it states.
 
-    ``stated`` are the contacts; ``gone`` those of them that the text takes back or makes unreadable; ``damaged`` that the
-    form was hurt, so that contacts may be lost and sides may become unknown.
+    ``stated`` are the contacts; ``gone`` those of them that the text takes back or makes unreadable;
+    ``damaged`` that the form was hurt, so that contacts may be lost and sides may become unknown.
     """
 
     stated: list[Statement]
@@ -76,7 +98,9 @@ class Mutant:
         return text if self.cut is None else text[: int(self.cut * len(text))]
 
 
-def _contact_tokens(rng: random.Random, owner: int, row: Statement, confidence: float, pad: str) -> list[Token]:
+def _contact_tokens(
+    rng: random.Random, owner: int, row: Statement, confidence: float, pad: str
+) -> list[Token]:
     def part(key: str, name: str, side: str) -> list[Token]:
         pairs = [("part_name", name, "part"), ("body_side", side, "side")]
         if rng.random() < 0.2:
@@ -113,11 +137,31 @@ def valid_answer(rng: random.Random) -> Mutant:
     def words() -> str:
         return " ".join(rng.choice(WORDS) for _ in range(rng.randint(1, 8)))
 
-    tokens = [Token("{"), Token('"interaction"', kind="key"), Token(": "), Token(f'"{words()}"', kind="words")]
+    tokens = [
+        Token("{"),
+        Token('"interaction"', kind="key"),
+        Token(": "),
+        Token(f'"{words()}"', kind="words"),
+    ]
     tokens += [Token("," + pad), Token('"people"', kind="key"), Token(": "), Token("{")]
-    tokens += [Token('"person_left"', kind="key"), Token(": "), Token(f'"{words()}"', kind="words"), Token(", ")]
-    tokens += [Token('"person_right"', kind="key"), Token(": "), Token(f'"{words()}"', kind="words"), Token("}")]
-    tokens += [Token("," + pad), Token('"orientation"', kind="key"), Token(": "), Token('"front to back"', kind="words")]
+    tokens += [
+        Token('"person_left"', kind="key"),
+        Token(": "),
+        Token(f'"{words()}"', kind="words"),
+        Token(", "),
+    ]
+    tokens += [
+        Token('"person_right"', kind="key"),
+        Token(": "),
+        Token(f'"{words()}"', kind="words"),
+        Token("}"),
+    ]
+    tokens += [
+        Token("," + pad),
+        Token('"orientation"', kind="key"),
+        Token(": "),
+        Token('"front to back"', kind="words"),
+    ]
     tokens += [Token("," + pad), Token('"contacts"', kind="key"), Token(": "), Token("[")]
     for i, (row, confidence) in enumerate(zip(rows, confidences, strict=True)):
         tokens += ([Token("," + pad)] if i else []) + _contact_tokens(rng, i, row, confidence, pad)
@@ -133,7 +177,10 @@ def fence(rng: random.Random, m: Mutant) -> None:
 
 
 def prose(rng: random.Random, m: Mutant) -> None:
-    m.prefix = rng.choice(["Sure! Here is the annotation:\n", "Let me look at the picture (the second one).\n"]) + m.prefix
+    m.prefix = (
+        rng.choice(["Sure! Here is the annotation:\n", "Let me look at the picture (the second one).\n"])
+        + m.prefix
+    )
     m.suffix += rng.choice(["\nHope this helps!", "\n\nNote: some contacts are hidden.", ""])
 
 
@@ -160,12 +207,14 @@ def trailing_commas(rng: random.Random, m: Mutant) -> None:
 
 
 def confidence_words(rng: random.Random, m: Mutant) -> None:
-    names = "zero one two three four five six seven eight nine".split()
+    names = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
     for token in m.tokens:
         if token.kind == "number":
             digits = token.text.split(".")[1]
             spoken = "zero point " + " ".join(names[int(d)] for d in digits)
-            token.text = rng.choice([f'"{spoken}"', f'"{float(token.text) * 100:.0f}%"', f"{float(token.text) * 100:.0f}%"])
+            token.text = rng.choice(
+                [f'"{spoken}"', f'"{float(token.text) * 100:.0f}%"', f"{float(token.text) * 100:.0f}%"]
+            )
             token.kind = "spoken"
 
 
@@ -194,8 +243,16 @@ def _merge_side(m: Mutant, owner: int, key: str) -> None:
 def renamed_keys(rng: random.Random, m: Mutant) -> None:
     names = rng.choice(
         [
-            {"body_part_person_left": "person_left", "body_part_person_right": "person_right", "part_name": "part"},
-            {"body_part_person_left": "person1BodyPart", "body_part_person_right": "person2BodyPart", "body_side": "side"},
+            {
+                "body_part_person_left": "person_left",
+                "body_part_person_right": "person_right",
+                "part_name": "part",
+            },
+            {
+                "body_part_person_left": "person1BodyPart",
+                "body_part_person_right": "person2BodyPart",
+                "body_side": "side",
+            },
             {"confidence": "score", "contacts": "contact_points", "interaction": "type_of_interaction"},
         ]
     )
@@ -258,9 +315,21 @@ def duplicate_contact(rng: random.Random, m: Mutant) -> None:
 
 
 FORM: list[Callable[[random.Random, Mutant], None]] = [
-    fence, prose, thinking, python_literals, comment, trailing_commas, confidence_words, side_in_part, renamed_keys,
-    bare_keys, cases, blanks, escaped_decoy, duplicate_contact,
-]  # fmt: skip
+    fence,
+    prose,
+    thinking,
+    python_literals,
+    comment,
+    trailing_commas,
+    confidence_words,
+    side_in_part,
+    renamed_keys,
+    bare_keys,
+    cases,
+    blanks,
+    escaped_decoy,
+    duplicate_contact,
+]
 SHAPE: list[Callable[[random.Random, Mutant], None]] = [json_lines, list_only, no_outer_brackets]
 
 
@@ -268,7 +337,8 @@ SHAPE: list[Callable[[random.Random, Mutant], None]] = [json_lines, list_only, n
 
 
 def misspelt(rng: random.Random, m: Mutant) -> None:
-    """One letter of one body part becomes another, so that the word is none any more: the contact must be gone."""
+    """One letter of one body part becomes another, so that the word is none any more: the contact must be
+    gone."""
     token = rng.choice([token for token in m.tokens if token.kind == "part"])
     if sum(twin.kind == "part" and twin.owner == token.owner for twin in m.tokens) > 2:
         return  # stated twice: the other copy still holds
@@ -286,7 +356,11 @@ def not_in_contact(rng: random.Random, m: Mutant) -> None:
     owner = rng.randrange(len(m.stated))
     for i in range(len(m.tokens) - 1, -1, -1):
         token = m.tokens[i]
-        if token.kind == "key" and token.owner == owner and token.text.strip("\"'") in ("confidence", "score"):
+        if (
+            token.kind == "key"
+            and token.owner == owner
+            and token.text.strip("\"'") in ("confidence", "score")
+        ):
             value = rng.choice(["false", "False", '"no"'])
             m.tokens.insert(i, Token(f'"in_contact": {value}, ', owner))
     m.gone.add(owner)
@@ -313,9 +387,41 @@ def swap_tokens(rng: random.Random, m: Mutant) -> None:
 
 
 GARBAGE = (
-    "}", "{", "]", "[", '"', "'", ",", ":", "\\", "```", "...", "null", "0", "-", "//", "/*", "*/", "#", "\x00", "😀",
-    "“", "”", "zzqx", '"zzqx"', "<|im_end|>", "<think>", "</think>", "{}", "[]", "NaN", "1e999", "\\u12", "\ud800", "|",
-)  # fmt: skip
+    "}",
+    "{",
+    "]",
+    "[",
+    '"',
+    "'",
+    ",",
+    ":",
+    "\\",
+    "```",
+    "...",
+    "null",
+    "0",
+    "-",
+    "//",
+    "/*",
+    "*/",
+    "#",
+    "\x00",
+    "😀",
+    "“",
+    "”",
+    "zzqx",
+    '"zzqx"',
+    "<|im_end|>",
+    "<think>",
+    "</think>",
+    "{}",
+    "[]",
+    "NaN",
+    "1e999",
+    "\\u12",
+    "\ud800",
+    "|",
+)
 
 
 def insert_garbage(rng: random.Random, m: Mutant) -> None:
@@ -351,13 +457,19 @@ def drop_characters(rng: random.Random, m: Mutant) -> None:
 
 
 DAMAGE: list[Callable[[random.Random, Mutant], None]] = [
-    truncated, delete_tokens, repeat_tokens, swap_tokens, insert_garbage, drop_characters,
-]  # fmt: skip
+    truncated,
+    delete_tokens,
+    repeat_tokens,
+    swap_tokens,
+    insert_garbage,
+    drop_characters,
+]
 TAKE_BACK: list[Callable[[random.Random, Mutant], None]] = [misspelt, not_in_contact]
 
 
 def _decoy(rng: random.Random) -> str:
-    """A contact that the text does not state: it stands in a comment, in reasoning or inside of a description."""
+    """A contact that the text does not state: it stands in a comment, in reasoning or inside of a
+    description."""
     part = {"part_name": DECOY_PART, "body_side": rng.choice(SIDES)}
     row = {"body_part_person_left": part, "body_part_person_right": part, "confidence": 0.5}
     return json.dumps({"contacts": [row]} if rng.random() < 0.5 else row)
@@ -429,7 +541,8 @@ def check(m: Mutant, tally: Tally) -> None:
             tally.failures.append(f"alternatives that were not stated by {m.operations}: {text!r}")
         confidences = dict(zip(m.stated, m.confidences, strict=True))
         if group == "form only" and any(
-            abs(c.confidence - confidences.get((c.part_a, c.side_a, c.part_b, c.side_b), 9)) > 0.006 for c in contacts
+            abs(c.confidence - confidences.get((c.part_a, c.side_a, c.part_b, c.side_b), 9)) > 0.006
+            for c in contacts
         ):
             tally.failures.append(f"another confidence by {m.operations}: {text!r}")
     except AnswerParseError:
@@ -468,6 +581,107 @@ def load_noise() -> list[str]:
     return [json.loads(line)["raw"] for line in NOISE_FILE.read_text(encoding="utf-8").splitlines()]
 
 
+def throughput() -> dict[str, float]:
+    """Answers of five contacts a second on one core, schema check included, for four shapes of the text."""
+    rng = random.Random(1)
+    m = valid_answer(rng)
+    while len(m.stated) != 5:
+        m = valid_answer(rng)
+    document = json.loads(m.text())
+    shapes = {
+        "conforming, one line": json.dumps(document),
+        "conforming, indented": json.dumps(document, indent=1),
+        "in a fence, with prose": "Here it is:\n```json\n" + json.dumps(document, indent=1) + "\n```\nDone.",
+        "Python literals": str(document),
+    }
+    rates = {}
+    for name, text in shapes.items():
+        parse_answer(text)
+        begin = time.process_time()
+        for _ in range(1000):
+            parse_answer(text)
+        rates[name] = 1000 / (time.process_time() - begin)
+    return rates
+
+
+def growth() -> list[tuple[int, float, float]]:
+    """Length of an answer and seconds to read it: conforming, and with Python literals."""
+    rng = random.Random(1)
+    document = json.loads(valid_answer(rng).text())
+    rows = document["contacts"]
+    found = []
+    for target in (10_000, 100_000, 1_000_000):
+        document["contacts"] = rows * max(1, target // len(json.dumps(rows)))
+        texts = (json.dumps(document), str(document))
+        seconds = []
+        for text in texts:
+            begin = time.process_time()
+            parse_answer(text)
+            seconds.append(time.process_time() - begin)
+        found.append((len(texts[0]), seconds[0], seconds[1]))
+    return found
+
+
+def report(arguments: argparse.Namespace, tally: Tally, noise: list[str]) -> str:
+    """The table that is kept in ``benchmarks/results``."""
+    kinds = Counter(failure.split()[0] for failure in tally.failures)
+    lines = [
+        "# The answer parser",
+        "",
+        f"Measured {datetime.date.today().isoformat()} by `benchmarks/parser_fuzz.py --mutants "
+        f"{arguments.mutants} --seed "
+        f"{arguments.seed}`, Python {platform.python_version()}, one core of {cpu_name()}.",
+        "",
+        f"{arguments.mutants} mutants of random valid answers"
+        + (
+            f", a tenth of the damaged ones mixed with one of {len(noise)} malformed texts." if noise else "."
+        ),
+        f"Exceptions other than the documented one, hangs, invented or lost contacts: "
+        f"**{len(tally.failures)}**" + (f" ({dict(kinds)})." if kinds else "."),
+        f"Slowest text {tally.slowest * 1e3:.0f} ms, {tally.seconds / arguments.mutants * 1e6:.0f} us on "
+        f"average"
+        f" ({tally.characters / arguments.mutants:.0f} characters).",
+        "",
+        "| what was done to the answer | texts | contacts stated | read | texts read whole | no answer "
+        "found |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for group in ("form only", "taken back", "damaged"):
+        count = tally.texts[group]
+        lines.append(
+            f"| {group} | {count} | {tally.stated[group]} | {tally.read[group]} "
+            f"({100 * tally.read[group] / max(tally.stated[group], 1):.1f} %) "
+            f"| {100 * tally.whole[group] / max(count, 1):.1f} % | {tally.rejected[group]} |"
+        )
+    lines += [
+        "",
+        "`form only`: fences, prose, reasoning with decoys, comments with decoys, other quotes, keys, "
+        "cases, number words,",
+        "JSON lines, missing outer brackets. Every contact has to come back with its confidence. `taken "
+        "back`: one contact is",
+        "misspelt or says of itself that it is none, and must not come back. `damaged`: cut off, or tokens "
+        "and marks deleted,",
+        "repeated, swapped or inserted; contacts may be lost, and what comes back must have been stated.",
+        "",
+        "| five contacts, schema check included | answers a second |",
+        "| --- | --- |",
+        *(f"| {name} | {rate:.0f} |" for name, rate in throughput().items()),
+        "",
+        "| characters | conforming, s | Python literals, s |",
+        "| --- | --- | --- |",
+        *(f"| {length} | {a:.3f} | {b:.3f} |" for length, a, b in growth()),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def cpu_name() -> str:
+    """The processor's name as the system gives it."""
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--mutants", type=int, default=200_000)
@@ -478,8 +692,11 @@ def main() -> int:
     noise = load_noise()
     tally = run(arguments.mutants, arguments.seed, noise)
     for failure in tally.failures[: arguments.show]:
-        print(failure)
-    print(Counter(failure.split()[0] for failure in tally.failures), tally.texts, tally.read, tally.stated, tally.slowest)
+        print(failure, file=sys.stderr)
+    text = report(arguments, tally, noise)
+    print(text)
+    if arguments.write:
+        RESULT.write_text(text, encoding="utf-8")
     return 1 if tally.failures else 0
 
 

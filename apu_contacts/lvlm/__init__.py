@@ -1,6 +1,7 @@
 """Asking a vision language model which body parts touch, and reading what it answers.
 
-Clients, crops and the batch path load on first use, so that reading answers needs nothing but NumPy and jsonschema.
+Clients, crops and the batch path load on first use, so that reading answers needs nothing but NumPy and
+jsonschema.
 """
 
 from __future__ import annotations

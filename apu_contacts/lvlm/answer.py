@@ -45,14 +45,17 @@ class ContactAnswer:
 
     Args:
         interaction: type of interaction, in the model's words; "" if it gave none.
-        people: descriptions under ``"person_left"`` and ``"person_right"``; keys that were not given are absent.
+        people: descriptions under ``"person_left"`` and ``"person_right"``; keys that were not given are
+            absent.
         orientation: how the two face each other, in the model's words.
         contacts: whole contacts only, in the order of the text, no two alike.
         refusal: the model's words if it declined to answer, else None.
         truncated: the text ends before the answer does.
-        repairs: what had to be set right, in the order of the text; empty where the text conforms to the schema.
+        repairs: what had to be set right, in the order of the text; empty where the text conforms to the
+            schema.
         unexplained: what no rule accounts for; empty means that every character of the text was understood.
-        unknown_words: body-part or side words that the vocabulary does not know; their contacts were left out.
+        unknown_words: body-part or side words that the vocabulary does not know; their contacts were left
+            out.
         conforms: the text as it came is JSON that satisfies `ANSWER_SCHEMA`.
         raw: the text.
     """
@@ -71,7 +74,8 @@ class ContactAnswer:
 
     @property
     def refused(self) -> bool:
-        """The model declined to answer: no statement about contacts, neither that there are any nor that there are none."""
+        """The model declined to answer: no statement about contacts, neither that there are any nor that
+        there are none."""
         return self.refusal is not None
 
     @property
@@ -97,7 +101,8 @@ class ContactAnswer:
         )
 
     def to_document(self) -> dict[str, Any]:
-        """The answer in the form of `ANSWER_SCHEMA`. Of alternatives ("hand or forearm") only the first part is kept."""
+        """The answer in the form of `ANSWER_SCHEMA`. Of alternatives ("hand or forearm") only the first part
+        is kept."""
         return {
             "interaction": self.interaction,
             "people": {key: self.people.get(key, "") for key in ("person_left", "person_right")},

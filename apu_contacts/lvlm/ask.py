@@ -145,8 +145,8 @@ def answer_of(reply: Reply) -> ContactAnswer:
 
 
 def answer_record(query: PairQuery, sample: int, prompt: Prompt | None, reply: Reply) -> dict[str, Any]:
-    """One line of the output. ``status`` is ``"answer"``, ``"refused"`` or ``"unreadable"``; ``text`` is kept as it came, so
-    that a better parser can read it again."""
+    """One line of the output. ``status`` is ``"answer"``, ``"refused"`` or ``"unreadable"``; ``text`` is kept
+    as it came, so that a better parser can read it again."""
     record: dict[str, Any] = {
         "id": query.id,
         "sample": sample,
@@ -201,8 +201,8 @@ def ask_all(
 ) -> AskSummary:
     """Asks every question ``samples`` times and appends each answer to a file of JSON lines as it comes.
 
-    The file is the memory: what it has is not asked again, and a line that a killed run left half-written is taken
-    off first. Answers come in any order.
+    The file is the memory: what it has is not asked again, and a line that a killed run left half-written is
+    taken off first. Answers come in any order.
 
     Args:
         queries: the questions.

@@ -55,7 +55,8 @@ def write_batch(
         the files that were written.
 
     Raises:
-        ValueError: if there are no questions, two have the same id, or one request alone exceeds ``max_bytes``.
+        ValueError: if there are no questions, two have the same id, or one request alone exceeds
+            ``max_bytes``.
         OSError: if a picture cannot be read.
     """
     chosen = list(queries)
@@ -95,7 +96,8 @@ def write_batch(
 
 
 def read_batch(path: str | Path) -> Iterator[tuple[str, int, Reply | str]]:
-    """The lines of a batch's output file as ``(id, sample, reply)``, with a reason in place of a reply that failed.
+    """The lines of a batch's output file as ``(id, sample, reply)``, with a reason in place of a reply that
+    failed.
 
     Raises:
         ValueError: on a line that is no batch result; it is named.
@@ -115,7 +117,8 @@ def _result(line: str, path: Path, number: int) -> tuple[str, int, Reply | str]:
         index = int(sample)
     except (ValueError, KeyError, TypeError, AttributeError):
         raise ValueError(
-            f"{path}, line {number}: expected a batch result (custom_id, response) written from this package's "
+            f"{path}, line {number}: expected a batch result (custom_id, response) written from this "
+            f"package's "
             f"requests, got {line[:60]!r}"
         ) from None
     response: Any = row["response"]
@@ -130,7 +133,8 @@ def _result(line: str, path: Path, number: int) -> tuple[str, int, Reply | str]:
 def collect_batch(
     paths: Iterable[str | Path], out: str | Path, queries: Iterable[PairQuery] = ()
 ) -> AskSummary:
-    """Appends the answers of batch output files to a file of answers, as `apu_contacts.lvlm.ask.ask_all` does.
+    """Appends the answers of batch output files to a file of answers, as `apu_contacts.lvlm.ask.ask_all`
+    does.
 
     Args:
         paths: the output files.

@@ -6,7 +6,8 @@ import re
 
 from apu_contacts.lvlm.lenient import Reader, Reading, check_length
 
-# Where a value may begin: a bracket followed by what can stand in one, a fence, a reasoning tag, or a quoted key.
+# Where a value may begin: a bracket followed by what can stand in one, a fence, a reasoning tag, or a quoted
+# key.
 _START = re.compile(
     r"(?P<fence>`{3,}|~{3,})"
     r"|(?P<object>\{(?=\s*(?:\Z|[\"'“‘}{\[\\/#]|[^\W\d][\w .-]{0,64}[:=]|\.\.\.)))"
@@ -140,7 +141,8 @@ def _whole_string(reader: Reader) -> None:
 
 
 def _fence(reader: Reader, end: int, in_fence: bool, start: int) -> bool:
-    """Moves past a fence and, where it opens a block, the name of the language. Returns whether a block is open."""
+    """Moves past a fence and, where it opens a block, the name of the language. Returns whether a block is
+    open."""
     if not in_fence:
         info = _FENCE_INFO.match(reader.text, end)
         # A word after a closing fence is prose, unless the fence stands alone on its line.

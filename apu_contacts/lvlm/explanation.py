@@ -62,7 +62,8 @@ def explain_text(text: str) -> tuple[str, bool]:
 
 
 def explain_file(path: str | Path) -> tuple[str, bool]:
-    """A file explained: of JSON lines with the key ``text`` each line, of anything else the whole as one answer.
+    """A file explained: of JSON lines with the key ``text`` each line, of anything else the whole as one
+    answer.
 
     Returns:
         the explanation, and whether everything could be read.

@@ -1,7 +1,7 @@
 """Several answers about one pair made into one, with a measure of how far each contact is believed.
 
-The paper asks once per picture and names several samples and models as what would give a measure of uncertainty
-(section C); this is that.
+The paper asks once per picture and names several samples and models as what would give a measure of
+uncertainty (section C); this is that.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ Sides = tuple[str, str]
 class Calibration:
     """Turns vote share and stated confidence into the probability that a contact is true.
 
-    ``1 / (1 + exp(-(intercept + vote * logit(v) + confidence * logit(c))))`` with v the share of the answers that
-    state the contact, ``(k + 0.5) / (n + 1)``, and c the mean confidence of those that do, kept within
+    ``1 / (1 + exp(-(intercept + vote * logit(v) + confidence * logit(c))))`` with v the share of the answers
+    that state the contact, ``(k + 0.5) / (n + 1)``, and c the mean confidence of those that do, kept within
     [0.02, 0.98].
 
     Args:
@@ -67,8 +67,8 @@ class FusedContact(PartContact):
         votes: answers that state it.
         samples: answers that could have.
         stated_confidence: mean confidence of those that do.
-        sides: share of each combination of sides among those that do; adds up to 1. `denoise_chirality` takes it as
-            its prior.
+        sides: share of each combination of sides among those that do; adds up to 1. `denoise_chirality` takes
+            it as its prior.
     """
 
     votes: int = 0
@@ -102,8 +102,8 @@ def fuse_answers(
     """Fuses answers about the same pair, of one or several models.
 
     1. Person order: each answer is exchanged if it then agrees better with the others; the first stays.
-    2. Contacts are the same if they name the same parts; where an answer states one pair of parts several times
-       (left and right hand on the back), the statements are matched by their sides.
+    2. Contacts are the same if they name the same parts; where an answer states one pair of parts several
+       times (left and right hand on the back), the statements are matched by their sides.
     3. Votes are counted per model, and each model counts the same however often it was asked.
 
     Args:
@@ -149,8 +149,8 @@ def _parts(contact: PartContact) -> Parts:
 def align_people(answers: Sequence[ContactAnswer]) -> tuple[bool, ...]:
     """For each answer, whether its people have to be exchanged to agree with the others; the first never is.
 
-    Agreement is counted over pairs of parts without sides. Beginning with the answer that agrees best with all
-    others as it stands, each is turned the way it agrees better with those before; twice over.
+    Agreement is counted over pairs of parts without sides. Beginning with the answer that agrees best with
+    all others as it stands, each is turned the way it agrees better with those before; twice over.
     """
     tallies = [(_tally(answer), _tally(answer.transposed())) for answer in answers]
     start = max(range(len(answers)), key=lambda i: (sum(_overlap(tallies[i][0], t[0]) for t in tallies), -i))
@@ -205,7 +205,8 @@ def _slots(answers: Sequence[ContactAnswer]) -> list[_Slot]:
 
 
 def _home(parts: Parts, keys: set[Parts]) -> Parts:
-    """Where a contact with alternatives votes: for the one that another answer states plainly, if there is one."""
+    """Where a contact with alternatives votes: for the one that another answer states plainly, if there is
+    one."""
     if len(parts[0]) == len(parts[1]) == 1:
         return parts
     for part_a in parts[0]:
@@ -216,7 +217,8 @@ def _home(parts: Parts, keys: set[Parts]) -> Parts:
 
 
 def _split_by_sides(parts: Parts, stated: list[list[PartContact]]) -> list[_Slot]:
-    """As many slots as the answer with the most statements has; the other answers' are matched to them by sides."""
+    """As many slots as the answer with the most statements has; the other answers' are matched to them by
+    sides."""
     from scipy.optimize import linear_sum_assignment
 
     most = max(range(len(stated)), key=lambda i: (len(stated[i]), -i))

@@ -69,7 +69,8 @@ class Collected:
 
 
 def read_value(node: Node, into: Collected, depth: int = 0) -> bool:
-    """Reads one value of the text as an answer, a list of contacts, or one contact. Returns whether it was any."""
+    """Reads one value of the text as an answer, a list of contacts, or one contact. Returns whether it was
+    any."""
     if node.kind == "array":
         return _read_list(node, into, depth)
     if node.kind != "object":
@@ -405,7 +406,8 @@ def _take_part_object(person: str, node: Node, fields: _Fields, into: Collected)
 
 
 def _person_part(fields: _Fields, person: str, into: Collected) -> list[tuple[PartPhrase, str]]:
-    """Part and side of one person; several where the text says "and"; none where it says that there is none."""
+    """Part and side of one person; several where the text says "and"; none where it says that there is
+    none."""
     part, side = fields.slots.get((person, "part")), fields.slots.get((person, "side"))
     if part is None or part.kind in ("missing", "number"):
         raise _NotWholeError("a person's body part is missing")
@@ -465,7 +467,8 @@ def _side_words(side: Node | None) -> str:
 
 
 def join_sides(phrase: PartPhrase, stated: str) -> str:
-    """The side of the part field and of the side field as one; ``"none"`` where they contradict each other."""
+    """The side of the part field and of the side field as one; ``"none"`` where they contradict each
+    other."""
     if not stated or stated == "none":
         return phrase.side or "none"
     if not phrase.side or phrase.soft or phrase.side == stated:
@@ -500,8 +503,8 @@ def add_contact(
 ) -> None:
     """Adds the contact of person a's part with person b's; one contact per part where "and" joins several.
 
-    Phrases that say whose part they name have to agree with their place, unless ``exchange`` allows to put them in
-    order. A contact of a person with itself is left out.
+    Phrases that say whose part they name have to agree with their place, unless ``exchange`` allows to put
+    them in order. A contact of a person with itself is left out.
     """
     persons = {phrase.person for phrase, _ in found_a}, {phrase.person for phrase, _ in found_b}
     if exchange and persons == ({"b"}, {"a"}):
@@ -533,10 +536,12 @@ def _weaken(found: list[tuple[PartPhrase, str]]) -> tuple[PartPhrase, str]:
 
 
 def finish_contacts(into: Collected, default_confidence: float) -> tuple[PartContact, ...]:
-    """Puts the confidences on one scale and merges contacts that are stated twice; the higher confidence stays.
+    """Puts the confidences on one scale and merges contacts that are stated twice; the higher confidence
+    stays.
 
-    A number without unit is a fraction where it is at most 1. Where an answer has numbers above 10 and up to 100, its
-    numbers above 1 are percentages, and so are its whole numbers. Between 1 and 10 the scale cannot be told.
+    A number without unit is a fraction where it is at most 1. Where an answer has numbers above 10 and up to
+    100, its numbers above 1 are percentages, and so are its whole numbers. Between 1 and 10 the scale cannot
+    be told.
     """
     numbers = [
         draft.confidence.value for draft in into.drafts if draft.confidence and not draft.confidence.fraction

@@ -140,7 +140,8 @@ def tidy_key(key: str) -> str:
 
 @lru_cache(maxsize=4096)
 def document_key(key: str) -> str:
-    """``"contacts"``, ``"interaction"``, ``"people"``, ``"orientation"``, ``"refusal"``, ``"wrapper"``, ``"remark"``, ""."""
+    """``"contacts"``, ``"interaction"``, ``"people"``, ``"orientation"``, ``"refusal"``, ``"wrapper"``,
+    ``"remark"``, ""."""
     tidy = tidy_key(key)
     if tidy in _CONTACTS:
         return "contacts"

@@ -1,11 +1,11 @@
 """JSON as language models write it: read without executing, guessing or backtracking.
 
-One pass from left to right. What departs from JSON is read by a fixed rule and logged as a `Repair`, or logged as
-`Unexplained` and left out. Every look-ahead is bounded or scans white space only, so the time is linear in the
-length of the text; nesting is capped.
+One pass from left to right. What departs from JSON is read by a fixed rule and logged as a `Repair`, or
+logged as `Unexplained` and left out. Every look-ahead is bounded or scans white space only, so the time is
+linear in the length of the text; nesting is capped.
 
-A node knows whether it was closed: what the end of the text cuts off stays marked as open, so that no value that
-might have gone on is taken for a whole one.
+A node knows whether it was closed: what the end of the text cuts off stays marked as open, so that no value
+that might have gone on is taken for a whole one.
 """
 
 from __future__ import annotations
@@ -114,7 +114,8 @@ def check_length(text: str) -> None:
     """Raises `AnswerParseError` for a text longer than `MAX_CHARACTERS`."""
     if len(text) > MAX_CHARACTERS:
         raise AnswerParseError(
-            f"the text has {len(text)} characters, more than {MAX_CHARACTERS}; is this one answer, or a whole file?"
+            f"the text has {len(text)} characters, more than {MAX_CHARACTERS}; is this one answer, or a "
+            f"whole file?"
         )
 
 
@@ -182,7 +183,8 @@ class Reader:
     # Values
 
     def value(self, context: str) -> Node:
-        """Reads one value; ``context`` is ``"object"``, ``"array"`` or ``"top"``. Position: at its first character."""
+        """Reads one value; ``context`` is ``"object"``, ``"array"`` or ``"top"``. Position: at its first
+        character."""
         char = self.text[self.pos]
         if char == "{":
             return self.bracketed("object", "}")
@@ -207,7 +209,8 @@ class Reader:
         """Enters a bracket."""
         if len(self.open) >= MAX_DEPTH:
             raise AnswerParseError(
-                f"brackets are nested deeper than {MAX_DEPTH} at character {self.pos}; an answer has 4 levels",
+                f"brackets are nested deeper than {MAX_DEPTH} at character {self.pos}; an answer has 4 "
+                f"levels",
                 tuple(self.reading.repairs),
                 tuple(self.reading.unexplained),
             )
@@ -455,14 +458,16 @@ class Reader:
         return Node("string", start, self.pos, self.decode(start, text[begin:j], escaped))
 
     def comma_before(self, begin: int, quote: int) -> int:
-        """Position of the comma that stands before a quote with only white space between; -1 if there is none."""
+        """Position of the comma that stands before a quote with only white space between; -1 if there is
+        none."""
         k = quote - 1
         while k >= max(begin, quote - 64) and self.text[k].isspace():
             k -= 1
         return k if k >= begin and self.text[k] == "," else -1
 
     def closes(self, context: str, begin: int, quote: int, fallback: int) -> str:
-        """Whether a quotation mark ends the string, by what follows it: "close", "inner", "fallback", "implicit"."""
+        """Whether a quotation mark ends the string, by what follows it: "close", "inner", "fallback",
+        "implicit"."""
         text = self.text
         match = _SPACE.match(text, quote + 1)
         k = match.end() if match else quote + 1

@@ -53,7 +53,8 @@ class VisionLanguageModel(Protocol):
 
     @property
     def identity(self) -> str:
-        """Model and settings in one line, the same for answers that may stand for each other: a key of the cache."""
+        """Model and settings in one line, the same for answers that may stand for each other: a key of the
+        cache."""
 
     def __call__(self, prompt: Prompt, sample: int = 0) -> Reply:
         """Answers one prompt.

@@ -30,7 +30,8 @@ def chat_body(
 ) -> dict[str, Any]:
     """The body of a chat completion request, as a client sends it and as a line of a batch file holds it.
 
-    ``sample`` becomes the seed where the temperature is above 0. The other arguments are those of `OpenAIClient`.
+    ``sample`` becomes the seed where the temperature is above 0. The other arguments are those of
+    `OpenAIClient`.
     """
     if format not in _FORMATS:
         raise ValueError(f"format must be one of {', '.join(_FORMATS)}, got {format!r}")
@@ -112,24 +113,26 @@ class OpenAIClient:
     """A `VisionLanguageModel` behind an OpenAI-compatible server.
 
     Retried, with waiting times that double and never fall short of the server's ``Retry-After``: time-outs,
-    broken connections, half-sent or unreadable bodies, answers without the expected fields, and the status codes
-    408, 409, 429 and from 500 on. Not retried: an exhausted account, and every other refusal of the request.
+    broken connections, half-sent or unreadable bodies, answers without the expected fields, and the status
+    codes 408, 409, 429 and from 500 on. Not retried: an exhausted account, and every other refusal of the
+    request.
 
     Args:
         model: name that the server knows.
         base_url: of the server, with ``/v1``; None for OpenAI's own.
-        api_key: None takes the environment variable OPENAI_API_KEY; local servers take any word. It is kept out of
-            every representation and error message.
+        api_key: None takes the environment variable OPENAI_API_KEY; local servers take any word. It is kept
+            out of every representation and error message.
         timeout: seconds for connecting and for each wait for data.
         max_retries: further attempts after the first.
         max_parallel: requests at the same time, over all threads.
         budget: cap on spend; None for none.
         temperature: above 0 to get samples that differ.
         max_tokens: cap on an answer's length.
-        format: ``"json_schema"`` sends the strict schema, ``"json_object"`` asks for JSON, ``"none"`` sends nothing. A
-            server that rejects one gets the next.
+        format: ``"json_schema"`` sends the strict schema, ``"json_object"`` asks for JSON, ``"none"`` sends
+            nothing. A server that rejects one gets the next.
         extra_body: further fields of the request, such as vLLM's.
-        max_wait: longest single wait between attempts, in seconds; a ``Retry-After`` beyond it is not waited for.
+        max_wait: longest single wait between attempts, in seconds; a ``Retry-After`` beyond it is not waited
+            for.
         sleep: replaced in tests.
 
     Raises:
@@ -159,7 +162,8 @@ class OpenAIClient:
             raise ValueError(f"format must be one of {', '.join(_FORMATS)}, got {format!r}")
         if max_parallel < 1 or max_retries < 0 or not timeout > 0:
             raise ValueError(
-                f"max_parallel must be at least 1, max_retries at least 0 and timeout above 0, got {max_parallel}, "
+                f"max_parallel must be at least 1, max_retries at least 0 and timeout above 0, got "
+                f"{max_parallel}, "
                 f"{max_retries}, {timeout}"
             )
         key = api_key or os.environ.get(_KEY_VARIABLE) or ("" if base_url is None else "none")

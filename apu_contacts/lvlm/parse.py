@@ -1,8 +1,9 @@
 """A model's text read into a `ContactAnswer`.
 
-The rule that stands over all: every character of the text is accounted for, and no contact appears that the text does
-not state. A contact is read whole or not at all; what departs from the schema is repaired by a fixed rule and logged,
-or logged as unexplained. Nothing is executed, and the time is linear in the length of the text.
+The rule that stands over all: every character of the text is accounted for, and no contact appears that the
+text does not state. A contact is read whole or not at all; what departs from the schema is repaired by a
+fixed rule and logged, or logged as unexplained. Nothing is executed, and the time is linear in the length of
+the text.
 """
 
 from __future__ import annotations
@@ -36,8 +37,8 @@ def parse_answer(text: str, default_confidence: float = DEFAULT_CONFIDENCE) -> C
         the answer; a refusal is an answer too, with ``refusal`` set and no contacts.
 
     Raises:
-        AnswerParseError: if the text holds no answer and is no refusal, if it holds several answers that differ, or
-            if it is longer or nested deeper than any answer.
+        AnswerParseError: if the text holds no answer and is no refusal, if it holds several answers that
+            differ, or if it is longer or nested deeper than any answer.
     """
     if not 0 <= default_confidence <= 1:
         raise ValueError(f"default_confidence must lie in [0, 1], got {default_confidence}")
@@ -187,7 +188,8 @@ def _read_values(reading: Reading, into: Collected) -> list[Node]:
 
 
 def _without_empty(reading: Reading, into: Collected) -> list[Node]:
-    """The values without empty lists and objects, unless there is nothing else: then an empty list is the answer."""
+    """The values without empty lists and objects, unless there is nothing else: then an empty list is the
+    answer."""
     full = [node for node in reading.values if node.kind not in ("object", "array") or node.value]
     if not full:
         return reading.values
@@ -230,7 +232,8 @@ def _refuse_different_answers(answers: list[tuple[int, int]], into: Collected) -
     ]
     if any(each != stated[0] for each in stated[1:]):
         raise AnswerParseError(
-            f"the text holds {len(answers)} answers that state different contacts; which one is meant is not said",
+            f"the text holds {len(answers)} answers that state different contacts; which one is meant is "
+            f"not said",
             tuple(into.repairs),
             tuple(into.unexplained),
         )

@@ -1,8 +1,8 @@
 """The question that a vision language model is asked, versioned and hashed.
 
-The structure is the paper's (supplement A, Figures S7, S9, S10): an in-context picture with its complete answer, the
-frame "person on the left / person on the right", the type of interaction and the orientation before the contacts,
-and the closed list of parts; the wording is this project's own.
+The structure is the paper's (supplement A, Figures S7, S9, S10): an in-context picture with its complete
+answer, the frame "person on the left / person on the right", the type of interaction and the orientation
+before the contacts, and the closed list of parts; the wording is this project's own.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ You annotate physical contact between two people in photographs, for research on
 
 Work in this order:
 1. Name the type of interaction.
-2. Describe the person who appears further left in the picture (person_left) and the one who appears further right
-   (person_right), so that nobody could mistake one for the other. If more people are visible, only these two count:
-   {subject}.
-3. Say how the two bodies are turned to each other: "front to front", "back to front" (the left person's back to the
-   right person's front), "front to back", "back to back" or "side to side".
+2. Describe the person who appears further left in the picture (person_left) and the one who appears further
+   right (person_right), so that nobody could mistake one for the other. If more people are visible, only
+   these two count: {subject}.
+3. Say how the two bodies are turned to each other: "front to front", "back to front" (the left person's back
+   to the right person's front), "front to back", "back to back" or "side to side".
 4. List every place where the two bodies touch, light and partly hidden touches included. For each, give
    - the body part of person_left and its side,
    - the body part of person_right and its side,
    - how sure you are that they touch there, from 0.0 to 1.0.
 
 Rules:
-- Sides are anatomical. "left" is the side that the person would call left, whichever side of the picture it is on: a
-  person who faces the camera has the left hand on the right of the picture. Use "both" if both sides touch, and
-  "none" if you cannot tell the side.
+- Sides are anatomical. "left" is the side that the person would call left, whichever side of the picture it
+  is on: a person who faces the camera has the left hand on the right of the picture. Use "both" if both sides
+  touch, and "none" if you cannot tell the side.
 - Body parts come from this list and no other: {parts}.
-- State a contact once. Leave out what you only suspect because it would be usual. If nothing touches, the list is
-  empty."""
+- State a contact once. Leave out what you only suspect because it would be usual. If nothing touches, the
+  list is empty."""
 
 _FORMAT = """\
 Answer with one JSON object and nothing else, in this form:
@@ -54,7 +54,8 @@ Answer with one JSON object and nothing else, in this form:
 
 _EXAMPLE = "Here is an example. The complete answer for this first picture is:"
 _QUESTION = "Now annotate {which} picture."
-_ACTION = "Its label says that the two people are doing this: {action}. Let it guide you, but state only what you see."
+_ACTION = """\
+Its label says that the two people are doing this: {action}. Let it guide you, but state only what you see."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,8 @@ class Prompt:
 
     @property
     def wording_hash(self) -> str:
-        """Twelve digits that change with the words and the example, and not with the picture that is asked about."""
+        """Twelve digits that change with the words and the example, and not with the picture that is asked
+        about."""
         return _digest(self.version, self.pieces[:-1])[:12]
 
     @property
@@ -140,7 +142,8 @@ def build_prompt(
         action: a known label of the interaction, "hugging" (Figure S10).
         example: an in-context example (Figure S7), as `load_example` gives it; None asks without one, which
             costs fewer tokens and needs a server that takes only one picture.
-        subject: who is meant where more than two people can be seen, as words that complete "only these two count".
+        subject: who is meant where more than two people can be seen, as words that complete "only these two
+            count".
 
     Raises:
         ValueError: if a picture is neither PNG nor JPEG.
@@ -158,8 +161,8 @@ def build_prompt(
 
 
 def load_example() -> Example | None:
-    """The example that comes with the package: a rendered hug of the free body and the answer that its geometry
-    implies. None if this copy of the package has none."""
+    """The example that comes with the package: a rendered hug of the free body and the answer that its
+    geometry implies. None if this copy of the package has none."""
     folder = resources.files("apu_contacts.lvlm").joinpath("data")
     picture, answer = folder.joinpath("example.png"), folder.joinpath("example.json")
     if not (picture.is_file() and answer.is_file()):

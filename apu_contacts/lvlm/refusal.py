@@ -8,12 +8,15 @@ LOOK_AT = 2000
 """Characters at the beginning of the text in which a refusal is looked for."""
 
 _CANNOT = (
-    r"(?:can(?:no|['’]?)t|can not|could(?:n['’]t| not)|am (?:not able|unable)|['’]m (?:not able|unable)|won['’]t"
-    r"|will not|do(?:n['’]t| not) feel comfortable|must decline|have to decline|need to decline|decline|unable"
+    r"(?:can(?:no|['’]?)t|can not|could(?:n['’]t| not)|am (?:not able|unable)|['’]m (?:not able|unable)"
+    r"|won['’]t"
+    r"|will not|do(?:n['’]t| not) feel comfortable|must decline|have to decline|need to decline|decline"
+    r"|unable"
     r"|am not allowed|['’]m not allowed|am not permitted|['’]m not permitted)"
 )
 _VERB = (
-    r"(?:assist|help|identify|recogni[sz]e|analy[sz]e|provide|process|comply|fulfil+|describe|comment|annotate|answer"
+    r"(?:assist|help|identify|recogni[sz]e|analy[sz]e|provide|process|comply|fulfil+|describe|comment"
+    r"|annotate|answer"
     r"|do (?:that|this)|view|see|continue|engage|discuss|make|generate|create|support|determine|give)"
 )
 _REFUSAL = re.compile(
@@ -30,9 +33,12 @@ _NOTHING = re.compile(
     r"(?:(?:\*\*)?(?:contacts?|answer)\s*:?\s*(?:\*\*)?\s*)?"
     r"(?:none|nothing|\[\s*\]|no contacts?|n/a|empty"
     r"|(?:there (?:is|are)|i (?:see|observe)) no (?:visible |physical |direct |body )*contacts?(?: points?)?"
-    r"(?: (?:visible|between|of|in|the|two|both|people|persons|individuals|subjects|them|image|picture|photo))*"
-    r"|(?:the )?(?:(?:two |both )?(?:people|persons|individuals|subjects)|they) (?:are not|aren['’]t|do not|don['’]t)"
-    r" (?:touch(?:ing)?|(?:in|have|make|making)(?: any)?(?: physical)? contact)(?: (?:with )?(?:each other|one another))?)"
+    r"(?: (?:visible|between|of|in|the|two|both|people|persons|individuals|subjects|them|image|picture"
+    r"|photo))*"
+    r"|(?:the )?(?:(?:two |both )?(?:people|persons|individuals|subjects)|they) (?:are not|aren['’]t|do "
+    r"not|don['’]t)"
+    r" (?:touch(?:ing)?|(?:in|have|make|making)(?: any)?(?: physical)? contact)(?: (?:with )?(?:each other"
+    r"|one another))?)"
     r"[\s.!*`]*",
     re.IGNORECASE,
 )

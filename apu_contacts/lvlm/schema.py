@@ -81,8 +81,8 @@ def response_format(bounds: bool = True) -> dict[str, Any]:
     """The schema as the ``response_format`` of an OpenAI-compatible chat completion, strict.
 
     Args:
-        bounds: keep the numeric bounds of ``confidence``. Some servers refuse schemas with bounds; answers are
-            checked afterwards in any case.
+        bounds: keep the numeric bounds of ``confidence``. Some servers refuse schemas with bounds; answers
+            are checked afterwards in any case.
     """
     schema = copy.deepcopy(ANSWER_SCHEMA)
     if not bounds:

@@ -1,7 +1,8 @@
 """Contacts in words: sentences, bullet lists and markdown tables.
 
-A line is read only if all of it is understood: a body part, words for touching, another body part, and perhaps a
-confidence. "The left hand is not touching the back" has a word that is none of these, so it states no contact.
+A line is read only if all of it is understood: a body part, words for touching, another body part, and
+perhaps a confidence. "The left hand is not touching the back" has a word that is none of these, so it states
+no contact.
 """
 
 from __future__ import annotations
@@ -29,13 +30,15 @@ _BULLET = re.compile(r"\s*(?:[-*•+‣–]|\(?\d{1,3}[.)])\s+")
 _EMPHASIS = re.compile(r"\*\*|__|`")
 _TOUCHING = re.compile(
     r"\s+(?:(?:is|are) )?(?:touching|touches|touch|in (?:direct |physical )?contact with|contacting|contacts"
-    r"|(?:resting|placed|pressed|leaning|lying) (?:on|against|upon)|rests on|pressing against|against|on|with)\s+"
+    r"|(?:resting|placed|pressed|leaning|lying) (?:on|against|upon)|rests on|pressing against|against|on"
+    r"|with)\s+"
     r"|\s*(?:<->|<-->|↔|->|→|⟷)\s*",
     re.IGNORECASE,
 )
 _DASH = re.compile(r"\s+[-–—]+\s+")
 _CONFIDENCE = re.compile(
-    r"\s*[(\[,;:|–—-]?\s*(?:with\s+(?:a\s+)?)?\b(?:confidence|conf\.?|probability|score)\b(?:\s+(?:level|score))?"
+    r"\s*[(\[,;:|–—-]?\s*(?:with\s+(?:a\s+)?)?\b(?:confidence|conf\.?|probability|score)\b(?:\s+(?:level"
+    r"|score))?"
     r"\s*(?:of|[:=])?\s*(?P<named>[^()\[\]|;]{1,40}?)\s*[)\]]?\s*$"
     r"|\s*[(\[]\s*(?P<bracketed>(?:0?\.\d+|[01](?:\.\d+)?|\d{1,3}\s*%))\s*[)\]]\s*$"
     r"|\s*[:,;|]\s*(?P<after>(?:0?\.\d+|1\.0+|\d{1,3}\s*%))\s*$",
@@ -214,7 +217,8 @@ _IGNORED = ContactKey("", "ignored")
 
 
 def _table(lines: list[Line], i: int, into: Collected) -> tuple[int, int]:
-    """Reads the table that begins at line ``i``; returns the line after it and how many rows stated a contact."""
+    """Reads the table that begins at line ``i``; returns the line after it and how many rows stated a
+    contact."""
     header = lines[i]
     columns = [_column(cell) for cell in _cells(header)]
     known = [column for column in columns if column is not None]

@@ -1,9 +1,10 @@
 """Free words for body parts, sides, people and confidence, and what each is taken to mean.
 
 The rule: a phrase is read only if every word of it is known. It is looked up whole; then without articles and
-owners ("the", "his"); then with its qualifiers taken off from the left ("front of", "inner") until an entry fits.
-Nothing is matched by likeness: "hamd" is unknown, not "hand". A word that the paper's 17 parts do not name goes to
-the part that contains it; one that lies across a border goes to each of the parts, as alternatives.
+owners ("the", "his"); then with its qualifiers taken off from the left ("front of", "inner") until an entry
+fits.
+Nothing is matched by likeness: "hamd" is unknown, not "hand". A word that the paper's 17 parts do not name
+goes to the part that contains it; one that lies across a border goes to each of the parts, as alternatives.
 """
 
 from __future__ import annotations
@@ -119,9 +120,12 @@ _TRAILING = frozenset(["region", "area", "part", "side"])
 _SIDE_WORDS = {
     **dict.fromkeys(("left", "l", "left side", "left-side", "lt"), "left"),
     **dict.fromkeys(("right", "r", "right side", "right-side", "rt"), "right"),
-    **dict.fromkeys(("both", "both sides", "two", "bilateral", "each", "left and right", "right and left"), "both"),
     **dict.fromkeys(
-        ("none", "n/a", "na", "n.a.", "unknown", "unclear", "unspecified", "uncertain", "not specified", "any",
+        ("both", "both sides", "two", "bilateral", "each", "left and right", "right and left"), "both"
+    ),
+    **dict.fromkeys(
+        ("none", "n/a", "na", "n.a.", "unknown", "unclear", "unspecified", "uncertain", "not specified",
+         "any",
          "either", "either side", "left or right", "right or left", "left/right", "right/left", "not visible",
          "not applicable", "center", "centre", "middle", "central", "midline", "null", "-"),
         "none",
@@ -135,8 +139,9 @@ NO_PART = frozenset(
 
 # People, as prompts and models call them; the first is the person on the left.
 _PERSON = re.compile(
-    r"\b(?:the\s+)?(?:"
-    r"(?:person|individual|subject|human|people|figure)[\s_]*(?:on\s+the\s+|#\s*)?(?P<after>left|right|1|2|a|b|one|two)"
+    r"\b(?:of\s+)?(?:the\s+)?(?:"
+    r"(?:person|individual|subject|human|people|figure)[\s_]*(?:on\s+the\s+|#\s*)?(?P<after>left|right|1|2"
+    r"|a|b|one|two)"
     r"|(?P<before>left|right|first|second)[\s_-]+(?:person|individual|subject|human|figure)"
     r"|p(?P<short>1|2)"
     r")\b(?:['’]s?(?=\W|$))?",
@@ -323,20 +328,27 @@ _DIGIT_WORDS = {
         ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
     )
 }
-_TENS = {
-    word: 10 * value for value, word in enumerate(["ten", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety", "hundred"], 1)
-}  # fmt: skip
+_TEN_WORDS = "ten twenty thirty forty fifty sixty seventy eighty ninety hundred"
+_TENS = {word: 10 * value for value, word in enumerate(_TEN_WORDS.split(), 1)}
 _LEVELS = {
-    "certain": 1.0, "definite": 1.0, "very high": 0.9, "high": 0.8, "medium": 0.5, "moderate": 0.5, "low": 0.2,
+    "certain": 1.0,
+    "definite": 1.0,
+    "very high": 0.9,
+    "high": 0.8,
+    "medium": 0.5,
+    "moderate": 0.5,
+    "low": 0.2,
     "very low": 0.1,
-}  # fmt: skip
+}
 _NUMBER = re.compile(
-    r"(?:~|about |approximately |around |approx\.? )?([+-]?(?:\d+(?:[.,]\d*)?|\.\d+))\s*(%|percent|/\s*(\d+)|out of (\d+))?"
+    r"(?:~|about |approximately |around |approx\.? )?([+-]?(?:\d+(?:[.,]\d*)?|\.\d+))\s*(%|percent"
+    r"|/\s*(\d+)|out of (\d+))?"
 )
 
 
 class Stated(NamedTuple):
-    """A confidence as stated: the number, and whether its unit was said ("80 %", "8/10") so that it is a fraction."""
+    """A confidence as stated: the number, and whether its unit was said ("80 %", "8/10") so that it is a
+    fraction."""
 
     value: float
     fraction: bool

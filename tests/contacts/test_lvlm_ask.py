@@ -160,7 +160,9 @@ class TestAskAll:
             queries, ReplayModel(TEXT), out, samples=2, progress=lambda *now: seen.append(now), parallel=3
         )
         rows = list(read_answers(out))
-        assert summary.asked == len(rows) == 10 and summary.statuses == {"answer": 10} and not summary.failures
+        assert (
+            summary.asked == len(rows) == 10 and summary.statuses == {"answer": 10} and not summary.failures
+        )
         assert seen[-1] == (10, 10)
         assert {(row["id"], row["sample"]) for row in rows} == {(q.id, s) for q in queries for s in (0, 1)}
         assert all(row["prompt_version"] == PROMPT_VERSION and len(row["prompt_hash"]) == 64 for row in rows)
@@ -222,11 +224,17 @@ class TestAskAll:
 
     def test_questions_need_different_names(self, tmp_path: Path) -> None:
         with pytest.raises(ValueError, match="different ids"):
-            ask_all([PairQuery("x", "a.png"), PairQuery("x", "b.png")], ReplayModel(TEXT), tmp_path / "a.jsonl")
+            ask_all(
+                [PairQuery("x", "a.png"), PairQuery("x", "b.png")], ReplayModel(TEXT), tmp_path / "a.jsonl"
+            )
 
     def test_image_queries_say_what_is_wrong(self, tmp_path: Path) -> None:
         (tmp_path / "notes.txt").write_text("x")
-        for path, words in ((tmp_path, "no pictures"), (tmp_path / "x.png", "not exist"), (tmp_path / "notes.txt", "no picture")):
+        for path, words in (
+            (tmp_path, "no pictures"),
+            (tmp_path / "x.png", "not exist"),
+            (tmp_path / "notes.txt", "no picture"),
+        ):
             with pytest.raises(ValueError, match=words):
                 image_queries([path])
 
@@ -284,7 +292,10 @@ class TestBatch:
         out = tmp_path / "answers.jsonl"
         summary = collect_batch([results], out, queries)
         assert summary.statuses == {"answer": 8}
-        assert [(name, sample) for name, sample, _ in summary.failures] == [(queries[0].id, 0), (queries[0].id, 1)]
+        assert [(name, sample) for name, sample, _ in summary.failures] == [
+            (queries[0].id, 0),
+            (queries[0].id, 1),
+        ]
         again = collect_batch([results], out, queries)
         assert (again.asked, again.already) == (0, 8)
         # What the batch lacks is asked directly.
@@ -296,9 +307,18 @@ class TestBatch:
             sample = row["custom_id"][0]
             if sample == "0":
                 return {"custom_id": row["custom_id"], "response": None, "error": {"code": "expired"}}
-            return {"custom_id": row["custom_id"], "response": {"status_code": 200, "body": {}}, "error": None}
+            return {
+                "custom_id": row["custom_id"],
+                "response": {"status_code": 200, "body": {}},
+                "error": None,
+            }
         body = {"model": "m", "choices": [{"finish_reason": "stop", "message": {"content": TEXT}}]}
-        return {"id": "r", "custom_id": row["custom_id"], "response": {"status_code": 200, "body": body}, "error": None}
+        return {
+            "id": "r",
+            "custom_id": row["custom_id"],
+            "response": {"status_code": 200, "body": body},
+            "error": None,
+        }
 
     def test_files_stay_within_the_limits(self, pictures: Path, tmp_path: Path) -> None:
         paths = write_batch(image_queries([pictures]), tmp_path / "r.jsonl", "m", max_requests=2)

@@ -13,7 +13,16 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from apu_contacts.lvlm import AskError, Budget, BudgetError, CachedModel, Prompt, ReplayModel, Reply, build_prompt
+from apu_contacts.lvlm import (
+    AskError,
+    Budget,
+    BudgetError,
+    CachedModel,
+    Prompt,
+    ReplayModel,
+    Reply,
+    build_prompt,
+)
 from apu_contacts.lvlm.openai_client import chat_body
 
 pytest.importorskip("openai", reason="the openai package is optional: pip install 'apu-losses[lvlm]'")
@@ -32,7 +41,11 @@ def completion(text: str | None = TEXT, **message: Any) -> dict[str, Any]:
         "created": 0,
         "model": "m-1",
         "choices": [
-            {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": text, **message}}
+            {
+                "index": 0,
+                "finish_reason": "stop",
+                "message": {"role": "assistant", "content": text, **message},
+            }
         ],
         "usage": {"prompt_tokens": 1000, "completion_tokens": 50, "total_tokens": 1050},
     }
@@ -182,7 +195,7 @@ def test_sends_the_schema_and_the_picture(server: Server, prompt: Prompt) -> Non
         answer([1, 2]),
         answer(completion(None)),
     ],
-    ids="429 500 503 408 stall half-body not-json hang-up no-choices no-fields list no-content".split(),
+    ids=["429", "500", "503", "408", "stall", "half", "html", "hang-up", "empty", "fields", "list", "null"],
 )
 def test_retries_what_may_pass(server: Server, prompt: Prompt, bad: Behaviour) -> None:
     server.script = [bad, bad, good]
@@ -210,7 +223,7 @@ def test_does_not_wait_longer_than_allowed(server: Server, prompt: Prompt) -> No
 def test_gives_up_in_the_end(server: Server, prompt: Prompt) -> None:
     server.script = [status(500, "broken")]
     model, waits = client(server, max_retries=2)
-    with pytest.raises(AskError, match="3 attempts.*500.*broken"):
+    with pytest.raises(AskError, match=r"3 attempts.*500.*broken"):
         model(prompt)
     assert len(server.requests) == 3 and len(waits) == 2
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import importlib.util
 import json
@@ -10,7 +11,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import jsonschema
 import pytest
@@ -299,7 +300,8 @@ class TestNothingIsInvented:
     def test_tables(self) -> None:
         table = (
             "They hug.\n\n| # | Left person | Side | Person 2 | Confidence |\n|---|:--|---|---|---|\n"
-            "| 1 | hand | left | back | 80% |\n| 2 | zorp | left | back | 0.5 |\n| 3 | none | | none | |\n| 4 | chest |\n"
+            "| 1 | hand | left | back | 80% |\n| 2 | zorp | left | back | 0.5 |\n| 3 | none | | none | "
+            "|\n| 4 | chest |\n"
         )
         with pytest.raises(AnswerParseError):
             parse_answer(table)  # whose side the third column means is not said
@@ -313,7 +315,7 @@ class TestRefusals:
         "words",
         [
             "I'm sorry, but I can't help with identifying people in images.",
-            "I’m sorry, I can’t assist with that request.",
+            "I\u2019m sorry, I can\u2019t assist with that request.",
             "I cannot analyze this image.",
             "Unfortunately, I am unable to provide annotations of people.",
             "As an AI language model, I can't view images.",
@@ -365,16 +367,40 @@ class TestLimits:
 
     @pytest.mark.parametrize(
         "piece",
-        ['"', "{", "[", '{"a":', '"a" ', "\\", "```", "<think>", "/*", "# ", ',"', '":', "'", " ", '"a":"b",', "| a | b |\n",
-         "- a - b - c\n", '"\\', "{}", '"""', "sorry i ", '{"k": "v" x" ', '["x", "y" "z", ', "<think></think>", "1,", '" ,"'],
-    )  # fmt: skip
+        [
+            '"',
+            "{",
+            "[",
+            '{"a":',
+            '"a" ',
+            "\\",
+            "```",
+            "<think>",
+            "/*",
+            "# ",
+            ',"',
+            '":',
+            "'",
+            " ",
+            '"a":"b",',
+            "| a | b |\n",
+            "- a - b - c\n",
+            '"\\',
+            "{}",
+            '"""',
+            "sorry i ",
+            '{"k": "v" x" ',
+            '["x", "y" "z", ',
+            "<think></think>",
+            "1,",
+            '" ,"',
+        ],
+    )
     def test_time_is_linear(self, piece: str) -> None:
         def seconds(length: int, before: str) -> float:
             begin = time.process_time()
-            try:
+            with contextlib.suppress(AnswerParseError):
                 parse_answer(before + piece * (length // len(piece)))
-            except AnswerParseError:
-                pass
             return time.process_time() - begin
 
         for before in ("", '{"contacts": ['):
@@ -405,7 +431,7 @@ class TestCorpus:
     """Texts of public test suites, which lie beside the checkout and are not ours to ship."""
 
     # Lines of the file whose expected value asks for a guess; each must at least not pass as clean.
-    GUESSES = {
+    GUESSES: ClassVar[dict[int, str]] = {
         17: "a lone backslash as text (line 19 expects the opposite)",
         18: "a backtick as a quotation mark (line 20 expects the opposite)",
         31: "three strings as a row of their own",
@@ -420,8 +446,9 @@ class TestCorpus:
         76: "which of the backslashes are too many",
         108: "JSON inside a string without escapes",
     }
-    # Lines whose expectation is about another question: a schema that turns types, spaces in keys, values that are empty.
-    OTHER = {6, 23, 46, 69, 80, 81, 82, 83, 115, 119, 120, 128, 129}
+    # Lines whose expectation is about another question: a schema that turns types, spaces in keys, values
+    # that are empty.
+    OTHER: ClassVar[set[int]] = {6, 23, 46, 69, 80, 81, 82, 83, 115, 119, 120, 128, 129}
 
     @staticmethod
     def load() -> list[dict[str, Any]]:
@@ -479,10 +506,8 @@ class TestCorpus:
 
     def test_none_of_them_states_a_contact(self) -> None:
         for record in self.load():
-            try:
+            with contextlib.suppress(AnswerParseError):
                 assert not parse_answer(record["raw"]).contacts
-            except AnswerParseError:
-                pass
 
 
 def test_fuzz() -> None:
