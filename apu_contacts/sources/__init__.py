@@ -1,5 +1,6 @@
 """Readers of other tools' files, and who is who across them."""
 
+from apu_contacts.sources._model_pickle import read_model_pickle
 from apu_contacts.sources._numpy_pickle import read_numpy_pickle
 from apu_contacts.sources.assemble import Assembly, Unmatched, assemble
 from apu_contacts.sources.bev import BEV_JOINTS, BevPerson, bev_focal, camera_residual, read_bev
@@ -42,6 +43,7 @@ __all__ = [
     "merge_keypoints",
     "read_bev",
     "read_flickr_signatures",
+    "read_model_pickle",
     "read_numpy_pickle",
     "read_openpose",
     "read_vitpose_body25",

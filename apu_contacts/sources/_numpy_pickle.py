@@ -28,6 +28,7 @@ MAX_BYTES = 1 << 30
 
 _RECONSTRUCT = {("numpy.core.multiarray", "_reconstruct"), ("numpy._core.multiarray", "_reconstruct")}
 _FROM_BUFFER = {("numpy.core.numeric", "_frombuffer"), ("numpy._core.numeric", "_frombuffer")}
+Names = Callable[[str, str], Any]
 _NUMBER_KINDS = "biuf"
 _ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
 
@@ -87,10 +88,15 @@ def read_numpy_pickle(path: str | Path) -> Any:
     return loads(file.read_bytes(), str(file))
 
 
-def loads(data: bytes, where: str = "pickle") -> Any:
+def loads(data: bytes, where: str = "pickle", names: Names | None = None) -> Any:
     """What a pickle holds: arrays of numbers, and dictionaries, lists, tuples, strings, numbers around them.
 
     An array of objects with one element gives that element; with several, a list of them.
+
+    Args:
+        data: the pickle.
+        where: what to call it in messages.
+        names: gives the inert stand-in of a further name that is admitted (module, name), None for others.
 
     Raises:
         UnsafePickleError: if it refers to any name but ``numpy.ndarray``, ``numpy.dtype`` and NumPy's array
@@ -98,7 +104,7 @@ def loads(data: bytes, where: str = "pickle") -> Any:
         SourceFormatError: if it is damaged.
     """
     try:
-        return _resolve(_Reader(io.BytesIO(data)).load())
+        return _resolve(_Reader(io.BytesIO(data), names).load())
     except UnsafePickleError as error:
         raise UnsafePickleError(f"{where}: {error}") from None
     except Exception as error:
@@ -107,9 +113,10 @@ def loads(data: bytes, where: str = "pickle") -> Any:
 
 
 class _Reader(pickle.Unpickler):
-    def __init__(self, stream: io.BytesIO) -> None:
+    def __init__(self, stream: io.BytesIO, names: Names | None = None) -> None:
         # Python 2, which wrote SMPLify's files, has no bytes: latin-1 keeps each byte as one character.
         super().__init__(stream, encoding="latin1")
+        self._names = names
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) in _RECONSTRUCT:
@@ -124,6 +131,9 @@ class _Reader(pickle.Unpickler):
             return _Encode()
         if name == "bytes" and module in ("__builtin__", "builtins"):
             return _NoBytes()
+        stand_in = None if self._names is None else self._names(module, name)
+        if stand_in is not None:
+            return stand_in
         raise UnsafePickleError(
             f"the pickle refers to {module}.{name}, only NumPy arrays are admitted; nothing "
             "was run. Such a file was not written by the tool that it is said to come from"
@@ -133,89 +143,89 @@ class _Reader(pickle.Unpickler):
         raise UnsafePickleError("the pickle refers to an object outside of the file")
 
 
-def _refuse(what: str) -> NoReturn:
+def refuse(what: str) -> NoReturn:
     raise UnsafePickleError(f"the pickle uses {what} in a way that a pickled array does not; nothing was run")
 
 
-class _Inert:
+class Inert:
     """A stand-in that a pickle cannot change: it has no attributes, and refuses a state."""
 
     __slots__ = ()
 
     def __setstate__(self, state: Any) -> None:
-        _refuse("a NumPy name")
+        refuse("a NumPy name")
 
 
-class _NdarrayName(_Inert):
+class _NdarrayName(Inert):
     """Stands for the class ``numpy.ndarray``, which is only ever an argument."""
 
     __slots__ = ()
 
     def __call__(self, *args: Any) -> NoReturn:
-        _refuse("ndarray")
+        refuse("ndarray")
 
 
 _NDARRAY = _NdarrayName()
 
 
-class _Reconstruct(_Inert):
+class _Reconstruct(Inert):
     """Stands for NumPy's function that makes an empty array, to be filled by its state."""
 
     __slots__ = ()
 
     def __call__(self, *args: Any) -> _Array:
         if len(args) != 3 or args[0] is not _NDARRAY or args[1] != (0,):
-            _refuse("_reconstruct")
+            refuse("_reconstruct")
         return _Array()
 
 
-class _MakeDType(_Inert):
+class _MakeDType(Inert):
     """Stands for the class ``numpy.dtype``."""
 
     __slots__ = ()
 
     def __call__(self, *args: Any) -> _DType:
         if not args or not isinstance(args[0], str):
-            _refuse("dtype")
+            refuse("dtype")
         dtype = np.dtype(args[0]) if args[0][:1] in (*_NUMBER_KINDS, "O") else None
         if dtype is None or dtype.names is not None or dtype.subdtype is not None:
-            _refuse(f"the dtype {args[0][:20]!r}")
+            refuse(f"the dtype {args[0][:20]!r}")
         return _DType(dtype)
 
 
-class _FromBuffer(_Inert):
+class _FromBuffer(Inert):
     """Stands for the function by which NumPy writes arrays in the pickle protocol 5."""
 
     __slots__ = ()
 
     def __call__(self, *args: Any) -> _Array:
         if len(args) != 4 or not isinstance(args[0], (bytes, bytearray)) or args[3] not in ("C", "F"):
-            _refuse("_frombuffer")
+            refuse("_frombuffer")
         array = _Array()
         array.__setstate__((1, args[2], args[1], args[3] == "F", bytes(args[0])))
         return array
 
 
-class _Encode(_Inert):
+class _Encode(Inert):
     """Stands for ``codecs.encode``, by which Python 3 writes bytes in the protocols of Python 2."""
 
     __slots__ = ()
 
     def __call__(self, *args: Any) -> bytes:
         if len(args) != 2 or not isinstance(args[0], str) or args[1] != "latin1":
-            _refuse("encode")
+            refuse("encode")
         encoded: bytes = args[0].encode("latin1")
         return encoded
 
 
-class _NoBytes(_Inert):
+class _NoBytes(Inert):
     """Stands for ``bytes``, by which Python 3 writes no bytes at all in the protocols of Python 2."""
 
     __slots__ = ()
 
     def __call__(self, *args: Any) -> bytes:
         if args:
-            _refuse("bytes")
+            refuse("bytes")
         return b""
 
 
@@ -230,36 +240,46 @@ class _DType:
     def __setstate__(self, state: Any) -> None:
         # (version, byte order, no subarray, no names, no fields, ...)
         if not isinstance(state, tuple) or len(state) < 5 or state[1] not in ("<", ">", "|", "="):
-            _refuse("the state of a dtype")
+            refuse("the state of a dtype")
         if any(field is not None for field in state[2:5]):
-            _refuse("a structured dtype")
+            refuse("a structured dtype")
         if state[1] in ("<", ">"):
             self.dtype = self.dtype.newbyteorder(state[1])
 
 
-class _Array:
+class Described:
+    """What a pickle says of one value, which is made only after all of the pickle was read and checked."""
+
+    __slots__ = ()
+
+    def build(self, resolve: Callable[[Any], Any]) -> Any:
+        """The value; ``resolve`` makes what the description refers to."""
+        raise NotImplementedError
+
+
+class _Array(Described):
     """What the pickle says of one array."""
 
     __slots__ = ("state",)
 
     def __setstate__(self, state: Any) -> None:
         if not isinstance(state, tuple) or len(state) != 5 or not isinstance(state[2], _DType):
-            _refuse("the state of an array")
+            refuse("the state of an array")
         shape = state[1]
         if not isinstance(shape, tuple) or not all(type(n) is int and n >= 0 for n in shape):
-            _refuse("the shape of an array")
+            refuse("the shape of an array")
         self.state = state
 
     def build(self, resolve: Callable[[Any], Any]) -> Any:
         _, shape, made, fortran, data = self.state
         if made.dtype.kind == "O":
             if not isinstance(data, list):
-                _refuse("an array of objects")
+                refuse("an array of objects")
             return resolve(data[0]) if len(data) == 1 else resolve(data)
         if isinstance(data, str):
             data = data.encode("latin1")
         if not isinstance(data, bytes):
-            _refuse("the bytes of an array")
+            refuse("the bytes of an array")
         return np.frombuffer(data, made.dtype).reshape(shape, order="F" if fortran else "C").copy()
 
 
@@ -275,14 +295,14 @@ def _resolve(content: Any) -> Any:
         if value is None or isinstance(value, (str, bytes, bool, int, float)):
             return value
         if made.get(id(value)) is pending:
-            _refuse("a value inside itself")
+            refuse("a value inside itself")
         if id(value) not in made:
             made[id(value)] = pending
             made[id(value)] = build(value)
         return made[id(value)]
 
     def build(value: Any) -> Any:
-        if isinstance(value, _Array):
+        if isinstance(value, Described):
             return value.build(resolve)
         if isinstance(value, dict):
             return {resolve(key): resolve(item) for key, item in value.items()}
@@ -290,6 +310,6 @@ def _resolve(content: Any) -> Any:
             return [resolve(item) for item in value]
         if isinstance(value, tuple):
             return tuple(resolve(item) for item in value)
-        _refuse(f"a value of the kind {type(value).__name__}")
+        refuse(f"a value of the kind {type(value).__name__}")
 
     return resolve(content)
