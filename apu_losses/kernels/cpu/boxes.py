@@ -37,6 +37,15 @@ def box_bound(lo, hi, q, ax, bx, ay, by, az, bz, zero):
     return add(add(mul(dx, dx), mul(dy, dy)), mul(dz, dz))
 
 
+@inlined
+def lanes_to_box(x, y, z, lo, hi, k, zero):
+    """Lower bounds of the squared distance of 16 points to anything in box k."""
+    dx = maximum(maximum(sub(splat(lo[0, k]), x), sub(x, splat(hi[0, k]))), zero)
+    dy = maximum(maximum(sub(splat(lo[1, k]), y), sub(y, splat(hi[1, k]))), zero)
+    dz = maximum(maximum(sub(splat(lo[2, k]), z), sub(z, splat(hi[2, k]))), zero)
+    return add(add(mul(dx, dx), mul(dy, dy)), mul(dz, dz))
+
+
 @kernel
 def fit_boxes(x, first, last, lo, hi):
     """Boxes of the blocks first..last of ``x (3, P)``."""

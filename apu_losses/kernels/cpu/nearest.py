@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from apu_losses.kernels.cpu.boxes import INF, box_bound, fit_boxes, splat_box, squared_distance
+from apu_losses.kernels.cpu.boxes import INF, box_bound, fit_boxes, lanes_to_box, splat_box, squared_distance
 from apu_losses.kernels.cpu.jit import inlined, kernel
 from apu_losses.kernels.cpu.simd import (
     LANES,
@@ -150,7 +150,10 @@ def nearest_blocks(
                     while mask != 0:
                         t = q + first_bit(mask)
                         mask &= mask - np.int32(1)
-                        if bounds[t] <= worst:
+                        # The box of all 16 queries may be near while none of the 16 is.
+                        if bounds[t] <= worst and less_equal(
+                            lanes_to_box(qx, qy, qz, lo, hi, t0 + t, zero), best
+                        ):
                             best, best_id = nearest_in_block(qx, qy, qz, x, ids, t0 + t, best, best_id)
                             worst = highest(best)
                 previous = np.int64(seed)

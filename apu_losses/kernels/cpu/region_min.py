@@ -18,6 +18,7 @@ from apu_losses.kernels.cpu.boxes import (
     far_boxes,
     fit_boxes,
     gather,
+    lanes_to_box,
     splat_box,
     squared_distance,
 )
@@ -188,6 +189,12 @@ def patch_minimum(xa, ids_a, lo_a, hi_a, p0, p1, xb, ids_b, lo_b, hi_b, q0, q1, 
                 t = q0 + q + first_bit(mask)
                 mask &= mask - np.int32(1)
                 if p == seed_p and t == seed_q:
+                    continue
+                x = load(xb[0], t * LANES)
+                y = load(xb[1], t * LANES)
+                z = load(xb[2], t * LANES)
+                # The two boxes may be near while no vertex of b is near the box of a.
+                if less_equal(lanes_to_box(x, y, z, lo_a, hi_a, p, zero), splat(best)) == 0:
                     continue
                 m = lowest(tile_lanes(xa, p, xb, t))
                 if m < best:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from apu_losses.kernels.cpu.boxes import INF, box_bound, far_boxes, splat_box
+from apu_losses.kernels.cpu.boxes import INF, box_bound, far_boxes, lanes_to_box, splat_box
 from apu_losses.kernels.cpu.jit import inlined, kernel
 from apu_losses.kernels.cpu.nearest import active_limit
 from apu_losses.kernels.cpu.simd import (
@@ -245,7 +245,11 @@ def surface_blocks(
                 while mask != 0:
                     t = q + first_bit(mask)
                     mask &= mask - np.int32(1)
-                    if t < count and bounds[t] <= worst:
+                    if (
+                        t < count
+                        and bounds[t] <= worst
+                        and less_equal(mul(lanes_to_box(px, py, pz, lo[b], hi[b], t, zero), caution), best)
+                    ):
                         best, best_id, best_v, best_w = surface_in_block(
                             px, py, pz, triangles[b], slots, t, best, best_id, best_v, best_w
                         )
