@@ -13,10 +13,11 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import json
 import math
 import platform
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -34,7 +35,8 @@ from apu_contacts.chirality import (
 from apu_contacts.contact_map import PartContact
 from apu_contacts.keypoints.parts import MIDLINE_PARTS
 from apu_contacts.keypoints.types import Keypoints2D
-from apu_contacts.regions.table import REGIONS
+from apu_contacts.lvlm import parse_answer
+from apu_contacts.regions.table import REGIONS, part_regions
 from apu_contacts.sources import assemble, read_flickr_signatures, read_openpose, read_vitpose_body25
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -168,6 +170,45 @@ def share(part: int, whole: int) -> str:
     return f"{part}/{whole} ({100 * part / whole:.0f} %)" if whole else "none"
 
 
+def answers_supported(detector: str, folder: Path = REAL) -> dict[str, tuple[int, int]]:
+    """How many contacts of the recorded model answers agree with the annotation, as told and after either
+    rule.
+
+    A contact agrees if an annotated region pair lies on its two parts and sides.
+    """
+    found: dict[str, tuple[int, int]] = {}
+    for picture in sorted(path for path in folder.iterdir() if path.is_dir()):
+        image = read_flickr_signatures(picture / "interaction_contact_signature.json")[picture.name]
+        openpose, vitpose = (
+            read_openpose(picture / "openpose.json"),
+            read_vitpose_body25(picture / "vitpose.json"),
+        )
+        people = assemble(openpose, vitpose, None, image.boxes)
+        by_box = {person.source["box"]: person for person in people if "box" in person.source}
+        detections = {"openpose": openpose, "vitpose": vitpose}[detector]
+        for line in (picture / "answers.jsonl").read_text(encoding="utf-8").splitlines():
+            record = json.loads(line)
+            left, right = record["person_left"], record["person_right"]
+            (pair,) = (p for p in image.pairs if {p.person_a, p.person_b} == {left, right})
+            regions = pair.regions if pair.person_a == left else pair.regions[:, ::-1]
+            answer = parse_answer(record["text"])
+            a, b = (detections[by_box[i].source[detector]] for i in (left, right))
+            versions: dict[str, Sequence[PartContact]] = {"as told": answer.contacts}
+            for rule in ("paper", "posterior"):
+                versions[rule] = denoise_chirality(answer, a, b, rule=rule)
+            for name, contacts in versions.items():
+                good = sum(_supported(contact, regions.tolist()) for contact in contacts)
+                before = found.get(name, (0, 0))
+                found[name] = (before[0] + good, before[1] + len(contacts))
+    return found
+
+
+def _supported(contact: PartContact, regions: list[list[int]]) -> bool:
+    on_a = part_regions(contact.part_a, contact.side_a)
+    on_b = part_regions(contact.part_b, contact.side_b)
+    return any(a in on_a and b in on_b for a, b in regions)
+
+
 def table() -> str:
     """The whole report."""
     lines = [
@@ -231,6 +272,13 @@ def table() -> str:
             f" {quantiles[0]:.2f} / {quantiles[1]:.2f} / {quantiles[2]:.2f} apart (10, 50, 90 %, in "
             f"people's sizes)."
         )
+    lines += ["", "## The recorded model answers", ""]
+    lines += ["Contacts of `answers.jsonl` on whose parts and sides an annotated region pair lies.", ""]
+    lines += ["| keypoints | as told | paper | posterior |", "| --- | --- | --- | --- |"]
+    for detector in ("vitpose", "openpose"):
+        counts = answers_supported(detector)
+        cells = " | ".join(share(*counts[name]) for name in ("as told", "paper", "posterior"))
+        lines.append(f"| {detector} | {cells} |")
     return "\n".join(lines) + "\n"
 
 

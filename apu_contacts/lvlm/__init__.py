@@ -16,6 +16,7 @@ from apu_contacts.lvlm.schema import ANSWER_SCHEMA, response_format
 # Public name -> the module that defines it; loaded on first use.
 _LAZY: dict[str, str] = {
     "AskError": "model",
+    "AskOptions": "commands",
     "AskSummary": "ask",
     "Budget": "openai_client",
     "BudgetError": "model",
@@ -32,6 +33,7 @@ _LAZY: dict[str, str] = {
     "VisionLanguageModel": "model",
     "answer_of": "ask",
     "ask_all": "ask",
+    "ask_pictures": "commands",
     "build_prompt": "prompt",
     "collect_batch": "batch",
     "crop_picture": "crop",
@@ -58,6 +60,8 @@ if TYPE_CHECKING:
     from apu_contacts.lvlm.batch import write_batch as write_batch
     from apu_contacts.lvlm.cache import CachedModel as CachedModel
     from apu_contacts.lvlm.cache import ReplayModel as ReplayModel
+    from apu_contacts.lvlm.commands import AskOptions as AskOptions
+    from apu_contacts.lvlm.commands import ask_pictures as ask_pictures
     from apu_contacts.lvlm.crop import crop_picture as crop_picture
     from apu_contacts.lvlm.crop import pair_box as pair_box
     from apu_contacts.lvlm.explanation import explain as explain

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import threading
@@ -27,7 +28,8 @@ from apu_contacts.lvlm.openai_client import chat_body
 
 pytest.importorskip("openai", reason="the openai package is optional: pip install 'apu-losses[lvlm]'")
 
-from apu_contacts.lvlm import OpenAIClient
+from apu_contacts.lvlm import AskOptions, OpenAIClient, ask_pictures
+from apu_contacts.lvlm.commands import collect_results, parse_file, summary_lines, write_requests
 
 KEY = "sk-test-0123456789abcdef"
 TEXT = '{"contacts": []}'
@@ -364,3 +366,41 @@ def test_replay_knows_what_it_has_not(prompt: Prompt) -> None:
     assert ReplayModel({prompt.content_hash: "x"})(prompt).text == "x"
     with pytest.raises(AskError, match="nothing was recorded"):
         ReplayModel({})(prompt)
+
+
+def test_the_command_from_end_to_end(server: Server, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    for name in ("a", "b", "c"):
+        (tmp_path / f"{name}.png").write_bytes(picture(color={"a": "red", "b": "green", "c": "blue"}[name]))
+    options = AskOptions(
+        "m", server.url, cache=tmp_path / "cache", example=False, action="hug", max_retries=0
+    )
+    server.script = [good, status(500, "not now"), good, good]
+    out = tmp_path / "answers.jsonl"
+    first = ask_pictures([tmp_path], out, dataclasses.replace(options, parallel=1))
+    assert first.asked == 2 and len(first.failures) == 1 and "not now" in first.failures[0][2]
+    assert any("failed" in line for line in summary_lines(first))
+    second = ask_pictures([tmp_path], out, options)
+    assert (second.asked, second.already, second.failures) == (1, 2, [])
+    out.unlink()
+    third = ask_pictures([tmp_path], out, options)
+    assert third.asked == 3 and len(server.requests) == 4  # all from the cache
+    (requests,) = write_requests([tmp_path], tmp_path / "r.jsonl", options)
+    sent = [json.loads(line)["body"] for line in requests.read_text().splitlines()]
+    assert sent[0]["messages"] == server.requests[0]["messages"]
+    results = tmp_path / "results.jsonl"
+    lines = [json.loads(line)["custom_id"] for line in requests.read_text().splitlines()]
+    rows = [
+        {"custom_id": name, "response": {"status_code": 200, "body": completion()}, "error": None}
+        for name in lines
+    ]
+    results.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert collect_results([results], tmp_path / "other.jsonl").asked == 3
+    words, readable = parse_file(out)
+    assert readable and "0 contacts" in words
+    everything = "".join(
+        path.read_text(errors="ignore")
+        for path in tmp_path.rglob("*")
+        if path.suffix != ".png" and path.is_file()
+    )
+    assert KEY not in everything
