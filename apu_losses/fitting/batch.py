@@ -133,7 +133,7 @@ class SceneBatch:
         )
 
     def with_filled_ankles(self, initial_xy: Tensor) -> SceneBatch:
-        """The batch with missing ankles and feet of the targets taken from the projected start ``(N, 25, 2)``.
+        """The batch with missing ankles and feet taken from the start's ``(N, 25, 2)``, pixels.
 
         Legs outside the picture would otherwise go anywhere (BUDDI's rule, but detected toes stay).
         """

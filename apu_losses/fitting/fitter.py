@@ -55,7 +55,7 @@ class SceneFitter:
 
     Example:
         >>> fitter = SceneFitter(preset="paper")           # doctest: +SKIP
-        >>> results = fitter.fit([Scene.load("hug.json")])  # doctest: +SKIP
+        >>> results = fitter.fit([load_scene("hug.json")])  # doctest: +SKIP
     """
 
     def __init__(
@@ -74,9 +74,9 @@ class SceneFitter:
         self.regions = RegionMap.load("free") if regions is None else regions
         if self.regions.vertex_count != self.body.num_vertices:
             raise ValueError(
-                f"regions: the map {self.regions.topology!r} is for {self.regions.vertex_count} vertices, but "
-                f"the body {self.body.name!r} has {self.body.num_vertices}; apu_contacts.RegionMap makes maps "
-                "of other bodies"
+                f"regions: the map {self.regions.topology!r} is for {self.regions.vertex_count} vertices, "
+                f"but the body {self.body.name!r} has {self.body.num_vertices}; apu_contacts.RegionMap makes "
+                "maps of other bodies"
             )
         self.preset = load_preset(preset) if isinstance(preset, str) else preset
         self.terms = build_terms(self.preset, terms or {})
@@ -166,7 +166,11 @@ class SceneFitter:
             ended = run_stage(stage, self.terms, batch, params, start, self._state, active, numbers, callback)
             for index, report in ended.items():
                 reports[index].append(report)
-            active = torch.tensor([i for i in active.tolist() if not ended[i].failed], dtype=torch.int64)
+            active = torch.tensor(
+                [i for i in active.tolist() if not ended[i].failed],
+                dtype=torch.int64,
+                device=self.device,
+            )
         before = self._evaluate(batch, start, start)
         after = self._evaluate(batch, params, start)
         seconds = time.perf_counter() - began

@@ -138,6 +138,14 @@ def _retarget_rows(
             for j in joints
         ]
     )[:, known]
+    for row, trusted in zip(rows, (weight > 0).sum(1).tolist(), strict=True):
+        if trusted < 4:
+            raise ValueError(
+                f"joints of person {row}: {trusted} of the {len(known)} that the body {body.name!r} has carry "
+                "a weight above 0, at least 4 are needed to place it; without joints, parameters are taken"
+            )
+    # what carries no weight may lie anywhere, also nowhere (NaN)
+    target = torch.where(weight[..., None] > 0, target, torch.zeros_like(target))
     row_ids = torch.as_tensor(rows, device=some.device)
     base = {name: value[row_ids] for name, value in params.items()}
     if "age" in base:
@@ -194,8 +202,11 @@ def _named_points(body: BodyModel, names: Sequence[str]) -> tuple[Callable[[Pose
     """A function from a posed body to the named points that the body has, and the indices of those names."""
     from apu_contacts.keypoints import SKELETONS
 
-    keypoint_names = SKELETONS[KEYPOINTS].joint_names
-    present = body.keypoint_mask(KEYPOINTS)
+    # of two skeletons that name all that is asked for, the smaller costs a fraction
+    asked = {name for name in names if name not in body.joint_names} & set(SKELETONS[KEYPOINTS].joint_names)
+    skeleton = "body25" if asked <= set(SKELETONS["body25"].joint_names) else KEYPOINTS
+    keypoint_names = SKELETONS[skeleton].joint_names
+    present = body.keypoint_mask(skeleton)
     joint_index: list[int] = []
     keypoint_index: list[int] = []
     source: list[tuple[int, int]] = []
@@ -215,7 +226,7 @@ def _named_points(body: BodyModel, names: Sequence[str]) -> tuple[Callable[[Pose
     def pick(posed: PosedBody) -> Tensor:
         points = [posed.joints[:, joint_index]]
         if keypoint_index:
-            points.append(body.keypoints(posed, KEYPOINTS)[:, keypoint_index])
+            points.append(body.keypoints(posed, skeleton)[:, keypoint_index])
         return torch.cat(points, dim=1)[:, order]
 
     return pick, known

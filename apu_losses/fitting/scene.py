@@ -102,8 +102,10 @@ class SceneCamera:
     center: tuple[float, float]
 
     def __post_init__(self) -> None:
-        if not self.focal > 0:
+        if not 0 < self.focal < float("inf"):
             raise ValueError(f"camera.focal must be positive (pixels), got {self.focal}")
+        if not np.isfinite(self.center).all():
+            raise ValueError(f"camera.center must be finite (pixels), got {self.center}")
 
     @classmethod
     def from_image_size(cls, width: int, height: int) -> SceneCamera:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
+import os
+from collections.abc import Iterable
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -51,9 +54,21 @@ def load_scene(path: str | Path) -> Scene:
 
 
 def save_scene(scene: Scene, path: str | Path) -> None:
-    """Write one scene; floats keep 6 decimals (micrometres, micropixels)."""
+    """Write one scene; floats keep 6 decimals (micrometres, micropixels).
+
+    The picture is named relative to the file, unless it lies elsewhere and was named by an absolute path.
+
+    Raises:
+        ValueError: a number that is not finite, which JSON cannot hold.
+    """
     path = Path(path)
-    text = json.dumps(scene_to_dict(scene), indent=1)
+    data = scene_to_dict(scene)
+    if scene.image is not None:
+        data["image"]["path"] = _relative_to(scene.image, path.parent)
+    try:
+        text = json.dumps(data, indent=1, allow_nan=False)
+    except ValueError:
+        raise ValueError(f"scene {scene.name!r}: {_not_finite(data)}") from None
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text + "\n", encoding="utf-8")
 
@@ -68,12 +83,15 @@ def scene_from_dict(
     """
     from jsonschema import Draft202012Validator
 
+    wrong = _not_finite(data)
+    if wrong:
+        raise SceneFileError(f"{where}: {wrong}")
     errors = sorted(
         Draft202012Validator(scene_schema()).iter_errors(data), key=lambda e: list(map(str, e.path))
     )
     if errors:
         first = errors[0]
-        place = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in first.absolute_path).lstrip(".")
+        place = _place(first.absolute_path)
         more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
         raise SceneFileError(f"{where}: {place or 'top level'}: {_short(first.message)}{more}")
     try:
@@ -106,10 +124,13 @@ def _build(data: dict[str, Any], default_name: str, folder: Path | None) -> Scen
     image = data["image"].get("path")
     if image is not None and folder is not None and not Path(image).is_absolute():
         image = str(folder / image)
-    contacts = [
-        SceneContact(c["person_a"], c["person_b"], ContactMap.from_json(c["map"]), c.get("order", "given"))
-        for c in data.get("contacts", ())
-    ]
+    contacts = []
+    for number, c in enumerate(data.get("contacts", ())):
+        try:
+            contact_map = ContactMap.from_json(c["map"])
+        except ValueError as error:
+            raise ValueError(f"contacts[{number}].map: {error}") from None
+        contacts.append(SceneContact(c["person_a"], c["person_b"], contact_map, c.get("order", "given")))
     people = []
     for number, entry in enumerate(data["people"]):
         try:
@@ -158,7 +179,8 @@ def _person_to_dict(person: ScenePerson) -> dict[str, Any]:
         "label": person.label,
         "keypoints": {
             "skeleton": keypoints.skeleton,
-            "xy": _numbers(keypoints.xy),
+            # a joint that was not seen may lie nowhere, which JSON cannot say
+            "xy": _numbers(np.where(keypoints.valid[:, None], keypoints.xy, np.nan_to_num(keypoints.xy))),
             "confidence": _numbers(keypoints.confidence),
         },
         "initial": initial,
@@ -167,6 +189,29 @@ def _person_to_dict(person: ScenePerson) -> dict[str, Any]:
 
 def _numbers(values: Any) -> Any:
     return np.round(np.asarray(values, dtype=np.float64), 6).tolist()
+
+
+def _relative_to(image: str, folder: Path) -> str:
+    """A relative path counts from the working folder; in a file it must count from the file's."""
+    inside = Path(image).resolve().is_relative_to(folder.resolve())
+    if Path(image).is_absolute() and not inside:
+        return image
+    try:
+        return Path(os.path.relpath(image, folder)).as_posix()
+    except ValueError:  # another drive
+        return str(Path(image).resolve())
+
+
+def _not_finite(data: Any, path: tuple[str | int, ...] = ()) -> str:
+    """Says where the first number is that is not finite (Python's JSON reads NaN); empty if there is none."""
+    if isinstance(data, float) and not math.isfinite(data):
+        return f"{_place(path)}: must be a finite number, got {data}"
+    steps = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
+    return next((said for key, item in steps if (said := _not_finite(item, (*path, key)))), "")
+
+
+def _place(path: Iterable[str | int]) -> str:
+    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).lstrip(".")
 
 
 def _short(message: str, limit: int = 160) -> str:

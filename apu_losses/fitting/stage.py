@@ -45,9 +45,11 @@ class Stage:
                 f"stage {self.name!r}: max_iterations must be >= 0 and window >= 3, "
                 f"got {self.max_iterations} and {self.window}"
             )
-        negative = [name for name, weight in self.weights.items() if weight < 0]
-        if negative:
-            raise ValueError(f"stage {self.name!r}: weights must not be negative, but these are: {negative}")
+        bad = {name: weight for name, weight in self.weights.items() if not 0 <= weight < float("inf")}
+        if bad:
+            raise ValueError(f"stage {self.name!r}: weights must be finite and not negative, got {bad}")
+        if not self.free:
+            raise ValueError(f"stage {self.name!r}: free names no parameter, so nothing could move")
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,12 @@ class Preset:
     def __post_init__(self) -> None:
         object.__setattr__(self, "stages", tuple(self.stages))
         object.__setattr__(self, "terms", {name: dict(options) for name, options in self.terms.items()})
+        names = [stage.name for stage in self.stages]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(
+                f"preset {self.name!r} has two stages of the same name: {twice}; results name them"
+            )
 
     def without(self, *terms: str) -> Preset:
         """The same recipe with these terms left out of every stage."""
@@ -118,7 +126,9 @@ class Preset:
             stages = tuple(Stage(**stage) for stage in data["stages"])  # type: ignore[attr-defined]
             rest = {key: value for key, value in data.items() if key != "stages"}
             return cls(stages=stages, **rest)  # type: ignore[arg-type]
-        except (TypeError, KeyError) as error:
+        except KeyError as error:
+            raise ValueError(f"not a preset: the key {error} is missing") from None
+        except (TypeError, AttributeError) as error:
             raise ValueError(f"not a preset: {error}") from None
 
     def _changed(

@@ -16,7 +16,9 @@ def test_linear_problem_equals_the_normal_equations():
     generator = torch.Generator().manual_seed(0)
     a = torch.randn(3, 12, 5, generator=generator, dtype=torch.float64)
     b = torch.randn(3, 12, generator=generator, dtype=torch.float64)
-    result = levenberg_marquardt(lambda x: (a @ x[..., None])[..., 0] - b, torch.zeros(3, 5, dtype=torch.float64))
+    result = levenberg_marquardt(
+        lambda x: (a @ x[..., None])[..., 0] - b, torch.zeros(3, 5, dtype=torch.float64)
+    )
     expected = torch.linalg.lstsq(a, b[..., None]).solution[..., 0]
     torch.testing.assert_close(result.x, expected, atol=1e-6, rtol=0)
     assert result.converged.all()

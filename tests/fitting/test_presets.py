@@ -1,0 +1,139 @@
+"""Recipes as data: names, files, changes, and what they refuse."""
+
+import json
+
+import pytest
+from fitting_scenes import pair
+
+from apu_losses.fitting import PRESET_NAMES, Preset, Stage, load_preset
+from apu_losses.fitting.terms import build_terms
+
+
+def stage(**options):
+    return Stage(
+        **{
+            "name": "s",
+            "weights": {},
+            "free": ("transl",),
+            "learning_rate": 0.1,
+            "max_iterations": 1,
+            **options,
+        }
+    )
+
+
+@pytest.mark.parametrize("name", PRESET_NAMES)
+def test_a_preset_survives_a_json_file(name, tmp_path):
+    preset = load_preset(name)
+    path = tmp_path / "recipe.json"
+    path.write_text(json.dumps(preset.to_dict()))
+    back = load_preset(path)
+    assert back == preset
+    assert back.description == preset.description
+    assert back.stages[0].free == preset.stages[0].free
+
+
+@pytest.mark.parametrize("name", PRESET_NAMES)
+def test_every_preset_runs(name, fitter_of, body):
+    preset = load_preset(name)
+    short = Preset.from_dict(
+        {**preset.to_dict(), "stages": [{**s, "max_iterations": 3} for s in preset.to_dict()["stages"]]}
+    )
+    (result,) = fitter_of(short).fit([pair(body, gap=-0.1)])
+    assert [s.iterations for s in result.stages] == [3] * len(preset.stages)
+    assert [set(s.terms) for s in result.stages] == [set(s.weights) for s in preset.stages]
+    assert not result.failed and result.stages[0].loss > 0
+    assert result.stages[0].loss == pytest.approx(sum(result.stages[0].terms.values()), rel=1e-5)
+
+
+def test_numbers_that_the_paper_prints():
+    first, second = load_preset("paper").stages
+    assert (first.weights["keypoints"], first.weights["initial_pose"]) == (0.02, 200.0)
+    assert (first.weights["pose_prior"], first.weights["shape"]) == (4.0, 40.0)
+    assert first.weights["contact"] == 1e4  # 1.0 a square centimetre
+    assert "penetration" not in first.weights and second.weights["penetration"] == 10.0
+    assert "betas" in first.free and "betas" not in second.free
+
+
+def test_without_takes_a_term_out_of_every_stage():
+    preset = load_preset("paper")
+    less = preset.without("contact", "shape")
+    assert set(less.terms) == set(preset.terms) - {"contact", "shape"}
+    for before, after in zip(preset.stages, less.stages, strict=True):
+        assert dict(after.weights) == {
+            k: v for k, v in before.weights.items() if k not in ("contact", "shape")
+        }
+    assert "contact" in less.name and "contact" in preset.terms
+    with pytest.raises(ValueError, match=r"no term.*hair"):
+        preset.without("hair")
+
+
+def test_weighted_reaches_every_stage_and_leaves_the_original():
+    preset = load_preset("paper")
+    changed = preset.weighted(contact=7.0, mine=2.0)
+    assert all(s.weights["contact"] == 7.0 and s.weights["mine"] == 2.0 for s in changed.stages)
+    assert all("mine" not in s.weights and s.weights["contact"] == 1e4 for s in preset.stages)
+
+
+def test_with_options_changes_one_term():
+    preset = load_preset("paper")
+    changed = preset.with_options("contact", over="parts", robust=0.1)
+    assert changed.terms["contact"] == {"over": "parts", "robust": 0.1}
+    assert preset.terms["contact"] == {"over": "pairs"}
+    assert build_terms(changed, {})["contact"].robust == 0.1
+    with pytest.raises(ValueError, match="no term 'hair'"):
+        preset.with_options("hair", colour="brown")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"weights": {"contact": -1.0}}, r"negative.*contact"),
+        ({"weights": {"contact": float("nan")}}, r"contact"),
+        ({"max_iterations": -1}, "max_iterations must be >= 0"),
+        ({"window": 2}, "window >= 3"),
+        ({"reference": "yesterday"}, "'start' or 'stage', got 'yesterday'"),
+        ({"free": ()}, "free"),
+    ],
+)
+def test_a_stage_refuses(options, said):
+    with pytest.raises(ValueError, match=said):
+        stage(**options)
+
+
+def test_two_stages_of_one_name_are_refused():
+    with pytest.raises(ValueError, match=r"two stages.*'s'"):
+        Preset("twice", {}, (stage(), stage()))
+
+
+def test_unknown_terms_options_and_presets_are_named(tmp_path):
+    with pytest.raises(ValueError, match=r"names the term 'hair'.*contact"):
+        build_terms(Preset("p", {"hair": {}}, ()), {})
+    with pytest.raises(ValueError, match=r"'contact' has no option \['colour'\].*robust"):
+        build_terms(Preset("p", {"contact": {"colour": 1}}, ()), {})
+    with pytest.raises(ValueError, match=r"stage 's'.*weighs \['mine'\]"):
+        build_terms(Preset("p", {}, (stage(weights={"mine": 1.0}),)), {})
+    with pytest.raises(ValueError, match=r"no preset 'good'; there is paper"):
+        load_preset("good")
+    with pytest.raises(ValueError, match="around must be 'zero' or 'start'"):
+        build_terms(Preset("p", {"shape": {"around": "here"}}, ()), {})
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{", "line 1|Expecting"),
+        ("[]", "not a preset"),
+        ('{"name": "p", "terms": {}}', "stages"),
+        ('{"name": "p", "terms": {}, "stages": [], "speed": 3}', "speed"),
+        ('{"name": "p", "terms": {}, "stages": [{"name": "s", "steps": 3}]}', "steps"),
+        ('{"name": "p", "terms": {}, "stages": 4}', "not a preset"),
+        ('{"name": "p", "terms": 4, "stages": []}', "not a preset"),
+    ],
+)
+def test_a_file_that_is_no_preset_says_which_and_why(text, said, tmp_path):
+    path = tmp_path / "bad.json"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=said) as caught:
+        load_preset(path)
+    assert "bad.json" in str(caught.value)
