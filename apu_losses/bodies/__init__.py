@@ -1,14 +1,15 @@
-"""Parametric bodies: the protocol, linear blend skinning, the SMPL-X-format loader, the free body."""
+"""Parametric bodies: the protocol, linear blend skinning, files of the SMPL family, the free body."""
 
 from __future__ import annotations
 
+from apu_losses.bodies.body_file import BodyFileError
 from apu_losses.bodies.keypoints import Landmarks
 from apu_losses.bodies.load import find_body_file, load_body
 from apu_losses.bodies.protocol import BodyModel, ParameterSpec, PosedBody
 from apu_losses.bodies.rotation import rotation_matrix
 from apu_losses.bodies.skinning import BodyData, HandSpace, LinearBlendBody, LinearBlendPose
 from apu_losses.bodies.smplx_adapter import from_smplx
-from apu_losses.bodies.smplx_format import BodyFileError, read_smplx_file
+from apu_losses.bodies.smplx_format import read_body_file
 
 __all__ = [
     "BodyData",
@@ -23,6 +24,6 @@ __all__ = [
     "find_body_file",
     "from_smplx",
     "load_body",
-    "read_smplx_file",
+    "read_body_file",
     "rotation_matrix",
 ]

@@ -2,8 +2,9 @@
 
 Conventions, where skeletons and body models disagree:
 
-- Limb keypoints are the body's joints of that name (shoulders, elbows, wrists, hips, knees, ankles),
-  unless the body carries a landmark of the keypoint's name, which goes first.
+- Limb keypoints (shoulders, elbows, wrists, hips, knees, ankles) are the body's joints of that name, unless
+  the body says better where annotators put them: a landmark of the keypoint's name goes first, then a
+  combination of joints. The free body has such combinations: annotators click 1 to 3 cm from the joints.
 - ``neck`` of BODY_25 is the midpoint of the shoulders and ``mid_hip`` the midpoint of the hips: OpenPose
   computes its training labels so. The joints named ``neck`` and ``pelvis`` of SMPL-X lie elsewhere.
 - Nose, eyes, ears, toes, heels and finger tips are points of the surface.
@@ -48,6 +49,32 @@ SMPLX_SURFACE_POINTS: Mapping[str, int] = {
     "right_heel": 8635,
 }
 SMPLX_VERTEX_COUNT = 10475
+
+# The same points on the mesh that SMPL and SMPL-H share (6,890 vertices)
+SMPL_SURFACE_POINTS: Mapping[str, int] = {
+    "nose": 332,
+    "right_eye": 6260,
+    "left_eye": 2800,
+    "right_ear": 4071,
+    "left_ear": 583,
+    "right_thumb": 6191,
+    "right_index": 5782,
+    "right_middle": 5905,
+    "right_ring": 6016,
+    "right_pinky": 6133,
+    "left_thumb": 2746,
+    "left_index": 2319,
+    "left_middle": 2445,
+    "left_ring": 2556,
+    "left_pinky": 2673,
+    "left_big_toe": 3216,
+    "left_small_toe": 3226,
+    "left_heel": 3387,
+    "right_big_toe": 6617,
+    "right_small_toe": 6624,
+    "right_heel": 6787,
+}
+SMPL_VERTEX_COUNT = 6890
 
 _FINGERS = ("thumb", "index", "middle", "ring", "pinky")
 
@@ -152,13 +179,19 @@ def keypoint_sources(name: str) -> tuple[str, ...]:
     return (name,)
 
 
-def keypoint_table(skeleton: str, joint_names: tuple[str, ...], landmarks: Landmarks) -> KeypointTable:
+def keypoint_table(
+    skeleton: str,
+    joint_names: tuple[str, ...],
+    landmarks: Landmarks,
+    combinations: Mapping[str, NDArray[np.floating]] | None = None,
+) -> KeypointTable:
     """Find each keypoint of a skeleton on a body.
 
     Args:
         skeleton: name of a skeleton of ``apu_contacts.keypoints``.
         joint_names: the body's joints.
         landmarks: the body's surface points.
+        combinations: ``(J,)`` weights of the joints by keypoint name, for keypoints that are no joint.
 
     Returns:
         The table, float64 on the CPU.
@@ -171,6 +204,7 @@ def keypoint_table(skeleton: str, joint_names: tuple[str, ...], landmarks: Landm
     if skeleton not in SKELETONS:
         raise ValueError(f"skeleton must be one of {sorted(SKELETONS)}, got {skeleton!r}")
     names = SKELETONS[skeleton].joint_names
+    combined = combinations or {}
     vertex_ids, place = np.unique(landmarks.corners, return_inverse=True)
     place = place.reshape(landmarks.corners.shape)
     mask = np.zeros(len(names), dtype=bool)
@@ -181,6 +215,8 @@ def keypoint_table(skeleton: str, joint_names: tuple[str, ...], landmarks: Landm
         if source in landmarks.names:
             index = landmarks.names.index(source)
             np.add.at(vertex_weights[row], place[index], share * landmarks.weights[index])
+        elif source in combined:
+            joint_weights[row] += share * combined[source]
         elif source in joint_names and not _is_other_joint(source):
             joint_weights[row, joint_names.index(source)] += share
         else:

@@ -13,6 +13,7 @@ from torch import Tensor
 from apu_losses.bodies.articulate import articulate
 from apu_losses.bodies.backend import BODY_BACKENDS
 from apu_losses.bodies.blend import Influences, blend_items, blend_mesh
+from apu_losses.bodies.families import SMPLX, Family
 from apu_losses.bodies.keypoints import KeypointTable, Landmarks, keypoint_table
 from apu_losses.bodies.kinematics import KinematicTree
 from apu_losses.bodies.protocol import ParameterSpec, PosedBody
@@ -49,10 +50,12 @@ class BodyData:
         age_direction: ``(V, 3)`` offset of the infant from the mean body, or None.
         expressiondirs: ``(V, 3, E)``, or None.
         posedirs: ``(V, 3, 9 (J - 1))`` pose correctives, or None.
-        left_hand: how ``left_hand_pose`` is written.
-        right_hand: how ``right_hand_pose`` is written.
+        left_hand: how ``left_hand_pose`` is written; None for a body without that parameter.
+        right_hand: how ``right_hand_pose`` is written, likewise.
         landmarks: named points on the surface.
+        keypoint_joints: ``(J,)`` weights of the joints by keypoint, for keypoints that lie beside a joint.
         defaults: values that stand in for parameters that are not given (zeros where absent).
+        family: SMPL, SMPL-H or SMPL-X: which parameters turn which joints.
     """
 
     name: str
@@ -66,26 +69,17 @@ class BodyData:
     age_direction: Array | None
     expressiondirs: Array | None
     posedirs: Array | None
-    left_hand: HandSpace
-    right_hand: HandSpace
+    left_hand: HandSpace | None
+    right_hand: HandSpace | None
     landmarks: Landmarks
     defaults: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    family: Family = SMPLX
+    keypoint_joints: Mapping[str, Array] = field(default_factory=dict)
 
-
-# order of the pose vector, with the number of joints that each parameter turns
-POSE_LAYOUT = (
-    ("global_orient", 1),
-    ("body_pose", 21),
-    ("jaw_pose", 1),
-    ("leye_pose", 1),
-    ("reye_pose", 1),
-    ("left_hand_pose", 15),
-    ("right_hand_pose", 15),
-)
 
 _MEANING = {
     "global_orient": "rotation of the pelvis",
-    "body_pose": "rotations of 21 body joints relative to their parents",
+    "body_pose": "rotations of {joints} body joints relative to their parents",
     "betas": "shape coefficients, in standard deviations",
     "age": "interpolation from the adult (0) to the infant template (1)",
     "expression": "facial expression coefficients",
@@ -99,7 +93,7 @@ _MEANING = {
 
 
 class LinearBlendBody:
-    """A body of the SMPL-X family: shape directions, a joint regressor, skinning weights, pose correctives.
+    """A body of the SMPL family: shape directions, a joint regressor, skinning weights, pose correctives.
 
     Vertices follow the published SMPL-X equations (Pavlakos et al. 2019, section 3.1): the template plus
     shape, age and expression offsets plus pose correctives, moved by the weighted transforms of the joints.
@@ -205,12 +199,11 @@ class LinearBlendBody:
         """
         full = self._complete(params)
         coefficients = self._coefficients(full)
-        hands = {"left_hand_pose": self._tables.left_hand, "right_hand_pose": self._tables.right_hand}
         parts = []
-        for name, _ in POSE_LAYOUT:
+        for name, _ in self._data.family.pose_layout:
             value = full[name]
-            if name in hands:
-                mean, components = hands[name]
+            if name in self._tables.hands:
+                mean, components = self._tables.hands[name]
                 value = (value if components is None else value @ components) + mean
             parts.append(value)
         rotvec = torch.cat(parts, 1).unflatten(1, (-1, 3))
@@ -255,7 +248,8 @@ class LinearBlendBody:
 
     def _keypoint_table(self, skeleton: str) -> KeypointTable:
         if skeleton not in self._keypoint_tables:
-            table = keypoint_table(skeleton, self._data.joint_names, self._data.landmarks)
+            data = self._data
+            table = keypoint_table(skeleton, data.joint_names, data.landmarks, data.keypoint_joints)
             self._keypoint_tables[skeleton] = table.to(self._dtype, self._device)
         return self._keypoint_tables[skeleton]
 
@@ -314,8 +308,10 @@ def _shape_hint(name: str, value: Tensor, spec: ParameterSpec) -> str:
         return "; a batch dimension is missing"
     if value.ndim == 3 and value.shape[1] * value.shape[2] == spec.size:
         return "; flatten the last two dimensions"
-    if name == "body_pose" and value.shape[-1] == 69:
+    if name == "body_pose" and (value.shape[-1], spec.size) == (69, 63):
         return "; 69 values are SMPL's 23 joints: drop the last two (the hands)"
+    if name == "body_pose" and (value.shape[-1], spec.size) == (63, 69):
+        return "; 63 values are the 21 joints of SMPL-X and SMPL-H: SMPL has two hands more, append 6 zeros"
     if name == "betas" and value.shape[-1] == spec.size + 1:
         return "; the age coefficient is a parameter of its own here, `age`"
     if name == "betas":
@@ -516,8 +512,7 @@ class _Tables:
     joint_dirs: Tensor  # (S, 3 J)
     tree: KinematicTree
     correctives: _Correctives | None
-    left_hand: tuple[Tensor, Tensor | None]
-    right_hand: tuple[Tensor, Tensor | None]
+    hands: Mapping[str, tuple[Tensor, Tensor | None]]  # mean and components of each hand parameter
     stature_base: Tensor  # (C,)
     stature_dirs: Tensor  # (S, C)
     defaults: Mapping[str, Tensor]
@@ -534,10 +529,10 @@ class _Tables:
         joint_dirs = np.tensordot(regressor, dirs, 1)  # (J, 3, S)
         bodily = data.shapedirs.shape[2] + (data.age_direction is not None)
         crown_and_soles = _stature_vertices(template, dirs[:, :, :bodily])
-        hands = [
-            (tensor(hand.mean)[None], None if hand.components is None else tensor(hand.components))
-            for hand in (data.left_hand, data.right_hand)
-        ]
+        hands = {
+            name: (tensor(hand.mean)[None], None if hand.components is None else tensor(hand.components))
+            for name, hand in _hands(data).items()
+        }
         return _Tables(
             template=tensor(template),
             faces=torch.tensor(np.asarray(data.faces, dtype=np.int64), device=device),
@@ -548,8 +543,7 @@ class _Tables:
             joint_dirs=tensor(joint_dirs.reshape(-1, dirs.shape[2]).T),
             tree=KinematicTree(data.parents).to(device),
             correctives=_Correctives.build(data.posedirs, dtype, device),
-            left_hand=hands[0],
-            right_hand=hands[1],
+            hands=hands,
             stature_base=tensor(template[crown_and_soles, 1]),
             stature_dirs=tensor(dirs[crown_and_soles, 1].T),
             defaults={
@@ -589,16 +583,24 @@ def _parameter_specs(data: BodyData) -> dict[str, ParameterSpec]:
     if data.expressiondirs is not None:
         sizes["expression"] = data.expressiondirs.shape[2]
     sizes["transl"] = 3
-    for name, joints in POSE_LAYOUT:
-        sizes[name] = 3 * joints
-    rotations = {name for name, _ in POSE_LAYOUT}
-    for name, hand in (("left_hand_pose", data.left_hand), ("right_hand_pose", data.right_hand)):
+    layout = dict(data.family.pose_layout)
+    sizes.update({name: 3 * joints for name, joints in layout.items()})
+    rotations = set(layout)
+    for name, hand in _hands(data).items():
         if hand.components is not None:
             sizes[name] = len(hand.components)
             rotations.discard(name)
     return {
         name: ParameterSpec(
-            size, name in rotations, tuple(data.defaults.get(name, (0.0,) * size)), _MEANING[name]
+            size,
+            name in rotations,
+            tuple(data.defaults.get(name, (0.0,) * size)),
+            _MEANING[name].format(joints=layout.get(name)),
         )
         for name, size in sizes.items()
     }
+
+
+def _hands(data: BodyData) -> dict[str, HandSpace]:
+    hands = {"left_hand_pose": data.left_hand, "right_hand_pose": data.right_hand}
+    return {name: hand for name, hand in hands.items() if hand is not None}

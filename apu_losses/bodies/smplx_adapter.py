@@ -9,16 +9,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from apu_losses.bodies.skinning import POSE_LAYOUT, BodyData, HandSpace, LinearBlendBody
-from apu_losses.bodies.smplx_format import JOINT_NAMES, check_height, smplx_landmarks
+from apu_losses.bodies.families import SMPL, SMPLH, SMPLX, Family
+from apu_losses.bodies.skinning import BodyData, HandSpace, LinearBlendBody
+from apu_losses.bodies.smplx_format import check_height, surface_landmarks
+
+_CLASSES = {"SMPLX": SMPLX, "SMPLH": SMPLH, "SMPL": SMPL}
 
 
-def is_smplx_object(candidate: object) -> bool:
-    """True for ``SMPLX`` and ``SMPLXLayer`` objects of the smplx package, without importing it."""
-    return any(
-        kind.__name__ == "SMPLX" and kind.__module__.split(".")[0] == "smplx"
-        for kind in type(candidate).__mro__
-    )
+def smplx_object_family(candidate: object) -> Family | None:
+    """Which body an object of the smplx package is, without importing it; None for any other object."""
+    for kind in type(candidate).__mro__:
+        # SMPLX derives from SMPLH and that from SMPL: the first of them counts
+        if kind.__name__ in _CLASSES and kind.__module__.split(".")[0] == "smplx":
+            return _CLASSES[kind.__name__]
+    return None
 
 
 def from_smplx(
@@ -30,13 +34,14 @@ def from_smplx(
 ) -> LinearBlendBody:
     """Build a body that gives the same vertices and joints as an smplx object.
 
-    The object's buffers are copied, so later changes to it do not show. Its joints beyond the 55 of the
-    kinematic tree, and a joint mapper, are not taken over: use ``keypoints``. With ``age="kid"`` its last
-    beta is the parameter ``age`` here. An ``SMPLXLayer`` takes rotation matrices; the body made of it takes
-    axis-angle vectors, hands too, without a mean hand pose (the layer has none).
+    The object's buffers are copied, so later changes to it do not show. Its joints beyond those of the
+    kinematic tree (55 of SMPL-X, 52 of SMPL-H, 24 of SMPL), and a joint mapper, are not taken over: use
+    ``keypoints``. With ``age="kid"`` its last beta is the parameter ``age`` here. A layer (``SMPLXLayer``,
+    ``SMPLHLayer``, ``SMPLLayer``) takes rotation matrices; the body made of it takes axis-angle vectors,
+    hands too, without a mean hand pose (the layer has none).
 
     Args:
-        model: an ``SMPLX`` or ``SMPLXLayer`` object.
+        model: an ``SMPLX``, ``SMPLH`` or ``SMPL`` object, or a layer.
         dtype: floating-point type of the body.
         device: where it computes.
         backend: see ``LinearBlendBody``.
@@ -44,45 +49,51 @@ def from_smplx(
     Raises:
         TypeError: if the object is something else.
     """
-    if not is_smplx_object(model):
+    family = smplx_object_family(model)
+    if family is None:
         raise TypeError(
-            f"model must be an SMPLX or SMPLXLayer object of the smplx package, got {type(model).__name__}"
+            "model must be an SMPLX, SMPLH or SMPL object of the smplx package, or a layer of these, "
+            f"got {type(model).__name__}"
         )
-    layer = any(kind.__name__ == "SMPLXLayer" for kind in type(model).__mro__)
+    layer = any(kind.__name__ == f"{family.name.upper()}Layer" for kind in type(model).__mro__)
     template = _array(model.v_template)
     check_height(template, "the smplx object")
     shape = _array(model.shapedirs)
     age = None
     if model.age == "kid":
         age, shape = shape[:, :, -1], shape[:, :, :-1]
-    expression = _array(model.expr_dirs)
-    joints = len(JOINT_NAMES)
+    expression = _array(model.expr_dirs) if family is SMPLX else None
+    joints = len(family.joint_names)
     weights = _array(model.lbs_weights)
     faces = _array(model.faces_tensor)
     posedirs = _array(model.posedirs).reshape(9 * (joints - 1), len(template), 3).transpose(1, 2, 0)
-    hands = []
-    for side in ("left", "right"):
+    hands: list[HandSpace | None] = [None, None]
+    for place, side in enumerate(("left", "right") if family is not SMPL else ()):
         mean = np.zeros(45) if layer else _array(getattr(model, f"{side}_hand_mean"))
         components = (
             _array(getattr(model, f"{side}_hand_components")) if model.use_pca and not layer else None
         )
-        hands.append(HandSpace(mean, components))
+        hands[place] = HandSpace(mean, components)
+    face_points = (
+        (_array(model.lmk_faces_idx), _array(model.lmk_bary_coords)) if family is SMPLX else (None, None)
+    )
     data = BodyData(
-        name="smplx",
+        name=family.name,
         v_template=template,
         faces=faces,
-        joint_names=JOINT_NAMES,
+        joint_names=family.joint_names,
         parents=tuple(_array(model.parents).tolist()),
         joint_regressor=_array(model.J_regressor),
         weights=weights,
         shapedirs=shape,
         age_direction=age,
-        expressiondirs=expression if expression.shape[2] else None,
+        expressiondirs=expression if expression is not None and expression.shape[2] else None,
         posedirs=posedirs,
         left_hand=hands[0],
         right_hand=hands[1],
-        landmarks=smplx_landmarks(faces, weights, _array(model.lmk_faces_idx), _array(model.lmk_bary_coords)),
-        defaults=_defaults(model),
+        landmarks=surface_landmarks(family, faces, weights, *face_points),
+        defaults=_defaults(model, family),
+        family=family,
     )
     return LinearBlendBody(data, dtype=dtype, device=device, backend=backend)
 
@@ -91,10 +102,10 @@ def _array(tensor: torch.Tensor) -> NDArray[Any]:
     return tensor.detach().cpu().numpy().copy()
 
 
-def _defaults(model: Any) -> dict[str, tuple[float, ...]]:
+def _defaults(model: Any, family: Family) -> dict[str, tuple[float, ...]]:
     """What the object would use for parameters that a call leaves out: its own, as they are now."""
     defaults: dict[str, tuple[float, ...]] = {}
-    for name in [name for name, _ in POSE_LAYOUT] + ["betas", "expression", "transl"]:
+    for name in [name for name, _ in family.pose_layout] + ["betas", "expression", "transl"]:
         value = getattr(model, name, None)
         if value is None:
             continue

@@ -1,8 +1,7 @@
-"""Read bodies in SMPL-X format: the free body's asset and a user's own ``SMPLX_*.npz``."""
+"""Read body model files of the SMPL family: the free body's asset, a user's own SMPL-X, SMPL-H or SMPL."""
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO
@@ -10,44 +9,18 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
-from apu_losses.bodies.keypoints import SMPLX_SURFACE_POINTS, SMPLX_VERTEX_COUNT, Landmarks
+from apu_losses.bodies.body_file import BodyArrays, BodyFileError, open_body_file
+from apu_losses.bodies.families import BY_JOINTS, FAMILIES, SMPL, SMPLX, Family
+from apu_losses.bodies.keypoints import Landmarks
 from apu_losses.bodies.skinning import BodyData, HandSpace
 
-# fmt: off
-JOINT_NAMES = (
-    "pelvis",
-    "left_hip", "right_hip", "spine1",
-    "left_knee", "right_knee", "spine2",
-    "left_ankle", "right_ankle", "spine3",
-    "left_foot", "right_foot",
-    "neck", "left_collar", "right_collar",
-    "head",
-    "left_shoulder", "right_shoulder",
-    "left_elbow", "right_elbow",
-    "left_wrist", "right_wrist",
-    "jaw", "left_eye_smplhf", "right_eye_smplhf",
-    "left_index1", "left_index2", "left_index3",
-    "left_middle1", "left_middle2", "left_middle3",
-    "left_pinky1", "left_pinky2", "left_pinky3",
-    "left_ring1", "left_ring2", "left_ring3",
-    "left_thumb1", "left_thumb2", "left_thumb3",
-    "right_index1", "right_index2", "right_index3",
-    "right_middle1", "right_middle2", "right_middle3",
-    "right_pinky1", "right_pinky2", "right_pinky3",
-    "right_ring1", "right_ring2", "right_ring3",
-    "right_thumb1", "right_thumb2", "right_thumb3",
-)
-# fmt: on
+JOINT_NAMES = SMPLX.joint_names
 
 _SHAPE_SPACE = 300  # files with the whole shape space: 300 shape directions, then 100 of expression
 _SHORT_SHAPE_SPACE = 10  # files of the first release: 10 shape directions, then 10 of expression
 
 
-class BodyFileError(ValueError):
-    """A body model file that cannot be used; the message names the file, the fault and the likely cause."""
-
-
-def read_smplx_file(
+def read_body_file(
     source: str | Path | IO[bytes],
     *,
     name: str | None = None,
@@ -57,22 +30,24 @@ def read_smplx_file(
     num_pca_comps: int | None = None,
     flat_hand_mean: bool = False,
 ) -> BodyData:
-    """Read a body in SMPL-X format.
+    """Read a body model file: SMPL-X (55 joints), SMPL-H (52) or SMPL (24), told apart by ``kintree_table``.
 
-    Only arrays of numbers are read, one by one; the object arrays of official files (``joint2num`` and
-    others) are never unpickled.
+    Only arrays of numbers are read; the object arrays of official ``.npz`` files (``joint2num`` and others)
+    are never unpickled, and a ``.pkl`` goes through a reader that admits nothing but arrays, chumpy's and
+    SciPy's stand-ins (``apu_contacts.sources.read_model_pickle``). chumpy is not needed.
 
-    ``shapedirs`` is split as the smplx package does: of 400 directions the first 300 are shape and the rest
-    expression; of 20 the first 10 are shape. Files of 300 (the smplx package would take expressions from
-    among the shapes) or fewer than 20 directions hold shape alone. Expressions that are all zero are left
-    out.
+    ``shapedirs`` of SMPL-X is split as the smplx package does: of 400 directions the first 300 are shape and
+    the rest expression; of 20 the first 10 are shape. Files of 300 (the smplx package would take expressions
+    from among the shapes) or fewer than 20 directions hold shape alone. Expressions that are all zero are
+    left out. In SMPL and SMPL-H all directions are shape.
 
     Args:
-        source: path of the ``.npz``, or an open binary file.
+        source: path of the ``.npz`` or ``.pkl``, or an open binary ``.npz``.
         name: short name of the body; the file's stem if None.
-        kid_template: path of ``smplx_kid_template.npy`` or the ``(V, 3)`` array itself; gives the body the
-            parameter ``age``. None: the file's own key ``kid_template``, if it has one. The direction is
-            (kid minus its mean vertex) minus the template, as in the smplx package.
+        kid_template: path of ``smplx_kid_template.npy`` (``smpl_kid_template.npy`` for SMPL and SMPL-H) or
+            the ``(V, 3)`` array itself; gives the body the parameter ``age``. None: the file's own key
+            ``kid_template``, if it has one. The direction is (kid minus its mean vertex) minus the template,
+            as in the smplx package.
         num_betas: number of shape coefficients, at most what the file holds.
         num_expression: number of expression coefficients, at most what the file holds.
         num_pca_comps: hands as this many PCA coefficients; None: as 45 axis-angle values.
@@ -83,10 +58,10 @@ def read_smplx_file(
 
     Raises:
         FileNotFoundError: if a path does not exist.
-        BodyFileError: if the file is no SMPL-X model; the message says why, and what it looks like instead.
+        BodyFileError: if the file is no such model; the message says why, and what it looks like instead.
     """
     label = str(source) if isinstance(source, str | Path) else name or "the file"
-    with _Archive(source, label) as archive:
+    with open_body_file(source, label) as archive:
         return _parse(
             archive,
             label,
@@ -99,72 +74,8 @@ def read_smplx_file(
         )
 
 
-class _Archive:
-    """The arrays of an ``.npz``, read when asked for, never unpickled."""
-
-    def __init__(self, source: str | Path | IO[bytes], label: str) -> None:
-        self.label = label
-        if isinstance(source, str | Path):
-            _check_path(Path(source))
-        try:
-            loaded = np.load(source, allow_pickle=False)
-        except (zipfile.BadZipFile, ValueError, EOFError, OSError) as error:
-            raise BodyFileError(
-                f"{label}: not a NumPy .npz archive ({error}); is the download complete?"
-            ) from error
-        if not isinstance(loaded, np.lib.npyio.NpzFile):
-            raise BodyFileError(f"{label}: a single array of shape {loaded.shape}, expected an .npz archive")
-        self._file = loaded
-        self.keys = frozenset(loaded.files)
-
-    def __enter__(self) -> _Archive:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._file.close()
-
-    def __contains__(self, key: str) -> bool:
-        return key in self.keys
-
-    def read(self, key: str, shape: tuple[int | str, ...]) -> NDArray[np.generic]:
-        """An array of the given shape; strings in the shape stand for any size."""
-        expected = "(" + ", ".join(str(s) for s in shape) + ("," if len(shape) == 1 else "") + ")"
-        if key not in self.keys:
-            raise BodyFileError(
-                f"{self.label}: key {key!r} of shape {expected} is missing; "
-                f"the file holds {sorted(self.keys)[:20]}. Is this an SMPL-X model file?"
-            )
-        try:
-            array: NDArray[np.generic] = self._file[key]
-        except ValueError as error:
-            raise BodyFileError(
-                f"{self.label}: key {key!r} holds pickled objects, expected an array of shape {expected}; "
-                "pickles are not read. Download the .npz release of the model, or pass an smplx object"
-            ) from error
-        except (zipfile.BadZipFile, EOFError, OSError) as error:
-            raise BodyFileError(f"{self.label}: key {key!r} is damaged ({error}); download again") from error
-        fits = array.ndim == len(shape) and all(
-            isinstance(want, str) or want == have for want, have in zip(shape, array.shape, strict=True)
-        )
-        if not fits:
-            raise BodyFileError(f"{self.label}: {key} must have shape {expected}, got {array.shape}")
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
-            raise BodyFileError(f"{self.label}: {key} holds values that are not finite")
-        return array
-
-
-def _check_path(path: Path) -> None:
-    if path.suffix.lower() in (".pkl", ".pickle"):
-        raise BodyFileError(
-            f"{path}: .pkl files are not supported, because reading a pickle runs code. Use the .npz of the "
-            "same model (SMPLX_NEUTRAL.npz), or load it with the smplx package and give load_body the object"
-        )
-    if not path.is_file():
-        raise FileNotFoundError(f"body model file not found: {path}")
-
-
 def _parse(
-    archive: _Archive,
+    archive: BodyArrays,
     label: str,
     name: str,
     kid_template: str | Path | NDArray[np.floating] | None,
@@ -175,9 +86,9 @@ def _parse(
 ) -> BodyData:
     template = _floats(archive.read("v_template", ("V", 3)))
     count = len(template)
-    _check_kind(archive, label, count)
+    family = _family(archive, label, count)
     check_height(template, label)
-    joints = len(JOINT_NAMES)
+    joints = len(family.joint_names)
     weights = _floats(archive.read("weights", (count, joints)))
     if abs(weights.sum(1) - 1).max() > 1e-2:
         worst = weights.sum(1)[abs(weights.sum(1) - 1).argmax()]
@@ -185,15 +96,18 @@ def _parse(
     faces = archive.read("f", ("F", 3)).astype(np.int64)
     if faces.min() < 0 or faces.max() >= count:
         raise BodyFileError(f"{label}: f names vertex {faces.max()} of {count}; faces of another mesh?")
-    shape, expression = _split_directions(archive, label, count, num_betas, num_expression)
+    shape, expression = _split_directions(archive, label, family, count, num_betas, num_expression)
     age = None
     if kid_template is None and "kid_template" in archive:
         kid_template = archive.read("kid_template", (count, 3)).astype(np.float64)
     if kid_template is not None:
         age = age_direction(kid_template, template)
-    hands = []
-    for letter in ("l", "r"):
-        hands.append(_hand(archive, label, letter, num_pca_comps, flat_hand_mean))
+    has_hands = "left_hand_pose" in dict(family.pose_layout)
+    if num_pca_comps is not None and not has_hands:
+        raise ValueError(f"num_pca_comps must be None for {label}: {family.title} has no fingers")
+    hands: list[HandSpace | None] = [None, None]
+    if has_hands:
+        hands = [_hand(archive, label, letter, num_pca_comps, flat_hand_mean) for letter in ("l", "r")]
     posedirs = (
         _floats(archive.read("posedirs", (count, 3, 9 * (joints - 1)))) if "posedirs" in archive else None
     )
@@ -201,8 +115,8 @@ def _parse(
         name=name,
         v_template=template,
         faces=faces,
-        joint_names=JOINT_NAMES,
-        parents=_parents(archive, label),
+        joint_names=family.joint_names,
+        parents=_parents(archive, label, joints),
         joint_regressor=_floats(archive.read("J_regressor", (joints, count))),
         weights=weights,
         shapedirs=shape,
@@ -211,7 +125,9 @@ def _parse(
         posedirs=posedirs,
         left_hand=hands[0],
         right_hand=hands[1],
-        landmarks=_landmarks(archive, faces, weights),
+        landmarks=_landmarks(archive, family, faces, weights),
+        keypoint_joints=_keypoint_joints(archive, joints),
+        family=family,
     )
 
 
@@ -220,21 +136,26 @@ def _floats(array: NDArray[np.generic]) -> NDArray[np.floating]:
     return array.astype(np.float64 if array.dtype == np.float64 else np.float32, copy=False)
 
 
-def _check_kind(archive: _Archive, label: str, count: int) -> None:
-    """Say which other model a file is, from the numbers of vertices that the families have."""
-    others = {6890: "SMPL or SMPL-H", 778: "MANO", 5023: "FLAME", 3889: "SMAL"}
+def _family(archive: BodyArrays, label: str, count: int) -> Family:
+    """Which of the bodies that can be read a file is, by its joints; which other model it is, if none."""
+    others = {778: "MANO", 5023: "FLAME", 3889: "SMAL"}
     if count in others:
         raise BodyFileError(
             f"{label}: v_template has {count} vertices, so this is {others[count]}; "
-            "an SMPL-X file (10475 vertices, 55 joints) is needed, such as SMPLX_NEUTRAL.npz"
+            "a whole body is needed: SMPL-X, SMPL-H or SMPL, such as SMPLX_NEUTRAL.npz"
         )
-    if "kintree_table" in archive:
-        joints = archive.read("kintree_table", (2, "J")).shape[1]
-        if joints != len(JOINT_NAMES):
-            known = {24: " (SMPL has 24)", 52: " (SMPL-H has 52)"}.get(joints, "")
-            raise BodyFileError(
-                f"{label}: kintree_table has {joints} joints{known}, SMPL-X has {len(JOINT_NAMES)}"
-            )
+    joints = archive.read("kintree_table", (2, "J")).shape[1]
+    if joints not in BY_JOINTS:
+        known = ", ".join(f"{family.title} {number}" for number, family in BY_JOINTS.items())
+        raise BodyFileError(f"{label}: kintree_table has {joints} joints; {known}. Is this another model?")
+    family = BY_JOINTS[joints]
+    official = {each.vertex_count for each in FAMILIES.values()}
+    if count in official and count != family.vertex_count:
+        raise BodyFileError(
+            f"{label}: v_template has {count} vertices, but kintree_table has the {joints} joints of "
+            f"{family.title}, whose mesh has {family.vertex_count}; are these arrays of two models?"
+        )
+    return family
 
 
 def check_height(template: NDArray[np.floating], label: str) -> None:
@@ -268,8 +189,8 @@ def check_height(template: NDArray[np.floating], label: str) -> None:
     )
 
 
-def _parents(archive: _Archive, label: str) -> tuple[int, ...]:
-    table = archive.read("kintree_table", (2, len(JOINT_NAMES))).astype(np.int64)
+def _parents(archive: BodyArrays, label: str, joints: int) -> tuple[int, ...]:
+    table = archive.read("kintree_table", (2, joints)).astype(np.int64)
     parents = table[0].copy()
     parents[0] = -1  # files store 2**32 - 1
     if (parents[1:] < 0).any() or (parents[1:] >= np.arange(1, len(parents))).any():
@@ -278,11 +199,13 @@ def _parents(archive: _Archive, label: str) -> tuple[int, ...]:
 
 
 def _split_directions(
-    archive: _Archive, label: str, count: int, num_betas: int, num_expression: int
+    archive: BodyArrays, label: str, family: Family, count: int, num_betas: int, num_expression: int
 ) -> tuple[NDArray[np.floating], NDArray[np.floating] | None]:
     dirs = _floats(archive.read("shapedirs", (count, 3, "S")))
     total = dirs.shape[2]
-    if total >= _SHAPE_SPACE:
+    if family is not SMPLX:
+        split = total
+    elif total >= _SHAPE_SPACE:
         split = _SHAPE_SPACE
     elif total >= 2 * _SHORT_SHAPE_SPACE:
         split = _SHORT_SHAPE_SPACE
@@ -325,7 +248,10 @@ def age_direction(
             raise BodyFileError(f"{label}: not a .npy of numbers ({error})") from error
     kid = np.asarray(kid_template, dtype=np.float64)
     if kid.shape != template.shape:
-        cause = "; this is the infant of SMPL, use smplx_kid_template.npy" if len(kid) == 6890 else ""
+        infants = {SMPL.vertex_count: ("SMPL", "smplx"), SMPLX.vertex_count: ("SMPL-X", "smpl")}
+        cause = ""
+        if len(kid) in infants:
+            cause = "; this is the infant of {}, use {}_kid_template.npy".format(*infants[len(kid)])
         raise BodyFileError(
             f"{label}: the infant must have shape {template.shape} like the body, got {kid.shape}{cause}"
         )
@@ -334,7 +260,7 @@ def age_direction(
 
 
 def _hand(
-    archive: _Archive, label: str, letter: str, num_pca_comps: int | None, flat_hand_mean: bool
+    archive: BodyArrays, label: str, letter: str, num_pca_comps: int | None, flat_hand_mean: bool
 ) -> HandSpace:
     mean = np.zeros(45)
     if not flat_hand_mean and f"hands_mean{letter}" in archive:
@@ -347,8 +273,10 @@ def _hand(
     return HandSpace(mean, components[:num_pca_comps])
 
 
-def _landmarks(archive: _Archive, faces: NDArray[np.int64], weights: NDArray[np.floating]) -> Landmarks:
-    """The file's own named landmarks; without them, what is known of the SMPL-X mesh."""
+def _landmarks(
+    archive: BodyArrays, family: Family, faces: NDArray[np.int64], weights: NDArray[np.floating]
+) -> Landmarks:
+    """The file's own named landmarks; without them, what is known of the family's mesh."""
     if "landmark_names" in archive:
         names = archive.read("landmark_names", ("L",))
         triangles = archive.read("landmark_faces", (len(names),)).astype(np.int64)
@@ -358,53 +286,64 @@ def _landmarks(archive: _Archive, faces: NDArray[np.int64], weights: NDArray[np.
     if "lmk_faces_idx" in archive and "lmk_bary_coords" in archive:
         lmk_faces = archive.read("lmk_faces_idx", ("L",)).astype(np.int64)
         lmk_bary = archive.read("lmk_bary_coords", (len(lmk_faces), 3)).astype(np.float64)
-    return smplx_landmarks(faces, weights, lmk_faces, lmk_bary)
+    return surface_landmarks(family, faces, weights, lmk_faces, lmk_bary)
 
 
-def smplx_landmarks(
+def _keypoint_joints(archive: BodyArrays, joints: int) -> dict[str, NDArray[np.floating]]:
+    """The file's own keypoints that are combinations of joints; official files have none."""
+    if "keypoint_names" not in archive:
+        return {}
+    names = archive.read("keypoint_names", ("K",))
+    rows = archive.read("keypoint_joint_weights", (len(names), joints)).astype(np.float64)
+    return {str(name): row for name, row in zip(names, rows, strict=True)}
+
+
+def surface_landmarks(
+    family: Family,
     faces: NDArray[np.int64],
     weights: NDArray[np.floating],
-    lmk_faces: NDArray[np.int64] | None,
-    lmk_bary: NDArray[np.float64] | None,
+    lmk_faces: NDArray[np.int64] | None = None,
+    lmk_bary: NDArray[np.float64] | None = None,
 ) -> Landmarks:
-    """Landmarks of a mesh with SMPL-X's vertex numbering; none for a mesh with another numbering.
+    """Landmarks of a mesh with the official vertex numbering; none for a mesh with another numbering.
 
-    A mesh of another size counts as numbered like SMPL-X only if every known surface point is skinned to the
-    joint where it belongs (finger tips to their last joint, toes to the foot, the nose to the head).
+    A mesh of another size counts as numbered like the official one only if every known surface point is
+    skinned to the joint where it belongs (finger tips to their last joint, toes to the foot, the nose to the
+    head).
 
     Args:
+        family: which numbering.
         faces: ``(F, 3)`` triangles.
-        weights: ``(V, 55)`` skinning weights.
+        weights: ``(V, J)`` skinning weights.
         lmk_faces: ``(51,)`` triangles of the face landmarks, iBUG 17 to 67.
         lmk_bary: ``(51, 3)`` their barycentric weights.
     """
-    if len(weights) != SMPLX_VERTEX_COUNT and not _numbered_like_smplx(weights):
+    if len(weights) != family.vertex_count and not _numbered_like(family, weights):
         return Landmarks.none()
-    points = Landmarks.at_vertices(SMPLX_SURFACE_POINTS)
+    points = Landmarks.at_vertices(family.surface_points)
     if lmk_faces is None or lmk_bary is None or len(lmk_faces) != 51:
         return points
     names = tuple(f"face_{17 + i}" for i in range(51))
     return points.joined(Landmarks(names, faces[lmk_faces], lmk_bary))
 
 
-def _numbered_like_smplx(weights: NDArray[np.floating]) -> bool:
-    if len(weights) <= max(SMPLX_SURFACE_POINTS.values()):
+_HOMES: Mapping[str, tuple[str, ...]] = {
+    "nose": ("head", "jaw"),
+    "eye": ("head", "jaw", "left_eye_smplhf", "right_eye_smplhf"),
+    "ear": ("head", "jaw"),
+    "toe": ("{side}_foot", "{side}_ankle"),
+    "heel": ("{side}_foot", "{side}_ankle"),
+}
+
+
+def _numbered_like(family: Family, weights: NDArray[np.floating]) -> bool:
+    if len(weights) <= max(family.surface_points.values()):
         return False
-    homes: Mapping[str, tuple[str, ...]] = {
-        "nose": ("head", "jaw"),
-        "eye": ("head", "jaw", "left_eye_smplhf", "right_eye_smplhf"),
-        "ear": ("head", "jaw"),
-        "toe": ("foot", "ankle"),
-        "heel": ("foot", "ankle"),
-    }
-    for point, vertex in SMPLX_SURFACE_POINTS.items():
-        side, _, part = point.rpartition("_")
-        if part in ("nose", "eye", "ear"):
-            names = homes[part]
-        elif part in ("toe", "heel"):
-            names = tuple(f"{side.split('_')[0]}_{home}" for home in homes[part])
-        else:
-            names = (f"{point}3",)
-        if weights[vertex, [JOINT_NAMES.index(n) for n in names]].sum() < 0.5:
+    for point, vertex in family.surface_points.items():
+        side, part = point.split("_")[0], point.split("_")[-1]
+        homes = _HOMES.get(part, (f"{point}3", f"{side}_hand"))
+        names = [home.format(side=side) for home in homes]
+        columns = [family.joint_names.index(name) for name in names if name in family.joint_names]
+        if weights[vertex, columns].sum() < 0.5:
             return False
     return True

@@ -21,21 +21,27 @@ PARENTS = (
 
 
 def made_up_arrays(
-    *, vertices: int = VERTICES, directions: int = 20, seed: int = 0, influences: int = 5
+    *,
+    vertices: int = VERTICES,
+    directions: int = 20,
+    seed: int = 0,
+    influences: int = 5,
+    parents: tuple[int, ...] = PARENTS,
 ) -> dict[str, Any]:
     """Arrays with the keys, shapes and types of an official file; the values mean nothing."""
     rng = np.random.default_rng(seed)
+    count = len(parents)
     template = rng.uniform(-1, 1, (vertices, 3)) * [0.8, 0.85, 0.15]
-    weights = np.zeros((vertices, 55))
+    weights = np.zeros((vertices, count))
     for row in weights:
-        row[rng.choice(55, influences, replace=False)] = rng.dirichlet(np.ones(influences))
-    regressor = np.zeros((55, vertices))
+        row[rng.choice(count, influences, replace=False)] = rng.dirichlet(np.ones(influences))
+    regressor = np.zeros((count, vertices))
     for row in regressor:
         row[rng.choice(vertices, 12, replace=False)] = rng.dirichlet(np.ones(12))
-    posedirs = rng.normal(size=(vertices, 3, 486)) * 2e-3
+    posedirs = rng.normal(size=(vertices, 3, 9 * (count - 1))) * 2e-3
     posedirs[rng.random(vertices) < 0.4] = 0
     faces = rng.integers(0, vertices, (300, 3)).astype(np.uint32)
-    tree = np.stack([np.array(PARENTS), np.arange(55)])
+    tree = np.stack([np.array(parents), np.arange(count)])
     tree[0, 0] = 2**32 - 1
     hands = np.linalg.qr(rng.normal(size=(45, 45)))[0]
     return {

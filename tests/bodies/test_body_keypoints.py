@@ -14,8 +14,9 @@ from made_up_body import VERTICES, random_parameters
 
 from apu_contacts.keypoints.skeletons import SKELETONS
 from apu_losses.bodies import Landmarks, LinearBlendBody, load_body, smplx_format
+from apu_losses.bodies.families import SMPLX
 from apu_losses.bodies.keypoints import SMPLX_SURFACE_POINTS, keypoint_sources
-from apu_losses.bodies.smplx_format import JOINT_NAMES, smplx_landmarks
+from apu_losses.bodies.smplx_format import JOINT_NAMES, surface_landmarks
 
 NAMES = ("body25", "coco17", "coco_wholebody133")
 
@@ -41,9 +42,9 @@ def test_every_keypoint_of_a_model_file_is_that_of_the_smplx_package(
     """The package's output holds joints, surface points and face landmarks, by name."""
     order = list(pytest.importorskip("smplx.joint_names").JOINT_NAMES)
 
-    small = {name: number % VERTICES for name, number in SMPLX_SURFACE_POINTS.items()}
-    monkeypatch.setattr(smplx_format, "SMPLX_SURFACE_POINTS", small)
-    monkeypatch.setattr(smplx_format, "SMPLX_VERTEX_COUNT", VERTICES)
+    for name, number in dict(SMPLX_SURFACE_POINTS).items():
+        monkeypatch.setitem(SMPLX_SURFACE_POINTS, name, number % VERTICES)  # type: ignore[arg-type]
+    monkeypatch.setattr(smplx_format, "_numbered_like", lambda family, weights: True)
     model = smplx_create(use_pca=False, batch_size=2)
     body = load_body(model)
     params = random_parameters(body, 2)
@@ -145,14 +146,14 @@ def test_meshes_of_another_numbering_get_no_surface_points(model_file: Path) -> 
     }  # fmt: skip
     faces, weights = np.zeros((1, 3), dtype=np.int64), np.zeros((12000, 55))
     weights[:, 0] = 1
-    assert smplx_landmarks(faces, weights, None, None).names == ()
+    assert surface_landmarks(SMPLX, faces, weights, None, None).names == ()
     for point, vertex in SMPLX_SURFACE_POINTS.items():
         side, part = point.split("_", 1) if "_" in point else ("", point)
         home = {"big_toe": "foot", "small_toe": "foot", "heel": "ankle"}.get(part)
         joint = f"{side}_{home}" if home else f"{point}3" if f"{point}3" in JOINT_NAMES else "head"
         weights[vertex] = 0
         weights[vertex, JOINT_NAMES.index(joint)] = 1
-    assert set(smplx_landmarks(faces, weights, None, None).names) == set(SMPLX_SURFACE_POINTS)
+    assert set(surface_landmarks(SMPLX, faces, weights, None, None).names) == set(SMPLX_SURFACE_POINTS)
 
 
 def test_landmark_tables_of_other_shapes_are_refused() -> None:

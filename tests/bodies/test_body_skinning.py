@@ -11,7 +11,7 @@ import torch
 from made_up_body import VERTICES, as_smplx, made_up_arrays, random_parameters
 from torch.func import jvp, vmap
 
-from apu_losses.bodies import BodyModel, LinearBlendBody, PosedBody, load_body, read_smplx_file
+from apu_losses.bodies import BodyModel, LinearBlendBody, PosedBody, load_body, read_body_file
 from apu_losses.bodies.blend import Influences, blend_mesh
 
 BACKENDS = ["auto", "torch"]
@@ -20,7 +20,7 @@ BACKENDS = ["auto", "torch"]
 @pytest.fixture(scope="module", params=BACKENDS)
 def body(request: pytest.FixtureRequest, model_file: Path, kid_file: Path) -> LinearBlendBody:
     """Every test of this file on the compiled path and on its twin."""
-    data = read_smplx_file(model_file, kid_template=kid_file)
+    data = read_body_file(model_file, kid_template=kid_file)
     return LinearBlendBody(data, backend=request.param)
 
 

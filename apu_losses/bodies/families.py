@@ -1,0 +1,78 @@
+"""The skeletons and vertex counts of the SMPL family: what tells SMPL, SMPL-H and SMPL-X files apart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from apu_losses.bodies.keypoints import (
+    SMPL_SURFACE_POINTS,
+    SMPL_VERTEX_COUNT,
+    SMPLX_SURFACE_POINTS,
+    SMPLX_VERTEX_COUNT,
+)
+
+PoseLayout = tuple[tuple[str, int], ...]
+
+_BODY = (
+    *("pelvis", "left_hip", "right_hip", "spine1", "left_knee", "right_knee", "spine2", "left_ankle"),
+    *("right_ankle", "spine3", "left_foot", "right_foot", "neck", "left_collar", "right_collar", "head"),
+    *("left_shoulder", "right_shoulder", "left_elbow", "right_elbow", "left_wrist", "right_wrist"),
+)
+_FACE = ("jaw", "left_eye_smplhf", "right_eye_smplhf")
+_FINGERS = tuple(
+    f"{side}_{finger}{knuckle}"
+    for side in ("left", "right")
+    for finger in ("index", "middle", "pinky", "ring", "thumb")
+    for knuckle in (1, 2, 3)
+)
+
+
+@dataclass(frozen=True)
+class Family:
+    """Bodies that share a skeleton.
+
+    Args:
+        name: as the smplx package calls it, ``"smplx"``.
+        title: as people call it.
+        joint_names: J names, in the order of the files.
+        pose_layout: the pose parameters in the order of the joints, with the number of joints each turns.
+        vertex_count: vertices of the official mesh.
+        surface_points: vertex ids of keypoints on the official mesh.
+    """
+
+    name: str
+    title: str
+    joint_names: tuple[str, ...]
+    pose_layout: PoseLayout
+    vertex_count: int
+    surface_points: Mapping[str, int]
+
+
+_HANDS = (("left_hand_pose", 15), ("right_hand_pose", 15))
+SMPL = Family(
+    "smpl",
+    "SMPL",
+    (*_BODY, "left_hand", "right_hand"),
+    (("global_orient", 1), ("body_pose", 23)),
+    SMPL_VERTEX_COUNT,
+    SMPL_SURFACE_POINTS,
+)
+SMPLH = Family(
+    "smplh",
+    "SMPL-H",
+    (*_BODY, *_FINGERS),
+    (("global_orient", 1), ("body_pose", 21), *_HANDS),
+    SMPL_VERTEX_COUNT,
+    SMPL_SURFACE_POINTS,
+)
+SMPLX = Family(
+    "smplx",
+    "SMPL-X",
+    (*_BODY, *_FACE, *_FINGERS),
+    (("global_orient", 1), ("body_pose", 21), ("jaw_pose", 1), ("leye_pose", 1), ("reye_pose", 1), *_HANDS),
+    SMPLX_VERTEX_COUNT,
+    SMPLX_SURFACE_POINTS,
+)
+FAMILIES: Mapping[str, Family] = {family.name: family for family in (SMPL, SMPLH, SMPLX)}
+BY_JOINTS: Mapping[int, Family] = {len(family.joint_names): family for family in FAMILIES.values()}
