@@ -633,9 +633,7 @@ def report(arguments: argparse.Namespace, tally: Tally, noise: list[str]) -> str
         f"{arguments.seed}`, Python {platform.python_version()}, one core of {cpu_name()}.",
         "",
         f"{arguments.mutants} mutants of random valid answers"
-        + (
-            f", a tenth of the damaged ones mixed with one of {len(noise)} malformed texts." if noise else "."
-        ),
+        + (f", a tenth of them mixed with one of {len(noise)} malformed texts." if noise else "."),
         f"Exceptions other than the documented one, hangs, invented or lost contacts: "
         f"**{len(tally.failures)}**" + (f" ({dict(kinds)})." if kinds else "."),
         f"Slowest text {tally.slowest * 1e3:.0f} ms, {tally.seconds / arguments.mutants * 1e6:.0f} us on "

@@ -13,7 +13,7 @@ _START = re.compile(
     r"|(?P<object>\{(?=\s*(?:\Z|[\"'“‘}{\[\\/#]|[^\W\d][\w .-]{0,64}[:=]|\.\.\.)))"
     r"|(?P<array>\[(?=\s*(?:\Z|[\[\]{(\"'“/#]|-?[\d.]|-\s|(?:true|false|null|none)\b)))"
     r"|(?P<key>(?:(?<=[\n,}\]])|(?<=^))[ \t]*(?:\"[^\"\n]{1,60}\"\s*[:\"]|'[^'\n]{1,60}'\s*:"
-    r"|(?:interaction|people|orientation|contacts)[ \t]*:[ \t]*[\"'\[{]))"
+    r"|(?:interaction|people|orientation|contacts)[ \t]*:\s{0,40}[\"'\[{]))"
     r"|(?P<comment>/\*|(?:(?<=[\s,{}\[\]])|(?<=^))(?://|#)(?=[\s{\[\"']))"
     r"|(?P<stray>[\]}]+)",
     re.IGNORECASE,

@@ -14,6 +14,7 @@ import pytest
 
 from apu_contacts.chirality import (
     DistanceModel,
+    Rule,
     SideBelief,
     denoise_chirality,
     part_distance,
@@ -228,6 +229,32 @@ class TestPosterior:
             SideBelief(0.5, 0.5, 0.5)
         with pytest.raises(ValueError, match="outlier"):
             DistanceModel(outlier=0.0)
+
+
+def _random_person(rng: np.random.Generator) -> Keypoints2D:
+    return Keypoints2D("coco17", rng.uniform(0, 300, (17, 2)), rng.uniform(0.3, 1, 17))
+
+
+@pytest.mark.parametrize("rule", ["paper", "posterior"])
+def test_symmetries(rule: Rule) -> None:
+    """Neither the order of the people nor their place and size in the picture changes a decision."""
+    rng = np.random.default_rng(1)
+    parts = ("hand", "forearm", "shoulder", "thigh", "back", "head")
+    for _ in range(60):
+        a, b = (
+            Keypoints2D("coco17", rng.uniform(0, 300, (17, 2)), rng.uniform(0.3, 1, 17)) for _ in range(2)
+        )
+        a_part, b_part = (str(part) for part in rng.choice(parts, 2))
+        a_side, b_side = (str(side) for side in rng.choice(["left", "right", "both", "none"], 2))
+        stated = contact(a_part, a_side, b_part, b_side)
+        (chosen,) = denoise_chirality([stated], a, b, rule)
+        (turned,) = denoise_chirality([stated.transposed()], b, a, rule)
+        assert (turned.side_b, turned.side_a) == (chosen.side_a, chosen.side_b)
+        assert turned.weight == pytest.approx(chosen.weight)
+        moved_a, moved_b = (Keypoints2D("coco17", 2.5 * k.xy + [70.0, -40.0], k.confidence) for k in (a, b))
+        (moved,) = denoise_chirality([stated], moved_a, moved_b, rule)
+        assert (moved.side_a, moved.side_b) == (chosen.side_a, chosen.side_b)
+        assert moved.weight == pytest.approx(chosen.weight)
 
 
 class TestPersonOrder:
