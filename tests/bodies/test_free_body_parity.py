@@ -14,6 +14,7 @@ import pytest
 import torch
 from made_up_body import as_smplx, random_parameters
 
+from apu_contacts.keypoints import SKELETONS
 from apu_losses.bodies import LinearBlendBody, load_body
 
 
@@ -83,10 +84,29 @@ def test_vertices_joints_and_gradients_agree(
 
 
 def test_an_object_made_from_the_free_body_has_its_keypoints(models: Path, free: LinearBlendBody) -> None:
-    """The object keeps no landmark table: surface points are vertices at SMPL-X's numbers, within 5 mm."""
+    """The object keeps no tables: surface points are vertices at SMPL-X's numbers, limb points are joints."""
     body = load_body(create(models, age="kid", kid_template_path=str(models / "kid.npy")))
     params = random_parameters(free, 2)
     mask = body.keypoint_mask("body25")
     assert mask.sum() >= 14
-    off = body.keypoints(body.pose(params), "body25") - free.keypoints(free.pose(params), "body25")
-    assert off[:, mask].norm(dim=-1).max() < 0.005
+    theirs, ours = (b.keypoints(b.pose(params), "body25") for b in (body, free))
+    names = SKELETONS["body25"].joint_names
+    surface = torch.tensor(
+        [name not in body.joint_names and name not in ("neck", "mid_hip") for name in names]
+    )
+    assert (theirs - ours)[:, mask & surface].norm(dim=-1).max() < 0.005
+    for limb in ("left_shoulder", "right_elbow", "left_knee"):
+        joint = body.pose(params).joints[:, body.joint_names.index(limb)]
+        torch.testing.assert_close(theirs[:, names.index(limb)], joint)
+
+
+def test_limb_keypoints_of_the_free_body_are_its_combinations_of_joints(free: LinearBlendBody) -> None:
+    """Annotators click beside the joints: the file says where, as weights that sum to one."""
+    with np.load(resources.files("apu_losses.bodies").joinpath("data", "free_body.npz")) as file:
+        stated, weights = file["keypoint_names"].tolist(), torch.as_tensor(file["keypoint_joint_weights"])
+    torch.testing.assert_close(weights.sum(1), torch.ones(len(stated)), atol=1e-4, rtol=0)
+    posed = free.pose(random_parameters(free, 3))
+    keypoints = free.keypoints(posed, "coco17")
+    for name, row in zip(stated, weights, strict=True):
+        column = SKELETONS["coco17"].joint_names.index(name)
+        torch.testing.assert_close(keypoints[:, column], row @ posed.joints, atol=1e-5, rtol=0)
