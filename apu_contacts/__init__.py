@@ -9,7 +9,10 @@ from apu_contacts._version import __version__
 
 if TYPE_CHECKING:
     from apu_contacts.candidates import propose_pairs as propose_pairs
+    from apu_contacts.chirality import DenoisedContact as DenoisedContact
+    from apu_contacts.chirality import PersonOrder as PersonOrder
     from apu_contacts.chirality import denoise_chirality as denoise_chirality
+    from apu_contacts.chirality import person_order as person_order
     from apu_contacts.contact_map import ContactGroup as ContactGroup
     from apu_contacts.contact_map import ContactMap as ContactMap
     from apu_contacts.contact_map import PartContact as PartContact
@@ -18,7 +21,9 @@ if TYPE_CHECKING:
     from apu_contacts.keypoints import convert as convert
     from apu_contacts.keypoints import part_keypoints as part_keypoints
     from apu_contacts.lvlm import ANSWER_SCHEMA as ANSWER_SCHEMA
+    from apu_contacts.lvlm import AnswerParseError as AnswerParseError
     from apu_contacts.lvlm import ContactAnswer as ContactAnswer
+    from apu_contacts.lvlm import fuse_answers as fuse_answers
     from apu_contacts.lvlm import parse_answer as parse_answer
     from apu_contacts.regions import PART_ALTERNATIVES as PART_ALTERNATIVES
     from apu_contacts.regions import PARTS as PARTS
@@ -40,14 +45,17 @@ if TYPE_CHECKING:
 # Public name -> the module that defines it; loaded on first use so that the import stays fast.
 _EXPORTS: dict[str, str] = {
     "ANSWER_SCHEMA": "apu_contacts.lvlm",
+    "AnswerParseError": "apu_contacts.lvlm",
     "ContactAnswer": "apu_contacts.lvlm",
     "ContactGroup": "apu_contacts.contact_map",
     "ContactMap": "apu_contacts.contact_map",
+    "DenoisedContact": "apu_contacts.chirality",
     "Keypoints2D": "apu_contacts.keypoints",
     "PARTS": "apu_contacts.regions",
     "PART_ALTERNATIVES": "apu_contacts.regions",
     "PartContact": "apu_contacts.contact_map",
     "PersonDetection": "apu_contacts.sources",
+    "PersonOrder": "apu_contacts.chirality",
     "REGIONS": "apu_contacts.regions",
     "Region": "apu_contacts.regions",
     "RegionMap": "apu_contacts.regions",
@@ -57,11 +65,13 @@ _EXPORTS: dict[str, str] = {
     "convert": "apu_contacts.keypoints",
     "denoise_chirality": "apu_contacts.chirality",
     "explain": "apu_contacts.regions",
+    "fuse_answers": "apu_contacts.lvlm",
     "match_people": "apu_contacts.sources",
     "merge_keypoints": "apu_contacts.sources",
     "parse_answer": "apu_contacts.lvlm",
     "part_keypoints": "apu_contacts.keypoints",
     "part_regions": "apu_contacts.regions",
+    "person_order": "apu_contacts.chirality",
     "propose_pairs": "apu_contacts.candidates",
     "read_bev": "apu_contacts.sources",
     "read_flickr_signatures": "apu_contacts.sources",

@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING, Any
 from apu_contacts._version import __version__
 
 if TYPE_CHECKING:
+    from apu_losses.bodies import BodyFileError as BodyFileError
     from apu_losses.bodies import BodyModel as BodyModel
+    from apu_losses.bodies import LinearBlendBody as LinearBlendBody
+    from apu_losses.bodies import ParameterSpec as ParameterSpec
+    from apu_losses.bodies import PosedBody as PosedBody
     from apu_losses.bodies import load_body as load_body
     from apu_losses.camera import PinholeCamera as PinholeCamera
     from apu_losses.fitting import FitResult as FitResult
@@ -39,6 +43,7 @@ if TYPE_CHECKING:
 
 # Public name -> the module that defines it; loaded on first use so that the import stays fast.
 _EXPORTS: dict[str, str] = {
+    "BodyFileError": "apu_losses.bodies",
     "BodyModel": "apu_losses.bodies",
     "ContactEdges": "apu_losses.functional.contact_edges",
     "ContactForm": "apu_losses.functional.contact",
@@ -48,9 +53,12 @@ _EXPORTS: dict[str, str] = {
     "InitialPosePrior": "apu_losses.modules",
     "Joints3D": "apu_losses.fitting",
     "KeypointReprojectionLoss": "apu_losses.modules",
+    "LinearBlendBody": "apu_losses.bodies",
+    "ParameterSpec": "apu_losses.bodies",
     "PenetrationLoss": "apu_losses.modules",
     "PinholeCamera": "apu_losses.camera",
     "PosePrior": "apu_losses.modules",
+    "PosedBody": "apu_losses.bodies",
     "Preset": "apu_losses.fitting",
     "Scene": "apu_losses.fitting",
     "SceneContact": "apu_losses.fitting",
