@@ -78,6 +78,23 @@ def _check_edges(name: str, row: Tensor, rows: int, group: Tensor, groups: int) 
         )
 
 
+def check_edges(
+    verts_a: Tensor,
+    verts_b: Tensor,
+    row_a: Tensor,
+    row_b: Tensor,
+    group_a: Tensor,
+    group_b: Tensor,
+    regions_a: RegionIndex,
+    regions_b: RegionIndex,
+    unions: tuple[Tensor, Tensor] | None,
+) -> None:
+    """Raise ``ValueError`` for an edge that names a row or group that does not exist."""
+    groups_a, groups_b = (len(r) if unions is None else len(unions[0]) - 1 for r in (regions_a, regions_b))
+    _check_edges("a", row_a, len(verts_a), group_a, groups_a)
+    _check_edges("b", row_b, len(verts_b), group_b, groups_b)
+
+
 def _tiles(a: _Blocks, b: _Blocks, ra: Tensor, p: Tensor, rb: Tensor, q: Tensor) -> Tensor:
     """Squared distances ``(n, 16, 16)`` of blocks p of rows ra to blocks q of rows rb, rounded as the
     reference's.
@@ -237,9 +254,7 @@ def _soft(
     unions: tuple[Tensor, Tensor] | None,
     temperature: float,
 ) -> Tensor:
-    groups_a, groups_b = (len(r) if unions is None else len(unions[0]) - 1 for r in (regions_a, regions_b))
-    _check_edges("a", row_a, len(verts_a), group_a, groups_a)
-    _check_edges("b", row_b, len(verts_b), group_b, groups_b)
+    check_edges(verts_a, verts_b, row_a, row_b, group_a, group_b, regions_a, regions_b, unions)
     lists_a, lists_b = ((r.offsets, r.vertex_ids) for r in (regions_a, regions_b))
     return reference.region_soft_min(
         verts_a, verts_b, row_a, row_b, group_a, group_b, lists_a, lists_b, unions, temperature

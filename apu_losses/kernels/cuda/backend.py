@@ -1,0 +1,271 @@
+"""The cuda back end as torch sees it: tensors in, tensors out, one launch for an operator. No gradients here.
+
+Tile sizes are fixed: autotuning would make the first calls slow and their choice depend on the machine's
+load.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from apu_losses.kernels import blocks, reference
+from apu_losses.kernels.cuda import triton_kernels as tk
+from apu_losses.kernels.scatter import accumulate
+from apu_losses.kernels.topology import LEAF_FACES, MeshTopology, RegionIndex
+
+# Gradients of the hard minima are a few torch operations on the indices; there is nothing to gain in Triton.
+edge_gradient = blocks.edge_gradient
+nearest_gradient = blocks.nearest_gradient
+surface_gradient = blocks.surface_gradient
+
+_TILE = 32
+_LAUNCH = {"num_warps": 4, "enable_fp_fusion": False}
+_WALK = {"num_warps": 1, "enable_fp_fusion": False}
+
+
+def _unions(regions: RegionIndex, unions: tuple[Tensor, Tensor] | None) -> tuple[Tensor, Tensor]:
+    if unions is not None:
+        return unions[0].contiguous(), unions[1].contiguous()
+    count = torch.arange(len(regions) + 1, device=regions.offsets.device)
+    return count, count[:-1]
+
+
+def region_min(
+    verts_a: Tensor,
+    verts_b: Tensor,
+    row_a: Tensor,
+    row_b: Tensor,
+    group_a: Tensor,
+    group_b: Tensor,
+    regions_a: RegionIndex,
+    regions_b: RegionIndex,
+    unions: tuple[Tensor, Tensor] | None,
+    limit: float = math.inf,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """`reference.region_min` without gradient; an edge that names no row or group gives NaN and -1."""
+    a, b = verts_a.contiguous(), verts_b.contiguous()
+    edges = [t.contiguous() for t in (row_a, row_b, group_a, group_b)]
+    count = len(row_a)
+    d2 = a.new_empty(count)
+    index_a, index_b = (torch.empty(count, dtype=torch.int64, device=a.device) for _ in range(2))
+    lists = _unions(regions_a, unions)
+    if count and len(a) and len(b):
+        tk.region_min_kernel[(count,)](
+            a, b, *edges, *lists, regions_a.offsets, regions_a.vertex_ids,
+            regions_b.offsets, regions_b.vertex_ids, d2, index_a, index_b,
+            a.shape[1], b.shape[1], len(a), len(b), len(lists[0]) - 1, float(limit),
+            BM=_TILE, BN=_TILE, **_LAUNCH,
+        )  # fmt: skip
+    return d2, index_a, index_b
+
+
+def region_matrix(
+    verts_a: Tensor, verts_b: Tensor, regions_a: RegionIndex, regions_b: RegionIndex, limit: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """`reference.region_matrix` without gradient: one program for each entry."""
+    shape = (len(verts_a), len(regions_a), len(regions_b))
+    flat = torch.arange(math.prod(shape), device=verts_a.device)
+    row = flat // max(1, shape[1] * shape[2])
+    group_a, group_b = flat // max(1, shape[2]) % max(1, shape[1]), flat % max(1, shape[2])
+    larger = regions_a if len(regions_a) >= len(regions_b) else regions_b
+    lists = _unions(larger, None)
+    d2, index_a, index_b = region_min(
+        verts_a, verts_b, row, row, group_a, group_b, regions_a, regions_b, lists, limit
+    )
+    return d2.view(shape), index_a.view(shape), index_b.view(shape)
+
+
+def _plain_lists(
+    regions: RegionIndex, group: Tensor, unions: tuple[Tensor, Tensor] | None
+) -> tuple[Tensor, Tensor]:
+    """Each group as one list of vertices without repeats, CSR."""
+    if unions is None:
+        return regions.offsets, regions.vertex_ids
+    own = (regions.offsets, regions.vertex_ids)
+    lists = [reference.group_vertices(g, *own, unions) for g in range(len(unions[0]) - 1)]
+    sizes = torch.tensor([0, *(len(x) for x in lists)], device=group.device)
+    return sizes.cumsum(0), torch.cat([*lists, regions.vertex_ids[:0]])
+
+
+def region_soft_min(
+    verts_a: Tensor,
+    verts_b: Tensor,
+    row_a: Tensor,
+    row_b: Tensor,
+    group_a: Tensor,
+    group_b: Tensor,
+    regions_a: RegionIndex,
+    regions_b: RegionIndex,
+    unions: tuple[Tensor, Tensor] | None,
+    temperature: float,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """`reference.region_soft_min` without gradient; also the hard minima and the sums, for the gradient."""
+    blocks.check_edges(verts_a, verts_b, row_a, row_b, group_a, group_b, regions_a, regions_b, unions)
+    a, b = verts_a.contiguous(), verts_b.contiguous()
+    edges = [t.contiguous() for t in (row_a, row_b, group_a, group_b)]
+    lists = (*_plain_lists(regions_a, group_a, unions), *_plain_lists(regions_b, group_b, unions))
+    soft, least, sums = (a.new_empty(len(row_a)) for _ in range(3))
+    if len(row_a):
+        tk.soft_min_kernel[(len(row_a),)](
+            a, b, *edges, *lists, soft, least, sums, a.shape[1], b.shape[1], float(temperature),
+            BM=_TILE, BN=_TILE, **_LAUNCH,
+        )  # fmt: skip
+    return soft, least, sums
+
+
+def region_soft_min_gradient(
+    verts_a: Tensor,
+    verts_b: Tensor,
+    row_a: Tensor,
+    row_b: Tensor,
+    group_a: Tensor,
+    group_b: Tensor,
+    regions_a: RegionIndex,
+    regions_b: RegionIndex,
+    unions: tuple[Tensor, Tensor] | None,
+    temperature: float,
+    least: Tensor,
+    sums: Tensor,
+    gradient: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """Gradients of `region_soft_min`: each edge into its own buffer, the buffers added in order."""
+    scalars = [t.contiguous() for t in (least, sums, gradient)]
+    sides = [
+        (verts_a, row_a, group_a, *_plain_lists(regions_a, group_a, unions)),
+        (verts_b, row_b, group_b, *_plain_lists(regions_b, group_b, unions)),
+    ]
+    grads = []
+    for (v, row, group, offsets, ids), (w, row_w, group_w, offsets_w, ids_w) in (sides, sides[::-1]):
+        out = torch.zeros_like(v, memory_format=torch.contiguous_format)
+        sizes = offsets.diff()[group]
+        total = int(sizes.sum()) if len(sizes) else 0
+        if total:
+            first = sizes.cumsum(0) - sizes
+            buffer = v.new_empty(total, 3)
+            tiles = -(-int(sizes.max()) // _TILE)
+            tk.soft_gradient_kernel[(len(row), tiles)](
+                v.contiguous(), w.contiguous(), row.contiguous(), row_w.contiguous(), group.contiguous(),
+                group_w.contiguous(), offsets, ids, offsets_w, ids_w, *scalars, first, buffer,
+                v.shape[1], w.shape[1], float(temperature), BM=_TILE, BN=_TILE, **_LAUNCH,
+            )  # fmt: skip
+            owner = torch.repeat_interleave(torch.arange(len(sizes), device=v.device), sizes)
+            within = torch.arange(total, device=v.device) - first[owner]
+            at = row[owner] * v.shape[1] + ids[offsets[group][owner] + within]
+            accumulate(out.view(-1, 3), at, buffer)
+        grads.append(out)
+    return grads[0], grads[1]
+
+
+def _query_slots(points: Tensor, slots: Tensor | None) -> Tensor:
+    return torch.arange(points.shape[1], device=points.device) if slots is None else slots
+
+
+def _wanted(points: Tensor, wanted: Tensor | None) -> Tensor:
+    mask = torch.ones(points.shape[:2], dtype=torch.bool, device=points.device) if wanted is None else wanted
+    return mask.to(torch.int32).contiguous()
+
+
+def nearest_vertex(
+    points: Tensor,
+    vertices: Tensor,
+    limit: float,
+    point_slots: Tensor | None,
+    vertex_slots: Tensor | None,
+    wanted: Tensor | None = None,
+    skipped: float = math.inf,
+) -> tuple[Tensor, Tensor]:
+    """`reference.nearest_vertex` without gradient; points not ``wanted (B, Q)`` are ``skipped`` and -1."""
+    p, v = points.contiguous(), vertices.contiguous()
+    batch, queries = p.shape[:2]
+    slots = _query_slots(p, point_slots)
+    finite = torch.isfinite(v).flatten(1).all(1).to(torch.int32)
+    d2 = p.new_empty(batch, queries)
+    index = torch.empty(batch, queries, dtype=torch.int64, device=p.device)
+    if batch and queries:
+        tk.nearest_kernel[(-(-len(slots) // _TILE), batch)](
+            p, v, slots, _wanted(p, wanted), finite, d2, index, queries, len(slots), v.shape[1],
+            float(limit), float(skipped), BM=_TILE, BN=_TILE, **_LAUNCH,
+        )  # fmt: skip
+    return d2, index
+
+
+def nearest_surface(
+    points: Tensor,
+    vertices: Tensor,
+    faces: Tensor,
+    face_slots: Tensor,
+    limit: float,
+    point_slots: Tensor | None,
+    wanted: Tensor | None = None,
+    skipped: float = math.inf,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """`reference.nearest_surface` without gradient; points not ``wanted (B, Q)`` are ``skipped`` and -1."""
+    p = points.contiguous()
+    batch, queries = p.shape[:2]
+    slots = _query_slots(p, point_slots)
+    d2, weights = p.new_empty(batch, queries), p.new_empty(batch, queries, 3)
+    face = torch.empty(batch, queries, dtype=torch.int64, device=p.device)
+    if not batch or not queries:
+        return d2, face, weights
+    # Whole tiles of faces in block order; the last is filled by repeating a face.
+    order = torch.cat([face_slots, face_slots[-1:].expand(-len(face_slots) % _TILE)])
+    corners = vertices[:, faces[order]].reshape(batch, -1, 9).contiguous()
+    finite = torch.isfinite(corners).flatten(1).all(1).to(torch.int32)
+    tiled = corners.view(batch, -1, _TILE * 3, 3)
+    if tiled.shape[1]:
+        low, high = tiled.amin(2), tiled.amax(2)
+        # The closest point rounds in its own way: grow the boxes a little.
+        grow = 4e-6 * (high - low).sum(-1, keepdim=True)
+        boxes = torch.cat([low - grow, high + grow], dim=-1).contiguous()
+    else:
+        boxes = corners.new_zeros(1)
+    tk.surface_kernel[(-(-len(slots) // _TILE), batch)](
+        p, corners, slots, order, boxes, _wanted(p, wanted), finite, d2, face, weights,
+        queries, len(slots), tiled.shape[1], float(limit), float(skipped), BM=_TILE, BN=_TILE, **_LAUNCH,
+    )  # fmt: skip
+    return d2, face, weights
+
+
+def winding_number(
+    points: Tensor,
+    vertices: Tensor,
+    topology: MeshTopology,
+    method: str,
+    beta: float,
+    point_slots: Tensor | None,
+    boxed: bool,
+) -> Tensor:
+    """Winding numbers by "tree", "exact" or "rays" (by PyTorch); ``boxed``: zero outside the mesh's bounding
+    box.
+    """
+    if method == "rays":
+        return blocks.winding_number(points, vertices, topology, method, beta, point_slots, boxed)
+    p = points.contiguous()
+    batch, queries = p.shape[:2]
+    slots = _query_slots(p, point_slots)
+    out = p.new_zeros(batch, queries)
+    if not batch or not queries:
+        return out
+    corners = vertices[:, topology.faces[topology.face_order]]
+    faces, nodes = len(topology.faces), len(topology.node_start)
+    triangles = corners.reshape(batch, -1, 9).contiguous()
+    finite = torch.isfinite(triangles).flatten(1).all(1).to(torch.int32)
+    boxes = p.new_empty(batch, 2, 3)
+    boxes[:, 0], boxes[:, 1] = -math.inf, math.inf
+    if boxed and faces:
+        flat = corners.flatten(1, 2)
+        boxes[:, 0], boxes[:, 1] = flat.amin(1), flat.amax(1)
+    fitted = p.new_zeros(batch, max(1, nodes), 8)
+    if method == "tree" and nodes:
+        tk.fit_nodes_kernel[(nodes, batch)](
+            triangles, topology.node_start, topology.node_end, fitted, faces, nodes, BN=128, **_LAUNCH
+        )
+    tk.winding_kernel[(-(-len(slots) // _TILE), batch)](
+        p, triangles, fitted, topology.node_start, topology.node_end, topology.node_skip,
+        boxes, finite, slots, out, queries, len(slots), faces, nodes, float(beta),
+        BM=_TILE, LEAF=LEAF_FACES, EXACT=method == "exact", **_WALK,
+    )  # fmt: skip
+    return out

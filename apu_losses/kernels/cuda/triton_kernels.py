@@ -1,0 +1,528 @@
+"""Triton kernels of the geometry operators: NVIDIA and AMD GPUs, and Triton's interpreter without any.
+
+A GPU has the arithmetic to do without most of the pruning of the cpu back end: region minima and nearest
+vertices are brute force over tiles of 32 x 32 (larger tiles spill registers), closest surface points skip
+tiles by their boxes, the winding number walks the same tree as `cpu.winding` by its skip links.
+
+Distances are rounded as in the reference: no fused multiply-adds (``enable_fp_fusion=False`` at every
+launch), the same order of operations. Minima carry (distance, index) and compare both, so the order of the
+threads never shows.
+
+These kernels pass in Triton's interpreter and compile ahead for sm_80, sm_90 and gfx942. They have never run
+on a GPU.
+"""
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+_FAR = tl.constexpr(0x7FFFFFFFFFFFFFFF)
+
+
+@triton.jit
+def _load3(base, index, mask):
+    """Coordinates of vertices ``index`` of a body."""
+    x = tl.load(base + index * 3, mask=mask, other=0.0)
+    y = tl.load(base + index * 3 + 1, mask=mask, other=0.0)
+    z = tl.load(base + index * 3 + 2, mask=mask, other=0.0)
+    return x, y, z
+
+
+@triton.jit
+def _not_finite(x, y, z):
+    """1 where a coordinate is NaN or infinite: zero times it is not zero."""
+    return (((x * 0.0 + y * 0.0) + z * 0.0) != 0.0).to(tl.int32)
+
+
+@triton.jit
+def _squared(dx, dy, dz):
+    return (dx * dx + dy * dy) + dz * dz
+
+
+@triton.jit
+def region_min_kernel(
+    verts_a, verts_b, row_a, row_b, group_a, group_b, union_offsets, union_regions,
+    offsets_a, ids_a, offsets_b, ids_b, out_d2, out_a, out_b,
+    count_a, count_b, rows_a, rows_b, groups, limit, BM: tl.constexpr, BN: tl.constexpr,
+):  # fmt: skip
+    """One program answers one edge: all vertices of one union of regions against all of another.
+
+    An edge that names no row or group gives NaN and -1, because a kernel cannot raise.
+    """
+    k = tl.program_id(0).to(tl.int64)
+    ra = tl.load(row_a + k)
+    rb = tl.load(row_b + k)
+    ga = tl.load(group_a + k)
+    gb = tl.load(group_b + k)
+    wrong = (ra < 0) | (ra >= rows_a) | (rb < 0) | (rb >= rows_b)
+    wrong = wrong | (ga < 0) | (ga >= groups) | (gb < 0) | (gb >= groups)
+    ra = tl.where(wrong, 0, ra)
+    rb = tl.where(wrong, 0, rb)
+    ga = tl.where(wrong, 0, ga)
+    gb = tl.where(wrong, 0, gb)
+    a = verts_a + ra * count_a * 3
+    b = verts_b + rb * count_b * 3
+    lane_a = tl.arange(0, BM)
+    lane_b = tl.arange(0, BN)
+    best = tl.full((BM, BN), float("inf"), tl.float32)
+    key = tl.full((BM, BN), _FAR, tl.int64)
+    bad = tl.zeros((BM, BN), tl.int32)
+    seen = tl.zeros((BM, BN), tl.int32)
+    for p in range(tl.load(union_offsets + ga), tl.load(union_offsets + ga + 1)):
+        region = tl.load(union_regions + p)
+        start_a = tl.load(offsets_a + region)
+        size_a = tl.load(offsets_a + region + 1) - start_a
+        for q in range(tl.load(union_offsets + gb), tl.load(union_offsets + gb + 1)):
+            other = tl.load(union_regions + q)
+            start_b = tl.load(offsets_b + other)
+            size_b = tl.load(offsets_b + other + 1) - start_b
+            for u in range(0, size_a, BM):
+                in_a = (u + lane_a) < size_a
+                i = tl.load(ids_a + start_a + u + lane_a, mask=in_a, other=0)
+                ax, ay, az = _load3(a, i, in_a)
+                bad_a = _not_finite(ax, ay, az)
+                for w in range(0, size_b, BN):
+                    in_b = (w + lane_b) < size_b
+                    j = tl.load(ids_b + start_b + w + lane_b, mask=in_b, other=0)
+                    bx, by, bz = _load3(b, j, in_b)
+                    d2 = _squared(
+                        ax[:, None] - bx[None, :], ay[:, None] - by[None, :], az[:, None] - bz[None, :]
+                    )
+                    real = in_a[:, None] & in_b[None, :]
+                    here = i[:, None] * count_b + j[None, :]
+                    better = real & ((d2 < best) | ((d2 == best) & (here < key) & (d2 < float("inf"))))
+                    best = tl.where(better, d2, best)
+                    key = tl.where(better, here, key)
+                    bad = bad | tl.where(real, bad_a[:, None] | _not_finite(bx, by, bz)[None, :], 0)
+                    seen = seen | real.to(tl.int32)
+    least = tl.min(tl.min(best, axis=1), axis=0)
+    at = tl.min(tl.min(tl.where(best == least, key, _FAR), axis=1), axis=0)
+    poisoned = (tl.max(tl.max(bad, axis=1), axis=0) > 0) | wrong
+    found = (least < limit) & (least < float("inf")) & (poisoned == 0)
+    least = tl.where(found, least, float("inf"))
+    tl.store(out_d2 + k, tl.where(poisoned, float("nan"), least))
+    tl.store(out_a + k, tl.where(found, at // count_b, -1))
+    tl.store(out_b + k, tl.where(found, at % count_b, -1))
+
+
+@triton.jit
+def nearest_kernel(
+    points, vertices, slots, wanted, finite, out_d2, out_id, queries, padded, targets, limit, skipped,
+    BM: tl.constexpr, BN: tl.constexpr,
+):  # fmt: skip
+    """One program answers BM neighbouring queries of one item, streaming over all its vertices."""
+    item = tl.program_id(1).to(tl.int64)
+    lane = tl.program_id(0) * BM + tl.arange(0, BM)
+    real = lane < padded
+    query = tl.load(slots + lane, mask=real, other=0)
+    px, py, pz = _load3(points + item * queries * 3, query, real)
+    bad = (_not_finite(px, py, pz) > 0) | (tl.load(finite + item) == 0)
+    want = (tl.load(wanted + item * queries + query, mask=real, other=0) != 0) & (bad == 0)
+    best = tl.full((BM, BN), float("inf"), tl.float32)
+    at = tl.full((BM, BN), _FAR, tl.int64)
+    column = tl.arange(0, BN)
+    if tl.max(want.to(tl.int32), axis=0) > 0:
+        for w in range(0, targets, BN):
+            j = (w + column).to(tl.int64)
+            inside = j < targets
+            x, y, z = _load3(vertices + item * targets * 3, j, inside)
+            d2 = _squared(px[:, None] - x[None, :], py[:, None] - y[None, :], pz[:, None] - z[None, :])
+            # A lane meets its vertices in rising order, so that "less" keeps the lowest.
+            better = inside[None, :] & (d2 < best)
+            best = tl.where(better, d2, best)
+            at = tl.where(better, j[None, :], at)
+    least = tl.min(best, axis=1)
+    index = tl.min(tl.where(best == least[:, None], at, _FAR), axis=1)
+    found = want & (least < limit) & (least < float("inf"))
+    value = tl.where(found, least, tl.where(want, float("inf"), skipped))
+    tl.store(out_d2 + item * queries + query, tl.where(bad, float("nan"), value), mask=real)
+    tl.store(out_id + item * queries + query, tl.where(found, index, -1), mask=real)
+
+
+@triton.jit
+def _along(numerator, length2):
+    scale = 1.0 / tl.where(length2 > 0.0, length2, 1.0)
+    return tl.minimum(tl.maximum(numerator * scale, 0.0), 1.0)
+
+
+@triton.jit
+def _dot(ax, ay, az, bx, by, bz):
+    return (ax * bx + ay * by) + az * bz
+
+
+@triton.jit
+def _residual(ax, ay, az, v, ux, uy, uz, w, wx, wy, wz):
+    """Squared length of (a - v u) - w w."""
+    x = (ax - v * ux) - w * wx
+    y = (ay - v * uy) - w * wy
+    z = (az - v * uz) - w * wz
+    return _dot(x, y, z, x, y, z)
+
+
+@triton.jit
+def surface_kernel(
+    points, corners, slots, face_slots, boxes, wanted, finite, out_d2, out_face, out_weights,
+    queries, padded, tiles, limit, skipped, BM: tl.constexpr, BN: tl.constexpr,
+):  # fmt: skip
+    """Closest surface points: as ``reference.closest_on_triangle``, over tiles of BN faces that their boxes
+    admit.
+
+    ``corners (B, tiles * BN, 9)`` in the order of ``face_slots``; ``boxes (B, tiles, 6)``: low and high
+    corner.
+    """
+    item = tl.program_id(1).to(tl.int64)
+    lane = tl.program_id(0) * BM + tl.arange(0, BM)
+    real = lane < padded
+    query = tl.load(slots + lane, mask=real, other=0)
+    px, py, pz = _load3(points + item * queries * 3, query, real)
+    bad = (_not_finite(px, py, pz) > 0) | (tl.load(finite + item) == 0)
+    want = (tl.load(wanted + item * queries + query, mask=real, other=0) != 0) & (bad == 0)
+    best = tl.where(want, float("inf"), -1.0)
+    face = tl.full((BM,), _FAR, tl.int64)
+    best_v = tl.zeros((BM,), tl.float32)
+    best_w = tl.zeros((BM,), tl.float32)
+    column = tl.arange(0, BN)
+    for tile in range(0, tiles):
+        box = boxes + (item * tiles + tile) * 6
+        gx = tl.maximum(tl.maximum(tl.load(box) - px, px - tl.load(box + 3)), 0.0)
+        gy = tl.maximum(tl.maximum(tl.load(box + 1) - py, py - tl.load(box + 4)), 0.0)
+        gz = tl.maximum(tl.maximum(tl.load(box + 2) - pz, pz - tl.load(box + 5)), 0.0)
+        near = (_squared(gx, gy, gz) * (1.0 - 1e-5) <= best) & want
+        if tl.max(near.to(tl.int32), axis=0) > 0:
+            c = corners + (item * tiles * BN + tile * BN + column) * 9
+            x0 = tl.load(c)[None, :]
+            y0 = tl.load(c + 1)[None, :]
+            z0 = tl.load(c + 2)[None, :]
+            x1 = tl.load(c + 3)[None, :]
+            y1 = tl.load(c + 4)[None, :]
+            z1 = tl.load(c + 5)[None, :]
+            x2 = tl.load(c + 6)[None, :]
+            y2 = tl.load(c + 7)[None, :]
+            z2 = tl.load(c + 8)[None, :]
+            ux = x1 - x0
+            uy = y1 - y0
+            uz = z1 - z0
+            wx = x2 - x0
+            wy = y2 - y0
+            wz = z2 - z0
+            bx = x2 - x1
+            by = y2 - y1
+            bz = z2 - z1
+            ax = px[:, None] - x0
+            ay = py[:, None] - y0
+            az = pz[:, None] - z0
+            d00 = _dot(ux, uy, uz, ux, uy, uz)
+            d01 = _dot(ux, uy, uz, wx, wy, wz)
+            d11 = _dot(wx, wy, wz, wx, wy, wz)
+            d20 = _dot(ax, ay, az, ux, uy, uz)
+            d21 = _dot(ax, ay, az, wx, wy, wz)
+            from_b = _dot(px[:, None] - x1, py[:, None] - y1, pz[:, None] - z1, bx, by, bz)
+            zero = d20 * 0.0
+            v = _along(d20, d00)
+            w = zero
+            d2 = _residual(ax, ay, az, v, ux, uy, uz, w, wx, wy, wz)
+            s = _along(d21, d11)
+            other = _residual(ax, ay, az, zero, ux, uy, uz, s, wx, wy, wz)
+            better = other < d2
+            d2 = tl.where(better, other, d2)
+            v = tl.where(better, 0.0, v)
+            w = tl.where(better, s, w)
+            s = _along(from_b, _dot(bx, by, bz, bx, by, bz))
+            r = 1.0 - s
+            other = _residual(ax, ay, az, r, ux, uy, uz, s, wx, wy, wz)
+            better = other < d2
+            d2 = tl.where(better, other, d2)
+            v = tl.where(better, r, v)
+            w = tl.where(better, s, w)
+            area = d00 * d11 - d01 * d01
+            scale = 1.0 / tl.where(area > 0.0, area, 1.0)
+            r = (d11 * d20 - d01 * d21) * scale
+            s = (d00 * d21 - d01 * d20) * scale
+            other = _residual(ax, ay, az, r, ux, uy, uz, s, wx, wy, wz)
+            better = (other < d2) & (area > 0.0) & (r > 0.0) & (s > 0.0) & (r + s < 1.0)
+            d2 = tl.where(better, other, d2)
+            v = tl.where(better, r, v)
+            w = tl.where(better, s, w)
+            # The nearest face of the tile, the lowest on a tie; then against the best so far.
+            d2 = tl.where(d2 == d2, d2, float("inf"))
+            least = tl.min(d2, axis=1)
+            ids = tl.load(face_slots + tile * BN + column)
+            here = tl.min(tl.where(d2 == least[:, None], ids[None, :], _FAR), axis=1)
+            chosen = (d2 == least[:, None]) & (ids[None, :] == here[:, None])
+            here_v = tl.max(tl.where(chosen, v, -1.0), axis=1)
+            here_w = tl.max(tl.where(chosen, w, -1.0), axis=1)
+            better = want & ((least < best) | ((least == best) & (here < face)))
+            best = tl.where(better, least, best)
+            face = tl.where(better, here, face)
+            best_v = tl.where(better, here_v, best_v)
+            best_w = tl.where(better, here_w, best_w)
+    found = want & (best < limit) & (best < float("inf"))
+    value = tl.where(found, best, tl.where(want, float("inf"), skipped))
+    to = item * queries + query
+    tl.store(out_d2 + to, tl.where(bad, float("nan"), value), mask=real)
+    tl.store(out_face + to, tl.where(found, face, -1), mask=real)
+    tl.store(out_weights + to * 3, tl.where(found, (1.0 - best_v) - best_w, 0.0), mask=real)
+    tl.store(out_weights + to * 3 + 1, tl.where(found, best_v, 0.0), mask=real)
+    tl.store(out_weights + to * 3 + 2, tl.where(found, best_w, 0.0), mask=real)
+
+
+@triton.jit
+def _arctan2(y, x):
+    """As `cpu.math.arctan2`."""
+    ax = tl.abs(x)
+    ay = tl.abs(y)
+    low = tl.minimum(ax, ay)
+    high = tl.maximum(ax, ay)
+    fold = low > high * 0.41421357
+    over = tl.where(fold, low - high, low)
+    under = tl.where(fold, low + high, high)
+    t = over / tl.maximum(under, 1e-37)
+    z = t * t
+    p = ((8.05374449538e-2 * z - 1.38776856032e-1) * z + 1.99777106478e-1) * z - 3.33329491539e-1
+    angle = tl.where(fold, 0.78539819, 0.0) + (p * z * t + t)
+    angle = tl.where(ay > ax, 1.57079633 - angle, angle)
+    angle = tl.where(x < 0.0, 3.14159265 - angle, angle)
+    return tl.where(y < 0.0, -angle, angle)
+
+
+@triton.jit
+def _half_angles(triangle, mask, px, py, pz):
+    """Half the solid angles of triangles (columns) seen from points (rows); zero where masked."""
+    ax = tl.load(triangle, mask=mask, other=0.0)[None, :] - px[:, None]
+    ay = tl.load(triangle + 1, mask=mask, other=0.0)[None, :] - py[:, None]
+    az = tl.load(triangle + 2, mask=mask, other=0.0)[None, :] - pz[:, None]
+    bx = tl.load(triangle + 3, mask=mask, other=0.0)[None, :] - px[:, None]
+    by = tl.load(triangle + 4, mask=mask, other=0.0)[None, :] - py[:, None]
+    bz = tl.load(triangle + 5, mask=mask, other=0.0)[None, :] - pz[:, None]
+    cx = tl.load(triangle + 6, mask=mask, other=0.0)[None, :] - px[:, None]
+    cy = tl.load(triangle + 7, mask=mask, other=0.0)[None, :] - py[:, None]
+    cz = tl.load(triangle + 8, mask=mask, other=0.0)[None, :] - pz[:, None]
+    la = tl.sqrt(_dot(ax, ay, az, ax, ay, az))
+    lb = tl.sqrt(_dot(bx, by, bz, bx, by, bz))
+    lc = tl.sqrt(_dot(cx, cy, cz, cx, cy, cz))
+    volume = _dot(ax, ay, az, by * cz - bz * cy, bz * cx - bx * cz, bx * cy - by * cx)
+    beside = la * lb * lc + _dot(ax, ay, az, bx, by, bz) * lc
+    beside += _dot(bx, by, bz, cx, cy, cz) * la + _dot(ax, ay, az, cx, cy, cz) * lb
+    return tl.where(mask[None, :], _arctan2(volume, beside), 0.0)
+
+
+@triton.jit
+def fit_nodes_kernel(triangles, start, end, nodes, faces, count, BN: tl.constexpr):
+    """One program refits one node of the tree: area-weighted centre, area vector, radius. ``nodes (B, N,
+    8)``.
+    """
+    n = tl.program_id(0)
+    item = tl.program_id(1).to(tl.int64)
+    first = tl.load(start + n)
+    last = tl.load(end + n)
+    base = triangles + item * faces * 9
+    column = tl.arange(0, BN)
+    area = tl.zeros((BN,), tl.float32)
+    cx = tl.zeros((BN,), tl.float32)
+    cy = tl.zeros((BN,), tl.float32)
+    cz = tl.zeros((BN,), tl.float32)
+    mx = tl.zeros((BN,), tl.float32)
+    my = tl.zeros((BN,), tl.float32)
+    mz = tl.zeros((BN,), tl.float32)
+    nx = tl.zeros((BN,), tl.float32)
+    ny = tl.zeros((BN,), tl.float32)
+    nz = tl.zeros((BN,), tl.float32)
+    for k in range(first, last, BN):
+        mask = (k + column) < last
+        t = base + (k + column) * 9
+        x0, y0, z0 = _load3(t, column * 0, mask)
+        x1, y1, z1 = _load3(t + 3, column * 0, mask)
+        x2, y2, z2 = _load3(t + 6, column * 0, mask)
+        ax = 0.5 * ((y1 - y0) * (z2 - z0) - (z1 - z0) * (y2 - y0))
+        ay = 0.5 * ((z1 - z0) * (x2 - x0) - (x1 - x0) * (z2 - z0))
+        az = 0.5 * ((x1 - x0) * (y2 - y0) - (y1 - y0) * (x2 - x0))
+        size = tl.sqrt(_dot(ax, ay, az, ax, ay, az))
+        area += size
+        nx += ax
+        ny += ay
+        nz += az
+        gx = (x0 + x1 + x2) * (1.0 / 3.0)
+        gy = (y0 + y1 + y2) * (1.0 / 3.0)
+        gz = (z0 + z1 + z2) * (1.0 / 3.0)
+        cx += size * gx
+        cy += size * gy
+        cz += size * gz
+        mx += gx
+        my += gy
+        mz += gz
+    total = tl.sum(area, axis=0)
+    members = (last - first).to(tl.float32)
+    whole = total > 0.0
+    divisor = tl.where(whole, total, members)
+    x = tl.where(whole, tl.sum(cx, axis=0), tl.sum(mx, axis=0)) / divisor
+    y = tl.where(whole, tl.sum(cy, axis=0), tl.sum(my, axis=0)) / divisor
+    z = tl.where(whole, tl.sum(cz, axis=0), tl.sum(mz, axis=0)) / divisor
+    far = tl.zeros((BN,), tl.float32)
+    for k in range(first, last, BN):
+        mask = (k + column) < last
+        for corner in tl.static_range(3):
+            t = base + (k + column) * 9 + corner * 3
+            vx, vy, vz = _load3(t, column * 0, mask)
+            far = tl.maximum(far, tl.where(mask, _squared(vx - x, vy - y, vz - z), 0.0))
+    out = nodes + (item * count + n) * 8
+    tl.store(out, x)
+    tl.store(out + 1, y)
+    tl.store(out + 2, z)
+    tl.store(out + 3, tl.sum(nx, axis=0))
+    tl.store(out + 4, tl.sum(ny, axis=0))
+    tl.store(out + 5, tl.sum(nz, axis=0))
+    tl.store(out + 6, tl.sqrt(tl.max(far, axis=0)))
+
+
+@triton.jit
+def winding_kernel(
+    points, triangles, nodes, start, end, skip, boxes, finite, slots, out,
+    queries, padded, faces, count, beta, BM: tl.constexpr, LEAF: tl.constexpr, EXACT: tl.constexpr,
+):  # fmt: skip
+    """One program walks the tree for BM neighbouring queries together; EXACT sums all solid angles
+    instead.
+    """
+    item = tl.program_id(1).to(tl.int64)
+    lane = tl.program_id(0) * BM + tl.arange(0, BM)
+    real = lane < padded
+    query = tl.load(slots + lane, mask=real, other=0)
+    px, py, pz = _load3(points + item * queries * 3, query, real)
+    bad = (_not_finite(px, py, pz) > 0) | (tl.load(finite + item) == 0)
+    box = boxes + item * 6
+    within = (px >= tl.load(box)) & (px <= tl.load(box + 3)) & (py >= tl.load(box + 1))
+    within = within & (py <= tl.load(box + 4)) & (pz >= tl.load(box + 2)) & (pz <= tl.load(box + 5))
+    within = within & real & (bad == 0)
+    angles = tl.zeros((BM, LEAF), tl.float32)
+    dipoles = tl.zeros((BM,), tl.float32)
+    column = tl.arange(0, LEAF)
+    base = triangles + item * faces * 9
+    if tl.max(within.to(tl.int32), axis=0) > 0:
+        if EXACT:
+            for k in range(0, faces, LEAF):
+                angles += _half_angles(base + (k + column) * 9, (k + column) < faces, px, py, pz)
+        else:
+            n = tl.zeros((), tl.int64)
+            while n < count:
+                node = nodes + (item * count + n) * 8
+                dx = tl.load(node) - px
+                dy = tl.load(node + 1) - py
+                dz = tl.load(node + 2) - pz
+                r2 = _squared(dx, dy, dz)
+                reach = tl.load(node + 6) * beta
+                after = tl.load(skip + n)
+                # Queries that do not count must not hold the others near.
+                nearest = tl.min(tl.where(within, r2, float("inf")), axis=0)
+                if nearest > reach * reach:
+                    along = _dot(dx, dy, dz, tl.load(node + 3), tl.load(node + 4), tl.load(node + 5))
+                    dipoles += along / (r2 * tl.sqrt(r2))
+                    n = after
+                else:
+                    if after == n + 1:
+                        first = tl.load(start + n)
+                        mask = (first + column) < tl.load(end + n)
+                        angles += _half_angles(base + (first + column) * 9, mask, px, py, pz)
+                    n = n + 1
+    w = tl.sum(angles, axis=1) * 0.15915494 + dipoles * 0.07957747
+    w = tl.where(within, w, 0.0)
+    tl.store(out + item * queries + query, tl.where(bad, float("nan"), w), mask=real)
+
+
+@triton.jit
+def soft_min_kernel(
+    verts_a, verts_b, row_a, row_b, group_a, group_b, offsets_a, ids_a, offsets_b, ids_b,
+    out, out_least, out_sum, count_a, count_b, temperature, BM: tl.constexpr, BN: tl.constexpr,
+):  # fmt: skip
+    """One program for one edge: running minimum and rescaled sum, as in online softmax."""
+    k = tl.program_id(0).to(tl.int64)
+    a = verts_a + tl.load(row_a + k) * count_a * 3
+    b = verts_b + tl.load(row_b + k) * count_b * 3
+    ga = tl.load(group_a + k)
+    gb = tl.load(group_b + k)
+    start_a = tl.load(offsets_a + ga)
+    size_a = tl.load(offsets_a + ga + 1) - start_a
+    start_b = tl.load(offsets_b + gb)
+    size_b = tl.load(offsets_b + gb + 1) - start_b
+    lane_a = tl.arange(0, BM)
+    lane_b = tl.arange(0, BN)
+    least = tl.full((BM, BN), float("inf"), tl.float32)
+    total = tl.zeros((BM, BN), tl.float32)
+    bad = tl.zeros((BM, BN), tl.int32)
+    for u in range(0, size_a, BM):
+        in_a = (u + lane_a) < size_a
+        i = tl.load(ids_a + start_a + u + lane_a, mask=in_a, other=0)
+        ax, ay, az = _load3(a, i, in_a)
+        for w in range(0, size_b, BN):
+            in_b = (w + lane_b) < size_b
+            j = tl.load(ids_b + start_b + w + lane_b, mask=in_b, other=0)
+            bx, by, bz = _load3(b, j, in_b)
+            real = in_a[:, None] & in_b[None, :]
+            d2 = _squared(ax[:, None] - bx[None, :], ay[:, None] - by[None, :], az[:, None] - bz[None, :])
+            bad = bad | tl.where(
+                real, (_not_finite(ax, ay, az)[:, None] | _not_finite(bx, by, bz)[None, :]), 0
+            )
+            d2 = tl.where(real & (d2 == d2), d2, float("inf"))
+            m = tl.minimum(least, d2)
+            some = m < float("inf")
+            shrink = tl.exp(tl.where(some, (m - least) / temperature, 0.0))
+            extra = tl.exp(tl.where(some, (m - d2) / temperature, -float("inf")))
+            total = tl.where(some, total * shrink + extra, total)
+            least = m
+    low = tl.min(tl.min(least, axis=1), axis=0)
+    some = least < float("inf")
+    scaled = total * tl.exp(tl.where(some, (low - least) / temperature, -float("inf")))
+    s = tl.sum(tl.sum(tl.where(some, scaled, 0.0), axis=1), axis=0)
+    found = low < float("inf")
+    value = tl.where(found, low - temperature * tl.log(tl.where(found, s, 1.0)), float("inf"))
+    poisoned = tl.max(tl.max(bad, axis=1), axis=0) > 0
+    tl.store(out + k, tl.where(poisoned, float("nan"), value))
+    tl.store(out_least + k, tl.where(found, low, 0.0))
+    tl.store(out_sum + k, tl.where(found & (poisoned == 0), s, 0.0))
+
+
+@triton.jit
+def soft_gradient_kernel(
+    verts_a, verts_b, row_a, row_b, group_a, group_b, offsets_a, ids_a, offsets_b, ids_b,
+    least, sums, gradient, first, out, count_a, count_b, temperature, BM: tl.constexpr, BN: tl.constexpr,
+):  # fmt: skip
+    """Gradient of edge k for the vertices of its first side, into ``out[first[k]:]``; the other side by
+    swapping.
+    """
+    k = tl.program_id(0).to(tl.int64)
+    a = verts_a + tl.load(row_a + k) * count_a * 3
+    b = verts_b + tl.load(row_b + k) * count_b * 3
+    ga = tl.load(group_a + k)
+    gb = tl.load(group_b + k)
+    start_a = tl.load(offsets_a + ga)
+    size_a = tl.load(offsets_a + ga + 1) - start_a
+    start_b = tl.load(offsets_b + gb)
+    size_b = tl.load(offsets_b + gb + 1) - start_b
+    lane_b = tl.arange(0, BN)
+    u = tl.program_id(1) * BM + tl.arange(0, BM)
+    s = tl.load(sums + k)
+    if tl.program_id(1) * BM < size_a:
+        low = tl.load(least + k)
+        scale = 2.0 * tl.load(gradient + k) / tl.where(s > 0.0, s, 1.0)
+        in_a = u < size_a
+        i = tl.load(ids_a + start_a + u, mask=in_a, other=0)
+        ax, ay, az = _load3(a, i, in_a)
+        gx = tl.zeros((BM, BN), tl.float32)
+        gy = tl.zeros((BM, BN), tl.float32)
+        gz = tl.zeros((BM, BN), tl.float32)
+        # An edge without a finite minimum has no gradient.
+        for w in range(0, tl.where(s > 0.0, size_b, 0), BN):
+            in_b = (w + lane_b) < size_b
+            j = tl.load(ids_b + start_b + w + lane_b, mask=in_b, other=0)
+            bx, by, bz = _load3(b, j, in_b)
+            dx = ax[:, None] - bx[None, :]
+            dy = ay[:, None] - by[None, :]
+            dz = az[:, None] - bz[None, :]
+            weight = scale * tl.exp((low - _squared(dx, dy, dz)) / temperature)
+            weight = tl.where(in_a[:, None] & in_b[None, :], weight, 0.0)
+            gx += weight * dx
+            gy += weight * dy
+            gz += weight * dz
+        to = out + (tl.load(first + k) + u) * 3
+        tl.store(to, tl.sum(gx, axis=1), mask=in_a)
+        tl.store(to + 1, tl.sum(gy, axis=1), mask=in_a)
+        tl.store(to + 2, tl.sum(gz, axis=1), mask=in_a)

@@ -1,0 +1,534 @@
+"""The geometry kernels against what one would use instead, side by side in one run.
+
+    python benchmarks/kernels.py                     # on the CPU: all tables, written to benchmarks/results/
+    python benchmarks/kernels.py --device cuda       # correctness and speed of the Triton kernels on a GPU
+    python benchmarks/kernels.py --quick             # fewer repeats and sizes
+
+Two bodies of the free model in an embrace, its 75 regions. Each row times both sides in turns, so that other
+load on the machine falls on both, and prints the ratio of the medians; absolute times are of the machine
+named at the top. All answers are exact on both sides unless the row says otherwise.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.spatial import cKDTree
+from kernels_peers import (
+    Embrace,
+    Proxy,
+    closest_pairs,
+    embrace,
+    loop_of_cdist,
+    matrix_by_cdist,
+    matrix_by_trees,
+    plain_penetration,
+    proxy_of,
+    resized,
+    sampled_chamfer,
+    sampled_vertices,
+)
+from torch import Tensor
+
+from apu_losses.functional import geometry as g
+from apu_losses.kernels import warmup
+
+RESULTS = Path(__file__).resolve().parent / "results"
+
+
+def our_penetration(a: Tensor, b: Tensor, e: Embrace, backend: str = "auto") -> Tensor:
+    found = g.penetration(a, b, e.topology, points_topology=e.topology, backend=backend)  # type: ignore[arg-type]
+    return found.distance2.sum()
+
+
+# ---------------------------------------------------------------- timing
+
+
+@dataclass
+class Report:
+    """Rows of the tables, printed as they come and kept for the results file."""
+
+    rows: list[dict[str, Any]] = field(default_factory=list)
+
+    def add(self, table: str, name: str, **values: Any) -> None:
+        self.rows.append({"table": table, "name": name, **values})
+        shown = "  ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in values.items())
+        print(f"  {name:58s} {shown}", flush=True)
+
+
+def in_turns(
+    candidates: dict[str, Callable[[], Any]], rounds: int, budget: float, device: str
+) -> dict[str, float]:
+    """Median milliseconds of each candidate; all take turns within a round. A slow one gets fewer rounds."""
+    times: dict[str, list[float]] = {name: [] for name in candidates}
+    spent = dict.fromkeys(candidates, 0.0)
+    for turn in range(rounds + 1):
+        for name, call in candidates.items():
+            if turn > 1 and spent[name] > budget:
+                continue
+            begin = time.perf_counter()
+            call()
+            if device == "cuda":
+                torch.cuda.synchronize()
+            took = time.perf_counter() - begin
+            spent[name] += took
+            # The first call of each warms caches and allocators and is not counted, unless it ate the budget.
+            if turn > 0 or took > budget:
+                times[name].append(took)
+    return {name: 1e3 * float(np.median(t)) for name, t in times.items()}
+
+
+def backward(value: Callable[[Tensor, Tensor], Tensor], a: Tensor, b: Tensor) -> Callable[[], Any]:
+    """Forward and backward to both vertex tensors."""
+    a, b = a.clone().requires_grad_(), b.clone().requires_grad_()
+    return lambda: torch.autograd.grad(value(a, b).sum(), (a, b))
+
+
+# ---------------------------------------------------------------- tables
+
+
+def sparse_row(report: Report, args: argparse.Namespace, batch: int) -> None:
+    e = embrace(batch)
+    pairs = closest_pairs(e, 30)
+    samples = sampled_vertices(e.regions)
+    runs = {
+        "ours": backward(lambda a, b: g.region_min_distance(a, b, pairs, e.regions).distance2, e.a, e.b),
+        "torch": backward(
+            lambda a, b: g.region_min_distance(a, b, pairs, e.regions, backend="torch").distance2,
+            e.a,
+            e.b,
+        ),
+        "sampled": backward(lambda a, b: sampled_chamfer(a, b, pairs, samples, batch), e.a, e.b),
+    }
+    if batch <= 8:
+        runs["loop"] = backward(lambda a, b: loop_of_cdist(e, a, b, pairs), e.a, e.b)
+    ms = in_turns(runs, args.rounds, args.budget, "cpu")
+    shown = {f"x_over_{k}": ms[k] / ms["ours"] for k in ms if k != "ours"}
+    report.add("sparse", f"batch {batch}, 30 pairs", ours_ms=ms["ours"], **shown)
+
+
+def sparse_table(report: Report, args: argparse.Namespace) -> None:
+    print("\nSparse region pairs, 30 an item, forward and backward")
+    for batch in args.batches:
+        sparse_row(report, args, batch)
+
+    e = embrace(64)
+    d = g.region_distance_matrix(e.a, e.b, e.regions).distance2.sqrt()
+    samples = sampled_vertices(e.regions)
+    guess = torch.stack(
+        [
+            torch.cdist(x[samples].flatten(0, 1).double(), y[samples].flatten(0, 1).double())
+            .view(len(samples), 40, len(samples), 40)
+            .amin((1, 3))
+            for x, y in zip(e.a, e.b, strict=True)
+        ]
+    )
+    true = d < 0.01
+    near = d < 0.05
+    excess = (guess - d)[near] * 1e3
+    report.add(
+        "sparse",
+        "what the 40-vertex sample misses, 64 embraces",
+        contacts_under_1cm=int(true.sum()),
+        found=int((true & (guess < 0.01)).sum()),
+        mean_excess_mm=float(excess.mean()),
+        p95_excess_mm=float(excess.quantile(0.95)) if len(excess) < 2**24 else float("nan"),
+        max_excess_mm=float(excess.max()),
+    )
+
+
+def matrix_row(report: Report, args: argparse.Namespace, batch: int) -> None:
+    e = embrace(batch)
+    runs: dict[str, Callable[[], Any]] = {
+        "ours": lambda: g.region_distance_matrix(e.a, e.b, e.regions),
+        "ours_5cm": lambda: g.region_distance_matrix(e.a, e.b, e.regions, cutoff=0.05),
+    }
+    if batch <= 8:
+        runs["torch"] = lambda: g.region_distance_matrix(e.a, e.b, e.regions, backend="torch")
+    if batch == 1:
+        runs["cdist"] = lambda: matrix_by_cdist(e, e.a, e.b)
+        runs["kd_trees"] = lambda: matrix_by_trees(e, e.a, e.b)
+        ours = g.region_distance_matrix(e.a, e.b, e.regions).distance2.sqrt()
+        error = np.abs(ours.numpy() - matrix_by_trees(e, e.a, e.b)).max()
+        report.add("matrix", "largest difference from the kd-trees", metres=float(error))
+    ms = in_turns(runs, args.rounds, args.budget, "cpu")
+    shown = {f"x_over_{k}": ms[k] / ms["ours"] for k in ms if k != "ours"}
+    report.add("matrix", f"batch {batch}", ours_ms=ms["ours"], **shown)
+
+
+def matrix_table(report: Report, args: argparse.Namespace) -> None:
+    print("\nDense 75 x 75 matrix with argmins, forward")
+    for batch in args.batches:
+        matrix_row(report, args, batch)
+
+
+def nearest_row(report: Report, args: argparse.Namespace, batch: int) -> None:
+    e = embrace(batch)
+    t = e.topology
+
+    def ours(e: Embrace = e, t: MeshTopology = t, backend: Any = "auto", cutoff: float | None = None) -> Any:
+        return g.nearest_vertex(
+            e.a, e.b, cutoff=cutoff, points_topology=t, vertices_topology=t, backend=backend
+        )
+
+    runs: dict[str, Callable[[], Any]] = {"ours": ours, "ours_5cm": lambda: ours(cutoff=0.05)}
+    if batch <= 8:
+        runs["torch"] = lambda: ours(backend="torch")
+    if batch == 1:
+        runs["no_topology"] = lambda: g.nearest_vertex(e.a, e.b)
+        runs["cdist"] = lambda: torch.cdist(e.a, e.b).min(2)
+        runs["kd_tree"] = lambda: cKDTree(e.b[0].numpy()).query(e.a[0].numpy())
+        runs["kd_tree_all_cores"] = lambda: cKDTree(e.b[0].numpy()).query(e.a[0].numpy(), workers=-1)
+    ms = in_turns(runs, args.rounds, args.budget, "cpu")
+    shown = {f"x_over_{k}": ms[k] / ms["ours"] for k in ms if k != "ours"}
+    report.add("nearest", f"batch {batch}", ours_ms=ms["ours"], **shown)
+
+
+def nearest_table(report: Report, args: argparse.Namespace) -> None:
+    print("\nNearest vertex, all vertices of a to b, forward")
+    for batch in args.batches:
+        nearest_row(report, args, batch)
+
+
+def inside_row(report: Report, args: argparse.Namespace, batch: int) -> None:
+    import igl
+
+    e = embrace(batch)
+    t = e.topology
+    runs: dict[str, Callable[[], Any]] = {
+        "ours": lambda: g.inside(e.a, e.b, t, points_topology=t),
+        "ours_rays": lambda: g.inside(e.a, e.b, t, points_topology=t, method="rays"),
+        "ours_winding_number": lambda: g.winding_number(e.a, e.b, t, points_topology=t),
+    }
+    if batch == 1:
+        points, vertices = e.a[0].double().numpy(), e.b[0].double().numpy()
+        faces = t.faces.numpy()
+        runs["igl_fast"] = lambda: igl.fast_winding_number(vertices, faces, points)
+        runs["igl_exact"] = lambda: igl.winding_number(vertices, faces, points)
+    ms = in_turns(runs, args.rounds, args.budget, "cpu")
+    shown = {f"x_over_{k}": ms[k] / ms["ours"] for k in ms if k != "ours"}
+    report.add("inside", f"batch {batch}", ours_ms=ms["ours"], **shown)
+    if batch == 1:
+        surface = {
+            "ours": lambda: g.nearest_surface(e.a, e.b, t, points_topology=t),
+            "igl": lambda: igl.point_mesh_squared_distance(points, vertices, faces),
+        }
+        ms = in_turns(surface, args.rounds, args.budget, "cpu")
+        report.add(
+            "inside", "nearest surface, batch 1", ours_ms=ms["ours"], x_over_igl=ms["igl"] / ms["ours"]
+        )
+
+
+def inside_table(report: Report, args: argparse.Namespace) -> None:
+    import igl
+
+    print("\nInside test at full resolution, and nearest surface point")
+    for batch in args.batches:
+        inside_row(report, args, batch)
+
+    flips = near = error = 0.0
+    e = embrace(4 if args.quick else 16)
+    for k in range(len(e.a)):
+        a, b = e.a[k : k + 1], e.b[k : k + 1]
+        exact = igl.winding_number(b[0].double().numpy(), e.topology.faces.numpy(), a[0].double().numpy())
+        w = g.winding_number(a, b, e.topology, points_topology=e.topology)[0].numpy()
+        flip = (exact > 0.5) != g.inside(a, b, e.topology, points_topology=e.topology)[0].numpy()
+        close = g.nearest_surface(a, b, e.topology).distance2[0].sqrt().numpy() < 1e-4
+        flips += float((flip & ~close).sum())
+        near += float((flip & close).sum())
+        error = max(error, float(np.abs(w - exact).max()))
+    report.add(
+        "inside",
+        f"against the exact winding number, {len(e.a)} embraces",
+        flips=int(flips),
+        flips_within_0_1_mm=int(near),
+        largest_error=error,
+    )
+
+
+def penetration_row(report: Report, args: argparse.Namespace, batch: int, proxy: Proxy) -> None:
+    e = embrace(batch)
+    runs: dict[str, Callable[[], Any]] = {
+        "ours": backward(lambda a, b: our_penetration(a, b, e) + our_penetration(b, a, e), e.a, e.b)
+    }
+    if batch == 1:
+        runs["plain"] = backward(
+            lambda a, b: plain_penetration(a, b, proxy) + plain_penetration(b, a, proxy), e.a, e.b
+        )
+    ms = in_turns(runs, args.rounds, args.budget, "cpu")
+    shown = {"x_over_plain_2000_face_proxy": ms["plain"] / ms["ours"]} if batch == 1 else {}
+    inside = g.inside(e.a, e.b, e.topology, points_topology=e.topology)
+    report.add(
+        "penetration", f"batch {batch}", ours_ms=ms["ours"], inside_a_vertex=int(inside[0].sum()), **shown
+    )
+    if batch == 1:
+        peak = peak_megabytes(runs["ours"])
+        report.add("penetration", "peak memory over what was held before, one pair", megabytes=peak)
+
+
+def penetration_table(report: Report, args: argparse.Namespace) -> None:
+    print("\nPenetration both ways, forward and backward, full resolution")
+    proxy = proxy_of(embrace(1))
+    for batch in args.batches:
+        penetration_row(report, args, batch, proxy)
+
+
+def peak_megabytes(call: Callable[[], Any]) -> float:
+    """Growth of the process's peak resident memory during a call (Linux)."""
+    status, refs = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+
+    def field_of(name: str) -> float:
+        line = next(x for x in status.read_text().splitlines() if x.startswith(name))
+        return int(line.split()[1]) / 1024
+
+    call()
+    try:
+        refs.write_text("5")
+    except OSError:
+        return float("nan")
+    before = field_of("VmRSS")
+    call()
+    return field_of("VmHWM") - before
+
+
+def soft_table(report: Report, args: argparse.Namespace) -> None:
+    print("\nSoft minimum, 30 pairs, forward and backward, batch 1")
+    e = embrace(1)
+    pairs = closest_pairs(e, 30)
+    for temperature in (1e-4, 1e-3, 1e-2):
+
+        def value(a: Tensor, b: Tensor, backend: Any, t: float = temperature) -> Tensor:
+            return g.region_soft_minimum(a, b, pairs, e.regions, temperature=t, backend=backend)
+
+        runs = {
+            "ours": backward(lambda a, b: value(a, b, "auto"), e.a, e.b),
+            "reference": backward(lambda a, b: value(a, b, "reference"), e.a, e.b),
+        }
+        ms = in_turns(runs, args.rounds, args.budget, "cpu")
+        report.add(
+            "soft",
+            f"T = {temperature:g} m^2",
+            ours_ms=ms["ours"],
+            x_over_reference=ms["reference"] / ms["ours"],
+        )
+
+
+# ---------------------------------------------------------------- size
+
+
+def operators(e: Embrace) -> dict[str, Callable[[], Any]]:
+    """All operators on one geometry."""
+    pairs = closest_pairs(e, 30)
+    t = e.topology
+    return {
+        "sparse 30 pairs": lambda: g.region_min_distance(e.a, e.b, pairs, e.regions),
+        "matrix": lambda: g.region_distance_matrix(e.a, e.b, e.regions),
+        "nearest vertex": lambda: g.nearest_vertex(e.a, e.b, points_topology=t, vertices_topology=t),
+        "nearest surface": lambda: g.nearest_surface(e.a, e.b, t, points_topology=t),
+        "inside": lambda: g.inside(e.a, e.b, t, points_topology=t),
+        "penetration fwd+bwd": backward(lambda a, b: our_penetration(a, b, e), e.a, e.b),
+    }
+
+
+def size_table(report: Report, args: argparse.Namespace) -> None:
+    print("\nCost against batch and mesh size")
+    batches = (1, 4, 16) if args.quick else (1, 4, 16, 64, 256)
+    for batch in batches:
+        e = embrace(batch)
+        for name, call in operators(e).items():
+            ms = in_turns({"x": call}, max(2, args.rounds // 2), args.budget / 4, "cpu")["x"]
+            report.add(
+                "batch", name, batch=batch, ms=ms, ms_an_item=ms / batch, megabytes=peak_megabytes(call)
+            )
+    for vertices in (7000, 13000, 27000):
+        e = resized(embrace(1), vertices)
+        for name, call in operators(e).items():
+            ms = in_turns({"x": call}, args.rounds, args.budget / 4, "cpu")["x"]
+            report.add("size", name, vertices=e.a.shape[1], ms=ms, megabytes=peak_megabytes(call))
+
+
+def plot(report: Report, path: Path) -> None:
+    """Cost against batch and mesh size as a picture, where matplotlib is at hand."""
+    try:
+        import matplotlib
+    except ImportError:
+        print("matplotlib is not installed: no plot (pip install matplotlib)")
+        return
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(1, 2, figsize=(10, 4))
+    for axis, table, x in ((axes[0], "batch", "batch"), (axes[1], "size", "vertices")):
+        rows = [r for r in report.rows if r["table"] == table]
+        for name in dict.fromkeys(r["name"] for r in rows):
+            mine = [r for r in rows if r["name"] == name]
+            axis.plot([r[x] for r in mine], [r["ms"] for r in mine], marker="o", label=name)
+        axis.set_xscale("log")
+        axis.set_yscale("log")
+        axis.set_xlabel("pairs of bodies in a batch" if x == "batch" else "vertices of a body, one pair")
+        axis.set_ylabel("milliseconds")
+        axis.grid(True, which="both", alpha=0.3)
+    axes[0].legend(fontsize=7)
+    figure.tight_layout()
+    figure.savefig(path)
+
+
+# ---------------------------------------------------------------- the machine's limits
+
+
+def limit_table(report: Report, args: argparse.Namespace) -> None:
+    """Measured multiply-adds and bytes a second of one thread, and what share of them the operators reach."""
+    from kernels_limits import counted_work, peak_copy, peak_multiply_add
+
+    print("\nThe machine's limits, one thread, and each operator's share")
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        flops, copy = peak_multiply_add(), peak_copy()
+        report.add("limits", "multiply-add, 16 float32 lanes", gflops=flops / 1e9)
+        report.add("limits", "memory copy, read and written", gbytes_a_second=copy / 1e9)
+        e = embrace(1)
+        calls = operators(e)
+        for name, (work, moved) in counted_work(e, closest_pairs(e, 30)).items():
+            ms = in_turns({"x": calls[name]}, args.rounds, args.budget, "cpu")["x"]
+            report.add(
+                "limits",
+                name,
+                ms=ms,
+                needed_gflop=work / 1e9,
+                share_of_arithmetic=work / flops / (ms / 1e3),
+                share_of_memory=moved / copy / (ms / 1e3),
+            )
+    finally:
+        torch.set_num_threads(before)
+
+
+# ---------------------------------------------------------------- CUDA
+
+
+def cuda_rows(report: Report, args: argparse.Namespace, batch: int) -> None:
+    host = embrace(batch)
+    e = Embrace(
+        host.a.cuda(), host.b.cuda(), host.topology.to("cuda"), host.regions.to("cuda"), host.region_map
+    )
+    t, pairs = e.topology, closest_pairs(e, 30)
+    calls: dict[str, Callable[[Any], Any]] = {
+        "sparse 30 pairs": lambda k: g.region_min_distance(e.a, e.b, pairs, e.regions, backend=k),
+        "matrix": lambda k: g.region_distance_matrix(e.a, e.b, e.regions, backend=k),
+        "soft minimum": lambda k: g.region_soft_minimum(
+            e.a, e.b, pairs, e.regions, temperature=1e-3, backend=k
+        ),
+        "nearest vertex": lambda k: g.nearest_vertex(
+            e.a, e.b, points_topology=t, vertices_topology=t, backend=k
+        ),
+        "nearest surface": lambda k: g.nearest_surface(e.a, e.b, t, points_topology=t, backend=k),
+        "inside": lambda k: g.inside(e.a, e.b, t, points_topology=t, backend=k),
+    }
+    for name, call in calls.items():
+        got, want = call("cuda"), call("torch")
+        got, want = (x if isinstance(x, tuple) else (x,) for x in (got, want))
+        same = all(
+            torch.equal(torch.nan_to_num(x), torch.nan_to_num(y)) for x, y in zip(got, want, strict=True)
+        )
+        apart = float((got[0].float() - want[0].float()).nan_to_num().abs().max())
+        runs = {k: (lambda k=k, call=call: call(k)) for k in ("cuda", "torch")}
+        if name == "nearest vertex" and batch <= 8:
+            runs["cdist"] = lambda: torch.cdist(e.a, e.b).min(2)
+        ms = in_turns(runs, args.rounds, args.budget, "cuda")
+        shown = {f"x_over_{k}": ms[k] / ms["cuda"] for k in ms if k != "cuda"}
+        report.add(
+            "cuda",
+            f"{name}, batch {batch}",
+            cuda_ms=ms["cuda"],
+            same_bits=same,
+            largest_difference=apart,
+            **shown,
+        )
+
+
+def cuda_table(report: Report, args: argparse.Namespace) -> None:
+    """Correctness and speed of the Triton kernels against the torch back end and ``cdist`` on the same
+    GPU.
+    """
+    print("\nTriton kernels on", torch.cuda.get_device_name())
+    for batch in args.batches:
+        cuda_rows(report, args, batch)
+
+
+def machine() -> dict[str, Any]:
+    name = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        name = next(
+            (x.split(":")[1].strip() for x in info.read_text().splitlines() if "model name" in x), name
+        )
+    import numba
+
+    return {
+        "date": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+        "processor": name,
+        "torch_threads": torch.get_num_threads(),
+        "load_average": [round(x, 1) for x in __import__("os").getloadavg()],
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numba": numba.__version__,
+        "numpy": np.__version__,
+    }
+
+
+TABLES = {
+    "sparse": sparse_table,
+    "matrix": matrix_table,
+    "nearest": nearest_table,
+    "inside": inside_table,
+    "penetration": penetration_table,
+    "soft": soft_table,
+    "limits": limit_table,
+    "size": size_table,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--tables", nargs="*", choices=list(TABLES), default=list(TABLES))
+    parser.add_argument("--threads", type=int, default=None, help="torch's number of threads")
+    parser.add_argument("--batches", type=int, nargs="*", default=None)
+    args = parser.parse_args()
+    args.rounds, args.budget = (5, 4.0) if args.quick else (15, 20.0)
+    args.batches = args.batches or ([1, 8] if args.quick else [1, 8, 64])
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    report, about = Report(), machine()
+    print(json.dumps(about))
+    if args.device == "cuda":
+        about["gpu"] = torch.cuda.get_device_name()
+        warmup("cuda", "cuda")
+        cuda_table(report, args)
+    else:
+        warmup()
+        for name in args.tables:
+            TABLES[name](report, args)
+    RESULTS.mkdir(exist_ok=True)
+    out = RESULTS / f"kernels_{args.device}{'_quick' if args.quick else ''}.json"
+    out.write_text(json.dumps({"machine": about, "rows": report.rows}, indent=1) + "\n")
+    if args.device == "cpu" and "size" in args.tables:
+        plot(report, RESULTS / "kernels_size.svg")
+    print("written:", out.name)
+
+
+if __name__ == "__main__":
+    main()

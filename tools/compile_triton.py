@@ -1,0 +1,100 @@
+"""Compile all Triton kernels for a GPU that need not be here.
+
+python tools/compile_triton.py cuda 90 32
+python tools/compile_triton.py hip gfx942 64
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+
+from apu_losses.kernels.cuda import triton_kernels as tk
+
+_F, _I, _S, _N = "*fp32", "*i64", "*i32", "i32"
+
+_EDGES = dict.fromkeys(("row_a", "row_b", "group_a", "group_b"), _I)
+_VERTS = {"verts_a": _F, "verts_b": _F}
+_LISTS = dict.fromkeys(("offsets_a", "ids_a", "offsets_b", "ids_b"), _I)
+_TILE = {"BM": 32, "BN": 32}
+
+
+def kernels() -> list[tuple[Any, dict[str, str], dict[str, Any], int]]:
+    """All kernels, each with the types of its arguments, its compile-time constants and its number of
+    warps.
+    """
+    query = {"queries": _N, "padded": _N}
+    return [
+        (
+            tk.region_min_kernel,
+            _VERTS | _EDGES | {"union_offsets": _I, "union_regions": _I} | _LISTS
+            | {"out_d2": _F, "out_a": _I, "out_b": _I}
+            | dict.fromkeys(("count_a", "count_b", "rows_a", "rows_b", "groups"), _N) | {"limit": "fp32"},
+            _TILE,
+            4,
+        ),
+        (
+            tk.nearest_kernel,
+            {"points": _F, "vertices": _F, "slots": _I, "wanted": _S, "finite": _S}
+            | {"out_d2": _F, "out_id": _I} | query | {"targets": _N, "limit": "fp32", "skipped": "fp32"},
+            _TILE,
+            4,
+        ),
+        (
+            tk.surface_kernel,
+            {"points": _F, "corners": _F, "slots": _I, "face_slots": _I, "boxes": _F}
+            | {"wanted": _S, "finite": _S, "out_d2": _F, "out_face": _I, "out_weights": _F}
+            | query | {"tiles": _N, "limit": "fp32", "skipped": "fp32"},
+            _TILE,
+            4,
+        ),
+        (
+            tk.fit_nodes_kernel,
+            {"triangles": _F, "start": _I, "end": _I, "nodes": _F, "faces": _N, "count": _N},
+            {"BN": 128},
+            4,
+        ),
+        *(
+            (
+                tk.winding_kernel,
+                {"points": _F, "triangles": _F, "nodes": _F, "start": _I, "end": _I, "skip": _I, "boxes": _F}
+                | {"finite": _S, "slots": _I, "out": _F}
+                | query | {"faces": _N, "count": _N, "beta": "fp32"},
+                {"BM": 32, "LEAF": 8, "EXACT": exact},
+                1,
+            )
+            for exact in (False, True)
+        ),
+        (
+            tk.soft_min_kernel,
+            _VERTS | _EDGES | _LISTS | {"out": _F, "out_least": _F, "out_sum": _F}
+            | {"count_a": _N, "count_b": _N, "temperature": "fp32"},
+            _TILE,
+            4,
+        ),
+        (
+            tk.soft_gradient_kernel,
+            _VERTS | _EDGES | _LISTS | {"least": _F, "sums": _F, "gradient": _F, "first": _I, "out": _F}
+            | {"count_a": _N, "count_b": _N, "temperature": "fp32"},
+            _TILE,
+            4,
+        ),
+    ]  # fmt: skip
+
+
+def main(backend: str, arch: str, warp: str) -> None:
+    target = GPUTarget(backend, int(arch) if arch.isdigit() else arch, int(warp))
+    for kernel, types, constants, warps in kernels():
+        signature = types | dict.fromkeys(constants, "constexpr")
+        source = ASTSource(kernel, signature=signature, constexprs=constants)
+        built = triton.compile(source, target=target, options={"num_warps": warps, "enable_fp_fusion": False})
+        sizes = {k: len(v) for k, v in built.asm.items() if k in ("ptx", "cubin", "amdgcn", "hsaco")}
+        print("compiled", kernel.__name__, constants, sizes)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:4])
