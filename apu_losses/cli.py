@@ -1,7 +1,8 @@
 """The command `apu`: it reads arguments, calls the library and prints. What it computes lives elsewhere.
 
-Exit codes: 0 done; 1 `doctor` found a problem, or `fit` could not fit a scene; 2 bad input, with one line on
-standard error; 130 interrupted.
+Exit codes: 0 done; 1 something could not be done (a problem that `doctor` found, a scene that `fit` could not
+fit, a question that `ask` got no answer to, a text that `parse` could not read whole); 2 bad input, with one
+line on standard error; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ def _input() -> Iterator[None]:
     """Errors raised while the user's input is read are the user's to mend: one line, no traceback."""
     try:
         yield
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, ImportError) as error:
         text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
         raise BadInput(" ".join(text.split())) from error
 
@@ -122,6 +123,76 @@ def fit(
     _table(header, [_summary(name, result) for name, result in results.items()])
     typer.echo(f"results in {out}")
     if any(result.failed for result in results.values()):
+        raise typer.Exit(1)
+
+
+@app.command()
+def ask(
+    pictures: Annotated[list[Path] | None, typer.Argument(help="Pictures of two people each.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="File of answers; what it has stays.")
+    ] = None,
+    model: Annotated[str, typer.Option(help="Name of the model, as the server knows it.")] = "",
+    base_url: Annotated[str | None, typer.Option(help="Server with /v1; OpenAI's own if left out.")] = None,
+    samples: Annotated[int, typer.Option(min=1, help="Answers a picture.")] = 1,
+    parallel: Annotated[int, typer.Option(min=1, help="Questions at the same time.")] = 4,
+    temperature: Annotated[float, typer.Option(help="0: the likeliest answer; samples need more.")] = 0.0,
+    action: Annotated[str | None, typer.Option(help="Known label of the interaction.")] = None,
+    example: Annotated[bool, typer.Option(help="Show an example before the question.")] = True,
+    cache: Annotated[Path | None, typer.Option(help="Folder of answers that are not asked again.")] = None,
+    max_calls: Annotated[int | None, typer.Option(help="Stop after this many calls.")] = None,
+    max_tokens: Annotated[int | None, typer.Option(help="Stop after this many tokens.")] = None,
+    batch_out: Annotated[Path | None, typer.Option(help="Write batch files here and ask nobody.")] = None,
+    batch_in: Annotated[list[Path] | None, typer.Option(help="Take answers from a batch's results.")] = None,
+) -> None:
+    """Ask a vision language model which body parts touch; the key is read from OPENAI_API_KEY."""
+    from apu_contacts.lvlm import commands
+
+    with _input():
+        if batch_in is None and not (pictures and model):
+            raise ValueError("ask needs pictures and --model")
+        if batch_out is None and out is None:
+            raise ValueError("ask needs -o FILE for the answers, or --batch-out")
+        options = commands.AskOptions(
+            model,
+            base_url,
+            samples=samples,
+            parallel=parallel,
+            action=action,
+            example=example,
+            cache=cache,
+            temperature=temperature,
+            max_calls=max_calls,
+            max_tokens=max_tokens,
+        )
+        if batch_out is not None:
+            for file in commands.write_requests(pictures or [], batch_out, options):
+                typer.echo(str(file))
+            return
+        if out is None:
+            return
+        if batch_in is not None:
+            summary = commands.collect_results(batch_in, out)
+        else:
+            with _progress() as tell:
+                summary = commands.ask_pictures(
+                    pictures or [], out, options, lambda done, total: tell(done / total, f"{done} of {total}")
+                )
+    for line in commands.summary_lines(summary):
+        typer.echo(line)
+    if summary.failures or summary.stopped:
+        raise typer.Exit(1)
+
+
+@app.command()
+def parse(file: Annotated[Path, typer.Argument(help="Text that a model wrote.")]) -> None:
+    """Explain how a model's answer is read: contacts, repairs, and what no rule accounts for."""
+    from apu_contacts.lvlm.commands import parse_file
+
+    with _input():
+        explanation, whole = parse_file(file)
+    typer.echo(explanation)
+    if not whole:
         raise typer.Exit(1)
 
 
@@ -218,9 +289,19 @@ def _progress() -> Iterator[Callable[[float, str], None]]:
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("", total=1.0)
-        yield lambda share, doing: bar.update(task, completed=share, description=doing)
+    console = Console(stderr=True)
+    bar = Progress(*columns, console=console, disable=not console.is_terminal)
+    task = bar.add_task("", total=1.0)
+
+    def tell(share: float, doing: str) -> None:
+        # the bar opens with the first news, so that bad input leaves one line and no empty bar
+        bar.start()
+        bar.update(task, completed=share, description=doing)
+
+    try:
+        yield tell
+    finally:
+        bar.stop()
 
 
 @contextmanager

@@ -259,3 +259,43 @@ def test_writing_into_a_file_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(NotADirectoryError, match="file"), staged_folder(tmp_path / "file" / "out"):
         pass
+
+
+def test_parse_explains_and_says_whether_it_read_all(apu, tmp_path):
+    answer = {
+        "interaction": "hug",
+        "people": {"person_left": "a", "person_right": "b"},
+        "orientation": "front to front",
+        "contacts": [
+            {
+                "body_part_person_left": {"part_name": "hand", "body_side": "left"},
+                "body_part_person_right": {"part_name": "back", "body_side": "right"},
+                "confidence": 0.7,
+            }
+        ],
+    }
+    path = tmp_path / "answer.txt"
+    path.write_text(json.dumps(answer))
+    code, out, _ = apu("parse", path)
+    assert code == 0 and "left hand" in out
+    path.write_text("the weather is fine")
+    assert apu("parse", path)[0] == 1
+    code, _, err = apu("parse", tmp_path / "gone.txt")
+    assert code == 2 and "gone.txt" in err and err.count("\n") == 1
+
+
+def test_ask_without_what_it_needs(apu, tmp_path, monkeypatch):
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    picture = tmp_path / "two.png"
+    Image.new("RGB", (8, 8)).save(picture)
+    for arguments, said in (
+        ([], "--model"),
+        ([picture, "--model", "m"], "-o FILE"),
+        ([picture, "-o", tmp_path / "answers.jsonl", "--model", "m", "--no-example"], ""),
+        ([tmp_path / "gone.png", "--model", "m", "--batch-out", tmp_path / "requests"], "gone.png"),
+    ):
+        code, _, err = apu("ask", *arguments)
+        assert code == 2 and said in err and err.strip().count("\n") == 0, err
+    assert not (tmp_path / "answers.jsonl").exists()
+    code, out, _ = apu("ask", picture, "--model", "m", "--batch-out", tmp_path / "requests", "--no-example")
+    assert code == 0 and all(Path(line).is_file() for line in out.splitlines())
