@@ -8,14 +8,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from apu_contacts.regions.table import NUM_REGIONS, explain
 
+if TYPE_CHECKING:
+    from apu_contacts.regions.transfer import RegionTransfer
+
 FORMAT = "apu-region-map/1"
+KINDS = ("official", "transferred", "derived")
 _BUNDLED = ("free",)
 
 
@@ -35,6 +39,8 @@ class RegionMap:
         vertex_ids: ``(offsets[-1],)`` ids, 0 to ``vertex_count - 1``.
         provenance: in words, where the map comes from.
         approximate: True unless the map is the official one.
+        kind: ``"official"``, ``"transferred"`` from another topology, or ``"derived"`` by geometric rules;
+            by default official or derived, as ``approximate`` says.
 
     Raises:
         ValueError: on shapes that do not agree, vertex ids out of range, a vertex twice in one region.
@@ -46,8 +52,15 @@ class RegionMap:
     vertex_ids: NDArray[np.int64]
     provenance: str
     approximate: bool
+    kind: str = ""
 
     def __post_init__(self) -> None:
+        kind = self.kind or ("derived" if self.approximate else "official")
+        if kind not in KINDS or (kind == "official") == self.approximate:
+            raise ValueError(
+                f"kind must be one of {', '.join(KINDS)}, and official only if not approximate, got {kind!r}"
+            )
+        object.__setattr__(self, "kind", kind)
         offsets = np.array(self.offsets, dtype=np.int64)
         ids = np.array(self.vertex_ids, dtype=np.int64)
         if offsets.shape != (NUM_REGIONS + 1,) or ids.ndim != 1:
@@ -82,8 +95,7 @@ class RegionMap:
         ) and all(np.array_equal(self.vertices(r), other.vertices(r)) for r in range(NUM_REGIONS))
 
     def __repr__(self) -> str:
-        kind = "approximate" if self.approximate else "official"
-        return f"RegionMap({self.topology!r}, {self.vertex_count} vertices, {kind})"
+        return f"RegionMap({self.topology!r}, {self.vertex_count} vertices, {self.kind})"
 
     @property
     def sizes(self) -> NDArray[np.int64]:
@@ -132,6 +144,7 @@ class RegionMap:
         topology: str,
         provenance: str,
         approximate: bool = True,
+        kind: str = "",
     ) -> RegionMap:
         """Builds a map from 75 lists of vertex ids, in any order.
 
@@ -142,7 +155,7 @@ class RegionMap:
             raise ValueError(f"vertices must hold {NUM_REGIONS} lists, one per region, got {len(vertices)}")
         rows = [np.unique(np.asarray(each, dtype=np.int64)) for each in vertices]
         offsets = np.concatenate([[0], np.cumsum([len(row) for row in rows])])
-        return cls(topology, vertex_count, offsets, np.concatenate(rows), provenance, approximate)
+        return cls(topology, vertex_count, offsets, np.concatenate(rows), provenance, approximate, kind)
 
     @classmethod
     def from_labels(
@@ -198,6 +211,22 @@ class RegionMap:
             vertices, faces, weights, joints, joint_names, topology=topology, provenance=provenance
         )
 
+    def transfer(self, correspondence: Any, *, topology: str) -> RegionTransfer:
+        """Carries the map to another mesh topology; see `apu_contacts.regions.transfer.transfer_map`.
+
+        Args:
+            correspondence: where the vertices of the new mesh lie on this one: vertex ids ``(V,)`` (-1:
+                nowhere), a matrix ``(V, vertex_count)``, or what `apu_contacts.regions.transfer.correspond` finds
+                between two surfaces in a common pose.
+            topology: name of the new topology.
+
+        Returns:
+            The map, the vertices that are unsure, and how many for which reason.
+        """
+        from apu_contacts.regions.transfer import transfer_map
+
+        return transfer_map(self, correspondence, topology=topology)
+
     def save(self, path: str | Path) -> None:
         """Writes the map as ``.npz`` (numbers and text only, no pickle) or, with that suffix, ``.json``.
 
@@ -211,6 +240,7 @@ class RegionMap:
             "vertex_count": self.vertex_count,
             "provenance": self.provenance,
             "approximate": self.approximate,
+            "kind": self.kind,
         }
         if path.suffix == ".json":
             regions = [self.vertices(rid).tolist() for rid in range(NUM_REGIONS)]
@@ -267,6 +297,7 @@ class RegionMap:
                 ids,
                 str(header["provenance"]),
                 bool(header["approximate"]),
+                str(header.get("kind", "")),
             )
         except KeyError as error:
             raise ValueError(f"{wrong}: {error} is missing") from None
