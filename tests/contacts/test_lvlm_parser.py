@@ -404,19 +404,23 @@ class TestLimits:
             return time.process_time() - begin
 
         for before in ("", '{"contacts": ['):
-            short, long = seconds(5_000, before), seconds(40_000, before)
-            # Quadratic time would make it 64 times; a floor keeps the clock's grain out.
-            assert long < 24 * max(short, 0.005), (short, long)
+            # Quadratic time would make it 64 times, in every try; a busy machine now and then adds some.
+            tries = ((seconds(5_000, before), seconds(40_000, before)) for _ in range(3))
+            # A floor keeps the clock's grain out.
+            assert any(long < 24 * max(short, 0.005) for short, long in tries)
 
     def test_throughput_of_the_issue(self) -> None:
         raw = text(*(contact(a=part, confidence=0.5) for part in PARTS[:5]))
         parse_answer(raw)
-        begin = time.process_time()
-        for _ in range(100):
-            parse_answer(raw)
-        assert (
-            time.process_time() - begin < 0.2
-        )  # 1,000 a second would be 0.1 s; twice that for a busy machine
+
+        def seconds() -> float:
+            begin = time.process_time()
+            for _ in range(100):
+                parse_answer(raw)
+            return time.process_time() - begin
+
+        # 1,000 a second would be 0.1 s; twice that, and three tries, for a busy machine
+        assert any(seconds() < 0.2 for _ in range(3))
 
     def test_import_is_light(self) -> None:
         program = (
