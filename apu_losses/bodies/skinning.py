@@ -407,7 +407,9 @@ class LinearBlendPose:
         """``(N, 9 (J - 1))`` rotations minus the identity, what pose correctives are linear in."""
         if self._feature is None:
             identity = torch.eye(3, dtype=self._rotations.dtype, device=self._rotations.device)
-            self._feature = (self._rotations[:, 1:] - identity).flatten(1)
+            # kept for later calls, which may want the gradient that this one does not
+            with torch.enable_grad():
+                self._feature = (self._rotations[:, 1:] - identity).flatten(1)
         return self._feature
 
 

@@ -72,8 +72,9 @@ class FitState:
 
         For a gradient ask `select` for the few vertices that the search found.
         """
+        posed = self.posed  # posed here, with gradient: what is kept must not be made without
         with torch.no_grad():
-            return self.posed.vertices()
+            return posed.vertices()
 
     @cached_property
     def stature(self) -> Tensor:
