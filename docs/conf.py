@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pkgutil
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 from apu_contacts._version import __version__
@@ -22,6 +23,8 @@ html_static_path = ["_static"]
 html_title = f"apu-losses {__version__}"
 
 autodoc_member_order = "bysource"
+# what only some machines have; its absence must not keep its users from being described
+autodoc_mock_imports = [name for name in ("triton", "openai") if find_spec(name) is None]
 autodoc_typehints = "signature"
 autodoc_default_options = {"members": True, "show-inheritance": True}
 # attributes of the same name in several classes make plain words of docstrings ambiguous
@@ -33,11 +36,12 @@ napoleon_use_ivar = True
 PACKAGES = ("apu_contacts", "apu_losses")
 
 
-def _public_modules(package: str) -> list[str]:
-    """Every module of a package but private ones and the command, by name."""
+def _public_modules(package: str) -> dict[str, bool]:
+    """Every module of a package but private ones and the command: by name, whether it is a package."""
     root = import_module(package)
-    names = [info.name for info in pkgutil.walk_packages(root.__path__, f"{package}.")]
-    return [n for n in sorted(names) if not any(p.startswith("_") for p in n.split(".")) and n != "apu_losses.cli"]
+    found = {info.name: info.ispkg for info in pkgutil.walk_packages(root.__path__, f"{package}.")}
+    hidden = {name for name in found if any(part.startswith("_") for part in name.split("."))}
+    return {name: found[name] for name in sorted(found.keys() - hidden - {"apu_losses.cli"})}
 
 
 def _write_reference() -> None:
@@ -45,8 +49,10 @@ def _write_reference() -> None:
     folder = Path(__file__).parent / "reference"
     folder.mkdir(exist_ok=True)
     pages: dict[str, list[str]] = {}
+    packages = set()
     for package in PACKAGES:
-        for module in _public_modules(package):
+        for module, is_package in _public_modules(package).items():
+            packages.update([module] if is_package else [])
             pages.setdefault(".".join(module.split(".")[:2]), []).append(module)
     wanted = {}
     for page, modules in pages.items():
@@ -55,8 +61,8 @@ def _write_reference() -> None:
             if module != page:
                 lines += [module, "-" * len(module), ""]
             lines += [f".. automodule:: {module}"]
-            names = getattr(import_module(module), "__all__", ())
-            if hasattr(import_module(module), "__path__") and names:
+            names = getattr(import_module(module), "__all__", ()) if module in packages else ()
+            if names:
                 # what a package re-exports is described where it is defined
                 lines += ["   :no-members:", "", "Names: " + ", ".join(f"`{name}`" for name in names) + "."]
             lines += [""]
