@@ -183,7 +183,7 @@ def _mesh_verdict(errors: Mapping[int, float | None], limit: float) -> tuple[str
 
 
 def _gap(a: PersonDetection, b: PersonDetection) -> float | None:
-    if a.initial is None or b.initial is None:
+    if a.initial is None or b.initial is None or not (len(a.initial.joints) and len(b.initial.joints)):
         return None
     between = np.linalg.norm(a.initial.joints[:, None] - b.initial.joints[None], axis=2)
     return float(between.min())

@@ -4,6 +4,8 @@ from apu_contacts.sources._model_pickle import read_model_pickle
 from apu_contacts.sources._numpy_pickle import read_numpy_pickle
 from apu_contacts.sources.assemble import Assembly, Unmatched, assemble
 from apu_contacts.sources.bev import BEV_JOINTS, BevPerson, bev_focal, camera_residual, read_bev
+from apu_contacts.sources.checks import ConventionError
+from apu_contacts.sources.conventions import Camera
 from apu_contacts.sources.detection import InitialEstimate, PersonDetection
 from apu_contacts.sources.errors import (
     NoPeopleError,
@@ -13,16 +15,38 @@ from apu_contacts.sources.errors import (
     UnsafePickleError,
 )
 from apu_contacts.sources.flickrci3d import AnnotatedPair, FlickrImage, read_flickr_signatures
-from apu_contacts.sources.matching import Match, Matching, keypoint_distances, match_boxes, match_people
+from apu_contacts.sources.hmr2 import read_camerahmr, read_hmr2
+from apu_contacts.sources.keypoint_files import (
+    keypoints_from_arrays,
+    read_coco_results,
+    read_keypoint_arrays,
+    read_mmpose,
+)
+from apu_contacts.sources.matching import (
+    Match,
+    Matching,
+    find_duplicates,
+    keypoint_distances,
+    match_boxes,
+    match_people,
+)
 from apu_contacts.sources.merge import merge_keypoints
+from apu_contacts.sources.multihmr import read_multihmr
+from apu_contacts.sources.nlf import read_nlf
 from apu_contacts.sources.openpose import read_openpose
+from apu_contacts.sources.parameters import read_amass, read_buddi, read_parameters
+from apu_contacts.sources.sam3d import read_sam3d_body
+from apu_contacts.sources.smplerx import read_smplerx, read_smplerx_folder
 from apu_contacts.sources.vitpose import read_vitpose_body25
+from apu_contacts.sources.write import write_amass, write_coco_results, write_openpose
 
 __all__ = [
     "BEV_JOINTS",
     "AnnotatedPair",
     "Assembly",
     "BevPerson",
+    "Camera",
+    "ConventionError",
     "FlickrImage",
     "InitialEstimate",
     "Match",
@@ -37,14 +61,32 @@ __all__ = [
     "assemble",
     "bev_focal",
     "camera_residual",
+    "find_duplicates",
     "keypoint_distances",
+    "keypoints_from_arrays",
     "match_boxes",
     "match_people",
     "merge_keypoints",
+    "read_amass",
     "read_bev",
+    "read_buddi",
+    "read_camerahmr",
+    "read_coco_results",
     "read_flickr_signatures",
+    "read_hmr2",
+    "read_keypoint_arrays",
+    "read_mmpose",
     "read_model_pickle",
+    "read_multihmr",
+    "read_nlf",
     "read_numpy_pickle",
     "read_openpose",
+    "read_parameters",
+    "read_sam3d_body",
+    "read_smplerx",
+    "read_smplerx_folder",
     "read_vitpose_body25",
+    "write_amass",
+    "write_coco_results",
+    "write_openpose",
 ]

@@ -30,6 +30,20 @@ def checked_file(path: str | Path) -> Path:
     return file
 
 
+def read_json(path: str | Path) -> Any:
+    """What a JSON file holds.
+
+    Raises:
+        SourceMissingError: if there is no such file.
+        SourceFormatError: if it is not JSON.
+    """
+    file = checked_file(path)
+    try:
+        return json.loads(file.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise SourceFormatError(f"{file}: not valid JSON: {error}") from error
+
+
 def read_json_object(path: str | Path) -> dict[str, Any]:
     """The object at the top of a JSON file.
 
@@ -37,13 +51,9 @@ def read_json_object(path: str | Path) -> dict[str, Any]:
         SourceMissingError: if there is no such file.
         SourceFormatError: if it is not JSON, or not an object.
     """
-    file = checked_file(path)
-    try:
-        content = json.loads(file.read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise SourceFormatError(f"{file}: not valid JSON: {error}") from error
+    content = read_json(path)
     if not isinstance(content, dict):
-        raise SourceFormatError(f"{file}: expected a JSON object at the top, got {kind(content)}")
+        raise SourceFormatError(f"{Path(path)}: expected a JSON object at the top, got {kind(content)}")
     return content
 
 

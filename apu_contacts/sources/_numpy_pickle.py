@@ -29,7 +29,8 @@ MAX_BYTES = 1 << 30
 _RECONSTRUCT = {("numpy.core.multiarray", "_reconstruct"), ("numpy._core.multiarray", "_reconstruct")}
 _FROM_BUFFER = {("numpy.core.numeric", "_frombuffer"), ("numpy._core.numeric", "_frombuffer")}
 Names = Callable[[str, str], Any]
-_NUMBER_KINDS = "biuf"
+_SCALAR = {("numpy.core.multiarray", "scalar"), ("numpy._core.multiarray", "scalar")}
+_PLAIN_KINDS = "biufUS"
 _ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
 
 
@@ -53,6 +54,18 @@ def read_npz(path: str | Path) -> dict[str, Any]:
             }
     except _ZIP_ERRORS as error:
         raise SourceFormatError(f"{file}: not an .npz file: {error}") from error
+
+
+def read_npy(path: str | Path) -> Any:
+    """What an ``.npy`` holds; objects are read by `loads`.
+
+    Raises:
+        SourceMissingError, UnsafePickleError, SourceFormatError: as `read_npz`.
+    """
+    file = checked_file(path)
+    if file.stat().st_size > MAX_BYTES:
+        raise SourceFormatError(f"{file}: {file.stat().st_size} bytes are more than {MAX_BYTES}")
+    return _read_npy(file.read_bytes(), file)
 
 
 def _unpack(archive: zipfile.ZipFile, info: zipfile.ZipInfo, file: Path) -> bytes:
@@ -127,6 +140,8 @@ class _Reader(pickle.Unpickler):
             return _MakeDType()
         if (module, name) in _FROM_BUFFER:
             return _FromBuffer()
+        if (module, name) in _SCALAR:
+            return _Scalar()
         if (module, name) == ("_codecs", "encode"):
             return _Encode()
         if name == "bytes" and module in ("__builtin__", "builtins"):
@@ -187,7 +202,7 @@ class _MakeDType(Inert):
     def __call__(self, *args: Any) -> _DType:
         if not args or not isinstance(args[0], str):
             refuse("dtype")
-        dtype = np.dtype(args[0]) if args[0][:1] in (*_NUMBER_KINDS, "O") else None
+        dtype = np.dtype(args[0]) if args[0][:1] in (*_PLAIN_KINDS, "O") else None
         if dtype is None or dtype.names is not None or dtype.subdtype is not None:
             refuse(f"the dtype {args[0][:20]!r}")
         return _DType(dtype)
@@ -203,6 +218,19 @@ class _FromBuffer(Inert):
             refuse("_frombuffer")
         array = _Array()
         array.__setstate__((1, args[2], args[1], args[3] == "F", bytes(args[0])))
+        return array
+
+
+class _Scalar(Inert):
+    """Stands for the function by which NumPy writes a single number, such as a ``float32``."""
+
+    __slots__ = ()
+
+    def __call__(self, *args: Any) -> _Array:
+        if len(args) != 2 or not isinstance(args[0], _DType) or args[0].dtype.kind == "O":
+            refuse("scalar")
+        array = _Array()
+        array.__setstate__((1, (), args[0], False, args[1]))
         return array
 
 

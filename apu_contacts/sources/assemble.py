@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import overload
+from typing import Literal, overload
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -13,8 +13,16 @@ from numpy.typing import ArrayLike
 from apu_contacts.keypoints import Keypoints2D
 from apu_contacts.keypoints.extent import keypoint_box
 from apu_contacts.sources.bev import BevPerson
-from apu_contacts.sources.detection import PersonDetection
-from apu_contacts.sources.matching import MAX_DISTANCE, MIN_IOU, Matching, match_boxes, match_people
+from apu_contacts.sources.conventions import Camera
+from apu_contacts.sources.detection import InitialEstimate, PersonDetection
+from apu_contacts.sources.matching import (
+    MAX_DISTANCE,
+    MIN_IOU,
+    Matching,
+    find_duplicates,
+    match_boxes,
+    match_people,
+)
 from apu_contacts.sources.merge import merge_keypoints
 
 MAX_BODY_DISTANCE = 0.2
@@ -70,7 +78,7 @@ class Assembly(Sequence[PersonDetection]):
 
     def of(self, source: str, index: int) -> PersonDetection:
         """The person who is number ``index`` of a source (``"box"``, ``"openpose"``, ``"vitpose"``,
-        ``"bev"``).
+        ``"bev"`` or another estimator).
 
         Raises:
             KeyError: if nobody is; the message says why, where that is known.
@@ -88,29 +96,49 @@ def assemble(
     bev: Sequence[BevPerson] | None = None,
     boxes: ArrayLike | None = None,
     *,
+    estimates: Sequence[InitialEstimate] | None = None,
+    camera: Camera | None = None,
+    duplicates: Literal["note", "drop", "keep"] = "note",
     max_distance: float = MAX_DISTANCE,
     max_body_distance: float = MAX_BODY_DISTANCE,
     min_iou: float = MIN_IOU,
 ) -> Assembly:
     """Everybody who has keypoints in an image, with what each file says of them.
 
+    Keypoints may come from any one or two detectors: ``vitpose`` takes those of whatever reader gives the
+    better ones (MMPose, rtmlib, COCO results), ``openpose`` what fills their gaps. Hands and faces are kept.
+
     1. ViTPose's people are matched to OpenPose's; whoever only one of the two found is a person too.
     2. Their keypoints are merged (`merge_keypoints`).
-    3. BEV's bodies are matched to the merged keypoints, by their projected joints.
+    3. BEV's bodies, or other estimates, are matched to the merged keypoints, by their projected joints; one
+       that has no joints to project (a file of parameters only) by its box.
     4. Given boxes (of an annotation, or a person detector) are matched to the keypoint boxes. An OpenPose
        person's box is that of OpenPose's keypoints, since FlickrCI3D's annotations are made of those.
 
     Args:
         openpose, vitpose, bev: what the readers return; None for a file that there is not.
         boxes: ``(B, 4)`` x0, y0, x1, y1 in pixels, or None.
+        estimates: what a reader of another mesh estimator returns, instead of ``bev``. Their name in
+            ``source`` is the first one's ``estimator``.
+        camera: of the scene, in which estimates without a camera of their own are projected.
+        duplicates: what happens to two records of one person (`find_duplicates`) after the merge. ``"note"``
+            says it in the ``notes`` of both and leaves the choice to the caller; ``"drop"`` removes the one
+            with less confidence, and lists it in ``unmatched``; ``"keep"`` does not look.
         max_distance: threshold of step 1, as a share of the person's size.
         max_body_distance: threshold of step 3.
         min_iou: threshold of step 4.
 
     Raises:
-        ValueError: as `match_people` and `match_boxes`.
+        ValueError: as `match_people` and `match_boxes`; if both ``bev`` and ``estimates`` are given.
     """
-    first, second, bodies = list(openpose or ()), list(vitpose or ()), list(bev or ())
+    if bev is not None and estimates is not None:
+        raise ValueError("give bev or estimates, not both: a person starts from one estimate")
+    if duplicates not in ("note", "drop", "keep"):
+        raise ValueError(f"duplicates must be 'note', 'drop' or 'keep', got {duplicates!r}")
+    first, second = list(openpose or ()), list(vitpose or ())
+    bodies = list(estimates) if estimates is not None else [body.initial_estimate() for body in bev or ()]
+    estimator = bodies[0].estimator if bodies else "bev"
+    asked_for_bodies = bev is not None or estimates is not None
     given = np.zeros((0, 4)) if boxes is None else np.asarray(boxes, dtype=np.float64)
 
     detectors = match_people(first, second, max_distance=max_distance)
@@ -121,7 +149,7 @@ def assemble(
     pairs += [(None, j) for j in detectors.unmatched_b]
     merged = [merge_keypoints(_at(second, v), _at(first, o)) for o, v in pairs]
     boxed = [keypoints if o is None else first[o] for keypoints, (o, _) in zip(merged, pairs, strict=True)]
-    by_body = match_people(merged, [body.keypoints() for body in bodies], max_distance=max_body_distance)
+    by_body = _match_bodies(merged, bodies, camera, max_body_distance, min_iou)
     by_box = match_boxes(given, boxed, min_iou=min_iou)
 
     unmatched: list[Unmatched] = []
@@ -133,16 +161,20 @@ def assemble(
             kind, index = ("openpose", pair[0]) if pair[0] is not None else ("vitpose", pair[1])
             unmatched.append(Unmatched(kind, index or 0, "image", "has no joint of confidence above 0"))
             continue
-        source, margins = _sources(k, pair, detectors, by_body, by_box)
-        asked = {"openpose": openpose is not None, "vitpose": vitpose is not None, "bev": bev is not None}
+        source, margins = _sources(k, pair, detectors, by_body, by_box, estimator)
+        asked = {
+            "openpose": openpose is not None,
+            "vitpose": vitpose is not None,
+            estimator: asked_for_bodies,
+        }
         reasons = {
             "openpose": detectors.unmatched_b,
             "vitpose": detectors.unmatched_a,
-            "bev": by_body.unmatched_a,
+            estimator: by_body.unmatched_a,
         }
         named, number = next(iter(source.items()))
         missing = [
-            Unmatched(named, number, kind, reasons[kind][k if kind == "bev" else number])
+            Unmatched(named, number, kind, reasons[kind][k if kind == estimator else number])
             for kind, wanted in asked.items()
             if wanted and kind not in source
         ]
@@ -151,22 +183,66 @@ def assemble(
             PersonDetection(
                 keypoints=merged[k],
                 bbox=given[source["box"]] if "box" in source else around,
-                initial=bodies[source["bev"]].initial_estimate() if "bev" in source else None,
+                initial=bodies[source[estimator]] if estimator in source else None,
                 source=source,
                 margins=margins,
                 notes=tuple(str(reason) for reason in missing),
             )
         )
-    unmatched += [Unmatched("bev", j, "keypoints", why) for j, why in by_body.unmatched_b.items()]
+    unmatched += [Unmatched(estimator, j, "keypoints", why) for j, why in by_body.unmatched_b.items()]
     unmatched += [Unmatched("box", j, "keypoints", why) for j, why in by_box.unmatched_a.items()]
+    if duplicates != "keep":
+        people, lost = _without_duplicates(people, drop=duplicates == "drop")
+        unmatched += lost
     # Boxes are what annotations and answers count people by, so their order leads.
     people.sort(key=lambda person: person.source.get("box", len(given)))
-    matchings = {"openpose-vitpose": detectors, "keypoints-bev": by_body, "box-keypoints": by_box}
+    matchings = {"openpose-vitpose": detectors, f"keypoints-{estimator}": by_body, "box-keypoints": by_box}
     return Assembly(tuple(people), tuple(unmatched), MappingProxyType(matchings))
 
 
+def _match_bodies(
+    people: Sequence[Keypoints2D],
+    bodies: Sequence[InitialEstimate],
+    camera: Camera | None,
+    max_distance: float,
+    min_iou: float,
+) -> Matching:
+    """People to bodies: by projected joints, or by boxes if no body has joints to project."""
+    projected = [body.projected or body.keypoints(camera) for body in bodies]
+    if any(projected) or not bodies or any(body.bbox is None for body in bodies):
+        nowhere = Keypoints2D("body25", np.zeros((25, 2)), np.zeros(25))
+        return match_people(people, [p or nowhere for p in projected], max_distance=max_distance)
+    boxes = np.array([body.bbox for body in bodies])
+    return match_boxes(boxes, people, min_iou=min_iou).transposed()
+
+
+def _without_duplicates(
+    people: list[PersonDetection], *, drop: bool
+) -> tuple[list[PersonDetection], list[Unmatched]]:
+    """The people with notes on who may be whom, or without the weaker record of each."""
+    notes: dict[int, list[str]] = {}
+    lost: list[Unmatched] = []
+    gone: set[int] = set()
+    for kept, other, distance in find_duplicates([person.keypoints for person in people]):
+        why = f"their keypoints agree to {distance:.2f} of the person's size: detected twice?"
+        names = [", ".join(f"{kind} {i}" for kind, i in people[k].source.items()) for k in (kept, other)]
+        kind, index = next(iter(people[other].source.items()))
+        if drop:
+            gone.add(other)
+            lost.append(Unmatched(kind, index, "image", f"is {names[0]} again; {why}"))
+        else:
+            notes.setdefault(kept, []).append(f"may be {names[1]} too; {why}")
+            notes.setdefault(other, []).append(f"may be {names[0]} too; {why}")
+    noted = [
+        replace(person, notes=(*person.notes, *notes[k])) if k in notes else person
+        for k, person in enumerate(people)
+        if k not in gone
+    ]
+    return noted, lost
+
+
 def _sources(
-    k: int, pair: _Indices, detectors: Matching, by_body: Matching, by_box: Matching
+    k: int, pair: _Indices, detectors: Matching, by_body: Matching, by_box: Matching, estimator: str
 ) -> tuple[dict[str, int], dict[str, float]]:
     """Person ``k``'s position in each file that has them, and how clear each match was."""
     source = {
@@ -178,7 +254,7 @@ def _sources(
     if both is not None:
         margins["vitpose"] = both.margin
     if body is not None:
-        source["bev"], margins["bev"] = body.index_b, body.margin
+        source[estimator], margins[estimator] = body.index_b, body.margin
     if box is not None:
         source["box"], margins["box"] = box.index_a, box.margin
     return source, margins

@@ -15,35 +15,10 @@ from apu_contacts.keypoints import SKELETONS, Keypoints2D
 from apu_contacts.sources._numpy_pickle import read_npz
 from apu_contacts.sources.detection import InitialEstimate
 from apu_contacts.sources.errors import NoPeopleError, SourceFormatError
+from apu_contacts.sources.names import SMPL_JOINTS
 
 NUM_JOINTS = 71
 NUM_VERTICES = 6890
-SMPL_JOINTS = (
-    "pelvis",
-    "left_hip",
-    "right_hip",
-    "spine1",
-    "left_knee",
-    "right_knee",
-    "spine2",
-    "left_ankle",
-    "right_ankle",
-    "spine3",
-    "left_foot",
-    "right_foot",
-    "neck",
-    "left_collar",
-    "right_collar",
-    "head",
-    "left_shoulder",
-    "right_shoulder",
-    "left_elbow",
-    "right_elbow",
-    "left_wrist",
-    "right_wrist",
-    "left_hand",
-    "right_hand",
-)
 _FACE_AND_FEET = (
     "nose",
     "right_eye",

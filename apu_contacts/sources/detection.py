@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from apu_contacts.keypoints import Keypoints2D
+from apu_contacts.keypoints import SKELETONS, Keypoints2D
+from apu_contacts.sources.checks import check_in_front, check_metres
+from apu_contacts.sources.conventions import (
+    Camera,
+    axis_angle_to_matrices,
+    change_camera,
+    matrices_to_axis_angle,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,12 +27,24 @@ class InitialEstimate:
     Args:
         estimator: who made it, ``"bev"``.
         parameters: those that have the same meaning for any SMPL-like body, by their smplx names:
-            ``global_orient (3)`` and ``body_pose (63)`` axis-angle in the camera frame, ``age (1)``. Shape
-            coefficients are not among them: they only mean something to the estimator's own body model.
+            ``global_orient (3)`` and ``body_pose (63)`` axis-angle in the camera frame, ``age (1)``.
         joint_names: ``(J,)``, as `apu_contacts.keypoints` and smplx name them.
         joints: ``(J, 3)`` metres in the camera frame (+X right, +Y down, +Z forward), translation included.
+            A source that gives parameters only has the pelvis alone here.
         projected: the estimated body's joints in the image, to compare with detected keypoints.
         raw: the estimator's own record, `BevPerson` for BEV.
+        model: the body model that ``own`` belongs to: ``"smpl"``, ``"smplh"``, ``"smplx"``, ``"mhr"``.
+        own: parameters that mean something to ``model`` only, by their smplx names: ``betas``, ``transl``,
+            ``left_hand_pose (45)``, ``jaw_pose (3)``, ``expression``, ...
+        camera: the camera in whose frame all this is; None where that is the scene's default camera (a field
+            of view of 60 degrees over the longer side, as BEV has it).
+        vertices: ``(V, 3)`` of the estimator's own mesh in the camera frame, if it gave one.
+        bbox: ``(4,)`` x0, y0, x1, y1 of the person's box in pixels, if it gave one.
+        confidence: of the detection.
+        notes: what was assumed, in words.
+
+    Raises:
+        ValueError: on shapes that do not fit.
     """
 
     estimator: str
@@ -34,13 +53,89 @@ class InitialEstimate:
     joints: NDArray[np.float64]
     projected: Keypoints2D | None = None
     raw: Any = None
+    model: str = "smpl"
+    own: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    camera: Camera | None = None
+    vertices: NDArray[np.float64] | None = None
+    bbox: NDArray[np.float64] | None = None
+    confidence: float = 1.0
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "parameters", MappingProxyType(dict(self.parameters)))
+        for name in ("parameters", "own"):
+            object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
         joints = np.asarray(self.joints, dtype=np.float64)
         if joints.shape != (len(self.joint_names), 3):
             raise ValueError(f"joints must have shape ({len(self.joint_names)}, 3), got {joints.shape}")
         object.__setattr__(self, "joints", joints)
+        object.__setattr__(self, "joint_names", tuple(self.joint_names))
+        object.__setattr__(self, "notes", tuple(self.notes))
+
+    def checked(self, where: str) -> InitialEstimate:
+        """This estimate, if its units and frame are plausible.
+
+        Raises:
+            ConventionError: naming what they look like instead.
+        """
+        # Fewer joints, as of somebody cut off by a reader, may span little.
+        if len(self.joint_names) >= 12:
+            check_metres(self.joints, f"{where}: joints")
+        check_in_front(self.joints[:, 2], where)
+        return self
+
+    def keypoints(self, camera: Camera | None = None, skeleton: str = "body25") -> Keypoints2D | None:
+        """The joints projected: by ``camera``, or by its own; None without either, and without joints but the
+        pelvis."""
+        used = self.camera or camera
+        if used is None or len(self.joint_names) < 2:
+            return None
+        found = {n: i for i, n in enumerate(self.joint_names) if self.joints[i, 2] > 0}
+        names = SKELETONS[skeleton].joint_names
+        xy, confidence = np.zeros((len(names), 2)), np.zeros(len(names))
+        for i, name in enumerate(names):
+            joint = "pelvis" if name == "mid_hip" and name not in found else name
+            if joint in found:
+                xy[i], confidence[i] = used.project(self.joints[found[joint]]), 1.0
+        return Keypoints2D(skeleton, xy, confidence)
+
+    def with_projection(self) -> InitialEstimate:
+        """This estimate with ``projected`` made of its own joints and camera."""
+        return replace(self, projected=self.keypoints())
+
+    def in_camera(self, camera: Camera) -> InitialEstimate:
+        """The same person as another camera would see them at the same place and size in the image.
+
+        Estimators that see a crop assume a long focal length and put people tens of metres away. See
+        `apu_contacts.sources.conventions.change_camera`.
+
+        Raises:
+            ValueError: without ``self.camera`` or joints.
+        """
+        if self.camera is None or not len(self.joints):
+            raise ValueError(f"{self.estimator}: changing the camera needs the old one and at least a joint")
+        if self.camera == camera:
+            return self
+        has_pelvis = "pelvis" in self.joint_names
+        anchor = self.joints[self.joint_names.index("pelvis")] if has_pelvis else self.joints.mean(0)
+        moved, turn = change_camera(anchor, self.camera, camera)
+        parameters, own = dict(self.parameters), dict(self.own)
+        if "global_orient" in parameters:
+            matrix = turn @ axis_angle_to_matrices(parameters["global_orient"])
+            parameters["global_orient"] = matrices_to_axis_angle(matrix)
+        if "transl" in own:
+            # pelvis = transl + J0, and J0 stays what it is
+            own["transl"] = own["transl"] + moved - anchor
+            if not has_pelvis:
+                del own["transl"]
+
+        def move(points: NDArray[np.float64]) -> NDArray[np.float64]:
+            result: NDArray[np.float64] = (points - anchor) @ turn.T + moved
+            return result
+
+        vertices = None if self.vertices is None else move(self.vertices)
+        return replace(
+            self, parameters=parameters, own=own, joints=move(self.joints), vertices=vertices, camera=camera
+        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,6 +6,7 @@ import numpy as np
 
 from apu_contacts.keypoints import SKELETONS, Keypoints2D, convert, mirror_name
 from apu_contacts.keypoints.extent import person_size
+from apu_contacts.keypoints.skeletons import NUM_FACE, NUM_HAND
 
 MAX_ANKLE_DISTANCE = 0.03
 """Share of the person's size within which the two detectors' ankles must agree. Two detectors often differ by
@@ -13,6 +14,13 @@ MAX_ANKLE_DISTANCE = 0.03
 only close agreement counts. BUDDI's 5 squared pixels are 0.015 of a person of 150 pixels and 0.005 of one of
 450."""
 MIN_CONFIDENCE = 0.2
+
+_DETAILS = {
+    "left_wrist": tuple(f"left_hand_{i}" for i in range(NUM_HAND)),
+    "right_wrist": tuple(f"right_hand_{i}" for i in range(NUM_HAND)),
+    "nose": (*(f"face_{i}" for i in range(NUM_FACE)), "left_pupil", "right_pupil"),
+}
+"""Body joint that two detectors must agree on -> the hand or face that hangs on it."""
 
 
 def merge_keypoints(
@@ -29,6 +37,8 @@ def merge_keypoints(
     point, so that both mean the same foot. BUDDI compares squared pixels with 5, whatever the person's size,
     and replaces toes that were there; here the distance is relative to the person's size, both ankles must
     have been detected, ViTPose's other ankle must not be nearer, and only toes that ViTPose lacks are filled.
+    A hand that ViTPose lacks is filled by the same rule where the wrists agree, and the face where the noses
+    do.
 
     Args:
         vitpose: keypoints of any skeleton, or None if ViTPose did not find the person: then OpenPose's are
@@ -36,34 +46,49 @@ def merge_keypoints(
         openpose: keypoints of any skeleton, or None: then ViTPose's are the result.
         joints: the foot joints that are filled, without their side; ``("big_toe", "small_toe", "heel")`` for
             all.
-        max_ankle_distance: as a share of the larger of the two `person_size`.
+        max_ankle_distance: as a share of the larger of the two `person_size`; of wrists and noses too.
         min_confidence: that both ankles need.
 
     Returns:
-        keypoints of the skeleton ``"body25"``.
+        keypoints of the skeleton ``"body25"``, or ``"body25_hands_face"`` where either has a hand or a face.
 
     Raises:
         ValueError: if both are None.
     """
-    if vitpose is None:
-        if openpose is None:
-            raise ValueError("vitpose and openpose are both None: there are no keypoints to merge")
-        return convert(openpose, "body25")
-    if openpose is None:
-        return convert(vitpose, "body25")
-    ours, theirs = convert(vitpose, "body25"), convert(openpose, "body25")
-    index = SKELETONS["body25"].index
-    size = max(person_size(ours), person_size(theirs))
+    given = [keypoints for keypoints in (vitpose, openpose) if keypoints is not None]
+    if not given:
+        raise ValueError("vitpose and openpose are both None: there are no keypoints to merge")
+    skeleton = "body25_hands_face" if any(_has_details(keypoints) for keypoints in given) else "body25"
+    if vitpose is None or openpose is None:
+        return convert(given[0], skeleton)
+    ours, theirs = convert(vitpose, skeleton), convert(openpose, skeleton)
+    order = SKELETONS[skeleton]
+    size = max(person_size(convert(ours, "body25")), person_size(convert(theirs, "body25")))
     xy, confidence = ours.xy.copy(), ours.confidence.copy()
-    for side in ("left", "right"):
-        ankle, other = index[f"{side}_ankle"], index[mirror_name(f"{side}_ankle")]
-        if min(ours.confidence[ankle], theirs.confidence[ankle]) < min_confidence:
-            continue
-        apart = np.linalg.norm(ours.xy[[ankle, other]] - theirs.xy[ankle], axis=1)
-        if apart[0] > max_ankle_distance * size or (ours.confidence[other] > 0 and apart[1] < apart[0]):
-            continue
-        for joint in joints:
-            j = index[f"{side}_{joint}"]
+
+    def agree(joint: str) -> bool:
+        i, other = order.index[joint], order.index[mirror_name(joint)]
+        if min(ours.confidence[i], theirs.confidence[i]) < min_confidence:
+            return False
+        apart = np.linalg.norm(ours.xy[[i, other]] - theirs.xy[i], axis=1)
+        swapped = other != i and ours.confidence[other] > 0 and apart[1] < apart[0]
+        return bool(apart[0] <= max_ankle_distance * size and not swapped)
+
+    def fill(names: tuple[str, ...]) -> None:
+        for j in order.indices(names):
             if confidence[j] == 0:
                 xy[j], confidence[j] = theirs.xy[j], theirs.confidence[j]
-    return Keypoints2D("body25", xy, confidence)
+
+    for side in ("left", "right"):
+        if agree(f"{side}_ankle"):
+            fill(tuple(f"{side}_{joint}" for joint in joints))
+    for anchor, block in _DETAILS.items():
+        # A hand is filled as a whole or not at all: two detectors' fingers do not make one hand.
+        if not confidence[order.indices(block)].any() and agree(anchor):
+            fill(block)
+    return Keypoints2D(skeleton, xy, confidence)
+
+
+def _has_details(keypoints: Keypoints2D) -> bool:
+    order = SKELETONS[keypoints.skeleton]
+    return any(keypoints.valid[order.indices(block)].any() for block in _DETAILS.values())

@@ -45,6 +45,8 @@ def content() -> dict[str, Any]:
         "big-endian": np.arange(5, dtype=">i4"),
         "bool": np.array([True, False]),
         "scalar array": np.array(2.5),
+        "scalar": np.array([np.float32(3.5)])[0],
+        "text array": np.array(["left", "right hand"]),
         "nested": [{"a": (1, 2.5, None, "text", b"bytes")}],
     }
 

@@ -1,0 +1,128 @@
+"""Checks of units and conventions: each says what the numbers look like instead."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from apu_contacts.sources.errors import SourceFormatError
+
+Array = NDArray[np.float64]
+
+MIN_EXTENT, MAX_EXTENT = 0.25, 2.8
+"""Metres between the two joints of one person that are furthest apart: a crouching infant, a tall adult with
+raised arms."""
+
+
+class ConventionError(SourceFormatError):
+    """The numbers are well formed, and mean something else than the format says."""
+
+
+def check_metres(points: ArrayLike, where: str) -> float:
+    """The largest extent of one person's points, if metres are a plausible unit.
+
+    Raises:
+        ConventionError: naming the unit that would fit.
+    """
+    xyz = np.asarray(points, dtype=np.float64).reshape(-1, 3)
+    extent = float(np.linalg.norm(np.ptp(xyz, axis=0)))
+    if MIN_EXTENT <= extent <= MAX_EXTENT:
+        return extent
+    for unit, factor in (("centimetres", 100), ("millimetres", 1000), ("inches", 39.37)):
+        if MIN_EXTENT <= extent / factor <= MAX_EXTENT:
+            raise ConventionError(f"{where}: one person spans {extent:.4g}, metres are expected: {unit}?")
+    likely = "normalised by the person's size?" if extent < MIN_EXTENT else "several people in one record?"
+    raise ConventionError(f"{where}: one person spans {extent:.4g}, metres are expected: {likely}")
+
+
+def check_stature(height: float, where: str) -> None:
+    """Whether a standing height is one in metres.
+
+    Raises:
+        ConventionError: naming the unit that would fit.
+    """
+    if 0.4 <= height <= 2.5:
+        return
+    for unit, factor in (("centimetres", 100), ("millimetres", 1000)):
+        if 0.4 <= height / factor <= 2.5:
+            raise ConventionError(f"{where}: height {height:.4g}: {unit}?")
+    raise ConventionError(f"{where}: height {height:.4g} m; people are 0.4 to 2.5 m tall")
+
+
+def check_matrices(matrices: ArrayLike, where: str) -> None:
+    """Whether ``(..., 3, 3)`` are rotations.
+
+    Raises:
+        ConventionError: naming the likely mistake.
+    """
+    array = np.asarray(matrices, dtype=np.float64)
+    if array.shape[-2:] != (3, 3):
+        raise ConventionError(f"{where}: expected (..., 3, 3) rotation matrices, got shape {array.shape}")
+    error = float(np.abs(array @ np.swapaxes(array, -1, -2) - np.eye(3)).max(initial=0))
+    if error > 1e-2:
+        raise ConventionError(
+            f"{where}: matrices are off a rotation by {error:.2g}: scaled, or 6D rotations not yet made "
+            "orthonormal?"
+        )
+    if array.size and float(np.linalg.det(array).min()) < 0:
+        raise ConventionError(f"{where}: a matrix mirrors (determinant -1): a flipped axis?")
+
+
+def check_vectors(vectors: ArrayLike, where: str) -> None:
+    """Whether ``(..., 3)`` can be axis-angle vectors in radians.
+
+    Raises:
+        ConventionError: if an angle is more than two full turns.
+    """
+    largest = float(np.linalg.norm(np.asarray(vectors, dtype=np.float64), axis=-1).max(initial=0))
+    # Optimisers may wind past a full turn; several turns are no pose.
+    if largest > 4 * np.pi:
+        raise ConventionError(f"{where}: a rotation of {largest:.4g} radians: degrees?")
+
+
+def check_in_front(depths: ArrayLike, where: str) -> None:
+    """Whether a person lies in front of the camera.
+
+    Raises:
+        ConventionError: if not.
+    """
+    z = np.asarray(depths, dtype=np.float64)
+    if z.size and float(np.median(z)) <= 0:
+        raise ConventionError(
+            f"{where}: the person lies behind the camera (z = {float(np.median(z)):.2f}): a frame with -Z "
+            "forward (OpenGL, y up), or a translation that is missing?"
+        )
+
+
+def check_pelvis(
+    pelvis: ArrayLike, translation: ArrayLike, rotation: ArrayLike, rest_pelvis: ArrayLike, where: str
+) -> None:
+    """Whether a body's pelvis lies where smplx's convention puts it, at ``transl + J0``.
+
+    Args:
+        pelvis: ``(3,)`` where the tool's own joints have it.
+        translation, rotation: ``(3,)`` each, of the same body.
+        rest_pelvis: ``(3,)`` J0 of the shaped body, or of the mean shape.
+
+    Raises:
+        ConventionError: if it is 0.15 m and more away; the message says which convention would explain it.
+    """
+    from apu_contacts.sources.conventions import origin_to_pelvis_translation
+
+    found, j0 = np.asarray(pelvis, dtype=np.float64), np.asarray(rest_pelvis, dtype=np.float64)
+    transl = np.asarray(translation, dtype=np.float64)
+    offset = float(np.linalg.norm(found - transl - j0))
+    if offset < 0.15:
+        return
+    others = {
+        "rotation about the origin (convert with origin_to_pelvis_translation)?": (
+            origin_to_pelvis_translation(transl, rotation, j0) + j0
+        ),
+        "a translation that is the pelvis itself?": transl,
+        "a translation in millimetres?": transl / 1000 + j0,
+        "a translation in centimetres?": transl / 100 + j0,
+    }
+    near = {why: float(np.linalg.norm(found - place)) for why, place in others.items()}
+    best = min(near, key=lambda why: near[why])
+    why = best if near[best] < 0.15 else "another frame, or the parameters of another person?"
+    raise ConventionError(f"{where}: pelvis offset {offset:.2f} m: {why}")

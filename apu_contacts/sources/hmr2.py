@@ -1,0 +1,159 @@
+"""HMR2 (4DHumans) and what has its output dictionary, such as CameraHMR: SMPL from a crop."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from apu_contacts.sources._records import Array, People, Source, load_content
+from apu_contacts.sources.conventions import (
+    MEAN_PELVIS,
+    Camera,
+    axis_angle,
+    weak_perspective_to_translation,
+)
+from apu_contacts.sources.detection import InitialEstimate
+from apu_contacts.sources.errors import NoPeopleError, SourceFormatError
+from apu_contacts.sources.names import OPENPOSE25_OF_SMPL, SMPL_JOINTS
+
+CROP_FOCAL, CROP_PIXELS = 5000.0, 256.0
+"""HMR2's focal length for a crop of 256 pixels. In the full image it is ``5000 / 256 * max(W, H)``."""
+
+
+def read_hmr2(
+    source: Source,
+    image_size: Sequence[float] | None = None,
+    *,
+    estimator: str = "hmr2",
+    allow_empty: bool = False,
+) -> list[InitialEstimate]:
+    """The people of HMR2's output dictionary, saved as it is: ``np.savez(path, **out)``.
+
+    Read are ``pred_smpl_params`` (or its members: ``global_orient``, ``body_pose``, ``betas``; rotation
+    matrices, or axis-angle), the translation ``pred_cam_t_full`` with ``scaled_focal_length`` (or
+    ``focal_length`` of the full image), else ``pred_cam`` with ``box_center`` and ``box_size``, from which
+    the translation is computed; and, where they are there, ``pred_keypoints_3d`` (the first 25 are SMPL's
+    joints in BODY_25's slots), ``pred_vertices``, ``img_size``, ``cam_int``, ``bbox``.
+
+    Args:
+        source: ``.npz``, ``.pkl`` of NumPy arrays, or the dictionary (arrays or tensors), or a list of them.
+        image_size: width and height in pixels; not needed where the file has ``img_size``.
+        estimator: how to call it.
+        allow_empty: return an empty list for a file without people instead of raising.
+
+    Raises:
+        SourceMissingError, UnsafePickleError: as `read_npz` and `read_numpy_pickle`.
+        SourceFormatError: if an array is missing or has another shape.
+        ConventionError: if units or frame are not those of HMR2.
+        NoPeopleError: if it holds nobody.
+    """
+    content, where = load_content(source)
+    people = People(content, where, {"pred_cam_t_full": 1, "pred_cam": 1, "global_orient": 1})
+    if people.count == 0:
+        if allow_empty:
+            return []
+        raise NoPeopleError(f"{where}: {estimator} found nobody in this image")
+    camera = _camera(people, image_size)
+    return [
+        _person(people, i, camera, estimator).checked(f"{where}: person {i}") for i in range(people.count)
+    ]
+
+
+def read_camerahmr(
+    source: Source, image_size: Sequence[float] | None = None, *, allow_empty: bool = False
+) -> list[InitialEstimate]:
+    """The people of CameraHMR's output: as `read_hmr2`, with the camera that it estimates in ``cam_int``
+    ``(3, 3)``, so that depths are those of the true focal length.
+
+    Args, Raises: as `read_hmr2`.
+    """
+    return read_hmr2(source, image_size, estimator="camerahmr", allow_empty=allow_empty)
+
+
+def _camera(people: People, image_size: Sequence[float] | None) -> Camera:
+    if people.has("cam_int"):
+        matrix = people.shared("cam_int", 3, 3)
+        return Camera(float(matrix[0, 0]), (float(matrix[0, 2]), float(matrix[1, 2])))
+    if image_size is None and people.has("img_size"):
+        image_size = people.shared("img_size", 2).tolist()
+    if image_size is None:
+        raise SourceFormatError(
+            f"{people.where}: img_size is missing; give image_size=(width, height) in pixels"
+        )
+    width, height = (float(n) for n in image_size)
+    key = people.first("scaled_focal_length", "focal_length")
+    focal = CROP_FOCAL / CROP_PIXELS * max(width, height)
+    if key is not None:
+        given = people.one(key)
+        # focal_length is that of the crop in HMR2's own output, and of the full image in others'
+        if not (key == "focal_length" and abs(given - CROP_FOCAL) < 1):
+            focal = given
+    return Camera(focal, (width / 2, height / 2))
+
+
+def _person(people: People, i: int, camera: Camera, estimator: str) -> InitialEstimate:
+    where = f"{people.where}: person {i}"
+    orient = axis_angle(people.row("global_orient", i), 1, f"{where}: global_orient")
+    pose = people.row("body_pose", i)
+    joints = 21 if pose.size in (63, 189) else 23
+    body = axis_angle(pose, joints, f"{where}: body_pose")[:63]
+    translation = _translation(people, i, camera)
+    own: dict[str, Array] = {"transl": translation}
+    if people.has("betas"):
+        own["betas"] = people.row("betas", i).ravel()
+    names, xyz, notes = _joints(people, i, translation)
+    vertices = people.get("pred_vertices", i, -1, 3) + translation if people.has("pred_vertices") else None
+    return InitialEstimate(
+        estimator=estimator,
+        parameters={"global_orient": orient, "body_pose": body},
+        joint_names=names,
+        joints=xyz,
+        model="smpl",
+        own=own,
+        camera=camera,
+        vertices=vertices,
+        bbox=_box(people, i),
+        notes=notes,
+    ).with_projection()
+
+
+def _translation(people: People, i: int, camera: Camera) -> Array:
+    if people.has("pred_cam_t_full"):
+        return people.get("pred_cam_t_full", i, 3)
+    missing = [key for key in ("pred_cam", "box_center", "box_size") if not people.has(key)]
+    if missing:
+        raise SourceFormatError(
+            f"{people.where}: neither pred_cam_t_full nor all of pred_cam, box_center and box_size is there "
+            f"({', '.join(missing)} missing); pred_cam_t alone is the translation in the crop"
+        )
+    size = people.number("box_size", i)
+    return weak_perspective_to_translation(
+        people.get("pred_cam", i, 3), people.get("box_center", i, 2), size, camera
+    )
+
+
+def _joints(people: People, i: int, translation: Array) -> tuple[tuple[str, ...], Array, tuple[str, ...]]:
+    """Names, camera-frame positions and a note."""
+    if not people.has("pred_keypoints_3d"):
+        note = "no 3D joints in the file: its pelvis is taken to be that of the mean shape"
+        return ("pelvis",), (translation + MEAN_PELVIS["smpl"])[None], (note,)
+    xyz = people.get("pred_keypoints_3d", i, -1, 3) + translation
+    if len(xyz) == len(SMPL_JOINTS):
+        return SMPL_JOINTS[:22], xyz[:22], ()
+    if len(xyz) < len(OPENPOSE25_OF_SMPL):
+        raise SourceFormatError(
+            f"{people.where}: person {i}: pred_keypoints_3d must hold 24 joints (SMPL's) or 25 and more "
+            f"(BODY_25's slots first, 44 in HMR2), got {len(xyz)}"
+        )
+    return OPENPOSE25_OF_SMPL, xyz[:25], ()
+
+
+def _box(people: People, i: int) -> Array | None:
+    if people.has("bbox"):
+        box = people.row("bbox", i).ravel()
+        return box[:4] if box.size in (4, 5) else None
+    if people.has("box_center") and people.has("box_size"):
+        center, half = people.get("box_center", i, 2), people.number("box_size", i) / 2
+        return np.concatenate([center - half, center + half])
+    return None

@@ -1,0 +1,77 @@
+"""Names of the joints that mesh estimators give, as smplx and `apu_contacts.keypoints` call them."""
+
+from __future__ import annotations
+
+from apu_contacts.keypoints import SKELETONS
+
+SMPL_JOINTS: tuple[str, ...] = (
+    "pelvis",
+    "left_hip",
+    "right_hip",
+    "spine1",
+    "left_knee",
+    "right_knee",
+    "spine2",
+    "left_ankle",
+    "right_ankle",
+    "spine3",
+    "left_foot",
+    "right_foot",
+    "neck",
+    "left_collar",
+    "right_collar",
+    "head",
+    "left_shoulder",
+    "right_shoulder",
+    "left_elbow",
+    "right_elbow",
+    "left_wrist",
+    "right_wrist",
+    "left_hand",
+    "right_hand",
+)
+_SIDES = ("left", "right")
+_FINGERS = ("index", "middle", "pinky", "ring", "thumb")
+_FACE = ("nose", "right_eye", "left_eye", "right_ear", "left_ear")
+_FEET = tuple(f"{side}_{point}" for side in _SIDES for point in ("big_toe", "small_toe", "heel"))
+
+SMPLX_JOINTS: tuple[str, ...] = (
+    *SMPL_JOINTS[:22],
+    "jaw",
+    "left_eye_smplhf",
+    "right_eye_smplhf",
+    *(f"{side}_{finger}{bone}" for side in _SIDES for finger in _FINGERS for bone in (1, 2, 3)),
+)
+"""SMPL-X's 55 joints."""
+
+SMPLX_OUTPUT_JOINTS: tuple[str, ...] = (*SMPLX_JOINTS, *_FACE, *_FEET)
+"""The first 66 of the 127 (with the face contour 144) joints that the smplx package returns: then five points
+of the face and six of the feet. Finger tips and landmarks of the face follow, and have no name here."""
+
+OPENPOSE25_OF_SMPL: tuple[str, ...] = tuple(
+    "pelvis" if name == "mid_hip" else name for name in SKELETONS["body25"].joint_names
+)
+"""The order of HMR2's first 25 joints: BODY_25's slots, filled with SMPL's joints. So the middle of the hips
+is SMPL's pelvis."""
+
+_FINGER_OF_COCO = {"thumb": 4, "index": 8, "middle": 12, "ring": 16, "pinky": 20}
+
+
+def _mhr_hand(side: str) -> tuple[str, ...]:
+    # MHR lists each finger from its tip to its root; COCO-WholeBody the other way round.
+    return tuple(f"{side}_hand_{tip - step}" for tip in _FINGER_OF_COCO.values() for step in range(4))
+
+
+MHR70_JOINTS: tuple[str | None, ...] = (
+    *("nose", "left_eye", "right_eye", "left_ear", "right_ear"),
+    *(f"{side}_{joint}" for joint in ("shoulder", "elbow", "hip", "knee", "ankle") for side in _SIDES),
+    *_FEET,
+    *_mhr_hand("right"),
+    "right_wrist",
+    *_mhr_hand("left"),
+    "left_wrist",
+    *(None,) * 6,
+    "neck",
+)
+"""SAM 3D Body's 70 keypoints; None for those that have no name here (points of the elbow's surface and the
+acromia)."""

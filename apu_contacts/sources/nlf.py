@@ -1,0 +1,133 @@
+"""NLF (Neural Localizer Fields): joints, mesh and SMPL or SMPL-X parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from apu_contacts.sources._records import Array, People, Source, load_content
+from apu_contacts.sources.checks import ConventionError
+from apu_contacts.sources.conventions import MEAN_PELVIS, Camera, axis_angle
+from apu_contacts.sources.detection import InitialEstimate
+from apu_contacts.sources.errors import NoPeopleError, SourceFormatError
+from apu_contacts.sources.names import SMPL_JOINTS, SMPLX_JOINTS
+
+_ROTATIONS = {24: "smpl", 52: "smplh", 55: "smplx"}
+_UNITS = {"mm": 1000.0, "cm": 100.0, "m": 1.0}
+
+
+def read_nlf(
+    source: Source,
+    image_size: Sequence[float],
+    *,
+    unit: str = "mm",
+    fov: float = 55.0,
+    intrinsics: object = None,
+    allow_empty: bool = False,
+) -> list[InitialEstimate]:
+    """The people of one image of NLF's output dictionary (``detect_smpl``, ``detect_smpl_batched``).
+
+    Read are ``pose``, ``betas``, ``trans``, ``joints3d`` and, where they are there, ``vertices3d``, ``boxes``
+    (x, y, width, height, and a score): arrays of the people of one image. Joints are in the camera frame, in
+    millimetres. Where the joints come without parameters, the orientation is taken from the trunk.
+
+    Args:
+        source: ``.npz``, ``.pkl`` of NumPy arrays, or the dictionary (arrays or tensors).
+        image_size: width and height in pixels.
+        unit: of ``joints3d`` and ``vertices3d``; ``trans`` is taken in the unit that puts the pelvis where
+            the joints have it.
+        fov: degrees over the longer side that NLF was told to assume (its default is 55).
+        intrinsics: ``(3, 3)`` instead of ``fov``, if NLF was given a matrix.
+        allow_empty: return an empty list for nobody instead of raising.
+
+    Raises:
+        SourceMissingError, UnsafePickleError, SourceFormatError, ConventionError, NoPeopleError: as
+            `apu_contacts.sources.read_hmr2`.
+        ValueError: on an unknown unit.
+    """
+    if unit not in _UNITS:
+        raise ValueError(f"unit must be one of {', '.join(_UNITS)}, got {unit!r}")
+    content, where = load_content(source)
+    people = People(content, where, {"joints3d": 2})
+    if people.count == 0:
+        if allow_empty:
+            return []
+        raise NoPeopleError(f"{where}: NLF found nobody in this image")
+    camera = Camera.from_image_size(image_size[0], image_size[1], fov)
+    if intrinsics is not None:
+        matrix = np.asarray(intrinsics, dtype=np.float64)
+        if matrix.shape != (3, 3):
+            raise ValueError(f"intrinsics must have shape (3, 3), got {matrix.shape}")
+        camera = Camera(float(matrix[0, 0]), (float(matrix[0, 2]), float(matrix[1, 2])))
+    return [
+        _person(people, i, camera, _UNITS[unit]).checked(f"{where}: person {i}") for i in range(people.count)
+    ]
+
+
+def _person(people: People, i: int, camera: Camera, per_metre: float) -> InitialEstimate:
+    from apu_contacts.sources.conventions import orientation_from_joints
+
+    where = f"{people.where}: person {i}"
+    xyz = people.get("joints3d", i, -1, 3) / per_metre
+    if len(xyz) not in (len(SMPL_JOINTS), len(SMPLX_JOINTS)):
+        raise SourceFormatError(
+            f"{where}: joints3d must hold SMPL's 24 or SMPL-X's 55 joints, got {len(xyz)}; was NLF asked for "
+            "another skeleton?"
+        )
+    model = "smpl" if len(xyz) == len(SMPL_JOINTS) else "smplx"
+    names = SMPL_JOINTS[:22] if model == "smpl" else SMPLX_JOINTS
+    xyz = xyz[: len(names)]
+    parameters: dict[str, Array] = {}
+    own: dict[str, Array] = {}
+    if people.has("pose"):
+        pose = people.row("pose", i)
+        count = pose.size // 3
+        if count not in _ROTATIONS or pose.size != 3 * count:
+            raise SourceFormatError(f"{where}: pose must hold 72, 156 or 165 numbers, got {pose.size}")
+        pose = axis_angle(pose, count, f"{where}: pose").reshape(count, 3)
+        parameters = {"global_orient": pose[0], "body_pose": pose[1:22].ravel()}
+        if people.has("betas"):
+            own["betas"] = people.row("betas", i).ravel()
+        if people.has("trans"):
+            own["transl"] = _translation(people.get("trans", i, 3), xyz[0], model, where)
+    else:
+        orient = orientation_from_joints(names, xyz)
+        if orient is not None:
+            parameters["global_orient"] = orient
+    box: Array | None = None
+    score = 1.0
+    if people.has("boxes"):
+        given = people.row("boxes", i).ravel()
+        if given.size not in (4, 5):
+            raise SourceFormatError(
+                f"{where}: boxes must hold x, y, width, height and a score, got {given.size}"
+            )
+        box = np.concatenate([given[:2], given[:2] + given[2:4]])
+        score = float(given[4]) if given.size == 5 else 1.0
+    vertices = people.get("vertices3d", i, -1, 3) / per_metre if people.has("vertices3d") else None
+    return InitialEstimate(
+        estimator="nlf",
+        parameters=parameters,
+        joint_names=names,
+        joints=xyz,
+        model=model,
+        own=own,
+        camera=camera,
+        vertices=vertices,
+        bbox=box,
+        confidence=score,
+    ).with_projection()
+
+
+def _translation(trans: Array, pelvis: Array, model: str, where: str) -> Array:
+    """``trans`` in metres: the unit that agrees with the pelvis of the joints."""
+    rest = MEAN_PELVIS[model]
+    for factor in _UNITS.values():
+        if float(np.linalg.norm(trans / factor + rest - pelvis)) < 0.3:
+            metres: Array = trans / factor
+            return metres
+    raise ConventionError(
+        f"{where}: trans {np.round(trans, 2).tolist()} puts the pelvis nowhere near that of joints3d, "
+        f"{np.round(pelvis, 2).tolist()} m, in any unit: another frame, or another unit of joints3d?"
+    )

@@ -1,0 +1,217 @@
+"""Body parameters that some fit left behind: smplx and HumanData names, AMASS, SLAHMR, EasyMocap, BUDDI."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from apu_contacts.sources._records import Array, People, Source, load_content
+from apu_contacts.sources.conventions import (
+    MEAN_PELVIS,
+    Camera,
+    axis_angle,
+    origin_to_pelvis_translation,
+    to_camera_frame,
+)
+from apu_contacts.sources.detection import InitialEstimate
+from apu_contacts.sources.errors import SourceFormatError
+
+_COMMON = ("global_orient", "body_pose", "age")
+_ROTATIONS = {"left_hand_pose": 15, "right_hand_pose": 15, "jaw_pose": 1, "leye_pose": 1, "reye_pose": 1}
+_HANDS = ("left_hand_pose", "right_hand_pose")
+_FULL_POSE = {72: "smpl", 156: "smplh", 165: "smplx"}
+_TRANSLATIONS = ("transl", "trans", "Th")
+
+
+def read_parameters(
+    source: Source,
+    *,
+    model: str | None = None,
+    rows: Sequence[int] | None = None,
+    pelvis: ArrayLike | None = None,
+    extrinsic: tuple[ArrayLike, ArrayLike] | None = None,
+    camera: Camera | None = None,
+    estimator: str = "parameters",
+) -> list[InitialEstimate]:
+    """People (or frames) from arrays of body parameters, whatever they are called.
+
+    =====================  ==================================================================================
+    smplx, HumanData       ``global_orient body_pose betas transl left_hand_pose right_hand_pose jaw_pose
+                           leye_pose reye_pose expression``
+    AMASS                  ``poses`` (72, 156 or 165), ``trans``, ``betas``
+    SLAHMR                 ``root_orient pose_body trans betas``
+    EasyMocap              ``Rh Th poses shapes``: rotated about the origin, not about the pelvis
+    BUDDI                  as smplx, with ``scale`` (SMPL-XA's age); see `read_buddi`
+    =====================  ==================================================================================
+
+    Rotations are axis-angle or matrices. Hands as PCA coefficients (6 or 12 numbers) are left out with a
+    note: `apu_contacts.sources.conventions.pca_to_hand_pose` converts them with the body model's components.
+
+    Args:
+        source: ``.npz``, ``.pkl`` of NumPy arrays, ``.json`` or a dictionary, with a leading axis of people.
+        model: ``"smpl"``, ``"smplh"`` or ``"smplx"``; where it is not given, what the length of the pose
+            says, else ``"smplx"``.
+        rows: which rows to read, such as frames of a sequence; all where it is not given.
+        pelvis: ``(3,)`` or ``(N, 3)`` J0, the shaped body's pelvis in the rest pose. It is needed exactly for
+            EasyMocap and ``extrinsic``; without it the mean shape's stands in, a few centimetres off.
+        extrinsic: rotation ``(3, 3)`` and translation ``(3,)`` from the file's world to the camera. AMASS and
+            SLAHMR are in a world frame; without it the file is taken to be in the camera frame.
+        camera: in whose frame the people are; None for the scene's default camera.
+        estimator: how to call it.
+
+    Raises:
+        SourceMissingError, UnsafePickleError: as `read_npz` and `read_numpy_pickle`.
+        SourceFormatError: if the pose or the translation is missing, or an array has another shape.
+        ConventionError: on rotations in degrees, or somebody behind the camera.
+    """
+    content, where = load_content(source)
+    people = People(content, where, {"global_orient": 1, "root_orient": 1, "Rh": 1, "poses": 1})
+    wanted = range(people.count) if rows is None else rows
+    result = []
+    for i in wanted:
+        if not 0 <= i < people.count:
+            raise ValueError(f"rows: {i} is none of the {people.count} rows of {where}")
+        person = _person(people, i, model, pelvis, extrinsic, camera, estimator)
+        result.append(person.checked(f"{where}: row {i}"))
+    return result
+
+
+def _person(
+    people: People,
+    i: int,
+    model: str | None,
+    pelvis: ArrayLike | None,
+    extrinsic: tuple[ArrayLike, ArrayLike] | None,
+    camera: Camera | None,
+    estimator: str,
+) -> InitialEstimate:
+    where = f"{people.where}: row {i}"
+    parameters, own, model, notes = _poses(people, i, model, where)
+    if model not in MEAN_PELVIS:
+        raise ValueError(f"model must be one of {', '.join(MEAN_PELVIS)}, got {model!r}")
+    shape = people.first("betas", "shapes")
+    if shape is not None:
+        # AMASS keeps one shape for all frames
+        value = people.shared(shape, people.last_axis(shape)) if people.is_shared(shape) else None
+        own["betas"] = people.row(shape, i).ravel() if value is None else value
+    for name in ("scale", "age"):
+        if people.has(name):
+            parameters["age"] = people.row(name, i).ravel()[:1].clip(0, 1)
+    if people.has("expression"):
+        own["expression"] = people.row("expression", i).ravel()
+    key = people.first(*_TRANSLATIONS)
+    if key is None:
+        raise SourceFormatError(f"{where}: the translation is missing ({', '.join(_TRANSLATIONS)})")
+    transl = people.get(key, i, 3)
+
+    rest = MEAN_PELVIS[model] if pelvis is None else np.broadcast_to(_rest(pelvis, i), (3,))
+    if pelvis is None:
+        notes.append("its pelvis is taken to be that of the mean shape, a few cm from its own")
+    orient = parameters["global_orient"]
+    if people.has("Rh"):
+        transl = origin_to_pelvis_translation(transl, orient, rest)
+    if extrinsic is not None:
+        orient, transl = to_camera_frame(orient, transl, rest, extrinsic)
+        parameters["global_orient"] = orient
+    own["transl"] = transl
+    return InitialEstimate(
+        estimator=estimator,
+        parameters=parameters,
+        joint_names=("pelvis",),
+        joints=(transl + rest)[None],
+        model=model,
+        own=own,
+        camera=camera,
+        notes=tuple(notes),
+    )
+
+
+def _rest(pelvis: ArrayLike, i: int) -> Array:
+    given = np.asarray(pelvis, dtype=np.float64)
+    row: Array = given[i] if given.ndim == 2 else given
+    return row
+
+
+def _poses(
+    people: People, i: int, model: str | None, where: str
+) -> tuple[dict[str, Array], dict[str, Array], str, list[str]]:
+    """Common parameters, the model's own, the model, notes."""
+    own: dict[str, Array] = {}
+    notes: list[str] = []
+    if people.has("poses"):
+        full = people.row("poses", i)
+        if full.size not in _FULL_POSE:
+            raise SourceFormatError(f"{where}: poses must hold 72, 156 or 165 numbers, got {full.size}")
+        found = _FULL_POSE[full.size]
+        pose = axis_angle(full, full.size // 3, f"{where}: poses").reshape(-1, 3)
+        if found == "smplh":
+            own = {"left_hand_pose": pose[22:37].ravel(), "right_hand_pose": pose[37:52].ravel()}
+        elif found == "smplx":
+            own = {
+                "jaw_pose": pose[22],
+                "leye_pose": pose[23],
+                "reye_pose": pose[24],
+                "left_hand_pose": pose[25:40].ravel(),
+                "right_hand_pose": pose[40:55].ravel(),
+            }
+        # EasyMocap keeps the root's rotation apart, and zeros in its place
+        orient = axis_angle(people.row("Rh", i), 1, f"{where}: Rh") if people.has("Rh") else pose[0]
+        return {"global_orient": orient, "body_pose": pose[1:22].ravel()}, own, model or found, notes
+    root, body = people.first("global_orient", "root_orient"), people.first("body_pose", "pose_body")
+    if root is None or body is None:
+        raise SourceFormatError(f"{where}: both the orientation and the body's pose are needed")
+    value = people.row(body, i)
+    count = 23 if value.size in (69, 207) else 21
+    parameters = {
+        "global_orient": axis_angle(people.row(root, i), 1, f"{where}: {root}"),
+        "body_pose": axis_angle(value, count, f"{where}: {body}")[:63],
+    }
+    for name, joints in _ROTATIONS.items():
+        if not people.has(name):
+            continue
+        value = people.row(name, i)
+        if name in _HANDS and value.size not in (45, 135):
+            notes.append(f"{name} has {value.size} PCA coefficients and was left out")
+            continue
+        own[name] = axis_angle(value, joints, f"{where}: {name}")
+    return parameters, own, model or ("smpl" if count == 23 else "smplx"), notes
+
+
+def read_amass(
+    source: Source,
+    rows: Sequence[int] | None = None,
+    *,
+    extrinsic: tuple[ArrayLike, ArrayLike],
+    pelvis: ArrayLike | None = None,
+    camera: Camera | None = None,
+) -> list[InitialEstimate]:
+    """Frames of an AMASS-like ``.npz`` (``poses``, ``trans``, ``betas``), put in front of a camera.
+
+    Args, Raises: as `read_parameters`. AMASS's world has +Z up, so a camera is needed.
+    """
+    return read_parameters(
+        source, rows=rows, extrinsic=extrinsic, pelvis=pelvis, camera=camera, estimator="amass"
+    )
+
+
+def read_buddi(source: str | Path | Mapping[str, Any]) -> list[InitialEstimate]:
+    """The two people of a result of BUDDI: a pickle with ``humans`` (parameters of SMPL-XA, two rows each)
+    and ``cam``. The camera is the default one, 60 degrees over the longer side.
+
+    Args:
+        source: the ``.pkl``, or the dictionary.
+
+    Raises:
+        SourceMissingError, UnsafePickleError, SourceFormatError, ConventionError: as `read_parameters`.
+    """
+    content, where = load_content(source)
+    if not isinstance(content, Mapping) or not isinstance(content.get("humans"), Mapping):
+        raise SourceFormatError(f"{where}: expected a dictionary with 'humans', as BUDDI's results have it")
+    try:
+        return read_parameters(dict(content["humans"]), model="smplx", estimator="buddi")
+    except SourceFormatError as error:
+        raise type(error)(f"{where}: {error}") from None
