@@ -127,6 +127,26 @@ def fit(
 
 
 @app.command()
+def convert(
+    parameters: Annotated[Path, typer.Argument(metavar="FIT.npz", help="Parameters, as `fit` writes them.")],
+    to: Annotated[str, typer.Option(help="'free', or the path of your SMPL-X, SMPL-H or SMPL file.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The .npz to write.")],
+    source: Annotated[str, typer.Option("--from", help="The body of FIT.npz, likewise.")] = "free",
+) -> None:
+    """Turn fitted parameters of one body into those of another; say how far the two surfaces are apart."""
+    with _input(), _writing():
+        from apu_losses.bodies import load_body
+        from apu_losses.fitting.convert import convert_file
+
+        result = convert_file(parameters, out, load_body(source), load_body(to))
+    figures = zip(*(each.tolist() for each in (result.mean_mm, result.p95_mm, result.max_mm)), strict=True)
+    rows = [(person, *(f"{value:.2f}" for value in row)) for person, row in enumerate(figures)]
+    _table(("person", "residual mean, mm", "95 %, mm", "largest, mm"), rows)
+    unsure = int(result.unsure.sum())
+    typer.echo(f"{out} written; {unsure} of {len(result.unsure)} vertices had no sure counterpart")
+
+
+@app.command()
 def ask(
     pictures: Annotated[list[Path] | None, typer.Argument(help="Pictures of two people each.")] = None,
     out: Annotated[
@@ -193,6 +213,58 @@ def parse(file: Annotated[Path, typer.Argument(help="Text that a model wrote.")]
         explanation, whole = parse_file(file)
     typer.echo(explanation)
     if not whole:
+        raise typer.Exit(1)
+
+
+@app.command()
+def propose(
+    detections: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DETECTIONS",
+            help="A folder an image, a folder of such folders, or a .jsonl that names them.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="File for the scenes, one a line.")],
+    min_keypoints: Annotated[
+        int, typer.Option(min=1, help="Keypoints of each person that must be near the other.")
+    ] = 3,
+    max_distance: Annotated[float, typer.Option(help="What is near, as a share of the people's size.")] = 0.2,
+    max_mesh_error: Annotated[
+        float, typer.Option(help="How far a body may be from its keypoints, as a share of the person's size.")
+    ] = 0.15,
+    max_gap: Annotated[
+        float | None, typer.Option(help="Metres between two bodies from which a pair is rejected.")
+    ] = None,
+    body: Annotated[
+        str, typer.Option(help="Poses estimates without 3D joints: 'free', or your SMPLX_*.npz.")
+    ] = "free",
+) -> None:
+    """Find the pairs of people who may be touching; write a scene for each image that has one."""
+    with _input():
+        from functools import cache
+
+        from apu_losses.bodies import load_body
+        from apu_losses.fitting import ProposalReport, find_images, propose_scenes, write_scene_lines
+
+        images = find_images(detections)
+        options = {
+            "min_keypoints": min_keypoints,
+            "max_distance": max_distance,
+            "max_mesh_error": max_mesh_error,
+            "max_gap": max_gap,
+        }
+        _use_threads(1)
+        report = ProposalReport()
+        with _progress() as tell:
+            load = cache(lambda: load_body(body))
+            scenes = propose_scenes(images, body=load, report=report, progress=tell, **options)
+            count = write_scene_lines(out, scenes)
+    for note in report.notes:
+        _complain("propose", f"note: {note}")
+    _table(("what", "number"), report.rows())
+    typer.echo(f"{count} scene{'s' if count != 1 else ''} in {out}")
+    if report.notes:
         raise typer.Exit(1)
 
 

@@ -216,7 +216,7 @@ class RegionMap:
 
         Args:
             correspondence: where the vertices of the new mesh lie on this one: vertex ids ``(V,)`` (-1:
-                nowhere), a matrix ``(V, vertex_count)``, or what `apu_contacts.regions.transfer.correspond` finds
+                nowhere), a matrix ``(V, vertex_count)``, or what `regions.transfer.correspond` finds
                 between two surfaces in a common pose.
             topology: name of the new topology.
 

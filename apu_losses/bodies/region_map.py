@@ -3,35 +3,54 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 
 from apu_contacts.regions import RegionMap
+from apu_losses.bodies.correspondence import body_correspondence
+from apu_losses.bodies.families import SMPLX
+from apu_losses.bodies.load import load_body
 from apu_losses.bodies.skinning import LinearBlendBody
 
 
 def region_map_for(body: LinearBlendBody, path: str | Path | None = None) -> RegionMap:
-    """The region map of a body: from a file, the one that ships, or derived from the body's template.
+    """The region map of a body: from a file, the one that ships, or made for the body's template.
+
+    ``RegionMap.kind`` says which: official from the official file; the free body's and one made for an SMPL-X
+    template by geometric rules are derived; those of SMPL and SMPL-H, whose skeletons lack what the rules
+    need, are transferred from the free body.
 
     Args:
-        body: the free body, or one read from an SMPL-X file.
-        path: a map that ``RegionMap.save`` wrote, or the official ``contact_regions.json``.
+        body: the free body, or one read from a file.
+        path: a map that ``RegionMap.save`` wrote, or the official ``contact_regions.json`` (SMPL-X only).
 
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: it is no region map, or one of another mesh.
 
     Warns:
-        UserWarning: the map had to be derived from the template, and so is approximate.
+        UserWarning: the map had to be made from the template, and so is approximate.
     """
     data = body.data
     if path is not None:
         regions = _read(Path(path), body)
     elif body.name == "free":
         regions = RegionMap.load("free")
-    else:
+    elif data.family is SMPLX:
         joints = data.joint_regressor @ data.v_template
         regions = RegionMap.from_template(
             data.v_template, data.faces, data.weights, joints, data.joint_names, topology=body.name
+        )
+    else:
+        moved = RegionMap.load("free").transfer(
+            body_correspondence(body, load_body("free")), topology=data.family.name
+        )
+        regions = moved.regions
+        warnings.warn(
+            f"the region map of {body.name!r} is transferred from the free body and approximate: "
+            f"{int(moved.unsure.sum())} of {len(moved.unsure)} vertices are unsure; "
+            "do not compare figures with published ones",
+            stacklevel=2,
         )
     if regions.vertex_count != body.num_vertices:
         raise ValueError(
