@@ -11,8 +11,9 @@ import pytest
 import torch
 
 import apu_contacts as ac
+from apu_losses.bodies import load_body
 from apu_losses.demo import demo_scene
-from apu_losses.fitting import load_preset
+from apu_losses.fitting import load_preset, save_scene
 
 ROOT = Path(__file__).resolve().parents[1]
 ANSWER = """Here is what I see.
@@ -82,3 +83,21 @@ def test_links_lead_somewhere(page):
     path = ROOT / page
     broken = [target for target in links(path) if not (path.parent / target).exists()]
     assert not broken
+
+
+@pytest.mark.parametrize("page", ["pictures.md", "scene_files.md"])
+def test_the_pages_code_runs(page, tmp_path, monkeypatch):
+    body = load_body()
+    vertices = body.pose({"transl": torch.tensor([[-0.4, 0.0, 3.0], [0.4, 0.0, 3.0]])}).vertices()
+    names = {
+        "vertices": vertices.numpy(),
+        "faces": body.faces.numpy(),
+        "photo": np.zeros((480, 640, 3), dtype=np.uint8),
+    }
+    monkeypatch.chdir(tmp_path)
+    save_scene(demo_scene(), "hug.json")
+    blocks = python_blocks(ROOT / "docs" / page)
+    assert blocks
+    for code in blocks:
+        exec(compile(code, page, "exec"), names)
+    assert {p.name for p in tmp_path.iterdir()} - {"hug.json"}, "the page writes files"
