@@ -58,10 +58,12 @@ def arctan2(y, x):
 
 @inlined
 def exponential(x):
-    """e ** x for x <= 0, relative error about 1e-7, x clamped at -87; polynomial of Cephes expf (Moshier
-    1989).
+    """e ** x for x <= 0, relative error about 1e-7, zero below -60; polynomial of Cephes expf (Moshier 1989).
+
+    Zero rather than tiny: denormal numbers would slow every lane that they meet.
     """
-    x = maximum(x, constant(-87.0))
+    given = x
+    x = maximum(x, constant(-60.0))
     k = nearest_int(mul(x, constant(1.44269504)))
     f = fused(k, constant(-0.693145752), x)
     f = fused(k, constant(-1.42860677e-6), f)
@@ -70,4 +72,4 @@ def exponential(x):
     p = fused(p, f, constant(1.6666665459e-1))
     p = fused(p, f, constant(5.0000001201e-1))
     p = fused(mul(p, f), f, add(f, constant(1.0)))
-    return mul(p, power_of_two(k))
+    return where_less(given, constant(-60.0), constant(0), mul(p, power_of_two(k)))
