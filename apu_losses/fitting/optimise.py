@@ -103,9 +103,10 @@ def run_stage(
     previous = group.snapshot()
     for iteration in range(stage.max_iterations):
         state = make_state(group.batch, group.params, group.start, group.reference)
-        values = {name: weight * term(state) for name, term, weight in weighted}
+        unweighted = {name: term(state) for name, term, _ in weighted}
+        _check_shapes(unweighted, state.batch.size)
+        values = {name: weight * unweighted[name] for name, _, weight in weighted}
         loss = sum(values.values(), state.batch.keypoints.new_zeros(state.batch.size))
-        _check_shapes(values, state.batch.size)
         group.optimizer.zero_grad(set_to_none=True)
         if loss.requires_grad:
             loss.sum().backward()
@@ -227,9 +228,10 @@ def _scatter_rows(values: Tensor, rows: Tensor, count: int) -> Tensor:
 
 def _check_shapes(values: Mapping[str, Tensor], scenes: int) -> None:
     for name, value in values.items():
-        if value.shape != (scenes,):
+        shape = tuple(value.shape) if isinstance(value, Tensor) else f"a {type(value).__name__}"
+        if shape != (scenes,):
             raise ValueError(
-                f"term {name!r} must return one value a scene, shape ({scenes},), got {tuple(value.shape)}; "
+                f"term {name!r} must return one value a scene, a tensor of shape ({scenes},), got {shape}; "
                 "sum over people with state.per_scene(values)"
             )
 

@@ -1,0 +1,319 @@
+"""Every built-in term against its formula on whole bodies, its scenes alone, and finite differences."""
+
+import numpy as np
+import pytest
+import torch
+from fitting_scenes import BUILT_IN_NAMES, HAND_ON_SHOULDER, nobody_saw, parameters, person, scene, some_pose
+from scipy.spatial.transform import Rotation
+
+from apu_contacts import ContactMap, RegionMap
+from apu_losses.bodies import load_body
+from apu_losses.fitting import FitState, SceneContact, Term, make_batch
+from apu_losses.fitting.terms import BUILT_IN
+from apu_losses.functional.contact import soft_contact
+from apu_losses.functional.geometry import MeshTopology, RegionIndex
+from apu_losses.functional.penetration import penetration_loss
+from apu_losses.functional.pose_prior import BODY_JOINTS, anatomical_pose_prior
+
+BACK_AND_ARMS = ContactMap([[10, 60], [11, 61], [3, 44], [3, 45]], [0.5, 1, 0.25, 0.75], [0, 0, 1, 1])
+FREE = ("global_orient", "body_pose", "betas", "age", "transl")
+
+OPTIONS = {
+    "keypoints": [{}, {"confidence_power": 2.0, "confidence_threshold": 0.5}, {"robust": 30.0}],
+    "contact": [
+        {},
+        {"over": "parts"},
+        {"robust": 0.1},
+        {"over": "parts", "soft": 0.01},
+        {"mode": "chamfer_quartic"},
+    ],
+    "penetration": [{}, {"target": "vertex", "energy": "quartic"}],
+    "pose_prior": [{}],
+    "initial_pose": [{}, {"spine": 4.0, "collars": 2.0}, {"metric": "geodesic"}],
+    "shape": [{}, {"around": "start"}, {"around": "start", "first": 0.0}],
+    "stature": [{}],
+    "orientation": [{}],
+    "age": [{}],
+}
+CASES = [(name, options) for name, several in OPTIONS.items() for options in several]
+IDS = [f"{name} {options or ''}" for name, options in CASES]
+
+
+def people_params():
+    """Six people of three scenes; those of a scene stand into each other."""
+    places = [(0, 0.3, 4), (-0.2, 0.3, 4), (0.2, 0.35, 4.1), (-0.35, 0.3, 5), (0, 0.3, 5), (0.35, 0.4, 5.05)]
+    ages = [0.0, 0.1, 0.4, 0.0, 0.3, 1.2]
+    rng = np.random.default_rng(9)
+    return [
+        parameters(
+            body_pose=some_pose(i),
+            betas=rng.normal(0, 0.5, 10),
+            age=[age],
+            transl=place,
+            global_orient=np.array([np.pi, 0, 0]) + rng.normal(0, 0.2, 3),
+        )
+        for i, (place, age) in enumerate(zip(places, ages, strict=True))
+    ]
+
+
+class World:
+    """A float64 body, three scenes of 1, 2 and 3 people, and states of them."""
+
+    def __init__(self):
+        self.body = load_body("free", dtype=torch.float64)
+        self.map = RegionMap.load("free")
+        with torch.no_grad():
+            template = self.body.pose({"transl": torch.zeros(1, 3, dtype=torch.float64)}).vertices()[0]
+        self.regions = RegionIndex.build(self.map, self.body.num_vertices, template)
+        self.topology = MeshTopology.build(self.body.faces, self.body.num_vertices, template)
+        people = people_params()
+        light = load_body("free")
+        # what was seen is another pose than what is posed, and some of it uncertain
+        made = [person(light, p, {**p, "body_pose": some_pose(40 + i)}) for i, p in enumerate(people)]
+        for i, p in enumerate(made):
+            object.__setattr__(p.keypoints, "confidence", np.random.default_rng(i).uniform(0, 1, 25))
+        made[4] = nobody_saw(people[4])
+        self.scenes = [
+            scene(made[:1], [SceneContact(0, 0, ContactMap([[2, 50]]))], "one"),
+            scene(
+                made[1:3], [SceneContact(0, 1, HAND_ON_SHOULDER), SceneContact(1, 0, BACK_AND_ARMS)], "two"
+            ),
+            scene(made[3:], [SceneContact(2, 0, BACK_AND_ARMS, "either")], "three"),
+        ]
+        self.params = {
+            name: torch.as_tensor(np.stack([p[name] for p in people]), dtype=torch.float64) for name in FREE
+        }
+        generator = torch.Generator().manual_seed(0)
+        self.start = {
+            name: value + 0.1 * torch.randn(value.shape, generator=generator, dtype=torch.float64)
+            for name, value in self.params.items()
+        }
+
+    def state(self, params=None, start=None, scenes=(0, 1, 2), reference=None):
+        batch = make_batch([self.scenes[i] for i in scenes], torch.device("cpu"), torch.float64)
+        params = self.params if params is None else params
+        start = self.start if start is None else start
+        return FitState(self.body, self.regions, self.topology, batch, params, start, reference or start)
+
+    def rows(self, number):
+        return slice(*[(0, 1), (1, 3), (3, 6)][number])
+
+
+@pytest.fixture(scope="module")
+def world():
+    return World()
+
+
+@pytest.fixture(scope="module")
+def state(world):
+    return world.state()
+
+
+def value(name, state, **options):
+    out = BUILT_IN[name](**options)(state)
+    assert out.shape == (state.batch.size,)
+    return out.detach().numpy()
+
+
+def test_all_built_in_terms_are_tested_here():
+    assert set(OPTIONS) == set(BUILT_IN) == set(BUILT_IN_NAMES)
+    assert all(isinstance(term(), Term) for term in BUILT_IN.values())
+
+
+@pytest.mark.parametrize(("name", "options"), CASES, ids=IDS)
+def test_a_scene_has_the_same_value_alone(world, state, name, options):
+    together = value(name, state, **options)
+    for number in range(3):
+        rows = world.rows(number)
+        params = {k: v[rows] for k, v in world.params.items()}
+        start = {k: v[rows] for k, v in world.start.items()}
+        alone = value(name, world.state(params, start, scenes=[number]), **options)
+        np.testing.assert_allclose(alone, together[number : number + 1], rtol=1e-9)
+    assert (together[1:] > 0).all()
+
+
+@pytest.mark.parametrize(("name", "options"), CASES, ids=IDS)
+def test_gradient_equals_finite_differences(world, name, options):
+    generator = torch.Generator().manual_seed(1)
+    term = BUILT_IN[name](**options)
+    live = {k: v.clone().requires_grad_() for k, v in world.params.items()}
+    term(world.state(live)).sum().backward()
+    checked = 0
+    # penetration is slow to search: all parameters in one direction
+    for moving in [FREE] if name == "penetration" else [(parameter,) for parameter in FREE]:
+        direction = {
+            k: torch.randn(world.params[k].shape, generator=generator, dtype=torch.float64) for k in moving
+        }
+        ends = []
+        for sign in (1, -1):
+            moved = {k: world.params[k] + sign * 1e-6 * step for k, step in direction.items()}
+            ends.append(term(world.state({**world.params, **moved})).sum().item())
+        numeric = (ends[0] - ends[1]) / 2e-6
+        analytic = sum(
+            (live[k].grad * d).sum().item() for k, d in direction.items() if live[k].grad is not None
+        )
+        # vertices that enter or leave a body within the step are rare and shallow
+        assert analytic == pytest.approx(numeric, rel=2e-3, abs=1e-5 * abs(ends[0]) + 1e-9), moving
+        checked += analytic != 0
+    assert checked
+
+
+def test_keypoints_equal_the_formula_by_hand(world, state):
+    points = world.body.keypoints(world.body.pose(world.params), "body25").numpy()
+    expected = np.zeros(3)
+    camera = world.scenes[0].camera
+    owner = [0, 1, 1, 2, 2, 2]
+    for row, p in enumerate(p for s in world.scenes for p in s.people):
+        xy = points[row, :, :2] / points[row, :, 2:] * camera.focal + np.array(camera.center)
+        c = p.keypoints.confidence
+        if not (c > 0).any():
+            continue
+        scale = 512 / np.ptp(p.keypoints.xy[c > 0], axis=0).max()
+        expected[owner[row]] += (c * (scale**2) * ((xy - p.keypoints.xy) ** 2).sum(1)).sum()
+    np.testing.assert_allclose(value("keypoints", state), expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("options", OPTIONS["contact"], ids=str)
+def test_contact_equals_the_loss_on_whole_bodies(world, state, options):
+    vertices = world.body.pose(world.params).vertices()
+
+    def loss(a, b, cmap, order="given"):
+        return soft_contact(
+            vertices[a : a + 1], vertices[b : b + 1], cmap, world.map, order=order, **options
+        ).item()
+
+    expected = [
+        loss(0, 0, ContactMap([[2, 50]])),
+        loss(1, 2, HAND_ON_SHOULDER) + loss(2, 1, BACK_AND_ARMS),
+        min(loss(5, 3, BACK_AND_ARMS), loss(3, 5, BACK_AND_ARMS)),
+    ]
+    np.testing.assert_allclose(value("contact", state, **options), expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("options", OPTIONS["penetration"], ids=str)
+def test_penetration_equals_the_loss_on_whole_bodies(world, state, options):
+    v = world.body.pose(world.params).vertices()
+
+    def loss(a, b):
+        return penetration_loss(v[a : a + 1], v[b : b + 1], world.body.faces, **options).item()
+
+    expected = [0.0, loss(1, 2), loss(3, 4) + loss(3, 5) + loss(4, 5)]
+    np.testing.assert_allclose(value("penetration", state, **options), expected, rtol=1e-7)
+
+
+def test_gradient_of_chosen_vertices_equals_that_of_whole_bodies(world):
+    """The terms skin a few vertices only; their gradient must be that of the loss on all."""
+    live = {k: v.clone().requires_grad_() for k, v in world.params.items()}
+    state = world.state(live)
+    term = BUILT_IN["contact"]()(state)[1] + BUILT_IN["penetration"]()(state)[1]
+    ours = torch.autograd.grad(term, list(live.values()))
+    again = {k: v.clone().requires_grad_() for k, v in world.params.items()}
+    v = world.body.pose(again).vertices()
+    whole = (
+        soft_contact(v[1:2], v[2:3], HAND_ON_SHOULDER, world.map)
+        + soft_contact(v[2:3], v[1:2], BACK_AND_ARMS, world.map)
+        + penetration_loss(v[1:2], v[2:3], world.body.faces)
+    ).sum()
+    theirs = torch.autograd.grad(whole, list(again.values()))
+    for a, b in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-8, atol=1e-10)
+        assert a[1:3].abs().sum() > 0 and a[[0, 3, 4, 5]].abs().sum() == 0
+
+
+def per_scene(values):
+    return [values[:1].sum(), values[1:3].sum(), values[3:].sum()]
+
+
+def test_shape_age_and_stature_by_hand(world, state):
+    betas, start = world.params["betas"].numpy(), world.start["betas"].numpy()
+    np.testing.assert_allclose(value("shape", state), per_scene((betas**2).sum(1)))
+    np.testing.assert_allclose(
+        value("shape", state, around="start"), per_scene(((betas - start) ** 2).sum(1))
+    )
+    np.testing.assert_allclose(
+        value("shape", state, around="start", first=0.0), per_scene(((betas - start)[:, 1:] ** 2).sum(1))
+    )
+    age, before = world.params["age"][:, 0].numpy(), world.start["age"][:, 0].numpy()
+    outside = np.maximum(-age, 0) + np.maximum(age - 1, 0)
+    np.testing.assert_allclose(value("age", state), per_scene((age - before) ** 2 + 100 * outside**2))
+
+    def height(params):
+        rest = world.body.pose({"betas": params["betas"], "age": params["age"]}).vertices()[..., 1]
+        return (rest.amax(1) - rest.amin(1)).numpy()
+
+    change = 100 * (height(world.params) - height(world.start))
+    np.testing.assert_allclose(value("stature", state), per_scene(change**2), rtol=1e-6)
+
+
+def test_pose_and_orientation_by_hand(world, state):
+    pose, start = world.params["body_pose"].numpy(), world.start["body_pose"].numpy()
+    squared = ((pose - start) ** 2).reshape(6, 21, 3).sum(2)
+    np.testing.assert_allclose(value("initial_pose", state), per_scene(squared.sum(1)))
+    factor = np.ones(21)
+    factor[[i for i, name in enumerate(BODY_JOINTS) if name.startswith("spine")]] = 4
+    factor[[i for i, name in enumerate(BODY_JOINTS) if name.endswith("collar")]] = 2
+    assert factor.sum() == 21 + 3 * 3 + 2 * 1
+    np.testing.assert_allclose(
+        value("initial_pose", state, spine=4.0, collars=2.0), per_scene((squared * factor).sum(1))
+    )
+
+    def angles(a, b):
+        return (
+            Rotation.from_rotvec(a.reshape(-1, 3)) * Rotation.from_rotvec(b.reshape(-1, 3)).inv()
+        ).magnitude()
+
+    np.testing.assert_allclose(
+        value("initial_pose", state, metric="geodesic"),
+        per_scene((angles(pose, start).reshape(6, 21) ** 2).sum(1)),
+    )
+    turned = angles(world.params["global_orient"].numpy(), world.start["global_orient"].numpy())
+    np.testing.assert_allclose(value("orientation", state), per_scene(turned**2))
+    np.testing.assert_allclose(
+        value("pose_prior", state), per_scene(anatomical_pose_prior(world.params["body_pose"]).numpy())
+    )
+
+
+ANCHORS = [
+    ("initial_pose", {}),
+    ("initial_pose", {"metric": "geodesic"}),
+    ("shape", {"around": "start"}),
+    ("stature", {}),
+    ("orientation", {}),
+]
+
+
+@pytest.mark.parametrize(("name", "options"), ANCHORS, ids=str)
+def test_anchors_are_zero_at_the_start_and_let_it_move(world, name, options):
+    live = {k: v.clone().requires_grad_() for k, v in world.params.items()}
+    out = BUILT_IN[name](**options)(world.state(live, start=world.params))
+    np.testing.assert_allclose(out.detach().numpy(), 0, atol=1e-20)
+    out.sum().backward()
+    for parameter in live.values():
+        if parameter.grad is not None:
+            assert torch.isfinite(parameter.grad).all() and parameter.grad.abs().max() < 1e-6
+
+
+def test_initial_pose_holds_on_to_the_reference_of_the_stage(world):
+    state = world.state(start=world.start, reference=world.params)
+    assert (value("initial_pose", state) == 0).all()
+    assert (value("shape", state, around="start") > 0).all()  # which looks at the start of the fit
+
+
+def test_scenes_without_contacts_or_a_second_person_have_no_such_value(world):
+    alone = world.state({k: v[:1] for k, v in world.params.items()}, scenes=[0])
+    assert value("penetration", alone).tolist() == [0]
+    batch = make_batch([scene(world.scenes[1].people, [], "none")], torch.device("cpu"), torch.float64)
+    params = {k: v[1:3] for k, v in world.params.items()}
+    none = FitState(world.body, world.regions, world.topology, batch, params, params, params)
+    for options in OPTIONS["contact"]:
+        assert value("contact", none, **options).tolist() == [0]
+
+
+def test_options_of_a_term_are_checked(world):
+    state = world.state()
+    with pytest.raises(ValueError, match="mode must be"):
+        BUILT_IN["contact"](mode="max")(state)
+    with pytest.raises(ValueError, match="target must be"):
+        BUILT_IN["penetration"](target="bone")(state)
+    with pytest.raises(FileNotFoundError):
+        BUILT_IN["pose_prior"](mixture="no_such_gmm.pkl")
