@@ -1,8 +1,8 @@
 """The command `apu`: it reads arguments, calls the library and prints. What it computes lives elsewhere.
 
 Exit codes: 0 done; 1 something could not be done (a problem that `doctor` found, a scene that `fit` could not
-fit, a question that `ask` got no answer to, a text that `parse` could not read whole); 2 bad input, with one
-line on standard error; 130 interrupted.
+fit, an image that `propose` could not read, a question that `ask` got no answer to, a text that `parse` could
+not read whole); 2 bad input, with one line on standard error; 130 interrupted.
 """
 
 from __future__ import annotations

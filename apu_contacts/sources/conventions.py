@@ -23,6 +23,7 @@ MEAN_PELVIS: dict[str, Array] = {
     "smpl": np.array([0.0, -0.23, 0.03]),
     "smplh": np.array([0.0, -0.23, 0.03]),
     "smplx": np.array([0.0, -0.35, 0.01]),
+    "free": np.array([0.0, -0.06, -0.02]),
 }
 """Where the pelvis of the mean shape lies in the rest pose, to a centimetre. A person's own differs by a few
 centimetres; it is `J0`, the first row of ``J_regressor @ shaped vertices``."""

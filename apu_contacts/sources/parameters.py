@@ -53,8 +53,8 @@ def read_parameters(
 
     Args:
         source: ``.npz``, ``.pkl`` of NumPy arrays, ``.json`` or a dictionary, with a leading axis of people.
-        model: ``"smpl"``, ``"smplh"`` or ``"smplx"``; where it is not given, what the length of the pose
-            says, else ``"smplx"``.
+        model: ``"smpl"``, ``"smplh"``, ``"smplx"``, or ``"free"`` for fits of the bundled body; where it is
+            not given, what the length of the pose says, else ``"smplx"``.
         rows: which rows to read, such as frames of a sequence; all where it is not given.
         pelvis: ``(3,)`` or ``(N, 3)`` J0, the shaped body's pelvis in the rest pose. It is needed exactly for
             EasyMocap and ``extrinsic``; without it the mean shape's stands in, a few centimetres off.

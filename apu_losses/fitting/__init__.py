@@ -4,10 +4,17 @@ from apu_losses.fitting.batch import SceneBatch, make_batch
 from apu_losses.fitting.evaluate import SceneMetrics, evaluate
 from apu_losses.fitting.filter import Verdict, judge
 from apu_losses.fitting.fitter import SceneFitter
-from apu_losses.fitting.from_detections import scene_from_detections
+from apu_losses.fitting.from_detections import posed_estimate, scene_from_detections
 from apu_losses.fitting.least_squares import LeastSquaresResult, levenberg_marquardt
 from apu_losses.fitting.optimise import FitProgress, StageReport
 from apu_losses.fitting.presets import PRESET_NAMES, load_preset
+from apu_losses.fitting.propose import (
+    ProposalReport,
+    find_images,
+    propose_scenes,
+    read_scene_lines,
+    write_scene_lines,
+)
 from apu_losses.fitting.result import FitResult, load_parameters
 from apu_losses.fitting.retarget import RetargetOptions, RetargetReport, initial_parameters
 from apu_losses.fitting.scene import InitialBody, Joints3D, Scene, SceneCamera, SceneContact, ScenePerson
@@ -25,6 +32,7 @@ __all__ = [
     "Joints3D",
     "LeastSquaresResult",
     "Preset",
+    "ProposalReport",
     "RetargetOptions",
     "RetargetReport",
     "Scene",
@@ -40,6 +48,7 @@ __all__ = [
     "Term",
     "Verdict",
     "evaluate",
+    "find_images",
     "initial_parameters",
     "judge",
     "levenberg_marquardt",
@@ -47,8 +56,12 @@ __all__ = [
     "load_preset",
     "load_scene",
     "make_batch",
+    "posed_estimate",
+    "propose_scenes",
+    "read_scene_lines",
     "save_scene",
     "scene_from_detections",
     "scene_from_dict",
     "scene_to_dict",
+    "write_scene_lines",
 ]
