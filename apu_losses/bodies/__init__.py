@@ -5,6 +5,7 @@ from __future__ import annotations
 from apu_losses.bodies.body_file import BodyFileError
 from apu_losses.bodies.keypoints import Landmarks
 from apu_losses.bodies.load import find_body_file, load_body
+from apu_losses.bodies.posed_mesh import PosedMeshBody
 from apu_losses.bodies.protocol import BodyModel, ParameterSpec, PosedBody
 from apu_losses.bodies.rotation import rotation_matrix
 from apu_losses.bodies.skinning import BodyData, HandSpace, LinearBlendBody, LinearBlendPose
@@ -21,6 +22,7 @@ __all__ = [
     "LinearBlendPose",
     "ParameterSpec",
     "PosedBody",
+    "PosedMeshBody",
     "find_body_file",
     "from_smplx",
     "load_body",
