@@ -293,7 +293,9 @@ def test_a_failed_scene_takes_no_part_in_the_next_stage(fitter_of, body):
 def test_a_term_of_the_wrong_shape_is_named(fitter_of, body):
     for bad in (lambda s: s.joints.sum((1, 2)), lambda s: s.joints.sum(), lambda s: 3.0):
         fitter = fitter_of(contact_recipe(2).weighted(mine=1.0), terms={"mine": bad})
-        with pytest.raises(ValueError, match=r"'mine' must return one value a scene, a tensor of shape \(3,\)"):
+        with pytest.raises(
+            ValueError, match=r"'mine' must return one value a scene, a tensor of shape \(3,\)"
+        ):
             fitter.fit(mixed_scenes(body))
 
 
