@@ -169,7 +169,7 @@ def _retarget_rows(
         offset = (pick(body.pose(unpack(x))) - target) * joint_scale
         return torch.cat([offset.flatten(1), (x - anchor) / sigma], dim=1)
 
-    result = levenberg_marquardt(residuals, anchor, max_iterations=40, tolerance=1e-5)
+    result = levenberg_marquardt(residuals, anchor, max_iterations=40, tolerance=1e-4)
     solved = unpack(result.x)
     if "age" in free:
         solved["age"] = solved["age"].clamp(0, 1)
