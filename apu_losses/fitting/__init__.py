@@ -4,7 +4,7 @@ from apu_losses.fitting.batch import SceneBatch, make_batch
 from apu_losses.fitting.evaluate import SceneMetrics, evaluate
 from apu_losses.fitting.filter import Verdict, judge
 from apu_losses.fitting.fitter import SceneFitter
-from apu_losses.fitting.from_detections import posed_estimate, scene_from_detections
+from apu_losses.fitting.from_detections import model_of, posed_estimate, scene_from_detections
 from apu_losses.fitting.least_squares import LeastSquaresResult, levenberg_marquardt
 from apu_losses.fitting.optimise import FitProgress, StageReport
 from apu_losses.fitting.presets import PRESET_NAMES, load_preset
@@ -56,6 +56,7 @@ __all__ = [
     "load_preset",
     "load_scene",
     "make_batch",
+    "model_of",
     "posed_estimate",
     "propose_scenes",
     "read_scene_lines",

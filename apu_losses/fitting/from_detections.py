@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from apu_contacts.sources.conventions import Camera
 from apu_contacts.sources.detection import InitialEstimate, PersonDetection
@@ -54,8 +55,8 @@ def scene_from_detections(
         camera: of the scene; a field of view of 60 degrees over the longer side where it is not given.
         body: to pose the parameters of estimates that come without 3D joints. It need not be the body that
             is fitted: the estimator's own gives the better start.
-        body_model: ``"smplx"`` if a SMPL-X body is going to be fitted: then SMPL-X estimates keep their own
-            shape, translation, hands and face instead of being retargeted.
+        body_model: `model_of` the body that is going to be fitted, such as ``"smplx"``: then SMPL-X estimates
+            keep their own shape, translation, hands and face instead of being retargeted.
 
     Raises:
         ValueError: a person without an initial estimate (leave such people out, or give them one), or with
@@ -111,6 +112,18 @@ def in_scene_camera(estimate: InitialEstimate, camera: SceneCamera) -> InitialEs
     return estimate.in_camera(Camera(camera.focal, camera.center))
 
 
+def model_of(body: BodyModel) -> str:
+    """The body model that a body is of, as `InitialEstimate.model` calls it: ``"smplx"`` for any SMPL-X."""
+    family = getattr(getattr(body, "data", None), "family", None)
+    return body.name if body.name == "free" or family is None else str(family.name)
+
+
+def _of_size(value: NDArray[np.float64], size: int) -> NDArray[np.float64]:
+    """A parameter cut, or filled with zeros: 16 shape coefficients for 10, 21 joints for SMPL's 23."""
+    flat = np.ravel(value)[:size]
+    return np.concatenate([flat, np.zeros(size - len(flat))])
+
+
 def posed_estimate(estimate: InitialEstimate, body: BodyModel) -> InitialEstimate:
     """An estimate that came as parameters only, with the 3D joints that ``body`` has in its pose.
 
@@ -127,12 +140,12 @@ def posed_estimate(estimate: InitialEstimate, body: BodyModel) -> InitialEstimat
         raise ValueError(
             f"the estimate of {estimate.estimator!r} has no pelvis or no orientation to start from"
         )
-    own = {**estimate.own} if estimate.model == body.name else {}
+    own = {**estimate.own} if estimate.model == model_of(body) else {}
     wanted = {**own, **estimate.parameters}
     params = {
-        name: torch.as_tensor(np.ravel(value), dtype=torch.float32)[None]
-        for name, value in wanted.items()
-        if name in body.parameters and np.size(value) == body.parameters[name].size
+        name: torch.as_tensor(_of_size(wanted[name], spec.size), dtype=torch.float32)[None]
+        for name, spec in body.parameters.items()
+        if name in wanted
     }
     with torch.no_grad():
         posed = body.pose(params)
