@@ -135,7 +135,7 @@ def load_preset(name_or_path: str | Path) -> Preset:
 
 
 def _two_stages(first: dict[str, float], second: dict[str, float]) -> tuple[Stage, Stage]:
-    """The schedule of BUDDI and the paper: shape moves in stage 1 only, penetration counts in stage 2 only."""
+    """The schedule of BUDDI and the paper: shape moves in stage 1 only, penetration in stage 2 only."""
     return (
         Stage(
             "pose and shape",

@@ -141,7 +141,7 @@ def _retarget_rows(
     for row, trusted in zip(rows, (weight > 0).sum(1).tolist(), strict=True):
         if trusted < 4:
             raise ValueError(
-                f"joints of person {row}: {trusted} of the {len(known)} that the body {body.name!r} has carry "
+                f"joints of person {row}: {trusted} of the {len(known)} that {body.name!r} has carry "
                 "a weight above 0, at least 4 are needed to place it; without joints, parameters are taken"
             )
     # what carries no weight may lie anywhere, also nowhere (NaN)

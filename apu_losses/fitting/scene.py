@@ -126,8 +126,8 @@ class Scene:
         image: path of the picture, for overlays only.
 
     Raises:
-        ValueError: an image size that is not positive, no people, or a contact that names a person who is
-            not there.
+        ValueError: an image size that is not positive, no people, a contact that names a person who is not
+            there, or a self-contact of a region with itself.
     """
 
     width: int
@@ -152,6 +152,8 @@ class Scene:
                         f"{self.name}: contacts[{number}].{side} is {index}, but the scene has "
                         f"{len(self.people)} people (0 to {len(self.people) - 1})"
                     )
+            if contact.person_a == contact.person_b:
+                _check_self_contact(f"{self.name}: contacts[{number}]", contact)
         if self.camera is None:
             object.__setattr__(self, "camera", SceneCamera.from_image_size(self.width, self.height))
 
@@ -170,6 +172,16 @@ class Scene:
         ]
         people = [self.people[i] for i in indices]
         return Scene(self.width, self.height, people, contacts, self.camera, self.name, self.image)
+
+
+def _check_self_contact(where: str, contact: SceneContact) -> None:
+    for group in contact.contacts.groups():
+        shared = sorted(set(group.regions_a) & set(group.regions_b))
+        if shared:
+            raise ValueError(
+                f"{where} asks person {contact.person_a} to touch themself, but {group.name!r} has region "
+                f"{shared[0]} on both sides, which always touches itself; leave it out on one side"
+            )
 
 
 def _array(name: str, value: object, shape: tuple[int, ...] | None) -> Array:

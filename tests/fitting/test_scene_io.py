@@ -175,6 +175,11 @@ MISTAKES = {
     "a person who is not there": (["contacts", 0, "person_b"], 2, r"contacts\[0\]\.person_b is 2.*2 people"),
     "a person below zero": (["contacts", 0, "person_b"], -1, r"contacts\[0\]\.person_b: -1"),
     "a region that is not there": (["contacts", 1, "map", "pairs"], [[2, 75]], r"contacts\[1\].*75"),
+    "a region that touches itself": (
+        ["contacts", 1, "map", "pairs"],
+        [[2, 2]],
+        r"contacts\[1\].*region 2 on both sides",
+    ),
     "half a pair": (["contacts", 1, "map", "pairs"], [[2]], r"contacts\[1\].*\(K, 2\)"),
     "no map": (["contacts", 1, "map"], {}, r"contacts\[1\].*schema"),
     "unknown order": (["contacts", 0, "order"], "any", r"contacts\[0\]\.order: 'any'"),

@@ -41,7 +41,14 @@ IDS = [f"{name} {options or ''}" for name, options in CASES]
 
 def people_params():
     """Six people of three scenes; those of a scene stand into each other."""
-    places = [(0, 0.3, 4), (-0.2, 0.3, 4), (0.2, 0.35, 4.1), (-0.35, 0.3, 5), (0, 0.3, 5), (0.35, 0.4, 5.05)]
+    places = [
+        (0, 0.3, 4),
+        (-0.23, 0.3, 4),
+        (0.23, 0.35, 4.1),
+        (-0.42, 0.3, 5),
+        (0, 0.3, 5),
+        (0.42, 0.4, 5.05),
+    ]
     ages = [0.0, 0.1, 0.4, 0.0, 0.3, 1.2]
     rng = np.random.default_rng(9)
     return [
