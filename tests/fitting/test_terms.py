@@ -146,21 +146,21 @@ def test_gradient_equals_finite_differences(world, name, options):
     live = {k: v.clone().requires_grad_() for k, v in world.params.items()}
     term(world.state(live)).sum().backward()
     checked = 0
-    # penetration is slow to search: all parameters in one direction
+    # penetration is slow to search: all parameters in one direction; it jumps where a vertex comes or goes
+    step = 1e-8 if name == "penetration" else 1e-6
     for moving in [FREE] if name == "penetration" else [(parameter,) for parameter in FREE]:
         direction = {
             k: torch.randn(world.params[k].shape, generator=generator, dtype=torch.float64) for k in moving
         }
         ends = []
         for sign in (1, -1):
-            moved = {k: world.params[k] + sign * 1e-6 * step for k, step in direction.items()}
+            moved = {k: world.params[k] + sign * step * d for k, d in direction.items()}
             ends.append(term(world.state({**world.params, **moved})).sum().item())
-        numeric = (ends[0] - ends[1]) / 2e-6
+        numeric = (ends[0] - ends[1]) / (2 * step)
         analytic = sum(
             (live[k].grad * d).sum().item() for k, d in direction.items() if live[k].grad is not None
         )
-        # vertices that enter or leave a body within the step are rare and shallow
-        assert analytic == pytest.approx(numeric, rel=2e-3, abs=1e-5 * abs(ends[0]) + 1e-9), moving
+        assert analytic == pytest.approx(numeric, rel=1e-4, abs=1e-6 * abs(ends[0]) + 1e-9), moving
         checked += analytic != 0
     assert checked
 
