@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from apu_contacts.sources._records import Array, People, Source, load_content
+from apu_contacts.sources.checks import check_pelvis
 from apu_contacts.sources.conventions import (
     MEAN_PELVIS,
     Camera,
@@ -19,6 +20,7 @@ from apu_contacts.sources.conventions import (
 )
 from apu_contacts.sources.detection import InitialEstimate
 from apu_contacts.sources.errors import SourceFormatError
+from apu_contacts.sources.names import SMPL_JOINTS, SMPLX_JOINTS, SMPLX_OUTPUT_JOINTS
 
 _COMMON = ("global_orient", "body_pose", "age")
 _ROTATIONS = {"left_hand_pose": 15, "right_hand_pose": 15, "jaw_pose": 1, "leye_pose": 1, "reye_pose": 1}
@@ -50,6 +52,8 @@ def read_parameters(
 
     Rotations are axis-angle or matrices. Hands as PCA coefficients (6 or 12 numbers) are left out with a
     note: `apu_contacts.sources.conventions.pca_to_hand_pose` converts them with the body model's components.
+    ``joints``, as the smplx package returns them, are read where they are there; their pelvis tells whether
+    the translation is smplx's.
 
     Args:
         source: ``.npz``, ``.pkl`` of NumPy arrays, ``.json`` or a dictionary, with a leading axis of people.
@@ -66,7 +70,8 @@ def read_parameters(
     Raises:
         SourceMissingError, UnsafePickleError: as `read_npz` and `read_numpy_pickle`.
         SourceFormatError: if the pose or the translation is missing, or an array has another shape.
-        ConventionError: on rotations in degrees, or somebody behind the camera.
+        ConventionError: on rotations in degrees, somebody behind the camera, or a translation that does not
+            agree with ``joints``.
     """
     content, where = load_content(source)
     people = People(content, where, {"global_orient": 1, "root_orient": 1, "Rh": 1, "poses": 1})
@@ -114,20 +119,38 @@ def _person(
     orient = parameters["global_orient"]
     if people.has("Rh"):
         transl = origin_to_pelvis_translation(transl, orient, rest)
+    names, xyz = _joints(people, i, transl + rest, notes)
+    if len(names) > 1:
+        check_pelvis(xyz[0], transl, orient, rest, where)
     if extrinsic is not None:
         orient, transl = to_camera_frame(orient, transl, rest, extrinsic)
         parameters["global_orient"] = orient
+        xyz = xyz @ np.asarray(extrinsic[0], dtype=np.float64).T + np.asarray(extrinsic[1], dtype=np.float64)
     own["transl"] = transl
     return InitialEstimate(
         estimator=estimator,
         parameters=parameters,
-        joint_names=("pelvis",),
-        joints=(transl + rest)[None],
+        joint_names=names,
+        joints=xyz,
         model=model,
         own=own,
         camera=camera,
         notes=tuple(notes),
-    )
+    ).with_projection()
+
+
+def _joints(people: People, i: int, pelvis: Array, notes: list[str]) -> tuple[tuple[str, ...], Array]:
+    """The joints of the file, or the pelvis alone."""
+    if not people.has("joints"):
+        return ("pelvis",), pelvis[None]
+    xyz = people.get("joints", i, -1, 3)
+    if len(xyz) in (22, 24, 45, 52, 73):
+        return SMPL_JOINTS[:22], xyz[:22]
+    if len(xyz) < len(SMPLX_JOINTS):
+        notes.append(f"joints has {len(xyz)} rows, an order that is not smplx's, and was left out")
+        return ("pelvis",), pelvis[None]
+    names = SMPLX_OUTPUT_JOINTS[: len(xyz)]
+    return names, xyz[: len(names)]
 
 
 def _rest(pelvis: ArrayLike, i: int) -> Array:

@@ -536,6 +536,28 @@ def test_parameters_exact_pelvis_and_errors() -> None:
         read_parameters({"vertices": np.zeros((1, 3))})
 
 
+def test_joints_in_the_file_tell_the_convention() -> None:
+    out = fitted()
+    j0 = np.array([0.0, -0.33, 0.02])
+    joints = generator().uniform(-0.5, 0.5, (N, 127, 3)) + out["transl"][:, None]
+    joints[:, 0] = out["transl"] + j0
+    person = read_parameters({**out, "joints": joints})[0]
+    assert len(person.joint_names) == 66 and np.allclose(person.joints, joints[0, :66])
+    th = pelvis_to_origin_translation(out["transl"], out["global_orient"], j0)
+    with pytest.raises(ConventionError, match=r"row 0: pelvis offset 0\.6\d m: rotation about the origin"):
+        read_parameters({**out, "transl": th, "joints": joints})
+    with pytest.raises(ConventionError, match="a translation in millimetres"):
+        read_parameters({**out, "transl": out["transl"] * 1000, "joints": joints})
+    for count, named in ((24, 22), (45, 22), (73, 22), (55, 55)):
+        assert len(read_parameters({**out, "joints": joints[:, :count]})[0].joint_names) == named
+    other = read_parameters({**out, "joints": joints[:, :17]})[0]
+    assert other.joint_names == ("pelvis",) and any("17 rows" in note for note in other.notes)
+    turn, shift = np.diag([-1.0, 1.0, -1.0]), np.array([0.0, 0.0, 7.0])
+    moved = read_parameters({**out, "joints": joints}, extrinsic=(turn, shift), pelvis=j0)[0]
+    assert np.allclose(moved.joints, joints[0, :66] @ turn.T + shift)
+    assert np.allclose(moved.own["transl"] + j0, moved.joints[0])
+
+
 def test_easymocap_rotates_about_the_origin() -> None:
     expected = fitted()
     j0 = np.array([0.0, -0.33, 0.02])
