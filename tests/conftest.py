@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
+
+# Before torch is imported: the tensors of tests are small, and threads that wait for each other made the suite
+# several times slower on a busy machine.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 REAL = Path(__file__).resolve().parents[2] / "shared" / "real"
 
@@ -13,5 +18,7 @@ REAL = Path(__file__).resolve().parents[2] / "shared" / "real"
 def real_dir() -> Path:
     """The folder of real photographs with detections; the test skips, saying so, where it is absent."""
     if not REAL.is_dir():
-        pytest.skip("the folder shared/real beside the checkout is absent (real detections may not be redistributed)")
+        pytest.skip(
+            "the folder shared/real beside the checkout is absent (real detections may not be redistributed)"
+        )
     return REAL

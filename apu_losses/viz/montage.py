@@ -23,7 +23,7 @@ def montage(
     """Lay pictures out on a grid, row by row.
 
     Args:
-        images: ``(H, W, 3)`` 8-bit each; smaller ones are centred in the cell of the largest.
+        images: ``(H, W, 3)`` 8-bit each; columns are as wide and rows as high as their largest.
         captions: one a picture, drawn above it; a caption that is too wide is set smaller.
         columns: all in one row where it is not given.
         gap: pixels between the pictures.
@@ -40,21 +40,22 @@ def montage(
     if captions is not None and len(captions) != len(images):
         raise ValueError(f"captions must be {len(images)}, one for each image, got {len(captions)}")
     columns = columns or len(images)
-    rows = -(-len(images) // columns)
-    cell_w = max(image.shape[1] for image in images)
-    cell_h = max(image.shape[0] for image in images)
-    head = round(text_height * 1.7) if captions is not None else 0
-    sheet = Image.new("RGB", (columns * (cell_w + gap) + gap, rows * (cell_h + head + gap) + gap), _GROUND)
+    heads = round(text_height * 1.7) if captions is not None else 0
+    widths = [max(image.shape[1] for image in images[c::columns]) for c in range(min(columns, len(images)))]
+    heights = [max(i.shape[0] for i in images[r : r + columns]) for r in range(0, len(images), columns)]
+    left = np.cumsum([gap] + [width + gap for width in widths]).tolist()
+    top = np.cumsum([gap] + [heads + height + gap for height in heights]).tolist()
+    sheet = Image.new("RGB", (left[-1], top[-1]), _GROUND)
     draw = ImageDraw.Draw(sheet)
     for i, image in enumerate(images):
         row, column = divmod(i, columns)
-        x = gap + column * (cell_w + gap)
-        y = gap + row * (cell_h + head + gap)
+        x, y = left[column], top[row]
         if captions is not None:
-            font = _font_that_fits(captions[i], text_height, cell_w)
-            draw.text((x + cell_w / 2, y + head / 2), captions[i], fill=_INK, font=font, anchor="mm")
+            font = _font_that_fits(captions[i], text_height, widths[column])
+            draw.text((x + widths[column] / 2, y + heads / 2), captions[i], fill=_INK, font=font, anchor="mm")
         h, w = image.shape[:2]
-        sheet.paste(Image.fromarray(image), (x + (cell_w - w) // 2, y + head + (cell_h - h) // 2))
+        corner = (x + (widths[column] - w) // 2, y + heads + (heights[row] - h) // 2)
+        sheet.paste(Image.fromarray(image), corner)
     return np.asarray(sheet)
 
 

@@ -13,10 +13,12 @@ from PIL import Image
 from apu_losses.bodies.protocol import BodyModel
 from apu_losses.fitting.result import FitResult
 from apu_losses.fitting.scene import Scene
+from apu_losses.viz.camera import camera_numbers
 from apu_losses.viz.heat import contact_heat
 from apu_losses.viz.mesh import Mesh, people_meshes
 from apu_losses.viz.montage import montage
 from apu_losses.viz.overlay import overlay
+from apu_losses.viz.raster import NEAR
 from apu_losses.viz.render import render_meshes
 from apu_losses.viz.views import orbit
 
@@ -64,7 +66,8 @@ def scene_overlay(scene: Scene, meshes: list[Mesh]) -> Picture:
 
 
 def before_and_after(scene: Scene, result: FitResult, body: BodyModel, *, height: int = 480) -> Picture:
-    """A sheet of two rows, the start above the result: photograph, from the left, from above, contact heat.
+    """A sheet of two rows, the start above the result: the part of the
+    photograph with the people, from the left, from above, contact heat.
 
     Args:
         scene: what was fitted.
@@ -73,9 +76,13 @@ def before_and_after(scene: Scene, result: FitResult, body: BodyModel, *, height
         height: of each picture in pixels.
     """
     rows, captions = [], []
-    for name, parameters in (("start", result.start), ("fitted", result.parameters)):
-        meshes = posed_meshes(body, parameters)
-        photo = Image.fromarray(scene_overlay(scene, meshes))
+    posed = {
+        "start": posed_meshes(body, result.start),
+        "fitted": posed_meshes(body, result.parameters),
+    }
+    crop = _around_people(scene, [mesh for meshes in posed.values() for mesh in meshes])
+    for name, meshes in posed.items():
+        photo = Image.fromarray(scene_overlay(scene, meshes)).crop(crop)
         photo = photo.resize(
             (max(1, round(photo.width * height / photo.height)), height), Image.Resampling.LANCZOS
         )
@@ -88,3 +95,21 @@ def before_and_after(scene: Scene, result: FitResult, body: BodyModel, *, height
         rows.append(render_meshes(*orbit(contact_heat(meshes), 180, 15, size), size))
         captions.append("where they touch, from behind")
     return montage(rows, captions, columns=len(rows) // 2)
+
+
+def _around_people(scene: Scene, meshes: list[Mesh], margin: float = 0.08) -> tuple[int, int, int, int]:
+    """Left, top, right and bottom of the part of the picture where the people are, pixels."""
+    assert scene.camera is not None  # set by Scene itself
+    focal, center = camera_numbers(scene.camera)
+    points = np.concatenate([mesh.vertices for mesh in meshes])
+    points = points[points[:, 2] > NEAR]
+    xy = points[:, :2] / points[:, 2:] * focal + center
+    size = np.array([scene.width, scene.height])
+    if not len(xy):
+        return 0, 0, scene.width, scene.height
+    low, high = xy.min(0).clip(0, size), xy.max(0).clip(0, size)
+    room = margin * (high - low).max()
+    low, high = np.floor((low - room).clip(0, size)), np.ceil((high + room).clip(0, size))
+    if (high - low).min() < 1:
+        return 0, 0, scene.width, scene.height
+    return int(low[0]), int(low[1]), int(high[0]), int(high[1])

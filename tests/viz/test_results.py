@@ -16,6 +16,7 @@ from apu_losses.fitting import (
     InitialBody,
     Preset,
     Scene,
+    SceneCamera,
     SceneContact,
     SceneFitter,
     SceneMetrics,
@@ -144,3 +145,12 @@ def test_photograph_must_be_the_one_of_the_scene(tmp_path):
         photograph(make_scene(width=60, height=80, image=str(path)))
     with pytest.raises(ValueError, match="cannot be read"):
         photograph(make_scene(image=str(tmp_path / "gone.png")))
+
+
+def test_the_sheet_shows_the_part_of_the_photograph_with_the_people(body, tmp_path):
+    path = tmp_path / "wide.png"
+    Image.fromarray(np.full((60, 800, 3), 99, dtype=np.uint8)).save(path)
+    camera = SceneCamera(70.0, (400.0, 30.0))
+    wide = make_scene(width=800, image=str(path), camera=camera)
+    sheet = before_and_after(wide, make_result(), body, height=60)
+    assert sheet.shape[1] < 800, "an 800 pixels wide photograph of people in its middle should be cropped"
