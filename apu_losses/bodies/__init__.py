@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from apu_losses.bodies.anny_adapter import AnnyBody
 from apu_losses.bodies.body_file import BodyFileError
 from apu_losses.bodies.keypoints import Landmarks
 from apu_losses.bodies.load import find_body_file, load_body
+from apu_losses.bodies.placement import explain_offset, transl_of_origin_rotation
 from apu_losses.bodies.posed_mesh import PosedMeshBody
 from apu_losses.bodies.protocol import BodyModel, ParameterSpec, PosedBody
 from apu_losses.bodies.rotation import rotation_matrix
@@ -13,6 +15,7 @@ from apu_losses.bodies.smplx_adapter import from_smplx
 from apu_losses.bodies.smplx_format import read_body_file
 
 __all__ = [
+    "AnnyBody",
     "BodyData",
     "BodyFileError",
     "BodyModel",
@@ -23,9 +26,11 @@ __all__ = [
     "ParameterSpec",
     "PosedBody",
     "PosedMeshBody",
+    "explain_offset",
     "find_body_file",
     "from_smplx",
     "load_body",
     "read_body_file",
     "rotation_matrix",
+    "transl_of_origin_rotation",
 ]
