@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-# Before torch is imported: the tensors of tests are small, and threads that wait for each other made the suite
-# several times slower on a busy machine.
+# Before torch is imported: the tensors of tests are small, and threads that wait for each other make the
+# suite several times slower on a busy machine.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 REAL = Path(__file__).resolve().parents[2] / "shared" / "real"
