@@ -149,11 +149,12 @@ class People:
 
     def number(self, key: str, index: int) -> float:
         """The first number of one person's value."""
-        return float(self.row(key, index).ravel()[0])
+        return _first(self.row(key, index), f"{self.where}: person {index}: {key}")
 
     def one(self, key: str) -> float:
         """The first number of a value of the image, given once or for each person."""
-        return float(as_array(self._table[key], f"{self.where}: {key}").ravel()[0])
+        where = f"{self.where}: {key}"
+        return _first(as_array(self._table[key], where), where)
 
     def shared(self, key: str, *shape: int) -> Array:
         """A value of the image, given once or for each person; the first person's is taken.
@@ -178,6 +179,12 @@ def _is_one_person(table: Mapping[str, Any], counted: Mapping[str, int], where: 
 def _paired(shape: Sequence[int], found: Sequence[int]) -> list[tuple[int, int]]:
     rest = iter(found)
     return [(n, 1 if n == 1 else next(rest)) for n in shape]
+
+
+def _first(value: Array, where: str) -> float:
+    if value.size == 0:
+        raise SourceFormatError(f"{where} is empty, expected a number")
+    return float(value.ravel()[0])
 
 
 def as_array(value: Any, where: str) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import pickle
 from pathlib import Path
@@ -210,6 +211,63 @@ def test_hmr2_nobody_and_unsafe(tmp_path: Path) -> None:
     with pytest.raises(SourceFormatError, match=r"expected \.npz"):
         (tmp_path / "out.txt").write_text("")
         read_hmr2(tmp_path / "out.txt")
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_odd_records_are_source_errors_or_nothing(seed: int) -> None:
+    """Values of any kind under the keys that are read raise what the readers promise, and nothing else."""
+    random = np.random.default_rng(seed)
+    values: list[Any] = [None, 3, "x", [], {}, np.zeros((2, 3)), np.zeros(3), np.zeros((0, 3)), [{}], [None]]
+    values += [np.array("s"), {"a": {"b": 1}}, np.zeros((2, 3, 3)), np.ones((2, 70, 3)), np.full(3, np.nan)]
+    keys = [
+        "global_orient",
+        "body_pose",
+        "betas",
+        "pred_cam_t_full",
+        "pred_cam",
+        "rotvec",
+        "shape",
+        "j3d",
+        "pose",
+    ]
+    keys += [
+        "joints3d",
+        "trans",
+        "pred_keypoints_3d",
+        "pred_cam_t",
+        "focal_length",
+        "poses",
+        "Rh",
+        "Th",
+        "transl",
+    ]
+    keys += [
+        "img_size",
+        "K",
+        "cam_int",
+        "box_size",
+        "box_center",
+        "boxes",
+        "scaled_focal_length",
+        "joints",
+        "humans",
+    ]
+    readers = (
+        lambda c: read_hmr2(c, SIZE),
+        lambda c: read_multihmr(c, SIZE),
+        lambda c: read_nlf(c, SIZE),
+        lambda c: read_sam3d_body(c, SIZE),
+        read_parameters,
+        read_buddi,
+        lambda c: read_smplerx(c, camera=Camera(9.0, (1.0, 1.0))),
+    )
+    for _ in range(150):
+        picked = random.choice(keys, random.integers(1, 9), replace=False)
+        record = {key: values[random.integers(len(values))] for key in picked}
+        for content in (record, [record], [record, dict(record)]):
+            for read in readers:
+                with contextlib.suppress(ValueError):
+                    read(content)
 
 
 def test_camerahmr_has_the_cameras_own_focal_length() -> None:
