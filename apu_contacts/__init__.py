@@ -32,15 +32,30 @@ if TYPE_CHECKING:
     from apu_contacts.regions import RegionMap as RegionMap
     from apu_contacts.regions import explain as explain
     from apu_contacts.regions import part_regions as part_regions
+    from apu_contacts.sources import ConventionError as ConventionError
+    from apu_contacts.sources import InitialEstimate as InitialEstimate
     from apu_contacts.sources import PersonDetection as PersonDetection
     from apu_contacts.sources import SourceError as SourceError
     from apu_contacts.sources import assemble as assemble
+    from apu_contacts.sources import keypoints_from_arrays as keypoints_from_arrays
     from apu_contacts.sources import match_people as match_people
     from apu_contacts.sources import merge_keypoints as merge_keypoints
+    from apu_contacts.sources import read_amass as read_amass
     from apu_contacts.sources import read_bev as read_bev
+    from apu_contacts.sources import read_buddi as read_buddi
+    from apu_contacts.sources import read_camerahmr as read_camerahmr
+    from apu_contacts.sources import read_coco_results as read_coco_results
     from apu_contacts.sources import read_flickr_signatures as read_flickr_signatures
+    from apu_contacts.sources import read_hmr2 as read_hmr2
+    from apu_contacts.sources import read_mmpose as read_mmpose
+    from apu_contacts.sources import read_multihmr as read_multihmr
+    from apu_contacts.sources import read_nlf as read_nlf
     from apu_contacts.sources import read_openpose as read_openpose
+    from apu_contacts.sources import read_parameters as read_parameters
+    from apu_contacts.sources import read_sam3d_body as read_sam3d_body
+    from apu_contacts.sources import read_smplerx as read_smplerx
     from apu_contacts.sources import read_vitpose_body25 as read_vitpose_body25
+    from apu_contacts.sources import write_openpose as write_openpose
 
 # Public name -> the module that defines it; loaded on first use so that the import stays fast.
 _EXPORTS: dict[str, str] = {
@@ -49,7 +64,9 @@ _EXPORTS: dict[str, str] = {
     "ContactAnswer": "apu_contacts.lvlm",
     "ContactGroup": "apu_contacts.contact_map",
     "ContactMap": "apu_contacts.contact_map",
+    "ConventionError": "apu_contacts.sources",
     "DenoisedContact": "apu_contacts.chirality",
+    "InitialEstimate": "apu_contacts.sources",
     "Keypoints2D": "apu_contacts.keypoints",
     "PARTS": "apu_contacts.regions",
     "PART_ALTERNATIVES": "apu_contacts.regions",
@@ -66,6 +83,7 @@ _EXPORTS: dict[str, str] = {
     "denoise_chirality": "apu_contacts.chirality",
     "explain": "apu_contacts.regions",
     "fuse_answers": "apu_contacts.lvlm",
+    "keypoints_from_arrays": "apu_contacts.sources",
     "match_people": "apu_contacts.sources",
     "merge_keypoints": "apu_contacts.sources",
     "parse_answer": "apu_contacts.lvlm",
@@ -73,10 +91,22 @@ _EXPORTS: dict[str, str] = {
     "part_regions": "apu_contacts.regions",
     "person_order": "apu_contacts.chirality",
     "propose_pairs": "apu_contacts.candidates",
+    "read_amass": "apu_contacts.sources",
     "read_bev": "apu_contacts.sources",
+    "read_buddi": "apu_contacts.sources",
+    "read_camerahmr": "apu_contacts.sources",
+    "read_coco_results": "apu_contacts.sources",
     "read_flickr_signatures": "apu_contacts.sources",
+    "read_hmr2": "apu_contacts.sources",
+    "read_mmpose": "apu_contacts.sources",
+    "read_multihmr": "apu_contacts.sources",
+    "read_nlf": "apu_contacts.sources",
     "read_openpose": "apu_contacts.sources",
+    "read_parameters": "apu_contacts.sources",
+    "read_sam3d_body": "apu_contacts.sources",
+    "read_smplerx": "apu_contacts.sources",
     "read_vitpose_body25": "apu_contacts.sources",
+    "write_openpose": "apu_contacts.sources",
 }
 
 __all__ = ["__version__", *_EXPORTS]
