@@ -227,6 +227,21 @@ def test_gradient_of_chosen_vertices_equals_that_of_whole_bodies(world):
         assert a[1:3].abs().sum() > 0 and a[[0, 3, 4, 5]].abs().sum() == 0
 
 
+def test_a_search_without_gradient_takes_none_from_what_follows(world):
+    """Pose correctives too, which are strongest around the shoulders."""
+    ids = torch.as_tensor(np.flatnonzero(world.map.labels() >= 0))[::7]
+    rows = torch.zeros_like(ids)
+    gradients = []
+    for search_first in (True, False):
+        live = {k: v.clone().requires_grad_() for k, v in world.params.items()}
+        state = world.state(live)
+        if search_first:
+            assert not state.vertices.requires_grad
+        points = state.select(rows, ids)
+        gradients.append(torch.autograd.grad((points * points.detach().cos()).sum(), live["body_pose"])[0])
+    torch.testing.assert_close(*gradients, rtol=1e-12, atol=1e-12)
+
+
 def per_scene(values):
     return [values[:1].sum(), values[1:3].sum(), values[3:].sum()]
 
