@@ -59,9 +59,7 @@ _BETA = 2.0  # a cluster of faces further away than this many of its radii is ta
 
 
 def safe_sqrt(distance2: Tensor) -> Tensor:
-    """Distance from squared distance, any shape; at zero the gradient is zero (a valid subgradient) and not
-    NaN.
-    """
+    """Distance from squared distance, any shape; at zero the gradient is zero and not NaN."""
     positive = distance2 > 0
     root = torch.sqrt(torch.where(positive, distance2, torch.ones_like(distance2)))
     return torch.where(positive, root, distance2.detach())
@@ -242,8 +240,7 @@ def nearest_surface(
     points_topology: MeshTopology | None = None,
     backend: Backend = "auto",
 ) -> NearestSurface:
-    """The closest point of a surface for each of ``points (B, Q, 3)``: squared distance, face, barycentric
-    weights.
+    """The closest surface point for each of ``points (B, Q, 3)``: squared distance, face, weights.
 
     ``vertices (B, V, 3)`` posed meshes with ``faces`` (a `MeshTopology`, or ``(F, 3)``). The gradient flows
     to the point and, by the barycentric weights, to the three corners (by the envelope theorem this is
@@ -324,8 +321,7 @@ def winding_number(
     points_topology: MeshTopology | None = None,
     backend: Backend = "auto",
 ) -> Tensor:
-    """Generalized winding number of the mesh around each of ``points (B, Q, 3)``: ``(B, Q)``, without
-    gradient.
+    """Winding number of the mesh around each of ``points (B, Q, 3)``: ``(B, Q)``, without gradient.
 
     1 inside a closed mesh with outward faces, 0 outside, in between near holes.
     ``method``: "tree" approximates far faces by dipoles (error below 0.1, see docs/kernels.md), "exact" sums
@@ -356,8 +352,7 @@ def inside(
     points_topology: MeshTopology | None = None,
     backend: Backend = "auto",
 ) -> Tensor:
-    """Whether each of ``points (B, Q, 3)`` lies inside the mesh: ``(B, Q)`` bool, winding number above one
-    half.
+    """Which of ``points (B, Q, 3)`` lie inside the mesh: ``(B, Q)`` bool, winding number above 0.5.
 
     Points outside the mesh's bounding box are outside. A point or mesh that is not finite is not inside.
     Arguments as `winding_number`.

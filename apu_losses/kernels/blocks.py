@@ -23,8 +23,9 @@ _TILES = 1 << 13  # tiles of 16 x 16 distances held at once
 
 
 class _Blocks:
-    """Vertices in block order ``(N, blocks, 16, 3)`` with boxes; blocks that are not finite are marked
-    bad.
+    """Vertices in block order with boxes; blocks that are not finite are marked bad.
+
+    ``x (N, blocks, 16, 3)``; ``parts``: the three coordinates apart, which makes tiles several times faster.
     """
 
     def __init__(self, vertices: Tensor, slots: Tensor, size: int = BLOCK) -> None:
@@ -96,9 +97,7 @@ def check_edges(
 
 
 def _tiles(a: _Blocks, b: _Blocks, ra: Tensor, p: Tensor, rb: Tensor, q: Tensor) -> Tensor:
-    """Squared distances ``(n, 16, 16)`` of blocks p of rows ra to blocks q of rows rb, rounded as the
-    reference's.
-    """
+    """Squared distances ``(n, 16, 16)`` of blocks p of rows ra to blocks q of rows rb."""
     total = None
     for x, y in zip(a.parts, b.parts, strict=True):
         d = x[ra, p][:, :, None] - y[rb, q][:, None]
@@ -276,9 +275,7 @@ def region_soft_min_gradient(
     sums: Tensor,
     gradient: Tensor,
 ) -> tuple[Tensor, Tensor]:
-    """Gradients of `region_soft_min`: weights ``softmax(-d^2 / T)`` on the differences, one edge at a
-    time.
-    """
+    """Gradients of `region_soft_min`: weights ``softmax(-d^2 / T)`` on the differences."""
     lists_a, lists_b = ((r.offsets, r.vertex_ids) for r in (regions_a, regions_b))
     grad_a, grad_b = torch.zeros_like(verts_a), torch.zeros_like(verts_b)
     edges = zip(row_a.tolist(), row_b.tolist(), group_a.tolist(), group_b.tolist(), gradient, strict=True)

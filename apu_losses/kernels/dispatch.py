@@ -30,9 +30,7 @@ _MODULES = {
 
 
 class BackendStatus(NamedTuple):
-    """One line of `describe`: whether a back end can run here, the reason, and what ``"auto"`` uses it
-    for.
-    """
+    """One line of `describe`: can a back end run here, why, and what does ``"auto"`` use it for."""
 
     name: str
     available: bool

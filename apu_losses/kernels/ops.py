@@ -85,8 +85,7 @@ def edge_gradient(
     gradient: Tensor,
     backend: str,
 ) -> tuple[Tensor, Tensor]:
-    """Gradient of squared distances between vertices: ``2 g (a - b)`` to a, its opposite to b, zero for index
-    -1.
+    """Gradient of squared distances between vertices: ``2 g (a - b)`` to a, its opposite to b.
 
     Without ``verts_b`` both go to the first output and the second is empty.
     """

@@ -1,5 +1,4 @@
-"""The geometry operators in plain PyTorch: exact, any dtype, any device, slow. The oracle of the other back
-ends.
+"""The geometry operators in plain PyTorch: exact, any dtype, any device, slow. The oracle.
 
 Rules that every back end shares (they are tested against this file):
 
@@ -31,17 +30,13 @@ _CHUNK = 1 << 22  # pairs held at once
 
 
 def distance2(a: Tensor, b: Tensor) -> Tensor:
-    """Squared distance of points ``(..., 3)``, broadcasting, in the order of operations that all back ends
-    use.
-    """
+    """Squared distance of points ``(..., 3)``, broadcasting; all back ends use this order of operations."""
     d = a - b
     return (d[..., 0] * d[..., 0] + d[..., 1] * d[..., 1]) + d[..., 2] * d[..., 2]
 
 
 def gathered_distance2(a: Tensor, b: Tensor, found: Tensor, otherwise: Tensor) -> Tensor:
-    """Squared distance where ``found``, else ``otherwise``; entries not found have zero gradient, even for
-    NaN.
-    """
+    """Squared distance where ``found``, else ``otherwise``, with zero gradient there, even for NaN."""
     zero = torch.zeros((), dtype=a.dtype, device=a.device)
     keep = found[..., None]
     return torch.where(found, distance2(torch.where(keep, a, zero), torch.where(keep, b, zero)), otherwise)
@@ -57,9 +52,7 @@ def group_vertices(group: int, offsets: Tensor, ids: Tensor, unions: tuple[Tenso
 
 
 def _lowest_minimum(a: Tensor, b: Tensor, limit: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Minimum over all pairs of ``a (n, 3)`` and ``b (m, 3)`` that is below ``limit``; positions, -1 if
-    none.
-    """
+    """Minimum below ``limit`` over all pairs of ``a (n, 3)`` and ``b (m, 3)``; positions, -1 if none."""
     best = torch.full((), math.inf, dtype=a.dtype, device=a.device)
     at_a = at_b = torch.full((), -1, dtype=torch.int64, device=a.device)
     if len(a) == 0 or len(b) == 0:
@@ -188,8 +181,7 @@ def poison(points: Tensor, vertices: Tensor, distance: Tensor, index: Tensor) ->
 
 
 def closest_on_triangle(p: Tensor, a: Tensor, b: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Closest point on triangles abc to p (all ``(..., 3)``): squared distance and the weights v, w of b and
-    c.
+    """Closest point on triangles abc ``(..., 3)`` to p: squared distance, weights v, w of b and c.
 
     The nearest of four candidates: the three edges, clamped, and the foot of the perpendicular where it falls
     inside. Degenerate triangles (segments, points) are answered by their edges. Ties go to the first of ab,
@@ -234,9 +226,7 @@ def closest_on_triangle(p: Tensor, a: Tensor, b: Tensor, c: Tensor) -> tuple[Ten
 def surface_distance2(
     points: Tensor, vertices: Tensor, faces: Tensor, face: Tensor, weights: Tensor, otherwise: Tensor
 ) -> Tensor:
-    """Squared distance of points to the surface points (face, constant barycentric weights); -1 keeps
-    ``otherwise``.
-    """
+    """Squared distance to surface points (face, constant weights); face -1 keeps ``otherwise``."""
     found = face >= 0
     corners = faces[face.clamp(min=0)]
     a, b, c = (torch.take_along_dim(vertices, corners[..., k, None], dim=1) for k in range(3))
@@ -251,9 +241,7 @@ def surface_distance2(
 def nearest_surface(
     points: Tensor, vertices: Tensor, faces: Tensor, limit: float = math.inf
 ) -> NearestSurface:
-    """Closest point of the surface ``(vertices (B, V, 3), faces (F, 3))`` for each of ``points (B, Q,
-    3)``.
-    """
+    """Closest point of ``(vertices (B, V, 3), faces (F, 3))`` for each of ``points (B, Q, 3)``."""
     batch, queries = points.shape[:2]
     least = torch.full((batch, queries), math.inf, dtype=points.dtype, device=points.device)
     index = torch.full((batch, queries), -1, dtype=torch.int64, device=points.device)
@@ -292,8 +280,7 @@ def solid_angle(p: Tensor, a: Tensor, b: Tensor, c: Tensor) -> Tensor:
 
 @torch.no_grad()
 def winding_number(points: Tensor, vertices: Tensor, faces: Tensor) -> Tensor:
-    """Generalized winding number ``(B, Q)`` of the mesh around each point: 1 inside a closed outward mesh, 0
-    outside.
+    """Generalized winding number ``(B, Q)`` around each point: 1 inside a closed outward mesh, 0 outside.
 
     Its use is a threshold, so it carries no gradient.
     """
@@ -311,8 +298,7 @@ def winding_number(points: Tensor, vertices: Tensor, faces: Tensor) -> Tensor:
 
 @torch.no_grad()
 def ray_crossings(points: Tensor, vertices: Tensor, faces: Tensor) -> Tensor:
-    """Signed crossings of a ray along +x with the faces: the winding number of a closed mesh as whole
-    numbers.
+    """Signed crossings of a ray along +x with the faces: the winding number of a closed mesh, exactly.
 
     The edge functions are taken in float64 from the lower vertex id to the higher, so that two faces see the
     same number at a shared edge and no ray slips between them.

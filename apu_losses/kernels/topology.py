@@ -46,8 +46,7 @@ def _array(values: Any, dtype: Any) -> NDArray[Any]:
 
 
 def block_order(points: NDArray[np.float64], block: int = BLOCK) -> NDArray[np.int64]:
-    """An order of ``points (n, 3)`` in which each run of ``block`` points is compact (median splits, a k-d
-    order).
+    """An order of ``points (n, 3)`` by median splits: each run of ``block`` points is compact.
 
     Every left part holds a multiple of ``block`` points, so only the last run may be short.
     """

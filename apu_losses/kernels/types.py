@@ -27,9 +27,7 @@ class RegionMinimum(NamedTuple):
 
 
 class NearestVertex(NamedTuple):
-    """For each query point, the nearest vertex: ``distance2 (B, Q)`` and ``vertex (B, Q)`` int64 ids (-1:
-    none).
-    """
+    """The nearest vertex of each query: ``distance2 (B, Q)``, ``vertex (B, Q)`` int64 ids (-1: none)."""
 
     distance2: Tensor
     vertex: Tensor
@@ -127,9 +125,7 @@ class RegionPairs:
         regions_a: Sequence[Sequence[int]],
         regions_b: Sequence[Sequence[int]],
     ) -> RegionPairs:
-        """Edges between unions of regions: ``regions_a[k]`` lists the region ids of the first side of edge
-        k.
-        """
+        """Edges between unions of regions: ``regions_a[k]`` lists the regions of the first side of edge k."""
         known: dict[tuple[int, ...], int] = {}
         sides = [
             torch.tensor(

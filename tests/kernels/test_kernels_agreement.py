@@ -79,6 +79,19 @@ def test_unions_and_graph_form(backend):
     assert_same_direction(gradients(got.distance2, bodies), gradients(expected.distance2, bodies))
 
 
+def test_many_groups_on_many_rows(monkeypatch):
+    """The patches of the cpu back end are numbered by sorting when a table would be large."""
+    from apu_losses.kernels.cpu import backend
+
+    m = pair(2, 2)
+    edges = g.RegionPairs.from_unions(
+        [0, 1, 0, 1], [1, 0, 0, 0], [[0, 3], [2], [0, 3], [5]], [[2], [0, 3], [4, 1], [2]]
+    )
+    expected = g.region_min_distance(m.a, None, edges, m.regions, backend="cpu")
+    monkeypatch.setattr(backend, "_TABLE", 0)
+    assert_same(g.region_min_distance(m.a, None, edges, m.regions, backend="cpu"), expected)
+
+
 @pytest.mark.parametrize("backend", FAST)
 def test_two_topologies(backend):
     small, large = pair(2, 2), pair(2, 3)

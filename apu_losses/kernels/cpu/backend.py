@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ from apu_losses.kernels.cpu.pool import split
 from apu_losses.kernels.cpu.simd import LANES
 from apu_losses.kernels.topology import BLOCK, FACE_BLOCK, MeshTopology, RegionIndex
 
-Array = NDArray[np.generic]
+Array = NDArray[Any]
 
 
 def _numpy(x: Tensor) -> Array:
@@ -81,19 +81,26 @@ def _identity_unions(count: int) -> tuple[Array, Array]:
     return np.arange(count + 1), np.arange(count)
 
 
+_TABLE = 1 << 16  # (row, group) pairs up to which a table is faster than sorting
+
+
 def _patches_of_edges(
     name: str, vertices: Array, row: Array, group: Array, unions: tuple[Array, Array], regions: RegionIndex
 ) -> tuple[Patches, Array]:
     """Gather each (row, group) that the edges name once; the patch number of each edge."""
     groups = len(unions[0]) - 1
-    known = np.full(len(vertices) * groups, -1, np.int64)
-    patch, patch_row, patch_group = np.empty((3, len(row)), np.int64)
-    count = rm.number_patches(row, group, groups, known, patch, patch_row, patch_group)
-    if count < 0:
+    wrong = (row < 0) | (row >= len(vertices)) | (group < 0) | (group >= groups)
+    if wrong.any():
         raise ValueError(
             f"pairs.row_{name}, pairs.group_{name}: expected rows in [0, {len(vertices)}) and groups in "
             f"[0, {groups}), got rows {row.min()}..{row.max()} and groups {group.min()}..{group.max()}"
         )
+    if len(vertices) * groups > _TABLE:
+        key, patch = np.unique(row * groups + group, return_inverse=True)
+        return _fill(vertices, key // groups, key % groups, unions, regions), patch
+    known = np.full(len(vertices) * groups, -1, np.int64)
+    patch, patch_row, patch_group = np.empty((3, len(row)), np.int64)
+    count = rm.number_patches(row, group, groups, known, patch, patch_row, patch_group)
     return _fill(vertices, patch_row[:count], patch_group[:count], unions, regions), patch
 
 
@@ -464,9 +471,7 @@ def region_soft_min_gradient(
 
 
 def _zeros(like: Tensor) -> Tensor:
-    """Zeros from the system's fresh pages: a large fill by torch starts its threads and writes every page
-    twice.
-    """
+    """Zeros from the system's fresh pages: a large fill by torch starts torch's threads."""
     return torch.from_numpy(np.zeros(tuple(like.shape), np.float32))
 
 

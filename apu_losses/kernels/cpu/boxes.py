@@ -59,9 +59,7 @@ def fit_boxes(x, first, last, lo, hi):
 
 @kernel
 def gather(vertices, slots, start, stop, x, at, ids):
-    """Copy ``vertices[slots[start:stop]]`` to ``x[:, at:]`` and the vertex ids to ``ids``; True if all are
-    finite.
-    """
+    """Copy ``vertices[slots[start:stop]]`` to ``x[:, at:]``, the ids to ``ids``; True if finite."""
     check = np.float32(0)
     for k in range(stop - start):
         v = slots[start + k]

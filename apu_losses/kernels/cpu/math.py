@@ -1,6 +1,4 @@
-"""Arc tangent and exponential of 16 lanes, as polynomials: numba's vector library (SVML) is not on most
-machines.
-"""
+"""Arc tangent and exponential of 16 lanes, as polynomials: few machines have numba's SVML."""
 
 from __future__ import annotations
 

@@ -53,8 +53,7 @@ def morton_code(points, low, scale, code):
 
 @kernel
 def mend_blocks(x, ids, first, last, lo, hi):
-    """Make blocks with queries that are not finite safe to bound: such a query takes the place of a finite
-    one.
+    """Make blocks safe to bound: a query that is not finite takes the place of a finite one.
 
     Its id becomes ``-1 - id``, by which `write_block` knows that its answer is NaN.
     """

@@ -41,9 +41,7 @@ def _pool(threads: int) -> ThreadPoolExecutor:
 
 
 def split(count: int, work: Callable[[int, int], None], least: int = 1) -> None:
-    """Run ``work(start, stop)`` over ``range(count)`` in chunks of at least ``least`` on torch's number of
-    threads.
-    """
+    """Run ``work(start, stop)`` over ``range(count)`` in chunks of ``least`` on torch's threads."""
     threads = min(torch.get_num_threads(), max(1, count // max(1, least)))
     if threads <= 1:
         if count:

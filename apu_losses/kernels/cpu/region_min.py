@@ -46,19 +46,15 @@ NONE = np.int64(-1)
 def number_patches(rows, groups, group_count, known, patch, patch_row, patch_group):
     """Give each distinct (row, group) of the edges a number: ``patch (K,)``; returns how many there are.
 
-    ``known (rows * group_count,)`` must come in as -1. Returns -1 for an edge that names no row or group.
+    ``known (rows * group_count,)`` must come in as -1; rows and groups must be in range.
     """
     count = 0
     for k in range(len(rows)):
-        row = rows[k]
-        group = groups[k]
-        if row < 0 or group < 0 or group >= group_count or row * group_count + group >= len(known):
-            return NONE
-        slot = row * group_count + group
+        slot = rows[k] * group_count + groups[k]
         if known[slot] < 0:
             known[slot] = count
-            patch_row[count] = row
-            patch_group[count] = group
+            patch_row[count] = rows[k]
+            patch_group[count] = groups[k]
             count += 1
         patch[k] = known[slot]
     return np.int64(count)
@@ -66,9 +62,7 @@ def number_patches(rows, groups, group_count, known, patch, patch_row, patch_gro
 
 @kernel
 def measure_patches(patch_group, union_offsets, union_regions, block_offsets, first_block):
-    """Where each patch begins, in blocks: ``first_block (P+1,)``; a patch is the blocks of all regions of its
-    group.
-    """
+    """Where each patch begins, in blocks: ``first_block (P+1,)``; all regions of its group."""
     first_block[0] = 0
     for p in range(len(patch_group)):
         size = 0
@@ -141,9 +135,7 @@ def tile_argmin(xa, ids_a, p, xb, ids_b, q, best, id_a, id_b):
 
 @kernel
 def patch_minimum(xa, ids_a, lo_a, hi_a, p0, p1, xb, ids_b, lo_b, hi_b, q0, q1, limit, bounds, seeds):
-    """Minimum below ``limit`` between the blocks p0..p1 of a and q0..q1 of b: squared distance and ids, -1 if
-    none.
-    """
+    """Minimum below ``limit`` of blocks p0..p1 of a and q0..q1 of b: squared distance, ids (-1: none)."""
     count = q1 - q0
     width = (count + LANES - 1) // LANES * LANES
     tail = np.int32((1 << ((count - 1) % LANES + 1)) - 1)
@@ -252,9 +244,7 @@ def matrix_minimum(
     xa, ids_a, lo_a, hi_a, first_a, finite_a, xb, ids_b, lo_b, hi_b, first_b, finite_b,
     count_a, count_b, limit, scratch, u0, u1, out_d2, out_a, out_b,
 ):  # fmt: skip
-    """All regions of a against all of b; unit of work u = item * count_a + region of a; outputs ``(units,
-    count_b)``.
-    """
+    """All regions against all; unit u = item * count_a + region of a; outputs ``(units, count_b)``."""
     bounds = np.empty(scratch, np.float32)
     seeds = np.empty(LANES, np.int32)
     for u in range(u0, u1):

@@ -94,9 +94,7 @@ def _inverse(value):
 
 @inlined
 def closest_on_triangle(t, px, py, pz):
-    """Squared distance of 16 points to triangle t (9 coordinates) and the weights v, w of its second and
-    third corner.
-    """
+    """Squared distance of 16 points to triangle t (9 coordinates), weights of its last two corners."""
     abx = t[3] - t[0]
     aby = t[4] - t[1]
     abz = t[5] - t[2]
@@ -198,9 +196,7 @@ def surface_blocks(
     xq, ids_q, lo_q, hi_q, first_q, triangles, slots, lo, hi, finite, limit, wanted, skipped,
     blocks, u0, u1, out_d2, out_face, out_weights,
 ):  # fmt: skip
-    """Answer the query blocks u0..u1, ``blocks`` per item. ``triangles (B, P, 9)``, boxes ``(B, 3, P/8 +
-    pad)``.
-    """
+    """Answer the query blocks u0..u1. ``triangles (B, P, 9)``, boxes ``(B, 3, P/8 + pad)``."""
     zero = splat(_ZERO)
     caution = splat(_CAUTION)
     count = len(slots) // FACES

@@ -238,9 +238,7 @@ def winding_number(
     point_slots: Tensor | None,
     boxed: bool,
 ) -> Tensor:
-    """Winding numbers by "tree", "exact" or "rays" (by PyTorch); ``boxed``: zero outside the mesh's bounding
-    box.
-    """
+    """Winding numbers by "tree", "exact" or "rays" (in PyTorch); ``boxed``: zero outside the box."""
     if method == "rays":
         return blocks.winding_number(points, vertices, topology, method, beta, point_slots, boxed)
     p = points.contiguous()

@@ -165,8 +165,7 @@ def surface_kernel(
     points, corners, slots, face_slots, boxes, wanted, finite, out_d2, out_face, out_weights,
     queries, padded, tiles, limit, skipped, BM: tl.constexpr, BN: tl.constexpr,
 ):  # fmt: skip
-    """Closest surface points: as ``reference.closest_on_triangle``, over tiles of BN faces that their boxes
-    admit.
+    """Closest surface points, over the tiles of BN faces that their boxes admit.
 
     ``corners (B, tiles * BN, 9)`` in the order of ``face_slots``; ``boxes (B, tiles, 6)``: low and high
     corner.
@@ -309,9 +308,7 @@ def _half_angles(triangle, mask, px, py, pz):
 
 @triton.jit
 def fit_nodes_kernel(triangles, start, end, nodes, faces, count, BN: tl.constexpr):
-    """One program refits one node of the tree: area-weighted centre, area vector, radius. ``nodes (B, N,
-    8)``.
-    """
+    """One program refits one node: area-weighted centre, area vector, radius. ``nodes (B, N, 8)``."""
     n = tl.program_id(0)
     item = tl.program_id(1).to(tl.int64)
     first = tl.load(start + n)
@@ -485,9 +482,7 @@ def soft_gradient_kernel(
     verts_a, verts_b, row_a, row_b, group_a, group_b, offsets_a, ids_a, offsets_b, ids_b,
     least, sums, gradient, first, out, count_a, count_b, temperature, BM: tl.constexpr, BN: tl.constexpr,
 ):  # fmt: skip
-    """Gradient of edge k for the vertices of its first side, into ``out[first[k]:]``; the other side by
-    swapping.
-    """
+    """Gradient of edge k for its first side, into ``out[first[k]:]``; the other side by swapping."""
     k = tl.program_id(0).to(tl.int64)
     a = verts_a + tl.load(row_a + k) * count_a * 3
     b = verts_b + tl.load(row_b + k) * count_b * 3
