@@ -7,21 +7,22 @@ import warnings
 from pathlib import Path
 
 from apu_contacts.regions import RegionMap
-from apu_losses.bodies.correspondence import body_correspondence
+from apu_losses.bodies.anny_adapter import AnnyBody
+from apu_losses.bodies.correspondence import body_correspondence, unposed_correspondence
 from apu_losses.bodies.families import SMPLX
 from apu_losses.bodies.load import load_body
 from apu_losses.bodies.skinning import LinearBlendBody
 
 
-def region_map_for(body: LinearBlendBody, path: str | Path | None = None) -> RegionMap:
+def region_map_for(body: LinearBlendBody | AnnyBody, path: str | Path | None = None) -> RegionMap:
     """The region map of a body: from a file, the one that ships, or made for the body's template.
 
     ``RegionMap.kind`` says which: official from the official file; the free body's and one made for an SMPL-X
-    template by geometric rules are derived; those of SMPL and SMPL-H, whose skeletons lack what the rules
-    need, are transferred from the free body.
+    template by geometric rules are derived; those of SMPL, SMPL-H and Anny, whose skeletons lack what the
+    rules need, are transferred from the free body.
 
     Args:
-        body: the free body, or one read from a file.
+        body: the free body, one read from a file, or Anny.
         path: a map that ``RegionMap.save`` wrote, or the official ``contact_regions.json`` (SMPL-X only).
 
     Raises:
@@ -31,20 +32,21 @@ def region_map_for(body: LinearBlendBody, path: str | Path | None = None) -> Reg
     Warns:
         UserWarning: the map had to be made from the template, and so is approximate.
     """
-    data = body.data
     if path is not None:
         regions = _read(Path(path), body)
     elif body.name == "free":
         regions = RegionMap.load("free")
-    elif data.family is SMPLX:
+    elif isinstance(body, LinearBlendBody) and body.data.family is SMPLX:
+        data = body.data
         joints = data.joint_regressor @ data.v_template
         regions = RegionMap.from_template(
             data.v_template, data.faces, data.weights, joints, data.joint_names, topology=body.name
         )
     else:
-        moved = RegionMap.load("free").transfer(
-            body_correspondence(body, load_body("free")), topology=data.family.name
-        )
+        free = load_body("free")
+        place = body_correspondence if isinstance(body, LinearBlendBody) else unposed_correspondence
+        topology = body.data.family.name if isinstance(body, LinearBlendBody) else body.name
+        moved = RegionMap.load("free").transfer(place(body, free), topology=topology)  # type: ignore[arg-type]
         regions = moved.regions
         warnings.warn(
             f"the region map of {body.name!r} is transferred from the free body and approximate: "
@@ -60,12 +62,12 @@ def region_map_for(body: LinearBlendBody, path: str | Path | None = None) -> Reg
     return regions
 
 
-def _read(path: Path, body: LinearBlendBody) -> RegionMap:
+def _read(path: Path, body: LinearBlendBody | AnnyBody) -> RegionMap:
     if path.suffix == ".json" and path.is_file():
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
             raise ValueError(f"{path}: not JSON: {error}") from None
         if not (isinstance(content, dict) and "format" in content):
-            return RegionMap.from_contact_regions_json(path, body.data.faces, body.num_vertices)
+            return RegionMap.from_contact_regions_json(path, body.faces.cpu().numpy(), body.num_vertices)
     return RegionMap.load(path)

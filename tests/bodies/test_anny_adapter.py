@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import roma
 import torch
+from scipy.spatial import cKDTree
 
+from apu_contacts.regions import REGIONS
 from apu_losses.bodies import BodyModel, PosedBody
 from apu_losses.bodies.anny_adapter import AnnyBody
+from apu_losses.bodies.region_map import region_map_for
 
 pytestmark = pytest.mark.slow
 
@@ -44,6 +48,17 @@ def test_it_turns_about_its_pelvis(body: AnnyBody) -> None:
     pelvis = still.joints[:, body.joint_names.index("pelvis"), None]
     expected = (still.vertices() - pelvis) @ roma.rotvec_to_rotmat(turn).mT + pelvis
     torch.testing.assert_close(turned.vertices(), expected, atol=1e-9, rtol=0)
+
+
+def test_its_regions_are_transferred_and_as_symmetric_as_it_is(body: AnnyBody) -> None:
+    with pytest.warns(UserWarning, match=r"region map of 'anny' is transferred"):
+        regions = region_map_for(body)
+    assert regions.kind == "transferred" and (regions.sizes > 0).all()
+    labels, at = regions.labels(), body.pose({}).vertices()[0].numpy()
+    distance, other = cKDTree(at).query(at * [-1, 1, 1])
+    opposite = np.array([region.mirror for region in REGIONS])
+    same = opposite[labels] == labels[other]
+    assert (distance < 1e-3).mean() > 0.99 and same.mean() > 0.97
 
 
 def test_ages_keypoints_and_gradients(body: AnnyBody) -> None:
