@@ -19,7 +19,6 @@ myst_enable_extensions = ["dollarmath", "colon_fence", "deflist"]
 myst_heading_anchors = 3
 exclude_patterns = ["_build"]
 html_theme = "furo"
-html_static_path = ["_static"]
 html_title = f"apu-losses {__version__}"
 
 autodoc_member_order = "bysource"
