@@ -29,6 +29,7 @@ import torch
 from kernels_peers import (
     Embrace,
     Proxy,
+    careful_penetration,
     closest_pairs,
     embrace,
     loop_of_cdist,
@@ -266,11 +267,10 @@ def penetration_row(report: Report, args: argparse.Namespace, batch: int, proxy:
         "ours": backward(lambda a, b: our_penetration(a, b, e) + our_penetration(b, a, e), e.a, e.b)
     }
     if batch == 1:
-        runs["plain"] = backward(
-            lambda a, b: plain_penetration(a, b, proxy) + plain_penetration(b, a, proxy), e.a, e.b
-        )
+        for name, plain in (("plain", plain_penetration), ("careful", careful_penetration)):
+            runs[name] = backward(lambda a, b, plain=plain: plain(a, b, proxy) + plain(b, a, proxy), e.a, e.b)
     ms = in_turns(runs, args.rounds, args.budget, "cpu")
-    shown = {"x_over_plain_2000_face_proxy": ms["plain"] / ms["ours"]} if batch == 1 else {}
+    shown = {f"x_over_{k}_2000_face_proxy": ms[k] / ms["ours"] for k in ms if k != "ours"}
     inside = g.inside(e.a, e.b, e.topology, points_topology=e.topology)
     report.add(
         "penetration", f"batch {batch}", ours_ms=ms["ours"], inside_a_vertex=int(inside[0].sum()), **shown
@@ -492,6 +492,46 @@ def machine() -> dict[str, Any]:
     }
 
 
+TITLES = {
+    "sparse": "Sparse region pairs, 30 an item, forward and backward",
+    "matrix": "Dense 75 x 75 matrix with argmins, forward",
+    "nearest": "Nearest vertex, all vertices of a to b, forward",
+    "inside": "Inside test at full resolution, and nearest surface point",
+    "penetration": "Penetration both ways, forward and backward, full resolution",
+    "soft": "Soft minimum, 30 pairs, forward and backward, batch 1",
+    "limits": "The machine's limits, one thread, and each operator's share (multiply-adds fused; "
+    "kernels that match the reference's bits do not fuse and can reach half)",
+    "batch": "Cost against batch size (megabytes: peak over what was held before)",
+    "size": "Cost against mesh size, one pair",
+    "cuda": "Triton kernels",
+}
+
+
+def markdown(rows: list[dict[str, Any]], about: dict[str, Any]) -> str:
+    """The tables as a page: ``x_over_y`` is how many times longer y takes than ours."""
+
+    def text(value: Any) -> str:
+        return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+    lines = [
+        "# Kernels",
+        "",
+        "Written by `benchmarks/kernels.py`. `x_over_y`: how many times longer y takes.",
+        "",
+    ]
+    lines += [", ".join(f"{k.replace('_', ' ')} {v}" for k, v in about.items()), ""]
+    for table in dict.fromkeys(r["table"] for r in rows):
+        lines += [f"## {TITLES[table]}", ""]
+        mine = [r for r in rows if r["table"] == table]
+        for columns in dict.fromkeys(tuple(k for k in r if k != "table") for r in mine):
+            lines += ["| " + " | ".join(columns) + " |", "|" + " --- |" * len(columns)]
+            for r in mine:
+                if tuple(k for k in r if k != "table") == columns:
+                    lines.append("| " + " | ".join(text(r[k]) for k in columns) + " |")
+            lines.append("")
+    return "\n".join(lines)
+
+
 TABLES = {
     "sparse": sparse_table,
     "matrix": matrix_table,
@@ -534,10 +574,10 @@ def main() -> None:
             TABLES[name](report, args)
     RESULTS.mkdir(exist_ok=True)
     label = f"_{args.threads}_threads" if args.threads else ""
-    out = RESULTS / f"kernels_{args.device}{label}{'_quick' if args.quick else ''}.json"
-    out.write_text(json.dumps({"machine": about, "rows": report.rows}, indent=1) + "\n")
+    out = RESULTS / f"kernels_{args.device}{label}{'_quick' if args.quick else ''}.md"
+    out.write_text(markdown(report.rows, about))
     if args.device == "cpu" and "size" in args.tables:
-        plot(report, RESULTS / "kernels_size.svg")
+        plot(report, RESULTS.parents[1] / "docs" / "images" / "kernels_size.svg")
     print("written:", out.name)
 
 

@@ -176,6 +176,35 @@ def plain_penetration(a: Tensor, b: Tensor, proxy: Proxy, chunk: int = 512) -> T
     return (torch.cdist(a, b).amin(2)[within] ** 2).sum()
 
 
+def careful_penetration(a: Tensor, b: Tensor, proxy: Proxy, chunk: int = 64) -> Tensor:
+    """The same with care: coordinates apart, chunks that fit the cache, only the nearest vertices in the
+    graph.
+    """
+    total = a.new_zeros(())
+    for x, y in zip(a, b, strict=True):
+        with torch.no_grad():
+            corners = [
+                [k.contiguous() for k in c.unbind(-1)] for c in y[proxy.vertex_ids][proxy.faces].unbind(1)
+            ]
+            inside = []
+            for s in range(0, len(x), chunk):
+                q = x[s : s + chunk, None].unbind(-1)
+                (ax, ay, az), (bx, by, bz), (cx, cy, cz) = (
+                    [k[None] - p for k, p in zip(c, q, strict=True)] for c in corners
+                )
+                la, lb, lc = (
+                    (u * u + v * v + w * w).sqrt() for u, v, w in ((ax, ay, az), (bx, by, bz), (cx, cy, cz))
+                )
+                volume = ax * (by * cz - bz * cy) + ay * (bz * cx - bx * cz) + az * (bx * cy - by * cx)
+                beside = la * lb * lc + (ax * bx + ay * by + az * bz) * lc
+                beside += (bx * cx + by * cy + bz * cz) * la + (ax * cx + ay * cy + az * cz) * lb
+                inside.append(torch.atan2(volume, beside).sum(1) / (2 * np.pi) > 0.5)
+            within = torch.cat(inside).nonzero()[:, 0]
+            near = torch.cdist(x[within], y).argmin(1)
+        total = total + ((x[within] - y[near]) ** 2).sum()
+    return total
+
+
 def resized(e: Embrace, vertices: int) -> Embrace:
     """The same embrace on a coarser or finer mesh, regions by the nearest original vertex."""
     import igl
