@@ -78,12 +78,12 @@ def best() -> Preset:
     """What measured best so far on four real pairs (benchmarks/results/real_pairs.md)."""
     moves = ("global_orient", "body_pose", "betas", "transl")
     weights = {
-        "keypoints": 0.03,
+        "keypoints": 0.035,
         "contact": 1.2e5,
-        "initial_pose": 125.0,
+        "initial_pose": 130.0,
         "pose_prior": 1.0,
-        "orientation": 150.0,
-        "shape": 2.0,
+        "orientation": 100.0,
+        "shape": 1.0,
         "stature": 2.0,
     }
     return Preset(
