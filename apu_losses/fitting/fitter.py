@@ -51,7 +51,7 @@ class SceneFitter:
         device: where to compute; the CPU by default.
 
     Raises:
-        ValueError: an unknown preset or term, or a region map of another mesh.
+        ValueError: an unknown preset, term or free parameter, or a region map of another mesh.
 
     Example:
         >>> fitter = SceneFitter(preset="paper")           # doctest: +SKIP
@@ -80,6 +80,13 @@ class SceneFitter:
             )
         self.preset = load_preset(preset) if isinstance(preset, str) else preset
         self.terms = build_terms(self.preset, terms or {})
+        for stage in self.preset.stages:
+            unknown = [name for name in stage.free if name not in self.body.parameters]
+            if unknown:
+                raise ValueError(
+                    f"stage {stage.name!r}: the body has no parameter {unknown}; "
+                    f"it has {sorted(self.body.parameters)}"
+                )
         self.retarget = retarget or RetargetOptions()
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")

@@ -138,7 +138,7 @@ def run_stage(
             rule.keep(keep)
             group = group.keep(keep, batch)
         previous = group.snapshot()
-        group.optimizer.step()
+        group.step()
     return reports
 
 
@@ -161,11 +161,6 @@ class _Group:
         self.batch = batch if len(scenes) == batch.size else batch.subset(scenes)
         self.start = {name: value[rows] for name, value in start.items()}
         self.reference = {name: value[rows] for name, value in reference.items()}
-        unknown = [name for name in stage.free if name not in params]
-        if unknown:
-            raise ValueError(
-                f"stage {stage.name!r}: the body has no parameter {unknown}; it has {sorted(params)}"
-            )
         self.params = {
             name: value[rows].detach().clone().requires_grad_(name in stage.free)
             for name, value in params.items()
@@ -174,6 +169,13 @@ class _Group:
 
     def _free(self) -> list[Tensor]:
         return [self.params[name] for name in self.stage.free]
+
+    def step(self) -> None:
+        """One step of Adam; age stays an interpolation between adult (0) and infant (1)."""
+        self.optimizer.step()
+        if "age" in self.stage.free:
+            with torch.no_grad():
+                self.params["age"].clamp_(0, 1)
 
     def free_values(self) -> Params:
         return {name: self.params[name].detach() for name in self.stage.free}

@@ -83,9 +83,10 @@ class Preset:
 
     def without(self, *terms: str) -> Preset:
         """The same recipe with these terms left out of every stage."""
-        unknown = [name for name in terms if name not in self.terms]
+        named = {*self.terms, *(name for stage in self.stages for name in stage.weights)}
+        unknown = [name for name in terms if name not in named]
         if unknown:
-            raise ValueError(f"preset {self.name!r} has no term {unknown}; it has {sorted(self.terms)}")
+            raise ValueError(f"preset {self.name!r} has no term {unknown}; it has {sorted(named)}")
         return self._changed(
             f"{self.name} without {', '.join(terms)}",
             {name: options for name, options in self.terms.items() if name not in terms},

@@ -110,8 +110,10 @@ def test_either_order_finds_the_swapped_one(fitter_of, body):
 
 @pytest.mark.parametrize("free", [("transl",), ("body_pose",), ("betas", "age"), ("global_orient", "transl")])
 def test_a_parameter_that_is_not_free_keeps_its_bits(fitter_of, body, free):
-    people = mixed_scenes(body)[:1]
-    (result,) = fitter_of(recipe(WEIGHTS, free, iterations=3, options=PARTS)).fit(people)
+    # half grown, so that age can move either way
+    starts = [parameters(transl=[x, 0.3, 4.0], age=[0.4]) for x in (-0.6, 0.55)]
+    children = scene([person(body, start) for start in starts], [SceneContact(0, 1, HAND_ON_SHOULDER)])
+    (result,) = fitter_of(recipe(WEIGHTS, free, iterations=3, options=PARTS)).fit([children])
     assert set(result.parameters) == set(body.parameters)
     for name, value in result.parameters.items():
         same = np.array_equal(value, result.start[name])
@@ -299,6 +301,13 @@ def test_a_term_of_the_wrong_shape_is_named(fitter_of, body):
             fitter.fit(mixed_scenes(body))
 
 
+def test_age_stays_between_adult_and_infant_whatever_pulls(fitter_of, body):
+    for sign in (1.0, -1.0):
+        pull = {"pull": lambda state, sign=sign: state.per_scene(sign * state.params["age"].sum(1))}
+        result = fitter_of(recipe({"pull": 1.0}, ["age"], 40, options={}), terms=pull).fit([pair(body)])[0]
+        assert ((result.parameters["age"] >= 0) & (result.parameters["age"] <= 1)).all()
+
+
 def test_what_the_fitter_refuses(fitter_of, body):
     with pytest.raises(ValueError, match="no preset 'good'"):
         fitter_of("good")
@@ -309,7 +318,7 @@ def test_what_the_fitter_refuses(fitter_of, body):
     with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
         fitter_of(contact_recipe(), batch_size=0)
     with pytest.raises(ValueError, match=r"'only': the body has no parameter \['hair'\].*body_pose"):
-        fitter_of(recipe(WEIGHTS, ["hair"], 1, options=PARTS)).fit([pair(body)])
+        fitter_of(recipe(WEIGHTS, ["hair"], 1, options=PARTS))
     other = RegionMap(
         "other", 100, np.zeros(76, dtype=np.int64), np.zeros(0, dtype=np.int64), "made up", True
     )

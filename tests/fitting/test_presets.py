@@ -68,6 +68,11 @@ def test_without_takes_a_term_out_of_every_stage():
         preset.without("hair")
 
 
+def test_without_takes_out_a_term_of_the_callers_own():
+    preset = load_preset("paper").weighted(mine=2.0)
+    assert all("mine" not in stage.weights for stage in preset.without("mine").stages)
+
+
 def test_weighted_reaches_every_stage_and_leaves_the_original():
     preset = load_preset("paper")
     changed = preset.weighted(contact=7.0, mine=2.0)
