@@ -215,7 +215,7 @@ def main() -> None:
     parser.add_argument("--preset", default="best")
     parser.add_argument("--data", type=Path, default=HERE.parent.parent / "shared" / "real")
     parser.add_argument("--pictures", type=Path, help="draw overlays and side views into this folder")
-    parser.add_argument("--write", action="store_true", help="write benchmarks/results/real_pairs.md")
+    parser.add_argument("--write", action="store_true", help="write the report into benchmarks/results")
     arguments = parser.parse_args()
     if not arguments.data.is_dir():
         raise SystemExit(
@@ -226,7 +226,8 @@ def main() -> None:
     if arguments.pictures is not None:
         draw(fits, arguments.pictures)
     if arguments.write:
-        target = HERE / "results" / "real_pairs.md"
+        suffix = "" if arguments.preset == "best" else f"_{arguments.preset}"
+        target = HERE / "results" / f"real_pairs{suffix}.md"
         target.write_text(f"# Annotated pairs of two real photographs\n\n{report}\n")
 
 
