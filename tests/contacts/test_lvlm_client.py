@@ -5,10 +5,17 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+import os
+import signal
+import subprocess
+import sys
 import threading
 import time
+import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,7 +35,7 @@ from apu_contacts.lvlm.openai_client import chat_body
 
 pytest.importorskip("openai", reason="the openai package is optional: pip install 'apu-losses[lvlm]'")
 
-from apu_contacts.lvlm import AskOptions, OpenAIClient, ask_pictures
+from apu_contacts.lvlm import AskOptions, OpenAIClient, ask_pictures, image_queries, load_example
 from apu_contacts.lvlm.commands import collect_results, parse_file, summary_lines, write_requests
 
 KEY = "sk-test-0123456789abcdef"
@@ -78,7 +85,7 @@ class Handler(BaseHTTPRequestHandler):
     server: Server
 
     def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.body = body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         with self.server.lock:
             number = len(self.server.requests)
             self.server.requests.append(body)
@@ -404,3 +411,94 @@ def test_the_command_from_end_to_end(server: Server, tmp_path: Any, monkeypatch:
         if path.suffix != ".png" and path.is_file()
     )
     assert KEY not in everything
+
+
+def shown(body: dict[str, Any]) -> str:
+    """The picture that a request is about: its last one, as the first may be the example's."""
+    url: str = body["messages"][-1]["content"][-1]["image_url"]["url"]
+    return url
+
+
+def words_about(body: dict[str, Any]) -> str:
+    """An answer that only this picture gets, so that a mixed-up one would show."""
+    return json.dumps({"interaction": f"number {zlib.crc32(shown(body).encode())}", "contacts": []})
+
+
+def wait_for_lines(path: Path, number: int) -> None:
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline and (not path.exists() or path.read_bytes().count(b"\n") < number):
+        time.sleep(0.01)
+
+
+def about_it(handler: Handler) -> None:
+    handler.send(200, json.dumps(completion(words_about(handler.body))).encode())
+
+
+@pytest.mark.parametrize("moment", ["half an answer sent", "answer sent", "line half written"])
+def test_a_killed_run_is_resumed_and_pays_once(server: Server, tmp_path: Path, moment: str) -> None:
+    """`apu ask` in a process of its own, killed when the third of six questions is with the server."""
+    pictures, out, cache = tmp_path / "pictures", tmp_path / "answers.jsonl", tmp_path / "cache"
+    pictures.mkdir()
+    for color in ("red", "green", "blue", "white", "black", "gray"):
+        (pictures / f"{color}.png").write_bytes(picture(color))
+    reached, over = threading.Event(), threading.Event()
+
+    def at_the_moment(handler: Handler) -> None:
+        if moment == "half an answer sent":
+            half(handler)
+        elif moment == "answer sent":
+            about_it(handler)
+        elif moment == "line half written":
+            wait_for_lines(out, 2)
+        reached.set()
+        if moment != "answer sent":
+            over.wait(30)
+
+    def after_the_kill(handler: Handler) -> None:
+        # A slow kill must not let the first run go on to its end.
+        over.wait(30)
+        about_it(handler)
+
+    server.script = [about_it, about_it, at_the_moment, after_the_kill]
+    command = [sys.executable, "-m", "apu_losses.cli", "ask", str(pictures), "-o", str(out), "--model", "m"]
+    command += ["--base-url", server.url, "--cache", str(cache), "--parallel", "1"]
+    root = str(Path(__file__).resolve().parents[2])
+    environment = {**os.environ, "PYTHONPATH": root, "OPENAI_API_KEY": KEY}
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        assert reached.wait(30)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        assert process.wait(10) == -signal.SIGKILL
+        over.set()
+
+    if moment == "line half written":
+        # What a kill inside of the write leaves, which cannot be timed: the answer is then in the cache only.
+        lines = out.read_bytes()
+        assert lines.count(b"\n") == 2
+        out.write_bytes(lines[:-20])
+    example = load_example()
+    kept = AskOptions("m", server.url, cache=cache).client()
+    assert isinstance(kept, CachedModel)
+    prompts = {query.id: query.prompt(example) for query in image_queries([pictures])}
+    pages = {shown(chat_body("m", prompt)): name for name, prompt in prompts.items()}
+    whole_lines = out.read_bytes().rpartition(b"\n")[0].splitlines()
+    on_disk = {json.loads(line)["id"] for line in whole_lines}
+    on_disk |= {name for name, prompt in prompts.items() if kept.look_up(prompt) is not None}
+    before = Counter(pages[shown(body)] for body in server.requests)
+    assert 2 <= len(on_disk) <= 3 and set(before.values()) == {1} and on_disk <= set(before)
+    assert len(set(before) - on_disk) <= 1  # the one in flight
+
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    every = Counter(pages[shown(body)] for body in server.requests)
+    assert every - before == Counter(set(prompts) - on_disk)
+    assert {name for name, times in every.items() if times > 1} == set(before) - on_disk
+    assert set(every) == set(prompts) and max(every.values()) <= 2
+    written = out.read_bytes()
+    rows = [json.loads(line) for line in written.splitlines()]
+    assert written.endswith(b"\n") and sorted(row["id"] for row in rows) == sorted(prompts)
+    answers = {pages[shown(body)]: words_about(body) for body in server.requests}
+    assert {row["id"]: row["text"] for row in rows} == answers
+    assert {row["status"] for row in rows} == {"answer"}
+    assert KEY not in written.decode() + done.stdout + done.stderr
