@@ -318,7 +318,7 @@ class Reader:
         key = self.string("key")
         if not key.closed:
             return None
-        name = str(key.value).strip()
+        name = str(key.value).strip("\r\n")  # a space may be meant; a line break is none of JSON's
         if _NO_KEY.search(name):
             # Marks of structure in a key: the quotation marks are out of step. Drop one to get back in step.
             self.pos = at
@@ -331,8 +331,8 @@ class Reader:
             if follows == "=":
                 self.repair("wrong separator", self.pos - 1, self.pos, "= read as a colon")
                 self.pos += self.text.startswith(">", self.pos)
-        elif name.endswith(":"):
-            name = name[:-1].rstrip(" '\"")
+        elif name.rstrip().endswith(":"):
+            name = name.strip()[:-1].rstrip(" '\"")
             self.repair("missing quote", at, self.pos, f"the key {name[:40]!r} lacked its closing quote")
         elif not follows or follows in ",}]":
             if first and follows and follows in ",}":

@@ -278,6 +278,12 @@ class TestNothingIsInvented:
         answer = parse_answer(f"{lines[0]} but that is wrong, rather {lines[1]}")
         assert [u.text.strip() for u in answer.unexplained] == ["but that is wrong, rather"]
 
+    def test_a_space_in_a_key_is_said(self) -> None:
+        answer = parse_answer(text(*TWO).replace('"confidence"', '" confidence "', 1))
+        assert rows(answer) == BOTH and [r.kind for r in answer.repairs] == ["renamed key"]
+        twice = parse_answer(text(TWO[0]).replace('"confidence"', '" confidence": 0.1, "confidence"', 1))
+        assert not twice.contacts and "twice" in twice.unexplained[0].reason
+
     def test_unknown_keys_are_unexplained(self) -> None:
         answer = parse_answer(json.dumps({**document(*TWO), "mood": "happy"}))
         assert rows(answer) == BOTH and "mood" in answer.unexplained[0].reason
@@ -442,7 +448,6 @@ class TestCorpus:
         40: "a stray quotation mark as two strings",
         44: "where a comment ends inside of its line",
         51: "two numbers as one text",
-        53: "a bullet without an element as nothing",
         66: "a key as a text",
         71: "brackets inside a text without quotes",
         74: "four quotation marks as a bracket",
@@ -450,9 +455,21 @@ class TestCorpus:
         76: "which of the backslashes are too many",
         108: "JSON inside a string without escapes",
     }
-    # Lines whose expectation is about another question: a schema that turns types, spaces in keys, values
-    # that are empty.
-    OTHER: ClassVar[set[int]] = {6, 23, 46, 69, 80, 81, 82, 83, 115, 119, 120, 128, 129}
+    # Lines whose expectation is about another question; nothing that they say is lost.
+    OTHER: ClassVar[dict[int, str]] = {
+        6: "an empty value beside another is dropped",
+        23: "an empty object that is not closed is dropped",
+        46: "a number alone; here it is no answer",
+        80: "two values side by side are merged into one",
+        81: "an empty value beside another is dropped",
+        82: "an empty value beside another is dropped",
+        83: "two values side by side are merged into one",
+        115: "a schema turns a text into a number",
+        119: "a schema turns a text into a list",
+        120: "a schema turns a text into a list",
+        128: "a schema turns a text into a number",
+        129: "a schema turns a text into a number",
+    }
 
     @staticmethod
     def load() -> list[dict[str, Any]]:
@@ -478,19 +495,36 @@ class TestCorpus:
     def test_recoverable_texts_are_recovered(self) -> None:
         compared = 0
         for number, record in enumerate(self.load()):
-            if "expected" not in record or record["expected"] is None or number in self.OTHER:
+            if "expected" not in record or record["expected"] is None:
                 continue
             reading = read_text(record["raw"])
             values = [plain(value) for value in reading.values]
             got = values[0] if len(values) == 1 else values
             expected = self.expected(record)
-            if number in self.GUESSES:
-                assert reading.repairs or reading.unexplained or reading.truncated or reading.gaps
+            if number in self.GUESSES or number in self.OTHER:
+                assert got != expected, (number, "is read as expected: it need not be set aside")
+                flagged = reading.repairs or reading.unexplained or reading.truncated or reading.gaps
+                assert flagged or number in self.OTHER
                 continue
             compared += 1
             nothing: tuple[Any, ...] = ("", [], {}, None, [""])
             assert got == expected or (expected in nothing and got in nothing), (number, record["raw"], got)
-        assert compared > 85
+        assert compared == 93
+
+    def test_what_is_json_is_read_as_it_is(self) -> None:
+        """An oracle that is nobody's opinion; also for the lines set aside and those without expectation."""
+        compared = 0
+        for number, record in enumerate(self.load()):
+            try:
+                expected = json.loads(record["raw"])
+            except ValueError:
+                continue
+            if isinstance(expected, (dict, list)):
+                compared += 1
+                reading = read_text(record["raw"])
+                assert [plain(value) for value in reading.values] == [expected], (number, record["raw"])
+                assert not (reading.repairs or reading.unexplained or reading.truncated or reading.gaps)
+        assert compared == 28
 
     def test_shapes_of_production(self) -> None:
         for record in self.load():
