@@ -89,7 +89,9 @@ def demo(
 
 @app.command()
 def fit(
-    scene: Annotated[Path, typer.Argument(metavar="SCENE.json|DIR", help="A scene, or a folder of scenes.")],
+    scene: Annotated[
+        Path, typer.Argument(metavar="SCENE.json|DIR|SCENES.jsonl", help="A scene, a folder, or one a line.")
+    ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")],
     preset: Annotated[str, typer.Option(help="Recipe of the fit: a name, or a .json file.")] = "best",
     body: Annotated[str, typer.Option(help="'free', or the path of your SMPLX_*.npz.")] = "free",

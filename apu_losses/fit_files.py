@@ -12,39 +12,65 @@ if TYPE_CHECKING:
 
 
 def load_scenes(path: str | Path, body: BodyModel) -> dict[str, Scene]:
-    """Read one scene file, or all of a folder in the order of their names.
+    """Read one scene file, all of a folder in the order of their names, or the lines of a ``.jsonl`` file.
 
     Every file and every photograph is read before anything is fitted, so that a mistake in the last file does
     not cost the work on the others.
 
     Args:
-        path: a file or a folder.
+        path: a ``.json`` file, a folder of them, or a ``.jsonl`` file as ``apu propose`` writes it.
         body: the body that will be fitted; the scenes' initial parameters must be its own.
 
     Returns:
-        Scenes by the stem of their file.
+        Scenes by the stem of their file; those of a ``.jsonl`` file by their own names.
 
     Raises:
         FileNotFoundError: no such file or folder, or a folder without ``.json`` files.
         ValueError: a file that is no scene or not one of this body, or a photograph that does not fit it.
     """
     from apu_losses.fitting import load_scene
-    from apu_losses.viz.results import photograph
 
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such file or folder")
+    if path.suffix == ".jsonl":
+        scenes = _named_lines(path)
+        for name, scene in scenes.items():
+            _check(f"{path}: {name}", scene, body)
+        return scenes
     files = sorted(path.glob("*.json")) if path.is_dir() else [path]
     if not files:
         raise FileNotFoundError(f"{path}: the folder holds no .json files; a scene is one JSON file")
     scenes = {file.stem: load_scene(file) for file in files}
     for file, scene in zip(files, scenes.values(), strict=True):
-        try:
-            photograph(scene)
-            _check_start(scene, body)
-        except ValueError as error:
-            raise ValueError(f"{file}: {error}") from None
+        _check(str(file), scene, body)
     return scenes
+
+
+def _named_lines(path: Path) -> dict[str, Scene]:
+    """The scenes of a ``.jsonl`` file by their names, which name the files of the results."""
+    from apu_losses.fitting.propose import read_scene_lines
+
+    scenes: dict[str, Scene] = {}
+    for number, scene in enumerate(read_scene_lines(path), 1):
+        if scene.name in scenes or Path(scene.name).name != scene.name:
+            why = "stands there twice" if scene.name in scenes else "cannot name a file"
+            raise ValueError(f"{path}, scene {number}: the name {scene.name!r} {why}")
+        scenes[scene.name] = scene
+    if not scenes:
+        raise ValueError(f"{path}: the file holds no scenes")
+    return scenes
+
+
+def _check(where: str, scene: Scene, body: BodyModel) -> None:
+    """Raise, with the place, what would fail only after the fit has begun."""
+    from apu_losses.viz.results import photograph
+
+    try:
+        photograph(scene)
+        _check_start(scene, body)
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from None
 
 
 def _check_start(scene: Scene, body: BodyModel) -> None:

@@ -195,6 +195,24 @@ def test_fit_leaves_all_results_of_a_folder(apu, scenes, quick, tmp_path):
     assert {p.name for p in other.iterdir()} == {"hug.npz", "hug.json", "hug.glb"}
 
 
+def test_fit_reads_scenes_line_by_line(apu, scenes, quick, tmp_path):
+    hug = json.dumps(json.loads((scenes / "hug.json").read_text()) | {"name": "first"})
+    lines = tmp_path / "scenes.jsonl"
+    lines.write_text(hug + "\n" + hug.replace('"first"', '"second"') + "\n")
+    out = tmp_path / "out"
+    assert apu("fit", lines, "-o", out, "--preset", quick, "--no-pictures")[0] == 0
+    assert {p.stem for p in out.iterdir()} == {"first", "second"}
+
+    lines.write_text(hug + "\n" + hug + "\n")
+    code, _, err = apu("fit", lines, "-o", tmp_path / "none", "--preset", quick)
+    assert code == 2 and "scene 2: the name 'first' stands there twice" in err
+    lines.write_text(hug.replace('"first"', '"../first"') + "\n")
+    assert "cannot name a file" in apu("fit", lines, "-o", tmp_path / "none", "--preset", quick)[2]
+    lines.write_text("\n")
+    assert "holds no scenes" in apu("fit", lines, "-o", tmp_path / "none", "--preset", quick)[2]
+    assert not (tmp_path / "none").exists()
+
+
 def test_doctor_finds_nothing_wrong_here(apu):
     code, out, err = apu("doctor")
     assert code == 0, err
