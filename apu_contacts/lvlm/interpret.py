@@ -391,6 +391,9 @@ def _take_part_object(person: str, node: Node, fields: _Fields, into: Collected)
     for key, value in node.value:
         found = contact_key(key)
         if found is not None and found.person in ("", person) and found.field in ("part", "side", ""):
+            meaning = "body_side" if found.field == "side" else "part_name"
+            if key != meaning:
+                into.repair("renamed key", value.start, value.end, f"{key[:40]!r} read as {meaning!r}")
             fields.put(person, found.field or "part", value)
         elif found is not None and found.field == "confidence" and not found.person:
             fields.put("", "confidence", value)

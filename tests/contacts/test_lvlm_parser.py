@@ -559,3 +559,15 @@ def test_fuzz() -> None:
     assert tally.failures == []
     assert tally.read["form only"] == tally.stated["form only"]
     assert tally.read["damaged"] > 0.3 * tally.stated["damaged"]
+
+
+def test_renamed_keys_inside_a_body_part_are_logged():
+    text = (
+        '{"interaction": "hug", "people": {"person_left": "", "person_right": ""}, "orientation": "unknown", '
+        '"contacts": [{"body_part_person_left": {"part": "hand", "side": "left"}, '
+        '"body_part_person_right": {"part_name": "back", "body_side": "both"}, "confidence": 0.5}]}'
+    )
+    answer = parse_answer(text)
+    assert len(answer.contacts) == 1
+    renamed = [repair.meaning for repair in answer.repairs if repair.kind == "renamed key"]
+    assert renamed == ["'part' read as 'part_name'", "'side' read as 'body_side'"]
