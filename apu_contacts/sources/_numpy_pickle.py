@@ -13,6 +13,7 @@ import io
 import pickle
 import zipfile
 import zlib
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
@@ -31,6 +32,7 @@ _FROM_BUFFER = {("numpy.core.numeric", "_frombuffer"), ("numpy._core.numeric", "
 Names = Callable[[str, str], Any]
 _SCALAR = {("numpy.core.multiarray", "scalar"), ("numpy._core.multiarray", "scalar")}
 _PLAIN_KINDS = "biufUS"
+# zipfile raises NotImplementedError for a compression that it does not know
 _ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
 
 
@@ -275,14 +277,14 @@ class _DType:
             self.dtype = self.dtype.newbyteorder(state[1])
 
 
-class Described:
+class Described(ABC):
     """What a pickle says of one value, which is made only after all of the pickle was read and checked."""
 
     __slots__ = ()
 
+    @abstractmethod
     def build(self, resolve: Callable[[Any], Any]) -> Any:
         """The value; ``resolve`` makes what the description refers to."""
-        raise NotImplementedError
 
 
 class _Array(Described):

@@ -2,47 +2,14 @@
 
 from __future__ import annotations
 
+from apu_contacts.joints import SMPL, SMPLX
 from apu_contacts.keypoints import SKELETONS
 
-SMPL_JOINTS: tuple[str, ...] = (
-    "pelvis",
-    "left_hip",
-    "right_hip",
-    "spine1",
-    "left_knee",
-    "right_knee",
-    "spine2",
-    "left_ankle",
-    "right_ankle",
-    "spine3",
-    "left_foot",
-    "right_foot",
-    "neck",
-    "left_collar",
-    "right_collar",
-    "head",
-    "left_shoulder",
-    "right_shoulder",
-    "left_elbow",
-    "right_elbow",
-    "left_wrist",
-    "right_wrist",
-    "left_hand",
-    "right_hand",
-)
+SMPL_JOINTS = SMPL
+SMPLX_JOINTS = SMPLX
 _SIDES = ("left", "right")
-_FINGERS = ("index", "middle", "pinky", "ring", "thumb")
 _FACE = ("nose", "right_eye", "left_eye", "right_ear", "left_ear")
 _FEET = tuple(f"{side}_{point}" for side in _SIDES for point in ("big_toe", "small_toe", "heel"))
-
-SMPLX_JOINTS: tuple[str, ...] = (
-    *SMPL_JOINTS[:22],
-    "jaw",
-    "left_eye_smplhf",
-    "right_eye_smplhf",
-    *(f"{side}_{finger}{bone}" for side in _SIDES for finger in _FINGERS for bone in (1, 2, 3)),
-)
-"""SMPL-X's 55 joints."""
 
 SMPLX_OUTPUT_JOINTS: tuple[str, ...] = (*SMPLX_JOINTS, *_FACE, *_FEET)
 """The first 66 of the 127 (with the face contour 144) joints that the smplx package returns: then five points

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -15,7 +16,7 @@ class BodyFileError(ValueError):
     """A body model file that cannot be used; the message names the file, the fault and the likely cause."""
 
 
-class BodyArrays:
+class BodyArrays(ABC):
     """The arrays of a body model file by name; a context manager, as the file may be read on demand.
 
     Args:
@@ -36,8 +37,9 @@ class BodyArrays:
     def __contains__(self, key: str) -> bool:
         return key in self.keys
 
+    @abstractmethod
     def _get(self, key: str, expected: str) -> NDArray[np.generic]:
-        raise NotImplementedError
+        """The array of a key that is there; ``expected`` is its shape in words, for messages."""
 
     def read(self, key: str, shape: tuple[int | str, ...]) -> NDArray[np.generic]:
         """An array of the given shape; strings in the shape stand for any size.

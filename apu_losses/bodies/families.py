@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from apu_contacts import joints
 from apu_losses.bodies.keypoints import (
     SMPL_SURFACE_POINTS,
     SMPL_VERTEX_COUNT,
@@ -13,19 +14,6 @@ from apu_losses.bodies.keypoints import (
 )
 
 PoseLayout = tuple[tuple[str, int], ...]
-
-_BODY = (
-    *("pelvis", "left_hip", "right_hip", "spine1", "left_knee", "right_knee", "spine2", "left_ankle"),
-    *("right_ankle", "spine3", "left_foot", "right_foot", "neck", "left_collar", "right_collar", "head"),
-    *("left_shoulder", "right_shoulder", "left_elbow", "right_elbow", "left_wrist", "right_wrist"),
-)
-_FACE = ("jaw", "left_eye_smplhf", "right_eye_smplhf")
-_FINGERS = tuple(
-    f"{side}_{finger}{knuckle}"
-    for side in ("left", "right")
-    for finger in ("index", "middle", "pinky", "ring", "thumb")
-    for knuckle in (1, 2, 3)
-)
 
 
 @dataclass(frozen=True)
@@ -53,7 +41,7 @@ _HANDS = (("left_hand_pose", 15), ("right_hand_pose", 15))
 SMPL = Family(
     "smpl",
     "SMPL",
-    (*_BODY, "left_hand", "right_hand"),
+    joints.SMPL,
     (("global_orient", 1), ("body_pose", 23)),
     SMPL_VERTEX_COUNT,
     SMPL_SURFACE_POINTS,
@@ -61,7 +49,7 @@ SMPL = Family(
 SMPLH = Family(
     "smplh",
     "SMPL-H",
-    (*_BODY, *_FINGERS),
+    joints.SMPLH,
     (("global_orient", 1), ("body_pose", 21), *_HANDS),
     SMPL_VERTEX_COUNT,
     SMPL_SURFACE_POINTS,
@@ -69,7 +57,7 @@ SMPLH = Family(
 SMPLX = Family(
     "smplx",
     "SMPL-X",
-    (*_BODY, *_FACE, *_FINGERS),
+    joints.SMPLX,
     (("global_orient", 1), ("body_pose", 21), ("jaw_pose", 1), ("leye_pose", 1), ("reye_pose", 1), *_HANDS),
     SMPLX_VERTEX_COUNT,
     SMPLX_SURFACE_POINTS,

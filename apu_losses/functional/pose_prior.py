@@ -15,16 +15,13 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from apu_contacts.joints import BODY
 from apu_losses.functional.rotations import rotation_difference
 
 Constants = Literal["untruncated", "marginal"]
 Metric = Literal["geodesic", "axis_angle"]
 
-BODY_JOINTS = (
-    "left_hip", "right_hip", "spine1", "left_knee", "right_knee", "spine2", "left_ankle", "right_ankle",
-    "spine3", "left_foot", "right_foot", "neck", "left_collar", "right_collar", "head",
-    "left_shoulder", "right_shoulder", "left_elbow", "right_elbow", "left_wrist", "right_wrist",
-)  # fmt: skip
+BODY_JOINTS = BODY[1:]
 """The 21 body joints of SMPL-X, in the order of ``body_pose``."""
 
 # Degrees about x, y and z of the T-posed body: +x to its left, +y up, +z to its front. Axis-angle components,

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .rig import FINGERS, JOINT
+from apu_contacts.joints import FINGERS
+
+from .rig import JOINT
 from .surface import nearest_on_surface, slice_points, surface_points
 from .topology import Mesh
 

@@ -6,39 +6,10 @@ import re
 
 import numpy as np
 
-BODY_JOINTS = [
-    "pelvis",
-    "left_hip",
-    "right_hip",
-    "spine1",
-    "left_knee",
-    "right_knee",
-    "spine2",
-    "left_ankle",
-    "right_ankle",
-    "spine3",
-    "left_foot",
-    "right_foot",
-    "neck",
-    "left_collar",
-    "right_collar",
-    "head",
-    "left_shoulder",
-    "right_shoulder",
-    "left_elbow",
-    "right_elbow",
-    "left_wrist",
-    "right_wrist",
-    "jaw",
-    "left_eye_smplhf",
-    "right_eye_smplhf",
-]
-FINGERS = ("index", "middle", "pinky", "ring", "thumb")  # the order of SMPL-X's hand joints
+from apu_contacts.joints import SMPLX
+
 BONE_FINGERS = ("thumb", "index", "middle", "ring", "pinky")  # the order of MakeHuman's finger1..finger5
-JOINT_NAMES = tuple(
-    BODY_JOINTS
-    + [f"{side}_{finger}{i}" for side in ("left", "right") for finger in FINGERS for i in (1, 2, 3)]
-)
+JOINT_NAMES = SMPLX
 _BODY_PARENTS = (-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19, 15, 15, 15)
 _LEFT_HAND_PARENTS = (20, 25, 26, 20, 28, 29, 20, 31, 32, 20, 34, 35, 20, 37, 38)
 _RIGHT_HAND_PARENTS = (21, 40, 41, 21, 43, 44, 21, 46, 47, 21, 49, 50, 21, 52, 53)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from apu_contacts.joints import SMPLX as SMPLX_JOINT_NAMES
 from apu_contacts.regions.segment.mesh import Floats
 
 # Heights of landmarks of the reference body that the cuts were measured on, in fractions of stature.
@@ -20,27 +21,6 @@ REFERENCE_HEIGHTS = {
     "crown": 1.0,
 }
 REFERENCE_SHOULDER_X = 0.089
-
-_FINGERS = ("index", "middle", "pinky", "ring", "thumb")
-
-# The joint order of SMPL-X: pelvis to wrists, head, then three joints per finger and hand.
-SMPLX_JOINT_NAMES: tuple[str, ...] = (
-    *(
-        "pelvis",
-        "left_hip",
-        "right_hip",
-        "spine1",
-        "left_knee",
-        "right_knee",
-        "spine2",
-        "left_ankle",
-        "right_ankle",
-    ),
-    *("spine3", "left_foot", "right_foot", "neck", "left_collar", "right_collar", "head", "left_shoulder"),
-    *("right_shoulder", "left_elbow", "right_elbow", "left_wrist", "right_wrist", "jaw", "left_eye_smplhf"),
-    "right_eye_smplhf",
-    *(f"{side}_{finger}{i}" for side in ("left", "right") for finger in _FINGERS for i in (1, 2, 3)),
-)
 
 
 @dataclass(frozen=True)
