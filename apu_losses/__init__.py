@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from apu_losses.functional.pose_prior import load_pose_mixture as load_pose_mixture
     from apu_losses.modules import InitialPosePrior as InitialPosePrior
     from apu_losses.modules import KeypointReprojectionLoss as KeypointReprojectionLoss
+    from apu_losses.modules import MinimumDistanceLoss as MinimumDistanceLoss
     from apu_losses.modules import PenetrationLoss as PenetrationLoss
     from apu_losses.modules import PosePrior as PosePrior
     from apu_losses.modules import ShapePrior as ShapePrior
@@ -54,6 +55,7 @@ _EXPORTS: dict[str, str] = {
     "Joints3D": "apu_losses.fitting",
     "KeypointReprojectionLoss": "apu_losses.modules",
     "LinearBlendBody": "apu_losses.bodies",
+    "MinimumDistanceLoss": "apu_losses.modules",
     "ParameterSpec": "apu_losses.bodies",
     "PenetrationLoss": "apu_losses.modules",
     "PinholeCamera": "apu_losses.camera",

@@ -15,6 +15,7 @@ from apu_contacts.contact_map import ContactMap
 from apu_contacts.regions import RegionMap
 from apu_losses.functional.contact import ContactForm, Mode, check_soft, pair_contact
 from apu_losses.functional.contact_edges import ContactEdges, Order, Over
+from apu_losses.functional.minimum_distance import minimum_distance
 from apu_losses.functional.penetration import Energy, Target, penetration_loss
 from apu_losses.functional.pose_prior import (
     Metric,
@@ -103,6 +104,34 @@ class SoftContactLoss(nn.Module):
         return f"over={self.over!r}, order={self.order!r}, {self.form}"
 
 
+class MinimumDistanceLoss(nn.Module):
+    """Pulls the nearest two points of two people together: `apu_losses.functional.minimum_distance`.
+
+    Args:
+        faces: ``(F, 3)`` of the mesh.
+        vertex_count: V of the mesh; the largest id in ``faces`` plus one by default.
+        template: ``(V, 3)`` the body at rest; only speeds up the search.
+        backend: of the geometry search.
+    """
+
+    def __init__(
+        self,
+        faces: ArrayLike | Tensor,
+        vertex_count: int | None = None,
+        template: ArrayLike | Tensor | None = None,
+        *,
+        backend: Backend = "auto",
+    ) -> None:
+        super().__init__()
+        self.topology = _topology(faces, vertex_count, template)
+        self.backend: Backend = backend
+
+    def forward(self, verts_a: Tensor, verts_b: Tensor) -> Tensor:
+        """``(B, V, 3)`` twice to ``(B,)`` squared metres."""
+        self.topology = self.topology.to(verts_a.device)
+        return minimum_distance(verts_a, verts_b, self.topology, backend=self.backend)
+
+
 class PenetrationLoss(nn.Module):
     """Pushes bodies out of each other: `apu_losses.functional.penetration.penetration_loss`.
 
@@ -126,17 +155,14 @@ class PenetrationLoss(nn.Module):
         backend: Backend = "auto",
     ) -> None:
         super().__init__()
-        faces = torch.as_tensor(faces, dtype=torch.int64)
-        count = int(faces.max()) + 1 if vertex_count is None else vertex_count
-        self.topology = MeshTopology.build(faces, count, template)
+        self.topology = _topology(faces, vertex_count, template)
         self.target: Target = target
         self.energy: Energy = energy
         self.backend: Backend = backend
 
     def forward(self, verts_a: Tensor, verts_b: Tensor) -> Tensor:
         """``(B, V, 3)`` twice to ``(B,)``."""
-        if self.topology.faces.device != verts_a.device:
-            self.topology = self.topology.to(verts_a.device)
+        self.topology = self.topology.to(verts_a.device)
         return penetration_loss(
             verts_a, verts_b, self.topology, target=self.target, energy=self.energy, backend=self.backend
         )
@@ -221,3 +247,11 @@ class ShapePrior(nn.Module):
     def forward(self, betas: Tensor, start: Tensor | None = None) -> Tensor:
         """``(N, K)`` to ``(N,)``."""
         return shape_prior(betas) if start is None else shape_change_prior(betas, start)
+
+
+def _topology(
+    faces: ArrayLike | Tensor, vertex_count: int | None, template: ArrayLike | Tensor | None
+) -> MeshTopology:
+    faces = torch.as_tensor(faces, dtype=torch.int64)
+    count = int(faces.max()) + 1 if vertex_count is None else vertex_count
+    return MeshTopology.build(faces, count, template)

@@ -66,6 +66,22 @@ def flickr_fits() -> Preset:
     )
 
 
+def heuristic() -> Preset:
+    """BUDDI's baseline without contact labels: the paper's recipe, the nearest points in place of the map.
+
+    The weights are those of BUDDI's ``heuristic_02b``, the one of its heuristics that shares the paper's
+    lambda_J = 0.02 in both stages.
+    """
+    plain = paper().without("contact").weighted(minimum_distance=1.0 * SQUARE_CENTIMETRES)
+    return Preset(
+        "heuristic",
+        {**plain.terms, "minimum_distance": {"between": "edges"}},
+        plain.stages,
+        plain.filter_pixels,
+        "BUDDI's baseline that knows who touches, not where: the nearest two points are pulled together.",
+    )
+
+
 def no_contact() -> Preset:
     """The paper's recipe without contact and without penetration: each person by their keypoints alone."""
     plain = paper().without("contact", "penetration")
@@ -110,6 +126,7 @@ def best() -> Preset:
 _PRESETS: dict[str, Callable[[], Preset]] = {
     "paper": paper,
     "flickr_fits": flickr_fits,
+    "heuristic": heuristic,
     "no_contact": no_contact,
     "best": best,
 }

@@ -107,6 +107,7 @@ def recipe(
 BUILT_IN_NAMES = (
     "keypoints",
     "contact",
+    "minimum_distance",
     "penetration",
     "pose_prior",
     "initial_pose",

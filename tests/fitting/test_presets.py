@@ -1,10 +1,12 @@
 """Recipes as data: names, files, changes, and what they refuse."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from fitting_scenes import pair
 
+from apu_contacts import ContactMap
 from apu_losses.fitting import PRESET_NAMES, Preset, Stage, load_preset
 from apu_losses.fitting.terms import build_terms
 
@@ -53,6 +55,17 @@ def test_numbers_that_the_paper_prints():
     assert first.weights["contact"] == 1e4  # 1.0 a square centimetre
     assert "penetration" not in first.weights and second.weights["penetration"] == 10.0
     assert "betas" in first.free and "betas" not in second.free
+
+
+def test_the_heuristic_is_the_paper_with_the_nearest_points_for_the_map(fitter_of, body):
+    paper, heuristic = load_preset("paper"), load_preset("heuristic")
+    for ours, theirs in zip(paper.stages, heuristic.stages, strict=True):
+        swapped = {("minimum_distance" if k == "contact" else k): v for k, v in ours.weights.items()}
+        assert theirs.weights == swapped and theirs.free == ours.free
+    short = replace(heuristic, stages=(replace(heuristic.stages[0], max_iterations=60),))
+    apart = pair(body, gap=0.1, map=ContactMap.empty())
+    (result,) = fitter_of(short).fit([apart])
+    assert result.stages[0].terms["minimum_distance"] < 10  # from 20 cm, lambda d^2 = 400, to under 3 cm
 
 
 def test_without_takes_a_term_out_of_every_stage():

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from fitting_scenes import BUILT_IN_NAMES, HAND_ON_SHOULDER, nobody_saw, parameters, person, scene, some_pose
+from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
 from apu_contacts import ContactMap, RegionMap
@@ -27,6 +28,7 @@ OPTIONS = {
         {"over": "parts", "soft": 0.01},
         {"mode": "chamfer_quartic"},
     ],
+    "minimum_distance": [{}, {"between": "people"}],
     "penetration": [{}, {"target": "vertex", "energy": "quartic"}],
     "pose_prior": [{}],
     "initial_pose": [{}, {"spine": 4.0, "collars": 2.0}, {"metric": "geodesic"}],
@@ -208,6 +210,30 @@ def test_penetration_equals_the_loss_on_whole_bodies(world, state, options):
     np.testing.assert_allclose(value("penetration", state, **options), expected, rtol=1e-7)
 
 
+def test_minimum_distance_is_that_of_the_people_who_touch(world, state):
+    v = world.body.pose(world.params).vertices().numpy()
+
+    def nearest(a, b):
+        return cKDTree(v[b]).query(v[a])[0].min() ** 2
+
+    edges, everyone = ([0, nearest(1, 2), nearest(5, 3)], [0, nearest(1, 2), 0])
+    everyone[2] = nearest(3, 4) + nearest(3, 5) + nearest(4, 5)
+    np.testing.assert_allclose(value("minimum_distance", state), edges, rtol=1e-9)
+    np.testing.assert_allclose(value("minimum_distance", state, between="people"), everyone, rtol=1e-9)
+
+
+@pytest.mark.parametrize(("people", "edges", "counts"), [(2, [], True), (3, [], False), (3, [(1, 0)], True)])
+def test_an_edge_without_a_map_or_two_people_say_who_touches(world, people, edges, counts):
+    contacts = [SceneContact(a, b, ContactMap.empty()) for a, b in edges]
+    one = scene([*world.scenes[1].people, *world.scenes[0].people][:people], contacts)
+    batch = make_batch([one], torch.device("cpu"), torch.float64)
+    params = {k: v[[1, 2, 0][:people]] for k, v in world.params.items()}
+    state = FitState(world.body, world.regions, world.topology, batch, params, params, params)
+    pair = world.body.pose({k: v[:2] for k, v in params.items()}).vertices().numpy()
+    expected = cKDTree(pair[1]).query(pair[0])[0].min() ** 2 if counts else 0
+    np.testing.assert_allclose(value("minimum_distance", state), [expected], rtol=1e-9)
+
+
 def test_gradient_of_chosen_vertices_equals_that_of_whole_bodies(world):
     """The terms skin a few vertices only; their gradient must be that of the loss on all."""
     live = {k: v.clone().requires_grad_() for k, v in world.params.items()}
@@ -337,5 +363,7 @@ def test_options_of_a_term_are_checked(world):
         BUILT_IN["contact"](mode="max")(state)
     with pytest.raises(ValueError, match="target must be"):
         BUILT_IN["penetration"](target="bone")(state)
+    with pytest.raises(ValueError, match="between must be"):
+        BUILT_IN["minimum_distance"](between="us")
     with pytest.raises(FileNotFoundError):
         BUILT_IN["pose_prior"](mixture="no_such_gmm.pkl")

@@ -1,0 +1,27 @@
+"""The terms that a preset can name: the losses of `apu_losses.functional`, wired to the state of a fit.
+
+Each is a small frozen dataclass of options with ``__call__(state) -> (S,)``. Names and options are what a
+preset's ``terms`` hold; `BUILT_IN` lists them.
+"""
+
+from apu_losses.fitting.terms.contact import ContactTerm, MinimumDistanceTerm
+from apu_losses.fitting.terms.keypoints import KeypointTerm
+from apu_losses.fitting.terms.penetration import PenetrationTerm
+from apu_losses.fitting.terms.pose import InitialPoseTerm, OrientationTerm, PosePriorTerm
+from apu_losses.fitting.terms.registry import BUILT_IN, build_terms
+from apu_losses.fitting.terms.shape import AgeTerm, ShapeTerm, StatureTerm
+
+__all__ = [
+    "BUILT_IN",
+    "AgeTerm",
+    "ContactTerm",
+    "InitialPoseTerm",
+    "KeypointTerm",
+    "MinimumDistanceTerm",
+    "OrientationTerm",
+    "PenetrationTerm",
+    "PosePriorTerm",
+    "ShapeTerm",
+    "StatureTerm",
+    "build_terms",
+]

@@ -1,0 +1,80 @@
+"""Who touches whom: the contact graph, and what to do where only that is known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from apu_losses.fitting.batch import SceneBatch
+from apu_losses.fitting.state import FitState
+from apu_losses.functional.contact import ContactForm, Mode, contact_energy, select_contacts
+from apu_losses.functional.contact_edges import Over
+from apu_losses.functional.minimum_distance import minimum_distance_energy, select_nearest
+
+
+@dataclass(frozen=True)
+class ContactTerm:
+    """The soft contact loss (paper section 3.1) over the scene's contact graph, square metres.
+
+    Options: ``over`` (``"pairs"``, ``"parts"``), ``mode``, ``robust`` (metres), ``soft`` (square metres), see
+    `apu_losses.functional.contact.ContactForm`. Whether a person order is open stands in each `SceneContact`.
+    """
+
+    over: Over = "pairs"
+    mode: Mode = "min"
+    robust: float | None = None
+    soft: float | None = None
+
+    def __call__(self, state: FitState) -> Tensor:
+        batch = state.batch
+        edges = batch.contact_edges(self.over, one_search_a_pair=self.soft is not None)
+        if not len(edges):
+            return state.vertices.new_zeros(batch.size)
+        form = ContactForm(self.mode, self.robust, self.soft)
+        chosen = select_contacts(state.vertices, edges, state.regions, form)
+        points = state.select(
+            torch.cat([chosen.row_a, chosen.row_b]), torch.cat([chosen.vertex_a, chosen.vertex_b])
+        )
+        energy = contact_energy(points[: len(chosen)], points[len(chosen) :], chosen)
+        return batch.per_scene(energy, batch.edge_scene)
+
+
+@dataclass(frozen=True)
+class MinimumDistanceTerm:
+    """The nearest two points of people who touch are pulled together; square metres. Needs no contact labels.
+
+    Options: ``between``: ``"edges"``: the two people of each edge of the contact graph, whose map does not
+    matter and may be empty; a scene of just two people needs no edge. ``"people"``: every two people of a
+    scene, as BUDDI does for its two.
+    """
+
+    between: Literal["edges", "people"] = "edges"
+
+    def __post_init__(self) -> None:
+        if self.between not in ("edges", "people"):
+            raise ValueError(f"between must be 'edges' or 'people', got {self.between!r}")
+
+    def __call__(self, state: FitState) -> Tensor:
+        batch = state.batch
+        named = torch.ones_like(batch.pair_a, dtype=torch.bool)
+        if self.between == "edges":
+            named = _joined_by_an_edge(batch)
+        row_a, row_b, owner = batch.pair_a[named], batch.pair_b[named], batch.pair_scene[named]
+        if not len(row_a):
+            return state.vertices.new_zeros(batch.size)
+        found = select_nearest(state.vertices, state.topology, row_a, row_b)
+        points = state.select(torch.cat([row_a, row_b]), torch.cat([found.vertex_a, found.vertex_b]))
+        energy = minimum_distance_energy(points[: len(found)], points[len(found) :], found)
+        return batch.per_scene(energy, owner)
+
+
+def _joined_by_an_edge(batch: SceneBatch) -> Tensor:
+    """``(Q,)`` which pairs of people an edge joins; the only pair of a scene without edges counts, too."""
+    edges = set(zip(batch.edge_rows_a, batch.edge_rows_b, strict=True))
+    bare = {s for s, scene in enumerate(batch.scenes) if len(scene.people) == 2 and not scene.contacts}
+    listed = zip(batch.pair_a.tolist(), batch.pair_b.tolist(), batch.pair_scene.tolist(), strict=True)
+    joined = [(a, b) in edges or (b, a) in edges or scene in bare for a, b, scene in listed]
+    return torch.tensor(joined, dtype=torch.bool, device=batch.pair_a.device)

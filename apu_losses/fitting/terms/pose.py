@@ -1,0 +1,70 @@
+"""How people hold their bodies: pose priors and the hold on the start."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from apu_losses.fitting.state import FitState
+from apu_losses.functional.pose_prior import (
+    BODY_JOINTS,
+    Metric,
+    anatomical_pose_prior,
+    initial_pose_prior,
+    load_pose_mixture,
+    mixture_pose_prior,
+)
+from apu_losses.functional.rotations import rotation_difference
+
+
+@dataclass(frozen=True)
+class PosePriorTerm:
+    """How unlikely a pose is: SMPLify's mixture from your ``gmm_08.pkl``, or joint limits that need no file.
+
+    Options: ``mixture``, path of the mixture; by default the free prior
+    `apu_losses.functional.pose_prior.anatomical_pose_prior`.
+    """
+
+    mixture: str | None = None
+
+    def __post_init__(self) -> None:
+        loaded = None if self.mixture is None else load_pose_mixture(self.mixture)
+        object.__setattr__(self, "_loaded", loaded)
+
+    def __call__(self, state: FitState) -> Tensor:
+        pose = state.params["body_pose"]
+        loaded = self._loaded  # type: ignore[attr-defined]
+        return state.per_scene(
+            anatomical_pose_prior(pose) if loaded is None else mixture_pose_prior(pose, loaded)
+        )
+
+
+@dataclass(frozen=True)
+class InitialPoseTerm:
+    """The pose stays near the reference of the stage, square radians.
+
+    Options: ``spine`` and ``collars``, factors on these joints (detectors see nothing of them, and contact
+    that bends the spine buys itself a broken body); ``metric``: ``"axis_angle"`` as BUDDI, or ``"geodesic"``.
+    """
+
+    spine: float = 1.0
+    collars: float = 1.0
+    metric: Metric = "axis_angle"
+
+    def __call__(self, state: FitState) -> Tensor:
+        pose, reference = state.params["body_pose"], state.reference["body_pose"]
+        factors = {"spine": self.spine, "collar": self.collars}
+        weights = [next((f for key, f in factors.items() if key in name), 1.0) for name in BODY_JOINTS]
+        return state.per_scene(
+            initial_pose_prior(pose, reference, metric=self.metric, joint_weights=pose.new_tensor(weights))
+        )
+
+
+@dataclass(frozen=True)
+class OrientationTerm:
+    """The global orientation stays near the start's, square radians of the angle between them."""
+
+    def __call__(self, state: FitState) -> Tensor:
+        turned = rotation_difference(state.params["global_orient"], state.start["global_orient"])
+        return state.per_scene(turned.square().sum((1, 2)))

@@ -1,0 +1,55 @@
+"""The terms that a preset can name, and how a preset's options become terms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+
+from apu_losses.fitting.stage import Preset
+from apu_losses.fitting.term import Term
+from apu_losses.fitting.terms.contact import ContactTerm, MinimumDistanceTerm
+from apu_losses.fitting.terms.keypoints import KeypointTerm
+from apu_losses.fitting.terms.penetration import PenetrationTerm
+from apu_losses.fitting.terms.pose import InitialPoseTerm, OrientationTerm, PosePriorTerm
+from apu_losses.fitting.terms.shape import AgeTerm, ShapeTerm, StatureTerm
+
+BUILT_IN: dict[str, type] = {
+    "keypoints": KeypointTerm,
+    "contact": ContactTerm,
+    "minimum_distance": MinimumDistanceTerm,
+    "penetration": PenetrationTerm,
+    "pose_prior": PosePriorTerm,
+    "initial_pose": InitialPoseTerm,
+    "shape": ShapeTerm,
+    "stature": StatureTerm,
+    "orientation": OrientationTerm,
+    "age": AgeTerm,
+}
+
+
+def build_terms(preset: Preset, extra: Mapping[str, Term]) -> dict[str, Term]:
+    """The terms of a preset and the caller's own, by name.
+
+    Raises:
+        ValueError: a term or option that does not exist, or a stage that weighs a term nobody defines.
+    """
+    terms: dict[str, Term] = {}
+    for name, options in preset.terms.items():
+        if name not in BUILT_IN:
+            raise ValueError(f"preset {preset.name!r} names the term {name!r}; there is {sorted(BUILT_IN)}")
+        known = {field.name for field in fields(BUILT_IN[name])}
+        unknown = sorted(set(options) - known)
+        if unknown:
+            raise ValueError(
+                f"preset {preset.name!r}: the term {name!r} has no option {unknown}; it has {sorted(known)}"
+            )
+        terms[name] = BUILT_IN[name](**options)
+    terms.update(extra)
+    for stage in preset.stages:
+        missing = sorted(set(stage.weights) - set(terms))
+        if missing:
+            raise ValueError(
+                f"stage {stage.name!r} of preset {preset.name!r} weighs {missing}, which no term defines; "
+                f"there is {sorted(terms)}. Pass your own as SceneFitter(terms={{name: function}})"
+            )
+    return terms

@@ -1,0 +1,62 @@
+"""How people are built: shape, stature and age."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from apu_losses.fitting.state import FitState
+from apu_losses.functional.shape_prior import shape_change_prior, shape_prior, stature_prior
+
+
+@dataclass(frozen=True)
+class ShapeTerm:
+    """Shape coefficients stay small (paper: sum of squares), or near the start of the fit.
+
+    Options: ``around``: ``"zero"`` or ``"start"``; ``first``: factor on the first coefficient, mostly
+    stature; 0 leaves it to the stature term.
+    """
+
+    around: str = "zero"
+    first: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.around not in ("zero", "start"):
+            raise ValueError(f"around must be 'zero' or 'start', got {self.around!r}")
+
+    def __call__(self, state: FitState) -> Tensor:
+        betas = state.params["betas"]
+        if self.around == "zero" and self.first == 1.0:
+            return state.per_scene(shape_prior(betas))
+        anchor = torch.zeros_like(betas) if self.around == "zero" else state.start["betas"]
+        weights = torch.ones_like(betas[0])
+        weights[0] = self.first
+        return state.per_scene(shape_change_prior(betas, anchor, weights=weights))
+
+
+@dataclass(frozen=True)
+class StatureTerm:
+    """Standing height stays near the start's, square centimetres.
+
+    A unit of the first shape coefficient may be 6 or 30 cm of stature, depending on the body; penalised by
+    coefficient, contact shrinks people towards the camera.
+    """
+
+    def __call__(self, state: FitState) -> Tensor:
+        with torch.no_grad():
+            start = state.body.stature(state.start)
+        return state.per_scene(stature_prior(state.stature, start))
+
+
+@dataclass(frozen=True)
+class AgeTerm:
+    """Age stays near the start's and inside [0, 1]; squares of its unit."""
+
+    outside: float = 100.0
+
+    def __call__(self, state: FitState) -> Tensor:
+        age = state.params["age"]
+        beyond = torch.relu(-age) + torch.relu(age - 1)
+        return state.per_scene(((age - state.start["age"]).square() + self.outside * beyond.square()).sum(1))
