@@ -28,6 +28,8 @@ def kernels() -> list[tuple[Any, dict[str, str], dict[str, Any], int]]:
     warps.
     """
     query = {"queries": _N, "padded": _N}
+    rows, count = {"row_q": _I, "row_m": _I, "wanted": "*u8"}, {"rows_q": _N, "rows_m": _N}
+    has = {"HAS_ROWS": True, "HAS_WANTED": True}
     return [
         (
             tk.region_min_kernel,
@@ -39,17 +41,18 @@ def kernels() -> list[tuple[Any, dict[str, str], dict[str, Any], int]]:
         ),
         (
             tk.nearest_kernel,
-            {"points": _F, "vertices": _F, "slots": _I, "wanted": _S, "finite": _S}
-            | {"out_d2": _F, "out_id": _I} | query | {"targets": _N, "limit": "fp32", "skipped": "fp32"},
-            _TILE,
+            {"points": _F, "vertices": _F, "slots": _I} | rows | {"finite": _S}
+            | {"out_d2": _F, "out_id": _I} | query | {"targets": _N} | count
+            | {"limit": "fp32", "skipped": "fp32"},
+            _TILE | has,
             4,
         ),
         (
             tk.surface_kernel,
-            {"points": _F, "corners": _F, "slots": _I, "face_slots": _I, "boxes": _F}
-            | {"wanted": _S, "finite": _S, "out_d2": _F, "out_face": _I, "out_weights": _F}
-            | query | {"tiles": _N, "limit": "fp32", "skipped": "fp32"},
-            _TILE,
+            {"points": _F, "corners": _F, "slots": _I, "face_slots": _I, "boxes": _F} | rows
+            | {"finite": _S, "out_d2": _F, "out_face": _I, "out_weights": _F}
+            | query | {"tiles": _N} | count | {"limit": "fp32", "skipped": "fp32"},
+            _TILE | has,
             4,
         ),
         (
@@ -62,9 +65,9 @@ def kernels() -> list[tuple[Any, dict[str, str], dict[str, Any], int]]:
             (
                 tk.winding_kernel,
                 {"points": _F, "triangles": _F, "nodes": _F, "start": _I, "end": _I, "skip": _I, "boxes": _F}
-                | {"finite": _S, "slots": _I, "out": _F}
-                | query | {"faces": _N, "count": _N, "beta": "fp32"},
-                {"BM": 32, "LEAF": 8, "EXACT": exact},
+                | {"finite": _S, "slots": _I} | rows | {"out": _F}
+                | query | {"faces": _N, "count": _N} | count | {"beta": "fp32"},
+                {"BM": 32, "LEAF": 8, "EXACT": exact} | has,
                 1,
             )
             for exact in (False, True)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from apu_losses.kernels import ops, reference
-from apu_losses.kernels.checks import check_alike, check_cutoff, check_vertices
+from apu_losses.kernels.checks import check_alike, check_cutoff, check_items, check_vertices
 from apu_losses.kernels.dispatch import check_backend, widen
 from apu_losses.kernels.topology import MeshTopology, RegionIndex, RegionLists, as_region_index, as_topology
 from apu_losses.kernels.types import (
@@ -53,6 +53,7 @@ __all__ = [
 
 Faces = MeshTopology | Tensor | NDArray[Any]
 Regions = RegionIndex | RegionLists
+Rows = tuple[Tensor, Tensor] | None
 WindingMethod = Literal["tree", "exact", "rays"]
 
 _BETA = 2.0  # a cluster of faces further away than this many of its radii is taken as one dipole
@@ -185,6 +186,8 @@ def nearest_vertex(
     points: Tensor,
     vertices: Tensor,
     *,
+    rows: Rows = None,
+    wanted: Tensor | None = None,
     cutoff: float | None = None,
     points_topology: MeshTopology | None = None,
     vertices_topology: MeshTopology | None = None,
@@ -192,6 +195,10 @@ def nearest_vertex(
 ) -> NearestVertex:
     """The nearest of ``vertices (B, V, 3)`` for each of ``points (B, Q, 3)``: squared distance and vertex id.
 
+    ``rows = (row_points, row_mesh)``, int64 ``(E,)`` each: item e asks the points of row ``row_points[e]``
+    about the mesh of row ``row_mesh[e]`` (bodies as rows: many pairs of them in one call), and answers are
+    ``(E, Q)``. Without it item k is row k of both. ``wanted (E, Q)`` bool: ask for these only, the others
+    are +inf and -1.
     ``cutoff``: beyond it +inf and -1. ``*_topology``: the meshes that the points and vertices are, if they
     are meshes: their block order saves sorting the points. The gradient flows to the point and to its nearest
     vertex.
@@ -199,15 +206,16 @@ def nearest_vertex(
     check_vertices("points", points, points_topology.vertex_count if points_topology else None)
     check_vertices("vertices", vertices, vertices_topology.vertex_count if vertices_topology else None)
     p, v = widen(points), widen(vertices)
-    check_alike("points", p, "vertices", v)
-    return _nearest_vertex(
-        p, v, check_cutoff(cutoff), points_topology, vertices_topology, None, math.inf, backend
-    )
+    check_alike("points", p, "vertices", v, batch=rows is None)
+    check_items(p, rows, wanted)
+    topologies = points_topology, vertices_topology
+    return _nearest_vertex(p, v, rows, check_cutoff(cutoff), *topologies, wanted, math.inf, backend)
 
 
 def _nearest_vertex(
     points: Tensor,
     vertices: Tensor,
+    rows: Rows,
     limit: float,
     points_topology: MeshTopology | None,
     vertices_topology: MeshTopology | None,
@@ -215,19 +223,31 @@ def _nearest_vertex(
     skipped: float,
     backend: Backend,
 ) -> NearestVertex:
-    """`nearest_vertex` after the checks, for the ``wanted (B, Q)`` points only."""
+    """`nearest_vertex` after the checks; points that are not ``wanted`` have the distance ``skipped``."""
     if check_backend(backend) == "reference":
-        d2, vertex = reference.nearest_vertex(points, vertices, limit)
+        d2, vertex = reference.nearest_vertex(*_by_item(points, vertices, rows), limit)
         return NearestVertex(*_skip(d2, vertex, wanted, skipped))
     slots = _slots(points_topology, points), _slots(vertices_topology, points)
-    return NearestVertex(*ops.nearest_vertex(points, vertices, limit, *slots, wanted, skipped, backend))
+    found = ops.nearest_vertex(
+        points, vertices, limit, *slots, wanted, skipped, *(rows or (None, None)), backend
+    )
+    return NearestVertex(*found)
+
+
+def _by_item(points: Tensor, vertices: Tensor, rows: Rows) -> tuple[Tensor, Tensor]:
+    """Points and mesh of each item side by side."""
+    return (
+        (points, vertices)
+        if rows is None
+        else (points.index_select(0, rows[0]), vertices.index_select(0, rows[1]))
+    )
 
 
 def _skip(distance2: Tensor, index: Tensor, wanted: Tensor | None, skipped: float) -> tuple[Tensor, Tensor]:
     """Points that nobody asked for are ``skipped`` and -1, unless they are NaN."""
     if wanted is None:
         return distance2, index
-    skip = ~wanted & (index >= 0)
+    skip = ~wanted & ~torch.isnan(distance2)
     return torch.where(skip, skipped, distance2), torch.where(skip, -1, index)
 
 
@@ -236,40 +256,46 @@ def nearest_surface(
     vertices: Tensor,
     faces: Faces,
     *,
+    rows: Rows = None,
+    wanted: Tensor | None = None,
     cutoff: float | None = None,
     points_topology: MeshTopology | None = None,
     backend: Backend = "auto",
 ) -> NearestSurface:
     """The closest surface point for each of ``points (B, Q, 3)``: squared distance, face, weights.
 
-    ``vertices (B, V, 3)`` posed meshes with ``faces`` (a `MeshTopology`, or ``(F, 3)``). The gradient flows
-    to the point and, by the barycentric weights, to the three corners (by the envelope theorem this is
-    exact).
+    ``vertices (B, V, 3)`` posed meshes with ``faces`` (a `MeshTopology`, or ``(F, 3)``). ``rows``, ``wanted``
+    and ``cutoff`` as in `nearest_vertex`. The gradient flows to the point and, by the barycentric weights, to
+    the three corners (by the envelope theorem this is exact).
     """
-    p, v, topology = _check_mesh(points, vertices, faces, points_topology, "tree")
-    return _nearest_surface(p, v, topology, check_cutoff(cutoff), points_topology, None, math.inf, backend)
+    p, v, topology = _check_mesh(points, vertices, faces, points_topology, "tree", rows, wanted)
+    limit = check_cutoff(cutoff)
+    return _nearest_surface(p, v, topology, rows, limit, points_topology, wanted, math.inf, backend)
 
 
 def _nearest_surface(
     points: Tensor,
     vertices: Tensor,
     topology: MeshTopology,
+    rows: Rows,
     limit: float,
     points_topology: MeshTopology | None,
     wanted: Tensor | None,
     skipped: float,
     backend: Backend,
 ) -> NearestSurface:
-    """`nearest_surface` after the checks, for the ``wanted (B, Q)`` points only."""
+    """`nearest_surface` after the checks; points that are not ``wanted`` have the distance ``skipped``."""
     if check_backend(backend) == "reference":
-        d2, face, weights = reference.nearest_surface(points, vertices, topology.faces, limit)
+        p, v = _by_item(points, vertices, rows)
+        d2, face, weights = reference.nearest_surface(p, v, topology.faces, limit)
         d2, face = _skip(d2, face, wanted, skipped)
         return NearestSurface(
             d2, face, torch.where((face >= 0)[..., None], weights, torch.zeros_like(weights))
         )
     slots = _slots(points_topology, points)
+    mesh = (topology.faces, topology.face_slots)
     found = ops.nearest_surface(
-        points, vertices, topology.faces, topology.face_slots, limit, slots, wanted, skipped, backend
+        points, vertices, *mesh, limit, slots, wanted, skipped, *(rows or (None, None)), backend
     )
     return NearestSurface(*found)
 
@@ -278,6 +304,8 @@ def _winding_number(
     points: Tensor,
     vertices: Tensor,
     topology: MeshTopology,
+    rows: Rows,
+    wanted: Tensor | None,
     method: WindingMethod,
     points_topology: MeshTopology | None,
     boxed: bool,
@@ -286,20 +314,29 @@ def _winding_number(
     """`winding_number` after the checks; ``boxed``: zero outside the bounding box of the mesh."""
     points, vertices = points.detach(), vertices.detach()
     if check_backend(backend) == "reference":
+        points, vertices = _by_item(points, vertices, rows)
         rays = method == "rays"
         w = (reference.ray_crossings if rays else reference.winding_number)(points, vertices, topology.faces)
-        if not boxed or not len(topology.faces):
-            return w
-        used = vertices[:, torch.unique(topology.faces)]
-        out = (points < used.amin(1, keepdim=True)) | (points > used.amax(1, keepdim=True))
-        return torch.where(out.any(-1) & ~torch.isnan(w), 0.0, w)
+        skip = torch.zeros_like(w, dtype=torch.bool) if wanted is None else ~wanted
+        if boxed and len(topology.faces):
+            used = vertices[:, torch.unique(topology.faces)]
+            beyond = (points < used.amin(1, keepdim=True)) | (points > used.amax(1, keepdim=True))
+            skip = skip | beyond.any(-1)
+        return torch.where(skip & ~torch.isnan(w), 0.0, w)
     tree = (topology.face_order, topology.node_start, topology.node_end, topology.node_skip)
     slots = _slots(points_topology, points)
-    return ops.winding_number(points, vertices, topology.faces, *tree, method, _BETA, slots, boxed, backend)
+    settings = (method, _BETA, slots, boxed, wanted, *(rows or (None, None)), backend)
+    return ops.winding_number(points, vertices, topology.faces, *tree, *settings)
 
 
 def _check_mesh(
-    points: Tensor, vertices: Tensor, faces: Faces, points_topology: MeshTopology | None, method: str
+    points: Tensor,
+    vertices: Tensor,
+    faces: Faces,
+    points_topology: MeshTopology | None,
+    method: str,
+    rows: Rows,
+    wanted: Tensor | None,
 ) -> tuple[Tensor, Tensor, MeshTopology]:
     if method not in ("tree", "exact", "rays"):
         raise ValueError(f"method: expected 'tree', 'exact' or 'rays', got {method!r}")
@@ -308,7 +345,8 @@ def _check_mesh(
     check_vertices("points", points, points_topology.vertex_count if points_topology else None)
     check_vertices("vertices", vertices, topology.vertex_count)
     points, vertices = widen(points), widen(vertices)
-    check_alike("points", points, "vertices", vertices)
+    check_alike("points", points, "vertices", vertices, batch=rows is None)
+    check_items(points, rows, wanted)
     return points, vertices, topology
 
 
@@ -317,6 +355,8 @@ def winding_number(
     vertices: Tensor,
     faces: Faces,
     *,
+    rows: Rows = None,
+    wanted: Tensor | None = None,
     method: WindingMethod = "tree",
     points_topology: MeshTopology | None = None,
     backend: Backend = "auto",
@@ -327,20 +367,24 @@ def winding_number(
     ``method``: "tree" approximates far faces by dipoles (error below 0.1, see docs/kernels.md), "exact" sums
     all solid angles, "rays" counts signed crossings of a ray: exact whole numbers, for closed meshes only.
     The reference has no tree and takes "tree" for "exact".
+    ``rows``, ``wanted`` as in `nearest_vertex`; points that are not wanted are 0.
     """
-    points, vertices, topology = _check_mesh(points, vertices, faces, points_topology, method)
-    return _winding_number(points, vertices, topology, method, points_topology, False, backend)
+    p, v, topology = _check_mesh(points, vertices, faces, points_topology, method, rows, wanted)
+    return _winding_number(p, v, topology, rows, wanted, method, points_topology, False, backend)
 
 
 def _inside(
     points: Tensor,
     vertices: Tensor,
     topology: MeshTopology,
+    rows: Rows,
+    wanted: Tensor | None,
     method: WindingMethod,
     points_topology: MeshTopology | None,
     backend: Backend,
 ) -> Tensor:
-    return _winding_number(points, vertices, topology, method, points_topology, True, backend) > 0.5
+    settings = (rows, wanted, method, points_topology, True, backend)
+    return _winding_number(points, vertices, topology, *settings) > 0.5
 
 
 def inside(
@@ -348,6 +392,8 @@ def inside(
     vertices: Tensor,
     faces: Faces,
     *,
+    rows: Rows = None,
+    wanted: Tensor | None = None,
     method: WindingMethod = "tree",
     points_topology: MeshTopology | None = None,
     backend: Backend = "auto",
@@ -357,8 +403,8 @@ def inside(
     Points outside the mesh's bounding box are outside. A point or mesh that is not finite is not inside.
     Arguments as `winding_number`.
     """
-    points, vertices, topology = _check_mesh(points, vertices, faces, points_topology, method)
-    return _inside(points, vertices, topology, method, points_topology, backend)
+    p, v, topology = _check_mesh(points, vertices, faces, points_topology, method, rows, wanted)
+    return _inside(p, v, topology, rows, wanted, method, points_topology, backend)
 
 
 def penetration(
@@ -366,6 +412,8 @@ def penetration(
     vertices: Tensor,
     faces: Faces,
     *,
+    rows: Rows = None,
+    wanted: Tensor | None = None,
     target: Literal["vertex", "surface"] = "vertex",
     method: WindingMethod = "tree",
     points_topology: MeshTopology | None = None,
@@ -374,21 +422,20 @@ def penetration(
     """Which of ``points (B, Q, 3)`` lie inside the mesh, how deep, and towards where they get out.
 
     ``target``: depth to the nearest vertex (fast, the field's convention) or to the nearest surface point.
-    One direction: call it twice, with the meshes swapped, for two bodies. ``distance2`` is zero outside, NaN
-    where the input is not finite. The inside test carries no gradient; the depth does, for the points that
-    are inside.
+    ``rows`` as in `nearest_vertex`: for two bodies of one topology, both ways in one call, give ``bodies (2,
+    V, 3)`` for points and vertices and ``rows = ([0, 1], [1, 0])``. ``wanted (E, Q)``: the others are not
+    inside. ``distance2`` is zero outside, NaN where the input is not finite. The inside test carries no
+    gradient; the depth does, for the points that are inside.
     """
     if target not in ("vertex", "surface"):
         raise ValueError(f"target: expected 'vertex' or 'surface', got {target!r}")
-    points, vertices, topology = _check_mesh(points, vertices, faces, points_topology, method)
-    within = _inside(points, vertices, topology, method, points_topology, backend)
-    limit = check_cutoff(None)
+    p, v, topology = _check_mesh(points, vertices, faces, points_topology, method, rows, wanted)
+    within = _inside(p, v, topology, rows, wanted, method, points_topology, backend)
     if target == "vertex":
-        near = _nearest_vertex(points, vertices, limit, points_topology, topology, within, 0.0, backend)
-        return Penetration(within, *near, None)
-    return Penetration(
-        within, *_nearest_surface(points, vertices, topology, limit, points_topology, within, 0.0, backend)
-    )
+        settings = (points_topology, topology, within, 0.0, backend)
+        return Penetration(within, *_nearest_vertex(p, v, rows, math.inf, *settings), None)
+    near = _nearest_surface(p, v, topology, rows, math.inf, points_topology, within, 0.0, backend)
+    return Penetration(within, *near)
 
 
 def contact_map_from_meshes(

@@ -79,6 +79,26 @@ def _check_edges(name: str, row: Tensor, rows: int, group: Tensor, groups: int) 
         )
 
 
+Rows = tuple[Tensor, Tensor] | None  # row of the points and row of the mesh of each item
+
+
+def check_rows(points: Tensor, vertices: Tensor, rows: tuple[Tensor, Tensor]) -> None:
+    """Raise ``ValueError`` for an item that names a row that does not exist."""
+    for name, row, count in (("points", rows[0], len(points)), ("mesh", rows[1], len(vertices))):
+        if row.numel() and not 0 <= int(row.min()) <= int(row.max()) < count:
+            raise ValueError(
+                f"rows: expected rows of the {name} in [0, {count}), got {int(row.min())}..{int(row.max())}"
+            )
+
+
+def _listed(points: Tensor, vertices: Tensor, rows: Rows) -> list[tuple[int, int]]:
+    """Row of the points and row of the mesh of each item; without ``rows`` item k is row k of both."""
+    if rows is None:
+        return [(k, k) for k in range(len(points))]
+    check_rows(points, vertices, rows)
+    return list(zip(rows[0].tolist(), rows[1].tolist(), strict=True))
+
+
 def check_edges(
     verts_a: Tensor,
     verts_b: Tensor,
@@ -344,12 +364,18 @@ def _seeds(queries: _Blocks, lo: Tensor, hi: Tensor) -> Tensor:
 
 
 def _finish(
-    points: Tensor, vertices: Tensor, d2: Tensor, index: Tensor, wanted: Tensor | None, skipped: float
+    points: Tensor,
+    vertices: Tensor,
+    d2: Tensor,
+    index: Tensor,
+    wanted: Tensor | None,
+    skipped: float,
+    rows: Rows,
 ) -> tuple[Tensor, Tensor]:
     """Points that are not wanted are ``skipped`` and -1; what is not finite is NaN and -1."""
     if wanted is not None:
         d2, index = torch.where(wanted, d2, skipped), torch.where(wanted, index, -1)
-    return reference.poison(points, vertices, d2, index)
+    return reference.poison(points, vertices, d2, index, rows)
 
 
 @torch.no_grad()
@@ -361,17 +387,18 @@ def nearest_vertex(
     vertex_slots: Tensor | None,
     wanted: Tensor | None = None,
     skipped: float = math.inf,
+    rows: Rows = None,
 ) -> tuple[Tensor, Tensor]:
     """`reference.nearest_vertex` without gradient."""
-    batch, count = points.shape[:2]
-    d2 = points.new_full((batch, count), math.inf)
-    index = torch.full((batch, count), -1, dtype=torch.int64, device=points.device)
-    for i in range(batch) if count and vertices.shape[1] else ():
-        if not bool(torch.isfinite(vertices[i]).all()):
+    items, count = _listed(points, vertices, rows), points.shape[1]
+    d2 = points.new_full((len(items), count), math.inf)
+    index = torch.full((len(items), count), -1, dtype=torch.int64, device=points.device)
+    for i, (p, m) in enumerate(items if count and vertices.shape[1] else ()):
+        if not bool(torch.isfinite(vertices[m]).all()):
             continue
-        mended = _mended(points[i])
+        mended = _mended(points[p])
         queries = _Blocks(mended[None], _curve(mended) if point_slots is None else point_slots)
-        targets = _Blocks(vertices[i : i + 1], _curve(vertices[i]) if vertex_slots is None else vertex_slots)
+        targets = _Blocks(vertices[m : m + 1], _curve(vertices[m]) if vertex_slots is None else vertex_slots)
         lo, hi = targets.lo[0], targets.hi[0]
 
         def distances(k: Tensor, t: Tensor, queries: _Blocks = queries, targets: _Blocks = targets) -> Tensor:
@@ -395,7 +422,7 @@ def nearest_vertex(
         found = best < limit
         d2[i, queries.ids.flatten()] = torch.where(found, best, math.inf).flatten()
         index[i, queries.ids.flatten()] = torch.where(found, lowest, -1).flatten()
-    return _finish(points, vertices, d2, index, wanted, skipped)
+    return _finish(points, vertices, d2, index, wanted, skipped, rows)
 
 
 @torch.no_grad()
@@ -408,20 +435,21 @@ def nearest_surface(
     point_slots: Tensor | None,
     wanted: Tensor | None = None,
     skipped: float = math.inf,
+    rows: Rows = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """`reference.nearest_surface` without gradient."""
-    batch, count = points.shape[:2]
-    d2 = points.new_full((batch, count), math.inf)
-    face = torch.full((batch, count), -1, dtype=torch.int64, device=points.device)
-    weights = points.new_zeros(batch, count, 3)
+    items, count = _listed(points, vertices, rows), points.shape[1]
+    d2 = points.new_full((len(items), count), math.inf)
+    face = torch.full((len(items), count), -1, dtype=torch.int64, device=points.device)
+    weights = points.new_zeros(len(items), count, 3)
     used = vertices[:, torch.unique(faces)] if len(faces) else vertices[:, :0]
     order = face_slots.view(-1, FACE_BLOCK)
-    for i in range(batch) if count and len(faces) else ():
-        if not bool(torch.isfinite(used[i]).all()):
+    for i, (p, m) in enumerate(items if count and len(faces) else ()):
+        if not bool(torch.isfinite(used[m]).all()):
             continue
-        mended = _mended(points[i])
+        mended = _mended(points[p])
         queries = _Blocks(mended[None], _curve(mended) if point_slots is None else point_slots)
-        corners = vertices[i][faces[order]]
+        corners = vertices[m][faces[order]]
         lo, hi = corners.flatten(1, 2).amin(1), corners.flatten(1, 2).amax(1)
         # The closest point rounds in its own way: grow the boxes and lower the bounds a little.
         grow = 4e-6 * (hi - lo).sum(1, keepdim=True)
@@ -447,14 +475,14 @@ def nearest_surface(
             lowest = torch.minimum(lowest, _least(k[s], ids, len(seed), largest))
         found = best < limit
         chosen = torch.where(found, lowest, 0)
-        a, b, c = vertices[i][faces[chosen]].unbind(-2)
+        a, b, c = vertices[m][faces[chosen]].unbind(-2)
         _, v, w = reference.closest_on_triangle(queries.x[0], a, b, c)
         bary = torch.where(found[..., None], torch.stack([(1 - v) - w, v, w], dim=-1), 0.0)
         at = queries.ids.flatten()
         d2[i, at] = torch.where(found, best, math.inf).flatten()
         face[i, at] = torch.where(found, lowest, -1).flatten()
         weights[i, at] = bary.flatten(0, 1)
-    d2, face = _finish(points, used, d2, face, wanted, skipped)
+    d2, face = _finish(points, used, d2, face, wanted, skipped, rows)
     return d2, face, torch.where((face >= 0)[..., None], weights, torch.zeros_like(weights))
 
 
@@ -467,29 +495,37 @@ def winding_number(
     beta: float,
     point_slots: Tensor | None,
     boxed: bool,
+    wanted: Tensor | None = None,
+    rows: Rows = None,
 ) -> Tensor:
-    """Winding numbers by "tree", "exact" or "rays"; ``boxed``: zero outside the bounding box of the mesh."""
-    out = torch.zeros(points.shape[:2], dtype=points.dtype, device=points.device)
+    """Winding numbers by "tree", "exact" or "rays"; ``boxed``: zero outside the bounding box of the mesh.
+
+    Points that are not ``wanted (E, Q)`` are zero.
+    """
+    items = _listed(points, vertices, rows)
+    out = torch.zeros(len(items), points.shape[1], dtype=points.dtype, device=points.device)
     used = vertices[:, torch.unique(topology.faces)] if len(topology.faces) else vertices[:, :0]
-    for i in range(len(points)) if used.shape[1] else ():
+    for i, (p, m) in enumerate(items if used.shape[1] else ()):
+        own = None if wanted is None else wanted[i]
         if boxed:
-            wanted = ((points[i] >= used[i].amin(0)) & (points[i] <= used[i].amax(0))).all(1)
-            part, slots = points[i][wanted], None
+            boxed_in = ((points[p] >= used[m].amin(0)) & (points[p] <= used[m].amax(0))).all(1)
+            own = boxed_in if own is None else own & boxed_in
+        if own is None:
+            part, slots = points[p], point_slots
         else:
-            wanted = torch.ones(points.shape[1], dtype=torch.bool, device=points.device)
-            part, slots = points[i], point_slots
+            part, slots = points[p][own], None
         if method == "tree":
             slots = _curve(part) if slots is None and len(part) else slots
             w = (
                 part.new_zeros(0)
                 if slots is None
-                else tree.winding_number(part, vertices[i], topology, beta, slots)
+                else tree.winding_number(part, vertices[m], topology, beta, slots)
             )
         else:
             exact = reference.ray_crossings if method == "rays" else reference.winding_number
-            w = exact(part[None], vertices[i : i + 1], topology.faces)[0]
-        out[i, wanted] = w
-    return reference.poison(points, used, out, torch.zeros_like(out, dtype=torch.int64))[0]
+            w = exact(part[None], vertices[m : m + 1], topology.faces)[0]
+        out[i, slice(None) if own is None else own] = w
+    return reference.poison(points, used, out, torch.zeros_like(out, dtype=torch.int64), rows)[0]
 
 
 def edge_gradient(
@@ -516,31 +552,53 @@ def edge_gradient(
     return grad_a.view(verts_a.shape), verts_a.new_zeros(0) if verts_b is None else grad_b.view(second.shape)
 
 
+def _from_rows(points: Tensor, rows: Rows) -> Tensor:
+    return points if rows is None else points.index_select(0, rows[0])
+
+
+def _to_rows(step: Tensor, points: Tensor, rows: Rows) -> Tensor:
+    """Gradients of items ``(E, Q, 3)`` added to the rows of the points."""
+    return step if rows is None else accumulate(torch.zeros_like(points), rows[0], step)
+
+
+def _vertex_offsets(vertices: Tensor, rows: Rows) -> Tensor:
+    """Where the mesh of each item starts in the flat list of all vertices ``(E,)``."""
+    row = torch.arange(len(vertices), device=vertices.device) if rows is None else rows[1]
+    return row * vertices.shape[1]
+
+
 def nearest_gradient(
-    points: Tensor, vertices: Tensor, index: Tensor, gradient: Tensor
+    points: Tensor, vertices: Tensor, index: Tensor, gradient: Tensor, rows: Rows = None
 ) -> tuple[Tensor, Tensor]:
     """``2 g (point - vertex)`` to each point, its opposite to its nearest vertex."""
     flat = vertices.reshape(-1, 3)
     if not len(flat):
         return torch.zeros_like(points), torch.zeros_like(vertices)
-    rows = torch.arange(len(vertices), device=vertices.device)[:, None] * vertices.shape[1]
-    at = (rows + index.clamp(min=0)).reshape(-1)
-    step = (2 * gradient)[..., None] * (points - flat.index_select(0, at).view(points.shape))
+    at = (_vertex_offsets(vertices, rows)[:, None] + index.clamp(min=0)).reshape(-1)
+    near = flat.index_select(0, at).view(*index.shape, 3)
+    step = (2 * gradient)[..., None] * (_from_rows(points, rows) - near)
     step = torch.where((index >= 0)[..., None], step, torch.zeros_like(step))
-    return step, accumulate(torch.zeros_like(flat), at, -step.reshape(-1, 3)).view(vertices.shape)
+    to_vertices = accumulate(torch.zeros_like(flat), at, -step.reshape(-1, 3))
+    return _to_rows(step, points, rows), to_vertices.view(vertices.shape)
 
 
 def surface_gradient(
-    points: Tensor, vertices: Tensor, faces: Tensor, face: Tensor, weights: Tensor, gradient: Tensor
+    points: Tensor,
+    vertices: Tensor,
+    faces: Tensor,
+    face: Tensor,
+    weights: Tensor,
+    gradient: Tensor,
+    rows: Rows = None,
 ) -> tuple[Tensor, Tensor]:
     """``2 g (point - surface point)`` to each point, its opposite to the corners by their weights."""
     flat = vertices.reshape(-1, 3)
     if not len(faces) or not len(flat):
         return torch.zeros_like(points), torch.zeros_like(vertices)
-    rows = torch.arange(len(vertices), device=vertices.device)[:, None, None] * vertices.shape[1]
-    at = (rows + faces[face.clamp(min=0)]).reshape(-1)
+    at = (_vertex_offsets(vertices, rows)[:, None, None] + faces[face.clamp(min=0)]).reshape(-1)
     corners = flat.index_select(0, at).view(*face.shape, 3, 3)
-    step = (2 * gradient)[..., None] * (points - (weights[..., None] * corners).sum(-2))
+    step = (2 * gradient)[..., None] * (_from_rows(points, rows) - (weights[..., None] * corners).sum(-2))
     step = torch.where((face >= 0)[..., None], step, torch.zeros_like(step))
     to_corners = -(weights[..., None] * step[..., None, :]).reshape(-1, 3)
-    return step, accumulate(torch.zeros_like(flat), at, to_corners).view(vertices.shape)
+    to_vertices = accumulate(torch.zeros_like(flat), at, to_corners).view(vertices.shape)
+    return _to_rows(step, points, rows), to_vertices

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 
@@ -44,3 +45,21 @@ def check_cutoff(cutoff: float | None) -> float:
     if not cutoff > 0:
         raise ValueError(f"cutoff: expected a positive distance or None, got {cutoff}")
     return float(cutoff) * float(cutoff)
+
+
+def check_items(points: Tensor, rows: tuple[Tensor, Tensor] | None, wanted: Tensor | None) -> None:
+    """``rows``: two int64 tensors ``(E,)`` on the device of ``points (B, Q, 3)``; ``wanted (E, Q)`` bool."""
+    items = points.shape[0]
+    if rows is not None:
+        items = rows[0].shape[0]
+        for name, row in zip(("rows[0]", "rows[1]"), rows, strict=True):
+            if row.dtype != torch.int64 or row.shape != (items,) or row.device != points.device:
+                raise ValueError(
+                    f"{name}: expected int64 of shape ({items},) on {points.device}, got {row.dtype} of "
+                    f"shape {tuple(row.shape)} on {row.device}; rows = (rows of points, rows of meshes)"
+                )
+    if wanted is not None and (wanted.dtype != torch.bool or wanted.shape != (items, points.shape[1])):
+        raise ValueError(
+            f"wanted: expected bool of shape ({items}, {points.shape[1]}), one for each answer, "
+            f"got {wanted.dtype} of shape {tuple(wanted.shape)}"
+        )

@@ -27,6 +27,15 @@ def _union(offsets: Tensor | None, regions: Tensor | None) -> tuple[Tensor, Tens
     return None if offsets is None or regions is None else (offsets, regions)
 
 
+def _rows(row_points: Tensor | None, row_mesh: Tensor | None) -> tuple[Tensor, Tensor] | None:
+    return None if row_points is None or row_mesh is None else (row_points, row_mesh)
+
+
+def _answers(points: Tensor, row_points: Tensor | None) -> tuple[int, int]:
+    """Shape of what is answered: one row for each item."""
+    return (points if row_points is None else row_points).shape[0], points.shape[1]
+
+
 # ---------------------------------------------------------------- region minimum along edges
 
 
@@ -266,28 +275,39 @@ def nearest_vertex(
     vertex_slots: Tensor | None,
     wanted: Tensor | None,
     skipped: float,
+    row_points: Tensor | None,
+    row_mesh: Tensor | None,
     backend: str,
 ) -> tuple[Tensor, Tensor]:
-    """Points that are not ``wanted`` have the distance ``skipped`` and index -1."""
+    """Points that are not ``wanted`` have the distance ``skipped`` and index -1.
+
+    Item e asks the points of row ``row_points[e]`` against the mesh of row ``row_mesh[e]``.
+    """
     found: tuple[Tensor, Tensor] = _module(backend, points).nearest_vertex(
-        points, vertices, limit, point_slots, vertex_slots, wanted, skipped
+        points, vertices, limit, point_slots, vertex_slots, wanted, skipped, _rows(row_points, row_mesh)
     )
     return found
 
 
 @nearest_vertex.register_fake
 def _(points: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
-    shape = points.shape[:2]
+    shape = _answers(points, rest[-3])
     return points.new_empty(shape), points.new_empty(shape, dtype=torch.int64)
 
 
 @torch.library.custom_op("apu_losses::nearest_gradient", mutates_args=())
 def nearest_gradient(
-    points: Tensor, vertices: Tensor, index: Tensor, gradient: Tensor, backend: str
+    points: Tensor,
+    vertices: Tensor,
+    index: Tensor,
+    gradient: Tensor,
+    row_points: Tensor | None,
+    row_mesh: Tensor | None,
+    backend: str,
 ) -> tuple[Tensor, Tensor]:
     """Gradients of the squared distances to the nearest vertices, zero for index -1."""
     grads: tuple[Tensor, Tensor] = _module(backend, points).nearest_gradient(
-        points, vertices, index, gradient
+        points, vertices, index, gradient, _rows(row_points, row_mesh)
     )
     return grads
 
@@ -300,11 +320,12 @@ def _(points: Tensor, vertices: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
 def _nearest_vertex_setup(ctx: Any, inputs: Any, output: Any) -> None:
     ctx.backend = inputs[-1]
     ctx.mark_non_differentiable(output[1])
-    ctx.save_for_backward(inputs[0], inputs[1], output[1])
+    ctx.save_for_backward(inputs[0], inputs[1], output[1], *inputs[-3:-1])
 
 
 def _nearest_vertex_backward(ctx: Any, gradient: Tensor, _index: Any) -> tuple[Tensor | None, ...]:
-    return (*nearest_gradient(*ctx.saved_tensors, gradient, ctx.backend), *([None] * 6))
+    *saved, row_points, row_mesh = ctx.saved_tensors
+    return (*nearest_gradient(*saved, gradient, row_points, row_mesh, ctx.backend), *([None] * 8))
 
 
 nearest_vertex.register_autograd(_nearest_vertex_backward, setup_context=_nearest_vertex_setup)
@@ -323,19 +344,33 @@ def nearest_surface(
     point_slots: Tensor | None,
     wanted: Tensor | None,
     skipped: float,
+    row_points: Tensor | None,
+    row_mesh: Tensor | None,
     backend: str,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Points that are not ``wanted`` have the distance ``skipped`` and index -1."""
+    """Points that are not ``wanted`` have the distance ``skipped`` and index -1.
+
+    Item e asks the points of row ``row_points[e]`` against the mesh of row ``row_mesh[e]``.
+    """
     found: tuple[Tensor, Tensor, Tensor] = _module(backend, points).nearest_surface(
-        points, vertices, faces, face_slots, limit, point_slots, wanted, skipped
+        points,
+        vertices,
+        faces,
+        face_slots,
+        limit,
+        point_slots,
+        wanted,
+        skipped,
+        _rows(row_points, row_mesh),
     )
     return found
 
 
 @nearest_surface.register_fake
 def _(points: Tensor, *rest: Any) -> tuple[Tensor, Tensor, Tensor]:
-    shape = points.shape[:2]
-    return points.new_empty(shape), points.new_empty(shape, dtype=torch.int64), torch.empty_like(points)
+    shape = _answers(points, rest[-3])
+    weights = points.new_empty((*shape, 3))
+    return points.new_empty(shape), points.new_empty(shape, dtype=torch.int64), weights
 
 
 @torch.library.custom_op("apu_losses::surface_gradient", mutates_args=())
@@ -346,11 +381,13 @@ def surface_gradient(
     face: Tensor,
     weights: Tensor,
     gradient: Tensor,
+    row_points: Tensor | None,
+    row_mesh: Tensor | None,
     backend: str,
 ) -> tuple[Tensor, Tensor]:
     """Gradients of the squared distances to surface points, shared out to the corners by their weights."""
     grads: tuple[Tensor, Tensor] = _module(backend, points).surface_gradient(
-        points, vertices, faces, face, weights, gradient
+        points, vertices, faces, face, weights, gradient, _rows(row_points, row_mesh)
     )
     return grads
 
@@ -364,11 +401,12 @@ def _nearest_surface_setup(ctx: Any, inputs: Any, output: Any) -> None:
     _, face, weights = output
     ctx.backend = inputs[-1]
     ctx.mark_non_differentiable(face, weights)
-    ctx.save_for_backward(*inputs[:3], face, weights)
+    ctx.save_for_backward(*inputs[:3], face, weights, *inputs[-3:-1])
 
 
 def _nearest_surface_backward(ctx: Any, gradient: Tensor, _face: Any, _weights: Any) -> tuple[Any, ...]:
-    return (*surface_gradient(*ctx.saved_tensors, gradient, ctx.backend), *([None] * 7))
+    *saved, row_points, row_mesh = ctx.saved_tensors
+    return (*surface_gradient(*saved, gradient, row_points, row_mesh, ctx.backend), *([None] * 9))
 
 
 nearest_surface.register_autograd(_nearest_surface_backward, setup_context=_nearest_surface_setup)
@@ -391,17 +429,22 @@ def winding_number(
     beta: float,
     point_slots: Tensor | None,
     boxed: bool,
+    wanted: Tensor | None,
+    row_points: Tensor | None,
+    row_mesh: Tensor | None,
     backend: str,
 ) -> Tensor:
-    """``boxed``: points outside the bounding box of the mesh's faces are zero without looking further."""
+    """``boxed``: points outside the bounding box of the mesh's faces are zero without looking further.
+    So are points that are not ``wanted``.
+    """
     none = faces.new_empty(0)
     topology = MeshTopology(vertices.shape[1], faces, none, none, face_order, node_start, node_end, node_skip)
     out: Tensor = _module(backend, points).winding_number(
-        points, vertices, topology, method, beta, point_slots, boxed
+        points, vertices, topology, method, beta, point_slots, boxed, wanted, _rows(row_points, row_mesh)
     )
     return out
 
 
 @winding_number.register_fake
 def _(points: Tensor, *rest: Any) -> Tensor:
-    return points.new_empty(points.shape[:2])
+    return points.new_empty(_answers(points, rest[-3]))

@@ -174,9 +174,20 @@ def nearest_vertex(points: Tensor, vertices: Tensor, limit: float = math.inf) ->
     return NearestVertex(gathered_distance2(points, near, index >= 0, least), index)
 
 
-def poison(points: Tensor, vertices: Tensor, distance: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
-    """NaN and -1 for queries that are not finite, and for all queries of a mesh that is not."""
-    bad = ~torch.isfinite(points).all(-1) | ~torch.isfinite(vertices).flatten(1).all(1, keepdim=True)
+def poison(
+    points: Tensor,
+    vertices: Tensor,
+    distance: Tensor,
+    index: Tensor,
+    rows: tuple[Tensor, Tensor] | None = None,
+) -> tuple[Tensor, Tensor]:
+    """NaN and -1 for queries that are not finite, and for all queries of a mesh that is not.
+
+    With ``rows`` item e is about the points of row ``rows[0][e]`` and the mesh of row ``rows[1][e]``.
+    """
+    bad_points = ~torch.isfinite(points).all(-1)
+    bad_meshes = ~torch.isfinite(vertices).flatten(1).all(1, keepdim=True)
+    bad = bad_points | bad_meshes if rows is None else bad_points[rows[0]] | bad_meshes[rows[1]]
     return torch.where(bad, math.nan, distance), torch.where(bad, -1, index)
 
 

@@ -37,14 +37,16 @@ def warmup(backend: str = "auto", device: torch.device | str = "cpu") -> float:
         soft = (verts, verts, zero, zero, zero, one, *layout, *layout, None, None, 1.0, backend)
         value, least, sums = ops.region_soft_min(*soft)
         ops.region_soft_min_gradient(*soft, least, sums, torch.ones_like(value))
-        d2, index = ops.nearest_vertex(verts, verts, inf, None, mesh.slots, None, inf, backend)
-        ops.nearest_gradient(verts, verts, index, d2, backend)
+        d2, index = ops.nearest_vertex(verts, verts, inf, None, mesh.slots, None, inf, None, None, backend)
+        ops.nearest_gradient(verts, verts, index, d2, None, None, backend)
         d2, face, weights = ops.nearest_surface(
-            verts, verts, mesh.faces, mesh.face_slots, inf, None, None, inf, backend
+            verts, verts, mesh.faces, mesh.face_slots, inf, None, None, inf, None, None, backend
         )
-        ops.surface_gradient(verts, verts, mesh.faces, face, weights, d2, backend)
+        ops.surface_gradient(verts, verts, mesh.faces, face, weights, d2, None, None, backend)
         for method in ("tree", "exact", "rays"):
-            ops.winding_number(verts, verts, mesh.faces, *tree, method, 2.0, None, False, backend)
+            ops.winding_number(
+                verts, verts, mesh.faces, *tree, method, 2.0, None, False, None, None, None, backend
+            )
         if verts.is_cuda:
             torch.cuda.synchronize()
     return time.perf_counter() - begin

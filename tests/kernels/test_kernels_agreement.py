@@ -167,6 +167,55 @@ def test_penetration(backend, target):
     assert_same_direction(gradients(got.distance2, a, b), gradients(expected.distance2, a, b))
 
 
+def five_bodies():
+    """Five overlapping bodies, and items between them: both ways, rows used more than once."""
+    m = pair(3, 2)
+    bodies = torch.cat([m.a, m.b])[:5]
+    rows = torch.tensor([0, 3, 1, 4, 0, 2]), torch.tensor([3, 0, 4, 1, 4, 3])
+    wanted = torch.arange(bodies.shape[1]).remainder(7).ne(0).repeat(len(rows[0]), 1)
+    wanted[4] = False
+    return m, bodies, rows, wanted
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("target", ["vertex", "surface"])
+@pytest.mark.parametrize("backend", ["reference", *FAST])
+def test_bodies_as_rows(backend, target, masked):
+    """Items that name rows are the same as the rows themselves laid side by side, gradients included."""
+    m, bodies, rows, wanted = five_bodies()
+    options = {"target": target, "wanted": wanted if masked else None, "backend": backend}
+    leaf, plain = bodies.clone().requires_grad_(), bodies.clone().requires_grad_()
+    got = g.penetration(leaf, leaf, m.topology, rows=rows, points_topology=m.topology, **options)
+    expected = g.penetration(plain[rows[0]], plain[rows[1]], m.topology, **options)
+    assert got.inside.shape == (6, bodies.shape[1]) and got.inside[:4].any(1).all()
+    for x, y in zip(got, expected, strict=True):
+        assert x is y is None or torch.equal(x, y)
+    weight = torch.linspace(1, 2, got.distance2.numel()).view(got.distance2.shape)
+    assert_same_direction(
+        torch.autograd.grad((got.distance2 * weight).sum(), leaf),
+        torch.autograd.grad((expected.distance2 * weight).sum(), plain),
+    )
+
+
+@pytest.mark.parametrize("backend", FAST)
+def test_rows_and_masks_agree_with_the_reference(backend):
+    m, bodies, rows, wanted = five_bodies()
+    bodies[4, 3, 1] = torch.nan
+    for call in (
+        lambda k: g.nearest_vertex(bodies, bodies, rows=rows, wanted=wanted, cutoff=0.3, backend=k),
+        lambda k: g.nearest_surface(bodies, bodies, m.topology, rows=rows, wanted=wanted, backend=k),
+    ):
+        assert_same(call(backend), call("reference"))
+    for method in ("tree", "exact", "rays"):
+        got, expected = (
+            g.winding_number(bodies, bodies, m.topology, rows=rows, wanted=wanted, method=method, backend=k)
+            for k in (backend, "reference")
+        )
+        assert torch.equal(got.isnan(), expected.isnan()) and got.isnan()[2].all()
+        assert (got - expected).nan_to_num().abs().max() < (0.1 if method == "tree" else 1e-4)
+        assert got[0, ~wanted[0]].eq(0).all()
+
+
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
 def test_dtypes_under_auto(dtype):
     m = pair(1, 2, dtype=dtype)

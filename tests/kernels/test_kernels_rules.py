@@ -139,6 +139,22 @@ def test_edges_that_name_nothing_are_refused(backend):
             g.region_min_distance(m.a, m.b, pairs, m.regions, backend=backend)
 
 
+@pytest.mark.parametrize("backend", ["torch", "cpu"])
+def test_items_that_name_no_row_are_refused(backend):
+    m = pair(2, 1)
+    good = torch.tensor([0, 1])
+    for bad in (torch.tensor([0, 2]), torch.tensor([-1, 0])):
+        for rows in ((bad, good), (good, bad)):
+            for call in (g.nearest_vertex, g.inside):
+                mesh = (m.a, m.b) if call is g.nearest_vertex else (m.a, m.b, m.topology)
+                with pytest.raises(ValueError, match=r"rows: expected rows of the (points|mesh)"):
+                    call(*mesh, rows=rows, backend=backend)
+    with pytest.raises(ValueError, match=r"rows\[1\]: expected int64 of shape \(2,\)"):
+        g.inside(m.a, m.b, m.topology, rows=(good, good[:1]))
+    with pytest.raises(ValueError, match="wanted: expected bool of shape"):
+        g.inside(m.a, m.b, m.topology, rows=(good[:1], good[:1]), wanted=torch.ones(2, 42, dtype=torch.bool))
+
+
 def test_arguments_that_do_not_fit_are_named():
     m = pair(1, 1)
     pairs = g.RegionPairs.from_offsets([0, 1], [0], [0])

@@ -40,15 +40,23 @@ def test_opcheck(backend):
     tree = (m.topology.face_order, m.topology.node_start, m.topology.node_end, m.topology.node_skip)
     faces, slots = m.topology.faces, m.topology.slots
     inf = float("inf")
+    items = torch.tensor([0, 1, 0]), torch.tensor([1, 1, 0])
+    wanted = torch.arange(m.a.shape[1]).remainder(3).ne(0).repeat(3, 1)
     union = (torch.tensor([0, 2, 3, 5, 6, 7, 8, 9, 10, 11, 12, 13, 13]), torch.arange(13) % 12)
     for op, args in (
         (ops.region_min, (a, b, *rows, *both, None, None, backend)),
         (ops.region_min, (a, None, *rows, *both, *union, backend)),
         (ops.region_matrix, (a, b, *both, inf, backend)),
         (ops.region_soft_min, (a, b, *rows, *both, None, None, 1e-2, backend)),
-        (ops.nearest_vertex, (a, b, inf, None, slots, None, inf, backend)),
-        (ops.nearest_surface, (a, b, faces, m.topology.face_slots, inf, slots, None, 0.0, backend)),
-        (ops.winding_number, (m.a, m.b, faces, *tree, "tree", 2.0, slots, True, backend)),
+        (ops.nearest_vertex, (a, b, inf, None, slots, None, inf, None, None, backend)),
+        (ops.nearest_vertex, (a, b, inf, slots, slots, wanted, inf, *items, backend)),
+        (
+            ops.nearest_surface,
+            (a, b, faces, m.topology.face_slots, inf, slots, None, 0.0, None, None, backend),
+        ),
+        (ops.nearest_surface, (a, b, faces, m.topology.face_slots, inf, slots, wanted, 0.0, *items, backend)),
+        (ops.winding_number, (m.a, m.b, faces, *tree, "tree", 2.0, slots, True, None, None, None, backend)),
+        (ops.winding_number, (m.a, m.b, faces, *tree, "tree", 2.0, slots, True, wanted, *items, backend)),
     ):
         torch.library.opcheck(op, args)
 

@@ -77,6 +77,31 @@ def test_nearest_and_penetration(meshes, target):
     assert_same(*both(lambda k: g.penetration(m.a, m.b, t, target=target, points_topology=t, backend=k)))
 
 
+def test_bodies_as_rows(meshes):
+    m = meshes
+    bodies = torch.cat([m.a, m.b])
+    rows = torch.tensor([0, 2, 1], device=DEVICE), torch.tensor([2, 0, 2], device=DEVICE)
+    wanted = torch.arange(bodies.shape[1], device=DEVICE).remainder(3).ne(0).repeat(3, 1)
+    t = m.topology
+    for options in (
+        {"target": "surface", "wanted": wanted, "points_topology": t},
+        {"target": "vertex", "wanted": None},
+    ):
+        grads = []
+        for backend in ("cuda", "reference"):
+            leaf = bodies.clone().requires_grad_()
+            found = g.penetration(leaf, leaf, t, rows=rows, backend=backend, **options)
+            grads.append((found, torch.autograd.grad(found.distance2.sum(), leaf)[0]))
+        assert grads[0][0].inside.any()
+        assert_same(grads[0][0], grads[1][0])
+        assert torch.allclose(grads[0][1], grads[1][1], rtol=1e-4, atol=1e-6)
+    # A kernel cannot raise: an item that names no row is NaN.
+    far = rows[0] + 7
+    near = g.nearest_vertex(bodies, bodies, rows=(far, rows[1]), backend="cuda")
+    assert torch.isnan(near.distance2).all() and near.vertex.eq(-1).all()
+    assert not g.inside(bodies, bodies, t, rows=(rows[0], far), backend="cuda").any()
+
+
 @pytest.mark.parametrize("method", ["tree", "exact", "rays"])
 def test_winding_number(meshes, method):
     m = meshes

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from apu_losses.kernels.blocks import Rows, check_rows
 from apu_losses.kernels.cpu import gradients as gr
 from apu_losses.kernels.cpu import nearest as nv
 from apu_losses.kernels.cpu import rays as rc
@@ -224,8 +225,17 @@ def _cloud_patches(points: Tensor, slots: Tensor | None) -> Patches:
     return _fill(array, np.arange(batch), group, _identity_unions(lists), cloud)
 
 
-def _mask(points: Tensor, wanted: Tensor | None) -> Array:
-    return np.ones(points.shape[:2], np.bool_) if wanted is None else _numpy(wanted)
+def _item_rows(points: Tensor, vertices: Tensor, rows: Rows) -> tuple[Array, Array]:
+    """Row of the points and row of the mesh of each item; without ``rows`` item k is row k of both."""
+    if rows is None:
+        own = np.arange(len(points))
+        return own, own
+    check_rows(points, vertices, rows)
+    return _numpy(rows[0]), _numpy(rows[1])
+
+
+def _mask(items: int, queries: int, wanted: Tensor | None) -> Array:
+    return np.ones((items, queries), np.bool_) if wanted is None else _numpy(wanted)
 
 
 def _mend(patches: Patches) -> None:
@@ -242,15 +252,18 @@ def nearest_vertex(
     vertex_slots: Tensor | None,
     wanted: Tensor | None = None,
     skipped: float = math.inf,
+    rows: Rows = None,
 ) -> tuple[Tensor, Tensor]:
-    """`reference.nearest_vertex` without gradient; points not ``wanted (B, Q)`` are ``skipped`` and -1."""
-    batch, count = points.shape[:2]
+    """`reference.nearest_vertex` without gradient; points not ``wanted (E, Q)`` are ``skipped`` and -1."""
+    count = points.shape[1]
+    row_q, row_t = _item_rows(points, vertices, rows)
     targets = _cloud_patches(vertices, vertex_slots)
     queries = _cloud_patches(points, point_slots)
     _mend(queries)
-    d2 = torch.empty(batch, count)
-    index = torch.empty(batch, count, dtype=torch.int64)
-    mask = _mask(points, wanted)
+    items = len(row_q)
+    d2 = torch.empty(items, count)
+    index = torch.empty(items, count, dtype=torch.int64)
+    mask = _mask(items, count, wanted)
     blocks = -(-count // BLOCK)
     outputs = (d2.numpy(), index.numpy())
 
@@ -258,6 +271,8 @@ def nearest_vertex(
         nv.nearest_blocks(
             *queries[:5],
             *targets.layout,
+            row_q,
+            row_t,
             np.float32(limit),
             mask,
             np.float32(skipped),
@@ -267,7 +282,7 @@ def nearest_vertex(
             *outputs,
         )
 
-    split(batch * blocks, work, least=16)
+    split(items * blocks, work, least=16)
     return d2, index
 
 
@@ -280,9 +295,11 @@ def nearest_surface(
     point_slots: Tensor | None,
     wanted: Tensor | None = None,
     skipped: float = math.inf,
+    rows: Rows = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """`reference.nearest_surface` without gradient; points not ``wanted (B, Q)`` are ``skipped`` and -1."""
-    batch, count = points.shape[:2]
+    """`reference.nearest_surface` without gradient; points not ``wanted (E, Q)`` are ``skipped`` and -1."""
+    batch, count = len(vertices), points.shape[1]
+    row_q, row_t = _item_rows(points, vertices, rows)
     queries = _cloud_patches(points, point_slots)
     _mend(queries)
     verts, corners, slots = _numpy(vertices), _numpy(faces), _numpy(face_slots)
@@ -295,19 +312,20 @@ def nearest_surface(
             finite[b] = sf.gather_faces(verts[b], corners, slots, triangles[b], lo[b], hi[b])
 
     split(batch, fit)
-    d2, weights = torch.empty(batch, count), torch.empty(batch, count, 3)
-    face = torch.empty(batch, count, dtype=torch.int64)
-    mask = _mask(points, wanted)
+    items = len(row_q)
+    d2, weights = torch.empty(items, count), torch.empty(items, count, 3)
+    face = torch.empty(items, count, dtype=torch.int64)
+    mask = _mask(items, count, wanted)
     blocks = -(-count // BLOCK)
     outputs = (d2.numpy(), face.numpy(), weights.numpy())
 
     def work(u0: int, u1: int) -> None:
         sf.surface_blocks(
-            *queries[:5], triangles, slots, lo, hi, finite, np.float32(limit), mask, np.float32(skipped),
-            blocks, u0, u1, *outputs,
+            *queries[:5], triangles, slots, lo, hi, finite, row_q, row_t, np.float32(limit), mask,
+            np.float32(skipped), blocks, u0, u1, *outputs,
         )  # fmt: skip
 
-    split(batch * blocks, work, least=8)
+    split(items * blocks, work, least=8)
     return d2, face, weights
 
 
@@ -322,84 +340,115 @@ def winding_number(
     beta: float,
     point_slots: Tensor | None,
     boxed: bool,
+    wanted: Tensor | None = None,
+    rows: Rows = None,
 ) -> Tensor:
-    """Winding numbers by "tree", "exact" or "rays"; ``boxed``: zero outside the bounding box of the mesh."""
-    out = torch.empty(points.shape[:2])
+    """Winding numbers by "tree", "exact" or "rays"; ``boxed``: zero outside the bounding box of the mesh.
+
+    Points that are not ``wanted (E, Q)`` are zero.
+    """
+    row_q, row_t = _item_rows(points, vertices, rows)
+    mask = _mask(len(row_q), points.shape[1], wanted)
+    out = torch.empty(mask.shape)
     if method == "rays":
-        _ray_crossings(points, vertices, topology, boxed, out.numpy())
+        _ray_crossings(points, vertices, topology, boxed, row_q, row_t, mask, out.numpy())
         return out
     reach = np.float32(beta if method == "tree" else 0.0)
-    for b in range(0, len(points), _TREES_AT_ONCE):
-        part = slice(b, b + _TREES_AT_ONCE)
-        _winding(points[part], vertices[part], topology, reach, point_slots, boxed, out[part].numpy())
+    queries = _cloud_patches(points, point_slots)
+    _mend(queries)
+    # Items that ask about one mesh come together, so that its tree is refitted once.
+    order = np.argsort(row_t, kind="stable")
+    meshes, item_mesh = np.unique(row_t[order], return_inverse=True)
+    for m in range(0, len(meshes), _TREES_AT_ONCE):
+        part = (item_mesh >= m) & (item_mesh < m + _TREES_AT_ONCE)
+        items = order[part]
+        mine = _winding(
+            queries, row_q[items], vertices, meshes[m : m + _TREES_AT_ONCE], item_mesh[part] - m, mask[items],
+            topology, reach, boxed,
+        )  # fmt: skip
+        out[torch.from_numpy(items)] = torch.from_numpy(mine)
     return out
 
 
 def _winding(
-    points: Tensor,
+    queries: Patches,
+    row_q: Array,
     vertices: Tensor,
+    meshes: Array,
+    mesh: Array,
+    wanted: Array,
     topology: MeshTopology,
     beta: np.float32,
-    point_slots: Tensor | None,
     boxed: bool,
-    out: Array,
-) -> None:
-    batch, count = points.shape[:2]
-    queries = _cloud_patches(points, point_slots)
-    _mend(queries)
+) -> Array:
+    """Items that ask about a few ``meshes``: refit their trees, then item k walks tree ``mesh[k]``."""
+    items, count = wanted.shape
     verts, faces = _numpy(vertices), _numpy(topology.faces)
     order, start, end, skip = (
         _numpy(t) for t in (topology.face_order, topology.node_start, topology.node_end, topology.node_skip)
     )
-    triangles = np.empty((batch, len(faces), 9), np.float32)
-    nodes = np.empty((batch, len(start), 7), np.float32)
-    areas = np.empty((batch, len(start)), np.float32)
-    boxes = np.empty((batch, 2, 3), np.float32)
-    finite = np.empty(batch, np.bool_)
+    triangles = np.empty((len(meshes), len(faces), 9), np.float32)
+    nodes = np.empty((len(meshes), len(start), 7), np.float32)
+    areas = np.empty((len(meshes), len(start)), np.float32)
+    boxes = np.empty((len(meshes), 2, 3), np.float32)
+    finite = np.empty(len(meshes), np.bool_)
 
     def fit(b0: int, b1: int) -> None:
         for b in range(b0, b1):
             finite[b] = wn.fit_tree(
-                verts[b], faces, order, start, end, skip, triangles[b], nodes[b], areas[b], boxes[b]
+                verts[meshes[b]], faces, order, start, end, skip, triangles[b], nodes[b], areas[b], boxes[b]
             )  # fmt: skip
 
-    split(batch, fit)
+    split(len(meshes), fit)
     if not boxed:
         boxes[:, 0], boxes[:, 1] = -np.inf, np.inf
     blocks = -(-count // BLOCK)
+    out = np.empty((items, count), np.float32)
 
     def work(u0: int, u1: int) -> None:
         wn.winding_blocks(
-            queries.x, queries.ids, queries.first, triangles, nodes, start, end, skip, boxes, finite, beta,
-            blocks, u0, u1, out,
+            queries.x, queries.ids, queries.first, triangles, nodes, start, end, skip, boxes, finite,
+            row_q, mesh, wanted, beta, blocks, u0, u1, out,
         )  # fmt: skip
 
-    split(batch * blocks, work, least=8)
+    split(items * blocks, work, least=8)
+    return out
 
 
 _GRID = (96, 256)  # cells over y and z: a standing body is taller than it is deep
 
 
-def _ray_crossings(points: Tensor, vertices: Tensor, topology: MeshTopology, boxed: bool, out: Array) -> None:
+def _ray_crossings(
+    points: Tensor,
+    vertices: Tensor,
+    topology: MeshTopology,
+    boxed: bool,
+    row_q: Array,
+    row_t: Array,
+    wanted: Array,
+    out: Array,
+) -> None:
     queries, verts, faces = _numpy(points), _numpy(vertices), _numpy(topology.faces)
     used = np.unique(faces)
 
-    def work(b0: int, b1: int) -> None:
+    def work(e0: int, e1: int) -> None:
         starts = np.empty(_GRID[0] * _GRID[1] + 1, np.int64)
-        for b in range(b0, b1):
-            corners = verts[b, used] if len(used) else np.zeros((1, 3), np.float32)
+        for e in range(e0, e1):
+            mesh = verts[row_t[e]]
+            corners = mesh[used] if len(used) else np.zeros((1, 3), np.float32)
             if not np.isfinite(corners).all():
-                out[b] = np.nan
+                out[e] = np.nan
                 continue
             low, high = corners.min(0).astype(np.float64), corners.max(0).astype(np.float64)
             scale = np.array(_GRID) / np.maximum(high - low, 1e-12)[1:]
-            items = rc.bin_faces(verts[b], faces, low[1:], scale, _GRID, starts)
+            items = rc.bin_faces(mesh, faces, low[1:], scale, _GRID, starts)
             x_range = (low[0], high[0]) if boxed else (-np.inf, np.inf)
             rc.count_crossings(
-                queries[b], verts[b], faces, x_range, low[1:], scale, _GRID, starts, items, out[b]
+                queries[row_q[e]], wanted[e], mesh, faces, x_range, low[1:], scale, _GRID, starts, items,
+                out[e],
             )  # fmt: skip
 
-    split(len(queries), work)
+    split(len(row_q), work)
 
 
 def _first_occurrences(patches: Patches, verts: Tensor) -> Array:
@@ -494,24 +543,36 @@ def edge_gradient(
 
 
 def nearest_gradient(
-    points: Tensor, vertices: Tensor, index: Tensor, gradient: Tensor
+    points: Tensor, vertices: Tensor, index: Tensor, gradient: Tensor, rows: Rows = None
 ) -> tuple[Tensor, Tensor]:
     """``2 g (point - vertex)`` to each point, its opposite to its nearest vertex."""
     grads = _zeros(points), _zeros(vertices)
-    inputs = [_numpy(t) for t in (points, vertices, index, gradient)]
-    split(
-        len(points), lambda b0, b1: gr.nearest_gradient(*inputs, b0, b1, *(x.numpy() for x in grads)), least=2
-    )
+    inputs = [*(_numpy(t) for t in (points, vertices, index, gradient)), *_item_rows(points, vertices, rows)]
+
+    def work(e0: int, e1: int) -> None:
+        gr.nearest_gradient(*inputs, e0, e1, *(x.numpy() for x in grads))
+
+    # Items may share rows, so that their gradients must be added in order: by one thread.
+    split(len(index), work, least=2 if rows is None else max(1, len(index)))
     return grads
 
 
 def surface_gradient(
-    points: Tensor, vertices: Tensor, faces: Tensor, face: Tensor, weights: Tensor, gradient: Tensor
+    points: Tensor,
+    vertices: Tensor,
+    faces: Tensor,
+    face: Tensor,
+    weights: Tensor,
+    gradient: Tensor,
+    rows: Rows = None,
 ) -> tuple[Tensor, Tensor]:
     """``2 g (point - surface point)`` to each point, its opposite to the corners by their weights."""
     grads = _zeros(points), _zeros(vertices)
-    inputs = [_numpy(t) for t in (points, vertices, faces, face, weights, gradient)]
-    split(
-        len(points), lambda b0, b1: gr.surface_gradient(*inputs, b0, b1, *(x.numpy() for x in grads)), least=2
-    )
+    arrays = (_numpy(t) for t in (points, vertices, faces, face, weights, gradient))
+    inputs = [*arrays, *_item_rows(points, vertices, rows)]
+
+    def work(e0: int, e1: int) -> None:
+        gr.surface_gradient(*inputs, e0, e1, *(x.numpy() for x in grads))
+
+    split(len(face), work, least=2 if rows is None else max(1, len(face)))
     return grads

@@ -27,32 +27,43 @@ def edge_gradient(verts_a, verts_b, row_a, row_b, index_a, index_b, gradient, ou
 
 
 @kernel
-def nearest_gradient(points, vertices, index, gradient, b0, b1, out_points, out_vertices):
-    """The same between each query and its nearest vertex, for the items b0..b1."""
-    for b in range(b0, b1):
+def nearest_gradient(
+    points, vertices, index, gradient, row_points, row_mesh, b0, b1, out_points, out_vertices
+):
+    """The same between each query and its nearest vertex, for the items b0..b1.
+
+    Item e belongs to row ``row_points[e]`` of the points and row ``row_mesh[e]`` of the vertices.
+    """
+    for e in range(b0, b1):
+        p = row_points[e]
+        m = row_mesh[e]
         for q in range(points.shape[1]):
-            v = index[b, q]
+            v = index[e, q]
             if v >= 0:
                 for c in range(3):
-                    step = _TWO * gradient[b, q] * (points[b, q, c] - vertices[b, v, c])
-                    out_points[b, q, c] = step
-                    out_vertices[b, v, c] -= step
+                    step = _TWO * gradient[e, q] * (points[p, q, c] - vertices[m, v, c])
+                    out_points[p, q, c] += step
+                    out_vertices[m, v, c] -= step
 
 
 @kernel
-def surface_gradient(points, vertices, faces, face, weights, gradient, b0, b1, out_points, out_vertices):
+def surface_gradient(
+    points, vertices, faces, face, weights, gradient, row_points, row_mesh, b0, b1, out_points, out_vertices
+):
     """The same between each query and its closest surface point, shared out to the corners by their
     weights.
     """
-    for b in range(b0, b1):
+    for e in range(b0, b1):
+        p = row_points[e]
+        m = row_mesh[e]
         for q in range(points.shape[1]):
-            f = face[b, q]
+            f = face[e, q]
             if f >= 0:
                 for c in range(3):
                     at = np.float32(0)
                     for k in range(3):
-                        at += weights[b, q, k] * vertices[b, faces[f, k], c]
-                    step = _TWO * gradient[b, q] * (points[b, q, c] - at)
-                    out_points[b, q, c] = step
+                        at += weights[e, q, k] * vertices[m, faces[f, k], c]
+                    step = _TWO * gradient[e, q] * (points[p, q, c] - at)
+                    out_points[p, q, c] += step
                     for k in range(3):
-                        out_vertices[b, faces[f, k], c] -= weights[b, q, k] * step
+                        out_vertices[m, faces[f, k], c] -= weights[e, q, k] * step

@@ -94,10 +94,13 @@ def nearest_in_block(qx, qy, qz, x, ids, t, best, best_id):
 
 @kernel
 def nearest_blocks(
-    xq, ids_q, lo_q, hi_q, first_q, x, ids, lo, hi, first, finite, limit, wanted, skipped,
+    xq, ids_q, lo_q, hi_q, first_q, x, ids, lo, hi, first, finite, row_q, row_t, limit, wanted, skipped,
     blocks, u0, u1, out_d2, out_id,
 ):  # fmt: skip
-    """Answer the query blocks u0..u1, ``blocks`` per item; outputs and ``wanted`` are ``(B, Q)``."""
+    """Answer the query blocks u0..u1, ``blocks`` per item; outputs and ``wanted`` are ``(E, Q)``.
+
+    Item e asks the queries of row ``row_q[e]`` against the targets of row ``row_t[e]``.
+    """
     zero = splat(np.float32(0))
     most = 0
     for b in range(len(first) - 1):
@@ -107,9 +110,10 @@ def nearest_blocks(
     lane_id = np.empty(LANES, np.int32)
     previous = np.int64(0)
     for u in range(u0, u1):
-        b = u // blocks
-        k = first_q[b] + u % blocks
-        best = active_limit(limit, ids_q, k * LANES, wanted[b], lane_d2)
+        e = u // blocks
+        b = row_t[e]
+        k = first_q[row_q[e]] + u % blocks
+        best = active_limit(limit, ids_q, k * LANES, wanted[e], lane_d2)
         best_id = splat_int(np.int32(-1))
         worst = highest(best)
         t0 = first[b]
@@ -158,7 +162,7 @@ def nearest_blocks(
                 previous = np.int64(seed)
         store(lane_d2, 0, best)
         store_int(lane_id, 0, best_id)
-        write_block(ids_q, k * LANES, lane_d2, lane_id, finite[b], wanted[b], skipped, out_d2[b], out_id[b])
+        write_block(ids_q, k * LANES, lane_d2, lane_id, finite[b], wanted[e], skipped, out_d2[e], out_id[e])
 
 
 @inlined

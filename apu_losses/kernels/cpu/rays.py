@@ -77,8 +77,10 @@ def _turn(z_from, z_to, z, edge):
 
 
 @kernel
-def count_crossings(points, vertices, faces, x_range, low, scale, cells, starts, items, out):
-    """Signed crossings for each point; NaN for a point that is not finite, 0 outside of ``x_range``."""
+def count_crossings(points, wanted, vertices, faces, x_range, low, scale, cells, starts, items, out):
+    """Signed crossings for each point: NaN for a point that is not finite, 0 outside of ``x_range`` and where
+    not ``wanted``.
+    """
     ny, nz = cells
     for q in range(len(points)):
         x = np.float64(points[q, 0])
@@ -88,7 +90,7 @@ def count_crossings(points, vertices, faces, x_range, low, scale, cells, starts,
             out[q] = np.nan
             continue
         crossings = 0
-        if x >= x_range[0] and x <= x_range[1] and y >= low[0] and z >= low[1]:
+        if wanted[q] and x >= x_range[0] and x <= x_range[1] and y >= low[0] and z >= low[1]:
             u = int((y - low[0]) * scale[0])
             w = int((z - low[1]) * scale[1])
             if u <= ny and w <= nz:

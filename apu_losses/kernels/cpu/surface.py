@@ -193,10 +193,13 @@ def surface_in_block(px, py, pz, triangles, slots, t, best, best_id, best_v, bes
 
 @kernel
 def surface_blocks(
-    xq, ids_q, lo_q, hi_q, first_q, triangles, slots, lo, hi, finite, limit, wanted, skipped,
+    xq, ids_q, lo_q, hi_q, first_q, triangles, slots, lo, hi, finite, row_q, row_t, limit, wanted, skipped,
     blocks, u0, u1, out_d2, out_face, out_weights,
 ):  # fmt: skip
-    """Answer the query blocks u0..u1. ``triangles (B, P, 9)``, boxes ``(B, 3, P/8 + pad)``."""
+    """Answer the query blocks u0..u1. ``triangles (B, P, 9)``, boxes ``(B, 3, P/8 + pad)``.
+
+    Item e asks the queries of row ``row_q[e]`` against the mesh of row ``row_t[e]``.
+    """
     zero = splat(_ZERO)
     caution = splat(_CAUTION)
     count = len(slots) // FACES
@@ -207,9 +210,10 @@ def surface_blocks(
     lane_id = np.empty(LANES, np.int32)
     previous = np.int64(0)
     for u in range(u0, u1):
-        b = u // blocks
-        k = first_q[b] + u % blocks
-        best = active_limit(limit, ids_q, k * LANES, wanted[b], lane_d2)
+        e = u // blocks
+        b = row_t[e]
+        k = first_q[row_q[e]] + u % blocks
+        best = active_limit(limit, ids_q, k * LANES, wanted[e], lane_d2)
         best_id = splat_int(np.int32(-1))
         best_v = zero
         best_w = zero
@@ -262,12 +266,12 @@ def surface_blocks(
                 query = -1 - query
             found = lane_id[lane] >= 0 and not bad
             if bad:
-                out_d2[b, query] = np.float32(np.nan)
+                out_d2[e, query] = np.float32(np.nan)
             elif found:
-                out_d2[b, query] = lane_d2[lane]
+                out_d2[e, query] = lane_d2[lane]
             else:
-                out_d2[b, query] = INF if wanted[b, query] else skipped
-            out_face[b, query] = lane_id[lane] if found else -1
-            out_weights[b, query, 0] = (_ONE - lane_v[lane]) - lane_w[lane] if found else _ZERO
-            out_weights[b, query, 1] = lane_v[lane] if found else _ZERO
-            out_weights[b, query, 2] = lane_w[lane] if found else _ZERO
+                out_d2[e, query] = INF if wanted[e, query] else skipped
+            out_face[e, query] = lane_id[lane] if found else -1
+            out_weights[e, query, 0] = (_ONE - lane_v[lane]) - lane_w[lane] if found else _ZERO
+            out_weights[e, query, 1] = lane_v[lane] if found else _ZERO
+            out_weights[e, query, 2] = lane_w[lane] if found else _ZERO

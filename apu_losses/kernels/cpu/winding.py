@@ -200,20 +200,27 @@ def _lanes_in_box(px, py, pz, box):
 
 @kernel
 def winding_blocks(
-    xq, ids_q, first_q, triangles, nodes, start, end, skip, boxes, finite, beta, blocks, u0, u1, out,
+    xq, ids_q, first_q, triangles, nodes, start, end, skip, boxes, finite, row_q, row_t, wanted, beta,
+    blocks, u0, u1, out,
 ):  # fmt: skip
     """Answer the query blocks u0..u1, ``blocks`` per item; ``beta`` 0 asks for the exact sum.
 
-    ``triangles (B, F, 9)``, ``nodes (B, N, 7)``; queries outside of ``boxes (B, 2, 3)`` are zero.
+    ``triangles (B, F, 9)``, ``nodes (B, N, 7)``; queries that are not ``wanted (E, Q)`` or lie outside of
+    ``boxes (B, 2, 3)`` are zero. Item e asks the queries of row ``row_q[e]`` about the mesh ``row_t[e]``.
     """
     lanes = np.empty(LANES, np.float32)
     for u in range(u0, u1):
-        b = u // blocks
-        at = (first_q[b] + u % blocks) * LANES
+        e = u // blocks
+        b = row_t[e]
+        at = (first_q[row_q[e]] + u % blocks) * LANES
         px = load(xq[0], at)
         py = load(xq[1], at)
         pz = load(xq[2], at)
         within = _lanes_in_box(px, py, pz, boxes[b])
+        for lane in range(LANES):
+            query = ids_q[at + lane]
+            if query >= 0 and not wanted[e, query]:
+                within &= ~np.int32(1 << lane)
         if within != 0 and finite[b]:
             if beta > 0:
                 w = winding_block(px, py, pz, triangles[b], nodes[b], start, end, skip, beta)
@@ -223,6 +230,6 @@ def winding_blocks(
         for lane in range(LANES):
             query = ids_q[at + lane]
             if query < 0 or not finite[b]:
-                out[b, query if query >= 0 else -1 - query] = np.float32(np.nan)
+                out[e, query if query >= 0 else -1 - query] = np.float32(np.nan)
             else:
-                out[b, query] = lanes[lane] if within & np.int32(1 << lane) else np.float32(0)
+                out[e, query] = lanes[lane] if within & np.int32(1 << lane) else np.float32(0)

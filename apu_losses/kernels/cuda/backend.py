@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from apu_losses.kernels import blocks, reference
+from apu_losses.kernels.blocks import Rows
 from apu_losses.kernels.cuda import triton_kernels as tk
 from apu_losses.kernels.scatter import accumulate
 from apu_losses.kernels.topology import LEAF_FACES, MeshTopology, RegionIndex
@@ -163,9 +164,14 @@ def _query_slots(points: Tensor, slots: Tensor | None) -> Tensor:
     return torch.arange(points.shape[1], device=points.device) if slots is None else slots
 
 
-def _wanted(points: Tensor, wanted: Tensor | None) -> Tensor:
-    mask = torch.ones(points.shape[:2], dtype=torch.bool, device=points.device) if wanted is None else wanted
-    return mask.to(torch.int32).contiguous()
+def _items(points: Tensor, rows: Rows) -> int:
+    return len(points) if rows is None else len(rows[0])
+
+
+def _row_arguments(rows: Rows, wanted: Tensor | None, unused: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Pointers to rows and mask; what is absent is never read, but a pointer it must be."""
+    row_q, row_m = (unused, unused) if rows is None else (rows[0].contiguous(), rows[1].contiguous())
+    return row_q, row_m, unused if wanted is None else wanted.contiguous().view(torch.uint8)
 
 
 def nearest_vertex(
@@ -176,18 +182,23 @@ def nearest_vertex(
     vertex_slots: Tensor | None,
     wanted: Tensor | None = None,
     skipped: float = math.inf,
+    rows: Rows = None,
 ) -> tuple[Tensor, Tensor]:
-    """`reference.nearest_vertex` without gradient; points not ``wanted (B, Q)`` are ``skipped`` and -1."""
+    """`reference.nearest_vertex` without gradient; points not ``wanted (E, Q)`` are ``skipped`` and -1.
+
+    An item that names no row gives NaN and -1.
+    """
     p, v = points.contiguous(), vertices.contiguous()
-    batch, queries = p.shape[:2]
+    items, queries = _items(p, rows), p.shape[1]
     slots = _query_slots(p, point_slots)
     finite = torch.isfinite(v).flatten(1).all(1).to(torch.int32)
-    d2 = p.new_empty(batch, queries)
-    index = torch.empty(batch, queries, dtype=torch.int64, device=p.device)
-    if batch and queries:
-        tk.nearest_kernel[(-(-len(slots) // _TILE), batch)](
-            p, v, slots, _wanted(p, wanted), finite, d2, index, queries, len(slots), v.shape[1],
-            float(limit), float(skipped), BM=_TILE, BN=_TILE, **_LAUNCH,
+    d2 = p.new_empty(items, queries)
+    index = torch.empty(items, queries, dtype=torch.int64, device=p.device)
+    if items and queries and len(v):
+        tk.nearest_kernel[(-(-len(slots) // _TILE), items)](
+            p, v, slots, *_row_arguments(rows, wanted, slots), finite, d2, index,
+            queries, len(slots), v.shape[1], len(p), len(v), float(limit), float(skipped),
+            BM=_TILE, BN=_TILE, HAS_ROWS=rows is not None, HAS_WANTED=wanted is not None, **_LAUNCH,
         )  # fmt: skip
     return d2, index
 
@@ -201,20 +212,24 @@ def nearest_surface(
     point_slots: Tensor | None,
     wanted: Tensor | None = None,
     skipped: float = math.inf,
+    rows: Rows = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """`reference.nearest_surface` without gradient; points not ``wanted (B, Q)`` are ``skipped`` and -1."""
+    """`reference.nearest_surface` without gradient; points not ``wanted (E, Q)`` are ``skipped`` and -1.
+
+    An item that names no row gives NaN and -1.
+    """
     p = points.contiguous()
-    batch, queries = p.shape[:2]
+    items, queries, meshes = _items(p, rows), p.shape[1], len(vertices)
     slots = _query_slots(p, point_slots)
-    d2, weights = p.new_empty(batch, queries), p.new_empty(batch, queries, 3)
-    face = torch.empty(batch, queries, dtype=torch.int64, device=p.device)
-    if not batch or not queries:
+    d2, weights = p.new_empty(items, queries), p.new_empty(items, queries, 3)
+    face = torch.empty(items, queries, dtype=torch.int64, device=p.device)
+    if not items or not queries or not meshes:
         return d2, face, weights
     # Whole tiles of faces in block order; the last is filled by repeating a face.
     order = torch.cat([face_slots, face_slots[-1:].expand(-len(face_slots) % _TILE)])
-    corners = vertices[:, faces[order]].reshape(batch, -1, 9).contiguous()
+    corners = vertices[:, faces[order]].reshape(meshes, -1, 9).contiguous()
     finite = torch.isfinite(corners).flatten(1).all(1).to(torch.int32)
-    tiled = corners.view(batch, -1, _TILE * 3, 3)
+    tiled = corners.view(meshes, -1, _TILE * 3, 3)
     if tiled.shape[1]:
         low, high = tiled.amin(2), tiled.amax(2)
         # The closest point rounds in its own way: grow the boxes a little.
@@ -222,9 +237,10 @@ def nearest_surface(
         boxes = torch.cat([low - grow, high + grow], dim=-1).contiguous()
     else:
         boxes = corners.new_zeros(1)
-    tk.surface_kernel[(-(-len(slots) // _TILE), batch)](
-        p, corners, slots, order, boxes, _wanted(p, wanted), finite, d2, face, weights,
-        queries, len(slots), tiled.shape[1], float(limit), float(skipped), BM=_TILE, BN=_TILE, **_LAUNCH,
+    tk.surface_kernel[(-(-len(slots) // _TILE), items)](
+        p, corners, slots, order, boxes, *_row_arguments(rows, wanted, slots), finite, d2, face, weights,
+        queries, len(slots), tiled.shape[1], len(p), meshes, float(limit), float(skipped),
+        BM=_TILE, BN=_TILE, HAS_ROWS=rows is not None, HAS_WANTED=wanted is not None, **_LAUNCH,
     )  # fmt: skip
     return d2, face, weights
 
@@ -237,33 +253,42 @@ def winding_number(
     beta: float,
     point_slots: Tensor | None,
     boxed: bool,
+    wanted: Tensor | None = None,
+    rows: Rows = None,
 ) -> Tensor:
-    """Winding numbers by "tree", "exact" or "rays" (in PyTorch); ``boxed``: zero outside the box."""
+    """Winding numbers by "tree", "exact" or "rays" (in PyTorch); ``boxed``: zero outside the box.
+
+    Points that are not ``wanted (E, Q)`` are zero; an item that names no row is NaN.
+    """
     if method == "rays":
-        return blocks.winding_number(points, vertices, topology, method, beta, point_slots, boxed)
+        return blocks.winding_number(
+            points, vertices, topology, method, beta, point_slots, boxed, wanted, rows
+        )
     p = points.contiguous()
-    batch, queries = p.shape[:2]
+    items, queries, meshes = _items(p, rows), p.shape[1], len(vertices)
     slots = _query_slots(p, point_slots)
-    out = p.new_zeros(batch, queries)
-    if not batch or not queries:
+    out = p.new_zeros(items, queries)
+    if not items or not queries or not meshes:
         return out
     corners = vertices[:, topology.faces[topology.face_order]]
     faces, nodes = len(topology.faces), len(topology.node_start)
-    triangles = corners.reshape(batch, -1, 9).contiguous()
+    triangles = corners.reshape(meshes, -1, 9).contiguous()
     finite = torch.isfinite(triangles).flatten(1).all(1).to(torch.int32)
-    boxes = p.new_empty(batch, 2, 3)
+    boxes = p.new_empty(meshes, 2, 3)
     boxes[:, 0], boxes[:, 1] = -math.inf, math.inf
     if boxed and faces:
         flat = corners.flatten(1, 2)
         boxes[:, 0], boxes[:, 1] = flat.amin(1), flat.amax(1)
-    fitted = p.new_zeros(batch, max(1, nodes), 8)
+    fitted = p.new_zeros(meshes, max(1, nodes), 8)
     if method == "tree" and nodes:
-        tk.fit_nodes_kernel[(nodes, batch)](
+        tk.fit_nodes_kernel[(nodes, meshes)](
             triangles, topology.node_start, topology.node_end, fitted, faces, nodes, BN=128, **_LAUNCH
         )
-    tk.winding_kernel[(-(-len(slots) // _TILE), batch)](
+    tk.winding_kernel[(-(-len(slots) // _TILE), items)](
         p, triangles, fitted, topology.node_start, topology.node_end, topology.node_skip,
-        boxes, finite, slots, out, queries, len(slots), faces, nodes, float(beta),
-        BM=_TILE, LEAF=LEAF_FACES, EXACT=method == "exact", **_WALK,
+        boxes, finite, slots, *_row_arguments(rows, wanted, slots), out,
+        queries, len(slots), faces, nodes, len(p), meshes, float(beta),
+        BM=_TILE, LEAF=LEAF_FACES, EXACT=method == "exact",
+        HAS_ROWS=rows is not None, HAS_WANTED=wanted is not None, **_WALK,
     )  # fmt: skip
     return out

@@ -107,18 +107,37 @@ def region_min_kernel(
 
 
 @triton.jit
+def _item_rows(row_q, row_m, rows_q, rows_m, item, HAS_ROWS: tl.constexpr):
+    """Row of the points and row of the mesh of an item, and whether one of them does not exist."""
+    own = item
+    mesh = item
+    wrong = item < 0
+    if HAS_ROWS:
+        own = tl.load(row_q + item)
+        mesh = tl.load(row_m + item)
+        wrong = (own < 0) | (own >= rows_q) | (mesh < 0) | (mesh >= rows_m)
+        own = tl.where(wrong, 0, own)
+        mesh = tl.where(wrong, 0, mesh)
+    return own, mesh, wrong
+
+
+@triton.jit
 def nearest_kernel(
-    points, vertices, slots, wanted, finite, out_d2, out_id, queries, padded, targets, limit, skipped,
-    BM: tl.constexpr, BN: tl.constexpr,
+    points, vertices, slots, row_q, row_m, wanted, finite, out_d2, out_id,
+    queries, padded, targets, rows_q, rows_m, limit, skipped,
+    BM: tl.constexpr, BN: tl.constexpr, HAS_ROWS: tl.constexpr, HAS_WANTED: tl.constexpr,
 ):  # fmt: skip
     """One program answers BM neighbouring queries of one item, streaming over all its vertices."""
     item = tl.program_id(1).to(tl.int64)
+    own, mesh, wrong = _item_rows(row_q, row_m, rows_q, rows_m, item, HAS_ROWS)
     lane = tl.program_id(0) * BM + tl.arange(0, BM)
     real = lane < padded
     query = tl.load(slots + lane, mask=real, other=0)
-    px, py, pz = _load3(points + item * queries * 3, query, real)
-    bad = (_not_finite(px, py, pz) > 0) | (tl.load(finite + item) == 0)
-    want = (tl.load(wanted + item * queries + query, mask=real, other=0) != 0) & (bad == 0)
+    px, py, pz = _load3(points + own * queries * 3, query, real)
+    bad = (_not_finite(px, py, pz) > 0) | (tl.load(finite + mesh) == 0) | wrong
+    want = real & (bad == 0)
+    if HAS_WANTED:
+        want = want & (tl.load(wanted + item * queries + query, mask=real, other=0) != 0)
     best = tl.full((BM, BN), float("inf"), tl.float32)
     at = tl.full((BM, BN), _FAR, tl.int64)
     column = tl.arange(0, BN)
@@ -126,7 +145,7 @@ def nearest_kernel(
         for w in range(0, targets, BN):
             j = (w + column).to(tl.int64)
             inside = j < targets
-            x, y, z = _load3(vertices + item * targets * 3, j, inside)
+            x, y, z = _load3(vertices + mesh * targets * 3, j, inside)
             d2 = _squared(px[:, None] - x[None, :], py[:, None] - y[None, :], pz[:, None] - z[None, :])
             # A lane meets its vertices in rising order, so that "less" keeps the lowest.
             better = inside[None, :] & (d2 < best)
@@ -162,8 +181,9 @@ def _residual(ax, ay, az, v, ux, uy, uz, w, wx, wy, wz):
 
 @triton.jit
 def surface_kernel(
-    points, corners, slots, face_slots, boxes, wanted, finite, out_d2, out_face, out_weights,
-    queries, padded, tiles, limit, skipped, BM: tl.constexpr, BN: tl.constexpr,
+    points, corners, slots, face_slots, boxes, row_q, row_m, wanted, finite, out_d2, out_face, out_weights,
+    queries, padded, tiles, rows_q, rows_m, limit, skipped,
+    BM: tl.constexpr, BN: tl.constexpr, HAS_ROWS: tl.constexpr, HAS_WANTED: tl.constexpr,
 ):  # fmt: skip
     """Closest surface points, over the tiles of BN faces that their boxes admit.
 
@@ -171,25 +191,28 @@ def surface_kernel(
     corner.
     """
     item = tl.program_id(1).to(tl.int64)
+    own, mesh, wrong = _item_rows(row_q, row_m, rows_q, rows_m, item, HAS_ROWS)
     lane = tl.program_id(0) * BM + tl.arange(0, BM)
     real = lane < padded
     query = tl.load(slots + lane, mask=real, other=0)
-    px, py, pz = _load3(points + item * queries * 3, query, real)
-    bad = (_not_finite(px, py, pz) > 0) | (tl.load(finite + item) == 0)
-    want = (tl.load(wanted + item * queries + query, mask=real, other=0) != 0) & (bad == 0)
+    px, py, pz = _load3(points + own * queries * 3, query, real)
+    bad = (_not_finite(px, py, pz) > 0) | (tl.load(finite + mesh) == 0) | wrong
+    want = real & (bad == 0)
+    if HAS_WANTED:
+        want = want & (tl.load(wanted + item * queries + query, mask=real, other=0) != 0)
     best = tl.where(want, float("inf"), -1.0)
     face = tl.full((BM,), _FAR, tl.int64)
     best_v = tl.zeros((BM,), tl.float32)
     best_w = tl.zeros((BM,), tl.float32)
     column = tl.arange(0, BN)
     for tile in range(0, tiles):
-        box = boxes + (item * tiles + tile) * 6
+        box = boxes + (mesh * tiles + tile) * 6
         gx = tl.maximum(tl.maximum(tl.load(box) - px, px - tl.load(box + 3)), 0.0)
         gy = tl.maximum(tl.maximum(tl.load(box + 1) - py, py - tl.load(box + 4)), 0.0)
         gz = tl.maximum(tl.maximum(tl.load(box + 2) - pz, pz - tl.load(box + 5)), 0.0)
         near = (_squared(gx, gy, gz) * (1.0 - 1e-5) <= best) & want
         if tl.max(near.to(tl.int32), axis=0) > 0:
-            c = corners + (item * tiles * BN + tile * BN + column) * 9
+            c = corners + (mesh * tiles * BN + tile * BN + column) * 9
             x0 = tl.load(c)[None, :]
             y0 = tl.load(c + 1)[None, :]
             z0 = tl.load(c + 2)[None, :]
@@ -374,26 +397,31 @@ def fit_nodes_kernel(triangles, start, end, nodes, faces, count, BN: tl.constexp
 
 @triton.jit
 def winding_kernel(
-    points, triangles, nodes, start, end, skip, boxes, finite, slots, out,
-    queries, padded, faces, count, beta, BM: tl.constexpr, LEAF: tl.constexpr, EXACT: tl.constexpr,
+    points, triangles, nodes, start, end, skip, boxes, finite, slots, row_q, row_m, wanted, out,
+    queries, padded, faces, count, rows_q, rows_m, beta,
+    BM: tl.constexpr, LEAF: tl.constexpr, EXACT: tl.constexpr,
+    HAS_ROWS: tl.constexpr, HAS_WANTED: tl.constexpr,
 ):  # fmt: skip
     """One program walks the tree for BM neighbouring queries together; EXACT sums all solid angles
     instead.
     """
     item = tl.program_id(1).to(tl.int64)
+    own, mesh, wrong = _item_rows(row_q, row_m, rows_q, rows_m, item, HAS_ROWS)
     lane = tl.program_id(0) * BM + tl.arange(0, BM)
     real = lane < padded
     query = tl.load(slots + lane, mask=real, other=0)
-    px, py, pz = _load3(points + item * queries * 3, query, real)
-    bad = (_not_finite(px, py, pz) > 0) | (tl.load(finite + item) == 0)
-    box = boxes + item * 6
+    px, py, pz = _load3(points + own * queries * 3, query, real)
+    bad = (_not_finite(px, py, pz) > 0) | (tl.load(finite + mesh) == 0) | wrong
+    box = boxes + mesh * 6
     within = (px >= tl.load(box)) & (px <= tl.load(box + 3)) & (py >= tl.load(box + 1))
     within = within & (py <= tl.load(box + 4)) & (pz >= tl.load(box + 2)) & (pz <= tl.load(box + 5))
     within = within & real & (bad == 0)
+    if HAS_WANTED:
+        within = within & (tl.load(wanted + item * queries + query, mask=real, other=0) != 0)
     angles = tl.zeros((BM, LEAF), tl.float32)
     dipoles = tl.zeros((BM,), tl.float32)
     column = tl.arange(0, LEAF)
-    base = triangles + item * faces * 9
+    base = triangles + mesh * faces * 9
     if tl.max(within.to(tl.int32), axis=0) > 0:
         if EXACT:
             for k in range(0, faces, LEAF):
@@ -401,7 +429,7 @@ def winding_kernel(
         else:
             n = tl.zeros((), tl.int64)
             while n < count:
-                node = nodes + (item * count + n) * 8
+                node = nodes + (mesh * count + n) * 8
                 dx = tl.load(node) - px
                 dy = tl.load(node + 1) - py
                 dz = tl.load(node + 2) - pz
