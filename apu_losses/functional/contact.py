@@ -125,16 +125,17 @@ def select_contacts(
     """
     form = ContactForm() if form is None else form
     vertices = _bodies("vertices", vertices, regions).detach()
-    both = edges.to(vertices.device).both_orders
+    edges = edges.to(vertices.device)
+    both = edges.both_orders if edges.any_open else edges
     search = _search_minimum if form.mode == "min" else _search_every_vertex
     found, squared = search(vertices, both, regions, form, backend)
-    swapped = torch.zeros_like(edges.edge_either, device=vertices.device)
+    swapped = torch.zeros_like(edges.edge_either)
     if both.edge_count == edges.edge_count:
         return ContactSelection(**found, weight=both.weight, edge=both.edge, swapped=swapped, form=form)
 
     energy = _per_contact(squared, found, len(both), form) * both.weight.to(squared.dtype)
     totals = energy.new_zeros(both.edge_count).index_add(0, both.edge, energy)
-    open_edges = torch.nonzero(edges.edge_either.to(vertices.device))[:, 0]
+    open_edges = torch.nonzero(edges.edge_either)[:, 0]
     given, exchanged = totals[open_edges], totals[edges.edge_count :]
     # NaN counts as chosen: a broken body must not hide behind the other order.
     swapped[open_edges] = (exchanged < given) | exchanged.isnan()
@@ -396,6 +397,9 @@ def _bodies(name: str, vertices: Tensor, regions: Regions) -> Tensor:
 
 
 def _refuse_empty_regions(edges: ContactEdges, regions: Regions, vertices: Tensor) -> None:
+    """Compiled code does not look: there a contact with nothing is NaN."""
+    if torch.compiler.is_compiling():
+        return
     index = as_region_index(regions, vertices)
     used = edges.searched_regions
     empty = used[(index.offsets[used + 1] - index.offsets[used]) == 0]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Literal
 
@@ -30,6 +30,7 @@ class ContactEdges:
         weight: ``(C,)`` W_ij of the paper.
         edge: ``(C,)`` the edge that each contact belongs to.
         edge_either: ``(E,)`` whether it is open which of the two bodies the map calls *a*.
+        any_open: whether it is open for any edge.
     """
 
     searches: RegionPairs
@@ -37,6 +38,11 @@ class ContactEdges:
     weight: Tensor
     edge: Tensor
     edge_either: Tensor
+    any_open: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        # decided here, once: compiled code cannot look into tensors
+        object.__setattr__(self, "any_open", bool(self.edge_either.any()))
 
     def __len__(self) -> int:
         return len(self.weight)
@@ -132,7 +138,7 @@ class ContactEdges:
         """The same graph on another device; itself where it is already there."""
         if self.weight.device == torch.device(device):
             return self
-        moved = {field.name: getattr(self, field.name).to(device) for field in fields(self)}
+        moved = {each.name: getattr(self, each.name).to(device) for each in fields(self) if each.init}
         return replace(self, **moved)
 
     @cached_property
@@ -141,9 +147,9 @@ class ContactEdges:
 
         The copy of the n-th open edge is edge ``E + n``. Nothing is added where no edge is open.
         """
-        open_edges = torch.nonzero(self.edge_either)[:, 0]
-        if not len(open_edges):
+        if not self.any_open:
             return self
+        open_edges = torch.nonzero(self.edge_either)[:, 0]
         copy_of_edge = torch.full_like(self.edge_either, -1, dtype=torch.int64)
         copy_of_edge[open_edges] = torch.arange(len(open_edges), device=open_edges.device) + self.edge_count
         contacts = torch.nonzero(self.edge_either[self.edge])[:, 0]

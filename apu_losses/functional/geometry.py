@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from apu_losses.kernels import ops, reference
+from apu_losses.kernels import vmap as _vmap  # noqa: F401  registers the rules for torch.func
 from apu_losses.kernels.checks import check_alike, check_cutoff, check_items, check_vertices
 from apu_losses.kernels.dispatch import check_backend, widen
 from apu_losses.kernels.topology import MeshTopology, RegionIndex, RegionLists, as_region_index, as_topology

@@ -285,14 +285,21 @@ def _recall(source: object, vertex_count: int, make: Any) -> Any:
     return held[1]
 
 
+def _first_body(vertices: Tensor) -> tuple[int, Tensor | None]:
+    """The number of vertices and, as a template, the first body; none where values cannot be read."""
+    count = int(vertices.shape[-2])
+    # inside torch.func a tensor stands for others and has no values of its own
+    readable = not torch._C._functorch.is_functorch_wrapped_tensor(vertices)
+    return count, vertices.detach().reshape(-1, count, 3)[0] if readable and vertices.numel() else None
+
+
 def as_region_index(regions: RegionIndex | RegionLists, vertices: Tensor) -> RegionIndex:
     """A `RegionIndex` as it is; anything else is laid out (and remembered) from the first body in
     ``vertices``.
     """
     if isinstance(regions, RegionIndex):
         return regions
-    count = int(vertices.shape[-2])
-    template = vertices.detach().reshape(-1, count, 3)[0] if vertices.numel() else None
+    count, template = _first_body(vertices)
     index: RegionIndex = _recall(regions, count, lambda: RegionIndex.build(regions, count, template))
     return index
 
@@ -304,7 +311,6 @@ def as_topology(faces: MeshTopology | Tensor | NDArray[Any], vertices: Tensor) -
     """
     if isinstance(faces, MeshTopology):
         return faces
-    count = int(vertices.shape[-2])
-    template = vertices.detach().reshape(-1, count, 3)[0] if vertices.numel() else None
+    count, template = _first_body(vertices)
     topology: MeshTopology = _recall(faces, count, lambda: MeshTopology.build(faces, count, template))
     return topology
