@@ -61,7 +61,7 @@ def select_nearest(
         raise ValueError(
             f"rows_a and rows_b must have shape (Q,), got {tuple(rows_a.shape)} and {tuple(rows_b.shape)}"
         )
-    if bool((rows_a == rows_b).any()):
+    if not torch.compiler.is_compiling() and bool((rows_a == rows_b).any()):
         raise ValueError("rows_a and rows_b must name different bodies: a body is at no distance from itself")
     vertices = vertices.detach()
     whole = _whole_body(as_topology(faces, vertices).to(vertices.device))

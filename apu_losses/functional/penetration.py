@@ -16,10 +16,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from apu_losses.functional.geometry import Faces, inside, nearest_surface, nearest_vertex
+from apu_losses.functional.geometry import Faces, inside, nearest_surface, nearest_vertex, penetration
 from apu_losses.functional.rows import gather_points, stack_pairs
 from apu_losses.kernels.reference import distance2
-from apu_losses.kernels.topology import as_topology
+from apu_losses.kernels.topology import MeshTopology, as_topology
 from apu_losses.kernels.types import Backend
 
 Target = Literal["vertex", "surface"]
@@ -154,10 +154,7 @@ def penetration_energy(
         ``(Q,)`` one value a pair of bodies: the sum over inside vertices of both, so it grows with mesh
         resolution.
     """
-    if energy not in ("l2", "quartic"):
-        raise ValueError(f"energy must be 'l2' or 'quartic', got {energy!r}")
-    squared = distance2(points, targets)
-    value = squared if energy == "l2" else (100 * squared) ** 2
+    value = _energy(distance2(points, targets), energy)
     total = value.new_zeros(len(selection.broken)).index_add(0, selection.pair, value)
     return torch.where(selection.broken, torch.nan, total)
 
@@ -186,10 +183,57 @@ def penetration_loss(
     Raises:
         ValueError: shapes that do not agree.
     """
-    vertices, rows_a, rows_b = stack_pairs(verts_a, verts_b)
-    selection = select_penetrations(vertices, faces, rows_a, rows_b, target=target, backend=backend)
-    points, targets = penetration_points(vertices, selection)
-    return penetration_energy(points, targets, selection, energy=energy)
+    vertices, _, _ = stack_pairs(verts_a, verts_b)
+    topology = as_topology(faces, vertices).to(vertices.device)
+    finite = vertices.isfinite().flatten(1).all(1)
+    total = vertices.new_zeros(len(verts_a))
+    for points, container in ((verts_a, verts_b), (verts_b, verts_a)):
+        values = _one_way(points, container, topology, target, energy, backend)
+        rows = torch.arange(len(values), device=values.device).repeat_interleave(values.shape[1])
+        total = total.index_add(0, rows, values.flatten())  # in the order of `penetration_energy`
+    return torch.where(finite[: len(verts_a)] & finite[len(verts_a) :], total, torch.nan)
+
+
+def _one_way(
+    points: Tensor,
+    container: Tensor,
+    topology: MeshTopology,
+    target: Target,
+    energy: Energy,
+    backend: Backend,
+) -> Tensor:
+    """``(B, V)`` energies of the vertices ``points`` that are inside ``container``, ``(B, V, 3)`` each.
+
+    Every vertex is looked at, with a mask: shapes do not depend on values, as compiled and mapped code needs.
+    """
+    with torch.no_grad():
+        found = penetration(
+            points.detach(),
+            container.detach(),
+            topology,
+            target=target,
+            points_topology=topology,
+            backend=backend,
+        )
+        ids = (
+            found.target.clamp(min=0)[..., None]
+            if found.barycentric is None
+            else topology.faces[found.target]
+        )
+    batch, count, width = ids.shape
+    rows = torch.arange(batch, device=ids.device).repeat_interleave(count * width)
+    corners = gather_points(container, rows, ids.reshape(-1)).reshape(batch, count, width, 3)
+    weights = 1.0 if found.barycentric is None else found.barycentric[..., None].to(corners.dtype)
+    inside = found.inside[..., None]
+    # masked before the difference: a coordinate that is not finite has no gradient to spread
+    targets = torch.where(inside, (corners * weights).sum(2), 0.0)
+    return _energy(distance2(torch.where(inside, points, 0.0), targets), energy)
+
+
+def _energy(squared: Tensor, energy: Energy) -> Tensor:
+    if energy not in ("l2", "quartic"):
+        raise ValueError(f"energy must be 'l2' or 'quartic', got {energy!r}")
+    return squared if energy == "l2" else (100 * squared) ** 2
 
 
 def penetration_points(vertices: Tensor, selection: PenetrationSelection) -> tuple[Tensor, Tensor]:
