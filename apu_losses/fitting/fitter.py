@@ -113,19 +113,27 @@ class SceneFitter:
             progress: called with the share of the work that is done, 0 to 1, never falling.
 
         Returns:
-            one result a scene, in order. A scene that cannot be fitted has a result that says why; it does
-            not disturb the others.
+            one result a scene, in order. A scene that cannot be fitted has a result that says why. The
+            others have the very bits that they have without it: their batch is fitted again, without it.
         """
-        results: list[FitResult] = []
-        for first in range(0, len(scenes), self.batch_size):
-            part = scenes[first : first + self.batch_size]
-            meter = None
+        results: dict[int, FitResult] = {}
+        waiting = list(range(len(scenes)))
+        reached = 0.0
+
+        def tell(share: float) -> None:
+            nonlocal reached
+            reached = max(reached, share)
             if progress is not None:
-                meter = _Meter(progress, self.preset, first / len(scenes), len(part) / len(scenes))
-            results += self._fit_batch(part, first, _both(callback, meter))
-        if progress is not None:
-            progress(1.0)
-        return results
+                progress(reached)
+
+        while waiting:
+            part = waiting[: self.batch_size]
+            meter = _Meter(tell, self.preset, 1 - len(waiting) / len(scenes), len(part) / len(scenes))
+            ended = self._fit_batch([scenes[i] for i in part], part, _both(callback, meter))
+            results |= {part[place]: result for place, result in ended.items()}
+            waiting = [i for i in waiting if i not in results]
+        tell(1.0)
+        return [results[i] for i in range(len(scenes))]
 
     def start(self, scenes: Sequence[Scene]) -> dict[str, Tensor]:
         """The retargeted start of every person, rows in the order of the scenes: ``(N, size)`` by name."""
@@ -152,13 +160,22 @@ class SceneFitter:
             self.body, self.geometry.regions, self.geometry.topology, batch, params, start, reference
         )
 
-    def _fit_batch(self, scenes: Sequence[Scene], first: int, callback: Callback | None) -> list[FitResult]:
+    def _fit_batch(
+        self, scenes: Sequence[Scene], numbers: Sequence[int], callback: Callback | None
+    ) -> dict[int, FitResult]:
+        """Results by place in ``scenes``: of all of them, or only of those that failed.
+
+        The last bits of a scene depend on its neighbours in the batch, so those that did not fail are left to
+        be fitted again in a batch that never held the others.
+        """
         began = time.perf_counter()
-        start = self.start(scenes)
+        try:
+            start = self.start(scenes)
+        except ValueError as error:
+            return self._without_start(scenes, error)
         batch = make_batch(scenes, self.device, torch.float32)
         with torch.no_grad():
             batch = batch.with_filled_ankles(self._state(batch, start, start, start).keypoints2d)
-        numbers = torch.arange(first, first + len(scenes), device=self.device)
         params = {name: value.clone() for name, value in start.items()}
         usable = _usable(batch, start)
         reports: dict[int, list[StageReport]] = {index: [] for index in range(len(scenes))}
@@ -166,11 +183,13 @@ class SceneFitter:
             reports[index].append(
                 StageReport("start", 0, "failed: the initial parameters are not finite", float("nan"), {})
             )
-        active = torch.nonzero(usable)[:, 0]
+        # those that can be fitted wait for a batch without the others
+        active = torch.nonzero(usable & usable.all())[:, 0]
+        shown = torch.tensor(numbers, device=self.device)
         for stage in self.preset.stages:
             if not len(active) or stage.max_iterations == 0:
                 continue
-            ended = run_stage(stage, self.terms, batch, params, start, self._state, active, numbers, callback)
+            ended = run_stage(stage, self.terms, batch, params, start, self._state, active, shown, callback)
             for index, report in ended.items():
                 reports[index].append(report)
             active = torch.tensor(
@@ -178,25 +197,63 @@ class SceneFitter:
                 dtype=torch.int64,
                 device=self.device,
             )
+        failed = [index for index, ended_stages in reports.items() if any(r.failed for r in ended_stages)]
+        wanted = failed or list(reports)
         before = self._evaluate(batch, start, start)
         after = self._evaluate(batch, params, start)
-        seconds = time.perf_counter() - began
-        results = []
+        seconds = (time.perf_counter() - began) / len(scenes)
+        return {
+            index: self._result(scenes[index], index, batch, start, params, reports[index], metrics, seconds)
+            for index in wanted
+            for metrics in [(before[index], after[index])]
+        }
+
+    def _result(
+        self,
+        scene: Scene,
+        index: int,
+        batch: SceneBatch,
+        start: Params,
+        params: Params,
+        reports: Sequence[StageReport],
+        metrics: tuple[SceneMetrics, SceneMetrics],
+        seconds: float,
+    ) -> FitResult:
+        """What the fit leaves of one scene of a batch."""
+        rows = torch.nonzero(batch.row_scene == index)[:, 0]
+        before, after = metrics
+        return FitResult(
+            scene=scene.name,
+            body=self.body.name,
+            preset=self.preset,
+            parameters={name: value[rows].cpu().double().numpy() for name, value in params.items()},
+            start={name: value[rows].cpu().double().numpy() for name, value in start.items()},
+            stages=tuple(reports),
+            before=before,
+            after=after,
+            verdict=judge(reports, after, self.preset.filter_pixels),
+            seconds=seconds,
+        )
+
+    def _without_start(self, scenes: Sequence[Scene], error: ValueError) -> dict[int, FitResult]:
+        """Results of the scenes whose initial estimate cannot be used: wrong size, too few joints, ..."""
+        results = {}
         for index, scene in enumerate(scenes):
-            rows = torch.nonzero(batch.row_scene == index)[:, 0]
-            results.append(
-                FitResult(
-                    scene=scene.name,
-                    body=self.body.name,
-                    preset=self.preset,
-                    parameters={name: value[rows].cpu().double().numpy() for name, value in params.items()},
-                    start={name: value[rows].cpu().double().numpy() for name, value in start.items()},
-                    stages=tuple(reports[index]),
-                    before=before[index],
-                    after=after[index],
-                    verdict=judge(reports[index], after[index], self.preset.filter_pixels),
-                    seconds=seconds / len(scenes),
-                )
+            try:
+                if len(scenes) > 1:
+                    self.start([scene])
+                    continue
+            except ValueError as own:
+                error = own
+            batch = make_batch([scene], self.device, torch.float32)
+            nowhere = {
+                name: torch.full((batch.rows, spec.size), torch.nan, device=self.device)
+                for name, spec in self.body.parameters.items()
+            }
+            report = StageReport("start", 0, f"failed: the initial estimate: {error}", float("nan"), {})
+            metrics = self._evaluate(batch, nowhere, nowhere)[0]
+            results[index] = self._result(
+                scene, 0, batch, nowhere, nowhere, [report], (metrics, metrics), 0.0
             )
         return results
 
