@@ -4,7 +4,8 @@ A joint has the same name in every skeleton that has it, so that conversion is a
 right are the person's own.
 
 Orders: COCO-17 and COCO-WholeBody-133 as their annotations define them (body, feet, iBUG-68 face, left hand,
-right hand); BODY_25, its hands and its 70-point face as the OpenPose output format documents them.
+right hand); BODY_25, its hands and its 70-point face as the OpenPose output format documents them. ``hands``
+are the two hands alone, the left one first: the part of a fit beside BODY_25.
 """
 
 from __future__ import annotations
@@ -129,6 +130,7 @@ SKELETONS: MappingProxyType[str, Skeleton] = MappingProxyType(
             _skeleton("coco_wholebody133", (*_COCO17, *_FEET, *_FACE, *_LEFT_HAND, *_RIGHT_HAND)),
             _skeleton("body25", _BODY25),
             _skeleton("body25_hands_face", (*_BODY25, *_LEFT_HAND, *_RIGHT_HAND, *_FACE, *_PUPILS)),
+            _skeleton("hands", (*_LEFT_HAND, *_RIGHT_HAND)),
         )
     }
 )

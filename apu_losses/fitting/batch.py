@@ -14,14 +14,23 @@ import torch
 from torch import Tensor
 
 from apu_contacts.contact_map import ContactMap
-from apu_contacts.keypoints import SKELETONS, convert
+from apu_contacts.keypoints import SKELETONS, convert, person_size
+from apu_contacts.keypoints.skeletons import NUM_HAND
 from apu_contacts.keypoints.types import Keypoints2D
+from apu_losses.bodies.protocol import BodyModel
 from apu_losses.camera import PinholeCamera
 from apu_losses.fitting.scene import Order, Scene
+from apu_losses.fitting.stage import HAND_POSES
 from apu_losses.functional.contact_edges import ContactEdges, Over
 from apu_losses.functional.reprojection import fill_missing_ankles, keypoint_scale
 
 SKELETON = "body25"
+HANDS = "hands"
+
+_WRIST_AGREES = 0.15
+"""A hand whose root lies farther from the person's wrist than this share of their size is somebody else's."""
+_FEW = 4
+"""A hand of fewer keypoints than this says nothing about its fingers."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +45,13 @@ class SceneBatch:
         confidence: ``(N, 25)``; 0 where a keypoint is missing.
         target_keypoints, target_confidence: what the fit is drawn to: the detected keypoints, with missing
             ankles filled from the start (see `with_filled_ankles`).
-        scale: ``(N,)`` makes a person's keypoint box 512 pixels long; 0 for people without keypoints.
+        scale: ``(N,)`` makes a person's keypoint box 512 pixels long; 0 for people without keypoints. The box
+            is that of the body, with or without hands.
+        hand_keypoints: ``(N, 42, 2)`` detected keypoints of the left and the right hand, pixels.
+        hand_confidence: ``(N, 42)``; 0 where a keypoint, or the whole hand, is missing.
+        sees_hand: ``(N, 2)`` bool, whether there are enough keypoints of the left and of the right hand to
+            tell its pose.
+        any_hand: whether anybody's hand is seen; where none is, hands cost nothing.
         contact_maps, edge_rows_a, edge_rows_b, edge_order: the contact graph, one entry an edge.
         edge_scene: ``(E,)`` the scene of each edge.
         pair_a, pair_b, pair_scene: ``(Q,)`` every two different people of the same scene.
@@ -50,6 +65,10 @@ class SceneBatch:
     target_keypoints: Tensor
     target_confidence: Tensor
     scale: Tensor
+    hand_keypoints: Tensor
+    hand_confidence: Tensor
+    sees_hand: Tensor
+    any_hand: bool
     contact_maps: tuple[ContactMap, ...]
     edge_rows_a: tuple[int, ...]
     edge_rows_b: tuple[int, ...]
@@ -99,6 +118,10 @@ class SceneBatch:
         owner = self.row_scene if owner is None else owner
         return values.new_zeros(self.size).index_add(0, owner, values)
 
+    def sees(self, parameter: str) -> Tensor:
+        """``(N,)`` bool: people whose keypoints tell of ``left_hand_pose`` or ``right_hand_pose``."""
+        return self.sees_hand[:, HAND_POSES.index(parameter)]
+
     def rows_of(self, scenes: Tensor) -> Tensor:
         """Rows of the people of these scenes (indices, rising), rising."""
         return torch.nonzero(torch.isin(self.row_scene, scenes))[:, 0]
@@ -122,6 +145,10 @@ class SceneBatch:
             target_keypoints=self.target_keypoints[rows],
             target_confidence=self.target_confidence[rows],
             scale=self.scale[rows],
+            hand_keypoints=self.hand_keypoints[rows],
+            hand_confidence=self.hand_confidence[rows],
+            sees_hand=self.sees_hand[rows],
+            any_hand=self.any_hand and bool(self.sees_hand[rows].any()),
             contact_maps=tuple(self.contact_maps[i] for i in kept),
             edge_rows_a=tuple(int(new_row[self.edge_rows_a[i]]) for i in kept),
             edge_rows_b=tuple(int(new_row[self.edge_rows_b[i]]) for i in kept),
@@ -148,11 +175,17 @@ class SceneBatch:
         )
 
 
-def make_batch(scenes: Sequence[Scene], device: torch.device, dtype: torch.dtype) -> SceneBatch:
-    """Lay out scenes as tensors; keypoints of any skeleton are converted to BODY_25.
+def make_batch(
+    scenes: Sequence[Scene], device: torch.device, dtype: torch.dtype, body: BodyModel | None = None
+) -> SceneBatch:
+    """Lay out scenes as tensors; keypoints of any skeleton are converted to BODY_25 and two hands.
 
     A person whose visible keypoints all lie in one point has no size to measure errors by: such keypoints
     are treated as missing.
+
+    Args:
+        body: the body that is going to be fitted: keypoints that it does not have (SMPL has no knuckles) are
+            treated as missing. None: it has them all.
 
     Raises:
         ValueError: no scenes.
@@ -166,7 +199,8 @@ def make_batch(scenes: Sequence[Scene], device: torch.device, dtype: torch.dtype
     def ints(values: object) -> Tensor:
         return torch.as_tensor(np.asarray(values, dtype=np.int64), device=device)
 
-    people = [body25(person.keypoints) for scene in scenes for person in scene.people]
+    seen = [person.keypoints for scene in scenes for person in scene.people]
+    people, hands = [body25(k) for k in seen], [hand_keypoints(k) for k in seen]
     cameras = [scene.camera for scene in scenes for _ in scene.people]
     first_row = np.cumsum([0] + [len(scene.people) for scene in scenes]).tolist()
     pairs = [
@@ -178,6 +212,12 @@ def make_batch(scenes: Sequence[Scene], device: torch.device, dtype: torch.dtype
     pair_columns = np.array(pairs, dtype=np.int64).reshape(-1, 3).T
     edges = [(s, contact) for s, scene in enumerate(scenes) for contact in scene.contacts]
     keypoints, confidence = floats([k.xy for k in people]), floats([k.confidence for k in people])
+    scale = keypoint_scale(keypoints, confidence)
+    hand_confidence = floats([k.confidence for k in hands])
+    if body is not None:
+        confidence = confidence * body.keypoint_mask(SKELETON)
+        hand_confidence = hand_confidence * body.keypoint_mask(HANDS)
+    sees_hand = (hand_confidence > 0).unflatten(1, (2, NUM_HAND)).sum(2) >= _FEW
     return SceneBatch(
         scenes=tuple(scenes),
         row_scene=ints([s for s, scene in enumerate(scenes) for _ in scene.people]),
@@ -189,7 +229,11 @@ def make_batch(scenes: Sequence[Scene], device: torch.device, dtype: torch.dtype
         confidence=confidence,
         target_keypoints=keypoints,
         target_confidence=confidence,
-        scale=keypoint_scale(keypoints, confidence),
+        scale=scale,
+        hand_keypoints=floats([k.xy for k in hands]),
+        hand_confidence=hand_confidence,
+        sees_hand=sees_hand,
+        any_hand=bool(sees_hand.any()),
         contact_maps=tuple(contact.contacts for _, contact in edges),
         edge_rows_a=tuple(first_row[s] + contact.person_a for s, contact in edges),
         edge_rows_b=tuple(first_row[s] + contact.person_b for s, contact in edges),
@@ -209,3 +253,23 @@ def body25(keypoints: Keypoints2D) -> Keypoints2D:
     if len(seen) == 0 or not np.ptp(seen, axis=0).max() > 0:
         return Keypoints2D(SKELETON, np.zeros_like(xy), np.zeros(len(xy)))
     return Keypoints2D(SKELETON, xy, converted.confidence)
+
+
+def hand_keypoints(keypoints: Keypoints2D) -> Keypoints2D:
+    """The two hands of a person, 42 keypoints; a hand that cannot be used is missing as a whole.
+
+    A hand is used if at least four of its keypoints were detected and its root lies where the person's wrist
+    is (to 0.15 of their size): top-down detectors give a hidden hand the place of a neighbour's.
+    """
+    hands, body = convert(keypoints, HANDS), body25(keypoints)
+    xy = np.where(hands.valid[:, None], hands.xy, 0.0)
+    confidence = hands.confidence.copy()
+    size = person_size(body)
+    index = SKELETONS[SKELETON].index
+    for side, part in (("left", slice(0, NUM_HAND)), ("right", slice(NUM_HAND, 2 * NUM_HAND))):
+        wrist = index[f"{side}_wrist"]
+        known = body.confidence[wrist] > 0 and confidence[part][0] > 0
+        apart = float(np.linalg.norm(body.xy[wrist] - xy[part][0])) if known else 0.0
+        if (confidence[part] > 0).sum() < _FEW or size == 0 or apart > _WRIST_AGREES * size:
+            xy[part], confidence[part] = 0.0, 0.0
+    return Keypoints2D(HANDS, xy, confidence)

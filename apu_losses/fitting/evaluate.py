@@ -33,6 +33,8 @@ class SceneMetrics:
         depth_max: metres, the deepest.
         pose_change_rms, pose_change_max, spine_change_max: ``(P,)`` degrees from the start of the fit.
         stature_change: ``(P,)`` metres from the start, signed.
+        hand_keypoint_error: ``(P,)`` as ``keypoint_error`` for the keypoints of both hands; NaN for a person
+            without, empty where nobody's hand was seen.
     """
 
     contact_distance: tuple[float, ...]
@@ -46,6 +48,7 @@ class SceneMetrics:
     pose_change_max: tuple[float, ...]
     spine_change_max: tuple[float, ...]
     stature_change: tuple[float, ...]
+    hand_keypoint_error: tuple[float, ...] = ()
 
     def to_dict(self) -> dict[str, object]:
         """Plain lists and numbers."""
@@ -70,6 +73,9 @@ def evaluate(state: FitState) -> list[SceneMetrics]:
     confident = keypoint_error(
         state.keypoints2d, batch.keypoints, batch.confidence, batch.scale, confidence_threshold=0.5
     )
+    hand, hands = torch.full_like(error, torch.nan), batch.per_scene(batch.sees_hand.any(1).float())
+    if batch.any_hand:
+        hand = keypoint_error(state.hands2d, batch.hand_keypoints, batch.hand_confidence, batch.scale)
     depth, owner = penetration_depths(state)
     change = pose_change(state.params["body_pose"], state.start["body_pose"])
     stature = state.stature - state.body.stature(state.start)
@@ -93,6 +99,7 @@ def evaluate(state: FitState) -> list[SceneMetrics]:
                 pose_change_max=of_people(change.largest, scene),
                 spine_change_max=of_people(change.spine, scene),
                 stature_change=of_people(stature, scene),
+                hand_keypoint_error=of_people(hand, scene) if bool(hands[scene]) else (),
             )
         )
     return metrics

@@ -14,7 +14,7 @@ from torch import Tensor
 from apu_contacts.regions import RegionMap
 from apu_losses.bodies import load_body
 from apu_losses.bodies.protocol import BodyModel
-from apu_losses.fitting.batch import SceneBatch, make_batch
+from apu_losses.fitting.batch import SKELETON, SceneBatch, make_batch
 from apu_losses.fitting.evaluate import SceneMetrics, evaluate
 from apu_losses.fitting.filter import judge
 from apu_losses.fitting.optimise import Callback, FitProgress, Params, StageReport, run_stage
@@ -145,7 +145,7 @@ class SceneFitter:
     ) -> SceneMetrics:
         """Measure parameters ``(P, size)`` on a scene; changes are counted from ``start`` (or are 0)."""
         params = self.tensors(parameters)
-        batch = make_batch([scene], self.device, torch.float32)
+        batch = make_batch([scene], self.device, torch.float32, self.body)
         return self._evaluate(batch, params, params if start is None else self.tensors(start))[0]
 
     def tensors(self, parameters: Mapping[str, ArrayLike]) -> dict[str, Tensor]:
@@ -173,9 +173,12 @@ class SceneFitter:
             start = self.start(scenes)
         except ValueError as error:
             return self._without_start(scenes, error)
-        batch = make_batch(scenes, self.device, torch.float32)
+        batch = make_batch(scenes, self.device, torch.float32, self.body)
         with torch.no_grad():
-            batch = batch.with_filled_ankles(self._state(batch, start, start, start).keypoints2d)
+            seen = self._state(batch, start, start, start).keypoints2d
+            # what the body lacks lies nowhere, and cannot fill anything
+            known = self.body.keypoint_mask(SKELETON)[:, None]
+            batch = batch.with_filled_ankles(torch.where(known, seen, torch.nan))
         params = {name: value.clone() for name, value in start.items()}
         usable = _usable(batch, start)
         reports: dict[int, list[StageReport]] = {index: [] for index in range(len(scenes))}
@@ -245,7 +248,7 @@ class SceneFitter:
                     continue
             except ValueError as own:
                 error = own
-            batch = make_batch([scene], self.device, torch.float32)
+            batch = make_batch([scene], self.device, torch.float32, self.body)
             nowhere = {
                 name: torch.full((batch.rows, spec.size), torch.nan, device=self.device)
                 for name, spec in self.body.parameters.items()

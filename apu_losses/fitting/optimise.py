@@ -110,6 +110,7 @@ def run_stage(
         group.optimizer.zero_grad(set_to_none=True)
         if loss.requires_grad:
             loss.sum().backward()
+            group.hold_unseen()
         loss, values = loss.detach(), {name: value.detach() for name, value in values.items()}
         if callback is not None:
             numbers = scene_numbers[group.scenes]
@@ -159,16 +160,18 @@ class _Group:
         rows = batch.rows_of(scenes)
         self.rows = rows
         self.batch = batch if len(scenes) == batch.size else batch.subset(scenes)
+        seen = [name for name in stage.free_where_seen if bool(self.batch.sees(name).any())]
+        self.free = (*stage.free, *seen)
         self.start = {name: value[rows] for name, value in start.items()}
         self.reference = {name: value[rows] for name, value in reference.items()}
         self.params = {
-            name: value[rows].detach().clone().requires_grad_(name in stage.free)
+            name: value[rows].detach().clone().requires_grad_(name in self.free)
             for name, value in params.items()
         }
         self.optimizer = torch.optim.Adam(self._free(), lr=stage.learning_rate)
 
     def _free(self) -> list[Tensor]:
-        return [self.params[name] for name in self.stage.free]
+        return [self.params[name] for name in self.free]
 
     def step(self) -> None:
         """One step of Adam; age stays an interpolation between adult (0) and infant (1)."""
@@ -177,11 +180,18 @@ class _Group:
             with torch.no_grad():
                 self.params["age"].clamp_(0, 1)
 
+    def hold_unseen(self) -> None:
+        """Hands that nobody saw have no gradient: they stay where they are."""
+        for name in self.free[len(self.stage.free) :]:
+            gradient = self.params[name].grad
+            if gradient is not None:
+                gradient[~self.batch.sees(name)] = 0
+
     def free_values(self) -> Params:
-        return {name: self.params[name].detach() for name in self.stage.free}
+        return {name: self.params[name].detach() for name in self.free}
 
     def snapshot(self) -> Params:
-        return {name: self.params[name].detach().clone() for name in self.stage.free}
+        return {name: self.params[name].detach().clone() for name in self.free}
 
     def broken_gradient(self) -> Tensor:
         """``(A,)`` scenes where a gradient is not finite."""
@@ -210,7 +220,8 @@ class _Group:
             name: _scatter_rows(value, self.rows, whole.rows) for name, value in self.reference.items()
         }
         group = _Group(whole, self.scenes[kept], spread, start, reference, self.stage)
-        for old, new in zip(self._free(), group._free(), strict=True):
+        for name in group.free:  # a hand that only the scenes that left showed is not free any more
+            old, new = self.params[name], group.params[name]
             moments = self.optimizer.state.get(old)
             if moments:
                 group.optimizer.state[new] = {

@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from apu_losses.fitting.stage import Preset, Stage
+from apu_losses.fitting.stage import HAND_POSES, Preset, Stage
 
 SQUARE_CENTIMETRES = 1e4
 """The paper's lambda_C = 1.0, read in square centimetres, for a loss in square metres."""
@@ -29,7 +29,7 @@ def paper() -> Preset:
     return Preset(
         name="paper",
         terms={
-            "keypoints": {},
+            "keypoints": {"hands": 0.0},
             "contact": {"over": "pairs"},
             "initial_pose": {},
             "pose_prior": {},
@@ -54,7 +54,7 @@ def flickr_fits() -> Preset:
     return Preset(
         name="flickr_fits",
         terms={
-            "keypoints": {},
+            "keypoints": {"hands": 0.0},
             "contact": {"over": "pairs", "mode": "chamfer_quartic"},
             "initial_pose": {},
             "pose_prior": {},
@@ -98,6 +98,7 @@ def best() -> Preset:
         "contact": 1.2e5,
         "initial_pose": 130.0,
         "pose_prior": 1.0,
+        "hand_pose": 1.0,
         "orientation": 100.0,
         "shape": 1.0,
         "stature": 2.0,
@@ -109,14 +110,23 @@ def best() -> Preset:
             "contact": {"over": "pairs", "robust": 0.15},
             "initial_pose": {"spine": 4.0, "collars": 2.0},
             "pose_prior": {},
+            "hand_pose": {},
             "orientation": {},
             "shape": {"around": "start", "first": 0.0},
             "stature": {},
             "penetration": {"target": "surface", "energy": "l2"},
         },
         stages=(
-            Stage("contact", weights, moves, 0.03, 200, relative_slope=2e-5),
-            Stage("penetration", {**weights, "penetration": 4e3}, moves, 0.015, 200, relative_slope=2e-5),
+            Stage("contact", weights, moves, 0.03, 200, relative_slope=2e-5, free_where_seen=HAND_POSES),
+            Stage(
+                "penetration",
+                {**weights, "penetration": 4e3},
+                moves,
+                0.015,
+                200,
+                relative_slope=2e-5,
+                free_where_seen=HAND_POSES,
+            ),
         ),
         description="Our own: robust contact, stature in centimetres, a firm spine, penetration last. "
         "Tuned on four real pairs only.",

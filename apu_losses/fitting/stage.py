@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+HAND_POSES = ("left_hand_pose", "right_hand_pose")
+"""The parameters of which only hand keypoints tell."""
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -19,6 +22,8 @@ class Stage:
         window: a scene has converged when the slope of its loss over this many iterations, ...
         relative_slope: ... per iteration and divided by the loss, falls below this.
         absolute_slope: ... or in absolute value falls below this (BUDDI: 1e-4). ``None`` turns a rule off.
+        free_where_seen: ``left_hand_pose`` and ``right_hand_pose``, if they are to move for people whose hand
+            keypoints were detected, and for nobody else.
         reference: what the terms that hold on to a pose hold on to: ``"start"`` of the fit or the start of
             this ``"stage"``.
     """
@@ -32,9 +37,11 @@ class Stage:
     relative_slope: float | None = 1e-4
     absolute_slope: float | None = None
     reference: str = "start"
+    free_where_seen: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "free", tuple(self.free))
+        object.__setattr__(self, "free_where_seen", tuple(self.free_where_seen))
         object.__setattr__(self, "weights", dict(self.weights))
         if self.reference not in ("start", "stage"):
             raise ValueError(
@@ -48,6 +55,12 @@ class Stage:
         bad = {name: weight for name, weight in self.weights.items() if not 0 <= weight < float("inf")}
         if bad:
             raise ValueError(f"stage {self.name!r}: weights must be finite and not negative, got {bad}")
+        unseen = [name for name in self.free_where_seen if name not in HAND_POSES or name in self.free]
+        if unseen:
+            raise ValueError(
+                f"stage {self.name!r}: free_where_seen may name {', '.join(HAND_POSES)}, where they are not "
+                f"free for everybody; got {unseen}"
+            )
         if not self.free:
             raise ValueError(f"stage {self.name!r}: free names no parameter, so nothing could move")
 
@@ -113,7 +126,10 @@ class Preset:
             "description": self.description,
             "filter_pixels": self.filter_pixels,
             "terms": {name: dict(options) for name, options in self.terms.items()},
-            "stages": [{**asdict(stage), "free": list(stage.free)} for stage in self.stages],
+            "stages": [
+                {**asdict(stage), "free": list(stage.free), "free_where_seen": list(stage.free_where_seen)}
+                for stage in self.stages
+            ],
         }
 
     @classmethod

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from apu_losses.bodies.protocol import BodyModel, PosedBody
-from apu_losses.fitting.batch import SKELETON, SceneBatch
+from apu_losses.fitting.batch import HANDS, SKELETON, SceneBatch
 from apu_losses.functional.geometry import MeshTopology, RegionIndex
 
 
@@ -65,6 +65,11 @@ class FitState:
     def keypoints2d(self) -> Tensor:
         """``(N, 25, 2)`` the same, projected, pixels."""
         return self.batch.camera.project(self.keypoints3d)
+
+    @cached_property
+    def hands2d(self) -> Tensor:
+        """``(N, 42, 2)`` keypoints of the left and the right hand on the body, projected, pixels."""
+        return self.batch.camera.project(self.body.keypoints(self.posed, HANDS))
 
     @cached_property
     def vertices(self) -> Tensor:

@@ -41,7 +41,13 @@ def random_keypoints(name: str, seed: int = 0) -> Keypoints2D:
 
 def test_sizes_and_unique_names() -> None:
     sizes = {name: len(s) for name, s in SKELETONS.items()}
-    assert sizes == {"coco17": 17, "coco_wholebody133": 133, "body25": 25, "body25_hands_face": 137}
+    assert sizes == {
+        "coco17": 17,
+        "coco_wholebody133": 133,
+        "body25": 25,
+        "body25_hands_face": 137,
+        "hands": 42,
+    }
     for s in SKELETONS.values():
         assert len(set(s.joint_names)) == len(s)
 

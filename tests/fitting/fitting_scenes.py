@@ -111,6 +111,7 @@ BUILT_IN_NAMES = (
     "penetration",
     "pose_prior",
     "initial_pose",
+    "hand_pose",
     "shape",
     "stature",
     "orientation",

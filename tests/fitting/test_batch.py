@@ -8,7 +8,7 @@ from fitting_scenes import HEIGHT, WIDTH
 from apu_contacts import ContactMap, Keypoints2D
 from apu_contacts.keypoints import SKELETONS
 from apu_losses.fitting import Scene, SceneCamera, SceneContact, ScenePerson, make_batch
-from apu_losses.fitting.batch import body25
+from apu_losses.fitting.batch import body25, hand_keypoints
 
 RNG = np.random.default_rng(5)
 CPU = torch.device("cpu")
@@ -19,6 +19,9 @@ FIELDS = (
     "target_keypoints",
     "target_confidence",
     "scale",
+    "hand_keypoints",
+    "hand_confidence",
+    "sees_hand",
     "edge_scene",
     "pair_a",
     "pair_b",
@@ -29,6 +32,16 @@ FIELDS = (
 def someone(seed):
     rng = np.random.default_rng(seed)
     return ScenePerson(Keypoints2D("body25", rng.uniform(0, 600, (25, 2)), rng.uniform(0.05, 1, 25).round(2)))
+
+
+def with_hands(seed, skeleton="coco_wholebody133"):
+    """Somebody of whom both hands are seen, each beside its wrist."""
+    rng, order = np.random.default_rng(seed), SKELETONS[skeleton]
+    xy = rng.uniform(0, 600, (len(order), 2))
+    for side in ("left", "right"):
+        hand = order.indices([f"{side}_hand_{i}" for i in range(21)])
+        xy[hand] = xy[order.index[f"{side}_wrist"]] + rng.uniform(-20, 20, (21, 2))
+    return ScenePerson(Keypoints2D(skeleton, xy, rng.uniform(0.05, 1, len(order))))
 
 
 NOBODY = ScenePerson(Keypoints2D("body25", np.zeros((25, 2)), np.zeros(25)))
@@ -54,7 +67,7 @@ SCENES = [
         SceneCamera(777.0, (10.0, 20.0)),
         name="three",
     ),
-    Scene(WIDTH, HEIGHT, [someone(5)], name="alone"),
+    Scene(WIDTH, HEIGHT, [with_hands(5)], name="alone"),
     Scene(
         WIDTH, HEIGHT, [someone(i) for i in range(6, 11)], [SceneContact(4, 1, regions((0, 74)))], name="five"
     ),
@@ -67,7 +80,7 @@ def batch():
 
 
 def assert_same(a, b):
-    assert a.scenes == b.scenes
+    assert a.scenes == b.scenes and a.any_hand == b.any_hand
     for name in FIELDS:
         x, y = getattr(a, name), getattr(b, name)
         assert x.dtype == y.dtype and torch.equal(x, y), name
@@ -170,6 +183,51 @@ def test_missing_ankles_are_filled_from_the_start():
     assert (filled.target_confidence[1] == 0).all()  # a person without keypoints stays without
     assert torch.equal(filled.confidence, batch.confidence)  # what is judged by is what was detected
     assert torch.equal(filled.subset(torch.tensor([0])).target_keypoints, filled.target_keypoints)
+
+
+@pytest.mark.parametrize("skeleton", ["coco_wholebody133", "body25_hands_face"])
+def test_hands_go_in_by_name_and_do_not_change_the_body(skeleton):
+    person = with_hands(1, skeleton)
+    batch = make_batch([Scene(WIDTH, HEIGHT, [person, someone(2)])], CPU, torch.float64)
+    order = SKELETONS[skeleton]
+    for side, part in (("left", slice(0, 21)), ("right", slice(21, 42))):
+        index = order.indices([f"{side}_hand_{i}" for i in range(21)])
+        np.testing.assert_array_equal(batch.hand_keypoints[0, part], person.keypoints.xy[index])
+        np.testing.assert_array_equal(batch.hand_confidence[0, part], person.keypoints.confidence[index])
+    assert batch.any_hand and batch.sees_hand.tolist() == [[True, True], [False, False]]
+    assert batch.sees("right_hand_pose").tolist() == [True, False]
+    body = body25(person.keypoints)
+    assert batch.scale[0].item() == pytest.approx(512 / np.ptp(body.xy[body.valid], axis=0).max())
+    assert not batch.subset(torch.tensor([0])).hand_confidence[1].any()
+
+
+def test_a_hand_that_is_elsewhere_or_hardly_seen_is_left_out():
+    person = with_hands(1)
+    order = SKELETONS["coco_wholebody133"]
+    xy, confidence = person.keypoints.xy.copy(), person.keypoints.confidence.copy()
+    left = order.indices([f"left_hand_{i}" for i in range(21)])
+    right = order.indices([f"right_hand_{i}" for i in range(21)])
+    xy[left] += 250  # a neighbour's
+    confidence[right[3:]] = 0
+    hands = hand_keypoints(Keypoints2D("coco_wholebody133", xy, confidence))
+    assert hands.skeleton == "hands" and not hands.confidence.any() and not hands.xy.any()
+
+
+def test_keypoints_that_the_body_lacks_are_missing():
+    class Armless:
+        def keypoint_mask(self, skeleton):
+            return torch.tensor(
+                ["hand" not in n and "wrist" not in n for n in SKELETONS[skeleton].joint_names]
+            )
+
+    scenes = [Scene(WIDTH, HEIGHT, [with_hands(1)])]
+    whole = make_batch(scenes, CPU, torch.float64)
+    batch = make_batch(scenes, CPU, torch.float64, Armless())
+    wrists = SKELETONS["body25"].indices(["left_wrist", "right_wrist"])
+    assert not batch.target_confidence[0, wrists].any() and not batch.any_hand
+    assert torch.equal(batch.scale, whole.scale)  # how large somebody is does not depend on the body
+    others = np.setdiff1d(np.arange(25), wrists)
+    assert torch.equal(batch.confidence[0, others], whole.confidence[0, others])
 
 
 def test_no_scenes():

@@ -17,7 +17,8 @@ from apu_losses.functional.penetration import penetration_loss
 from apu_losses.functional.pose_prior import BODY_JOINTS, anatomical_pose_prior
 
 BACK_AND_ARMS = ContactMap([[10, 60], [11, 61], [3, 44], [3, 45]], [0.5, 1, 0.25, 0.75], [0, 0, 1, 1])
-FREE = ("global_orient", "body_pose", "betas", "age", "transl")
+HANDS = ("left_hand_pose", "right_hand_pose")
+FREE = ("global_orient", "body_pose", "betas", "age", "transl", *HANDS)
 
 OPTIONS = {
     "keypoints": [{}, {"confidence_power": 2.0, "confidence_threshold": 0.5}, {"robust": 30.0}],
@@ -31,6 +32,7 @@ OPTIONS = {
     "minimum_distance": [{}, {"between": "people"}],
     "penetration": [{}, {"target": "vertex", "energy": "quartic"}],
     "pose_prior": [{}],
+    "hand_pose": [{}],
     "initial_pose": [{}, {"spine": 4.0, "collars": 2.0}, {"metric": "geodesic"}],
     "shape": [{}, {"around": "start"}, {"around": "start", "first": 0.0}],
     "stature": [{}],
@@ -90,8 +92,12 @@ class World:
             scene(made[3:], [SceneContact(2, 0, BACK_AND_ARMS, "either")], "three"),
         ]
         self.params = {
-            name: torch.as_tensor(np.stack([p[name] for p in people]), dtype=torch.float64) for name in FREE
+            name: torch.as_tensor(np.stack([p[name] for p in people]), dtype=torch.float64)
+            for name in FREE
+            if name not in HANDS
         }
+        fingers = np.random.default_rng(3).normal(0, 0.3, (2, 6, 45))
+        self.params |= {name: torch.as_tensor(pose) for name, pose in zip(HANDS, fingers, strict=True)}
         generator = torch.Generator().manual_seed(0)
         self.start = {
             name: value + 0.1 * torch.randn(value.shape, generator=generator, dtype=torch.float64)
@@ -165,6 +171,19 @@ def test_gradient_equals_finite_differences(world, name, options):
         assert analytic == pytest.approx(numeric, rel=1e-4, abs=1e-6 * abs(ends[0]) + 1e-9), moving
         checked += analytic != 0
     assert checked
+
+
+def test_hand_pose_equals_the_formula_by_hand(world, state):
+    """A bent joint costs its square, a twisted one ten times that, and thumbs turn about every axis."""
+    factors = {"root": (10, 2, 1), "hinge": (10, 10, 1), "thumb": (2, 1, 1)}
+    expected = np.zeros(6)
+    for name in HANDS:
+        off = (world.params[name] - world.start[name]).numpy().reshape(6, 15, 3) ** 2
+        for joint in range(15):
+            kind = "thumb" if joint >= 12 else "root" if joint % 3 == 0 else "hinge"
+            expected += off[:, joint] @ factors[kind]
+    by_scene = [expected[world.rows(number)].sum() for number in range(3)]
+    np.testing.assert_allclose(value("hand_pose", state), by_scene, rtol=1e-12)
 
 
 def test_keypoints_equal_the_formula_by_hand(world, state):

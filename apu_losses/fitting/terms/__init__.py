@@ -7,7 +7,7 @@ preset's ``terms`` hold; `BUILT_IN` lists them.
 from apu_losses.fitting.terms.contact import ContactTerm, MinimumDistanceTerm
 from apu_losses.fitting.terms.keypoints import KeypointTerm
 from apu_losses.fitting.terms.penetration import PenetrationTerm
-from apu_losses.fitting.terms.pose import InitialPoseTerm, OrientationTerm, PosePriorTerm
+from apu_losses.fitting.terms.pose import HandPoseTerm, InitialPoseTerm, OrientationTerm, PosePriorTerm
 from apu_losses.fitting.terms.registry import BUILT_IN, build_terms
 from apu_losses.fitting.terms.shape import AgeTerm, ShapeTerm, StatureTerm
 
@@ -15,6 +15,7 @@ __all__ = [
     "BUILT_IN",
     "AgeTerm",
     "ContactTerm",
+    "HandPoseTerm",
     "InitialPoseTerm",
     "KeypointTerm",
     "MinimumDistanceTerm",

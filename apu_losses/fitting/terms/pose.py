@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from apu_losses.fitting.stage import HAND_POSES
 from apu_losses.fitting.state import FitState
+from apu_losses.functional.hand_prior import hand_pose_prior
 from apu_losses.functional.pose_prior import (
     BODY_JOINTS,
     Metric,
@@ -59,6 +61,18 @@ class InitialPoseTerm:
         return state.per_scene(
             initial_pose_prior(pose, reference, metric=self.metric, joint_weights=pose.new_tensor(weights))
         )
+
+
+@dataclass(frozen=True)
+class HandPoseTerm:
+    """The fingers stay near the start of the fit, square radians; see `hand_pose_prior`."""
+
+    def __call__(self, state: FitState) -> Tensor:
+        total = state.batch.keypoints.new_zeros(state.batch.rows)
+        for name in HAND_POSES:
+            if name in state.params:
+                total = total + hand_pose_prior(state.params[name], state.start[name])
+        return state.per_scene(total)
 
 
 @dataclass(frozen=True)

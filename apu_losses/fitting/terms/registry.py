@@ -10,7 +10,7 @@ from apu_losses.fitting.term import Term
 from apu_losses.fitting.terms.contact import ContactTerm, MinimumDistanceTerm
 from apu_losses.fitting.terms.keypoints import KeypointTerm
 from apu_losses.fitting.terms.penetration import PenetrationTerm
-from apu_losses.fitting.terms.pose import InitialPoseTerm, OrientationTerm, PosePriorTerm
+from apu_losses.fitting.terms.pose import HandPoseTerm, InitialPoseTerm, OrientationTerm, PosePriorTerm
 from apu_losses.fitting.terms.shape import AgeTerm, ShapeTerm, StatureTerm
 
 BUILT_IN: dict[str, type] = {
@@ -20,6 +20,7 @@ BUILT_IN: dict[str, type] = {
     "penetration": PenetrationTerm,
     "pose_prior": PosePriorTerm,
     "initial_pose": InitialPoseTerm,
+    "hand_pose": HandPoseTerm,
     "shape": ShapeTerm,
     "stature": StatureTerm,
     "orientation": OrientationTerm,
