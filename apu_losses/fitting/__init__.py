@@ -17,7 +17,15 @@ from apu_losses.fitting.propose import (
 )
 from apu_losses.fitting.result import FitResult, load_parameters
 from apu_losses.fitting.retarget import RetargetOptions, RetargetReport, initial_parameters
-from apu_losses.fitting.scene import InitialBody, Joints3D, Scene, SceneCamera, SceneContact, ScenePerson
+from apu_losses.fitting.scene import (
+    InitialBody,
+    Joints3D,
+    Scene,
+    SceneCamera,
+    SceneContact,
+    ScenePerson,
+    sequence,
+)
 from apu_losses.fitting.scene_io import SceneFileError, load_scene, save_scene, scene_from_dict, scene_to_dict
 from apu_losses.fitting.stage import Preset, Stage
 from apu_losses.fitting.state import FitState
@@ -64,5 +72,6 @@ __all__ = [
     "scene_from_detections",
     "scene_from_dict",
     "scene_to_dict",
+    "sequence",
     "write_scene_lines",
 ]

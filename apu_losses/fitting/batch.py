@@ -54,7 +54,7 @@ class SceneBatch:
         any_hand: whether anybody's hand is seen; where none is, hands cost nothing.
         contact_maps, edge_rows_a, edge_rows_b, edge_order: the contact graph, one entry an edge.
         edge_scene: ``(E,)`` the scene of each edge.
-        pair_a, pair_b, pair_scene: ``(Q,)`` every two different people of the same scene.
+        pair_a, pair_b, pair_scene: ``(Q,)`` every two different people of the same scene and frame.
     """
 
     scenes: tuple[Scene, ...]
@@ -208,6 +208,7 @@ def make_batch(
         for s, scene in enumerate(scenes)
         for i in range(len(scene.people))
         for j in range(i + 1, len(scene.people))
+        if scene.people[i].frame == scene.people[j].frame
     ]
     pair_columns = np.array(pairs, dtype=np.int64).reshape(-1, 3).T
     edges = [(s, contact) for s, scene in enumerate(scenes) for contact in scene.contacts]

@@ -7,7 +7,7 @@ torch. `apu_losses.fitting.batch` turns many scenes into the tensors that an opt
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -65,11 +65,23 @@ class InitialBody:
 
 @dataclass(frozen=True)
 class ScenePerson:
-    """One person: the 2D keypoints that the fit must explain and the body that it starts from."""
+    """One person: the 2D keypoints that the fit must explain and the body that it starts from.
+
+    Args:
+        keypoints: what a detector saw.
+        initial: where the fit starts.
+        label: how people call this person; for messages only.
+        frame: number of the picture of a sequence that this person is seen in; people of different frames
+            may share space.
+        track: people of different frames with the same track are one person who moves; ``""``: nobody else.
+            See `sequence`.
+    """
 
     keypoints: Keypoints2D
     initial: InitialBody = field(default_factory=InitialBody)
     label: str = ""
+    frame: int = 0
+    track: str = ""
 
 
 @dataclass(frozen=True)
@@ -124,10 +136,13 @@ class Scene:
         camera: `SceneCamera.from_image_size` where it is not given.
         name: how results and messages call this scene.
         image: path of the picture, for overlays only.
+        depth_order: pairs ``(nearer, farther)`` of people, where one is seen to hide another.
+        ground: the floor ``(n_x, n_y, n_z, d)``, see `apu_losses.functional.ground`; ``None``: not known.
 
     Raises:
-        ValueError: an image size that is not positive, no people, a contact that names a person who is not
-            there, or a self-contact of a region with itself.
+        ValueError: an image size that is not positive, no people, a contact or an order that names a person
+            who is not there, a contact across frames, a self-contact of a region with itself, or a ``ground``
+            whose normal is not of length 1.
     """
 
     width: int
@@ -137,6 +152,8 @@ class Scene:
     camera: SceneCamera | None = None
     name: str = "scene"
     image: str | None = None
+    depth_order: Sequence[tuple[int, int]] = ()
+    ground: tuple[float, float, float, float] | None = None
 
     def __post_init__(self) -> None:
         if self.width <= 0 or self.height <= 0:
@@ -154,6 +171,22 @@ class Scene:
                     )
             if contact.person_a == contact.person_b:
                 _check_self_contact(f"{self.name}: contacts[{number}]", contact)
+            frames = [self.people[i].frame for i in (contact.person_a, contact.person_b)]
+            if frames[0] != frames[1]:
+                raise ValueError(
+                    f"{self.name}: contacts[{number}] joins people of different frames, {frames[0]} and "
+                    f"{frames[1]}; only people who are seen together touch"
+                )
+        object.__setattr__(self, "depth_order", tuple((int(a), int(b)) for a, b in self.depth_order))
+        for number, pair in enumerate(self.depth_order):
+            if pair[0] == pair[1] or not all(0 <= index < len(self.people) for index in pair):
+                raise ValueError(
+                    f"{self.name}: depth_order[{number}] must name two different people of "
+                    f"0 to {len(self.people) - 1}, nearer one first, got {pair}"
+                )
+        if self.ground is not None:
+            object.__setattr__(self, "ground", _plane(self.name, self.ground))
+        _check_tracks(self)
         if self.camera is None:
             object.__setattr__(self, "camera", SceneCamera.from_image_size(self.width, self.height))
 
@@ -170,8 +203,69 @@ class Scene:
             for c in self.contacts
             if c.person_a in new_index and c.person_b in new_index
         ]
+        order = [
+            (new_index[a], new_index[b]) for a, b in self.depth_order if a in new_index and b in new_index
+        ]
         people = [self.people[i] for i in indices]
-        return Scene(self.width, self.height, people, contacts, self.camera, self.name, self.image)
+        return replace(self, people=people, contacts=contacts, depth_order=order)
+
+
+def sequence(scenes: Sequence[Scene], name: str = "sequence") -> Scene:
+    """The frames of a sequence as one scene, so that they are fitted together.
+
+    Frames are numbered from 0. The n-th person of a frame is the n-th of every other, or, where people have
+    labels, the one with the same label; who is not seen in a frame is left out of it. The term
+    ``"smoothness"`` then ties each person's frames together; contacts and penetration stay within a frame.
+
+    Args:
+        scenes: one a frame, in order of time, of one camera.
+        name: of the sequence.
+
+    Raises:
+        ValueError: no scenes, cameras or picture sizes that differ, or a label that occurs twice in a frame.
+    """
+    if not scenes:
+        raise ValueError("scenes is empty: a sequence needs at least one frame")
+    first = scenes[0]
+    people: list[ScenePerson] = []
+    contacts: list[SceneContact] = []
+    order: list[tuple[int, int]] = []
+    for frame, scene in enumerate(scenes):
+        same = (scene.width, scene.height, scene.camera) == (first.width, first.height, first.camera)
+        if not same or scene.ground != first.ground:
+            raise ValueError(
+                f"{name}: frame {frame} ({scene.name!r}) has another camera, picture size or ground than "
+                "frame 0; the frames of a sequence must share them"
+            )
+        before = len(people)
+        for index, person in enumerate(scene.people):
+            people.append(replace(person, frame=frame, track=person.label or f"person {index}"))
+        contacts += [
+            replace(c, person_a=before + c.person_a, person_b=before + c.person_b) for c in scene.contacts
+        ]
+        order += [(before + a, before + b) for a, b in scene.depth_order]
+    return replace(first, people=people, contacts=contacts, depth_order=order, name=name)
+
+
+def _check_tracks(scene: Scene) -> None:
+    seen = [(person.track, person.frame) for person in scene.people if person.track]
+    twice = sorted({entry for entry in seen if seen.count(entry) > 1})
+    if twice:
+        raise ValueError(
+            f"{scene.name}: the track {twice[0][0]!r} occurs twice in frame {twice[0][1]}; "
+            "one person is in one place at a time"
+        )
+
+
+def _plane(name: str, plane: object) -> tuple[float, float, float, float]:
+    values = np.asarray(plane, dtype=np.float64)
+    if values.shape != (4,) or not abs(np.linalg.norm(values[:3]) - 1) < 1e-3:
+        raise ValueError(
+            f"{name}: ground must be (n_x, n_y, n_z, d) with a unit normal that points up (a level floor "
+            f"1.5 m under the camera is (0, -1, 0, -1.5)), got {plane}"
+        )
+    a, b, c, d = values.tolist()
+    return a, b, c, d
 
 
 def _check_self_contact(where: str, contact: SceneContact) -> None:

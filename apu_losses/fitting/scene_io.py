@@ -106,7 +106,7 @@ def scene_to_dict(scene: Scene) -> dict[str, Any]:
     image: dict[str, Any] = {"width": scene.width, "height": scene.height}
     if scene.image is not None:
         image["path"] = scene.image
-    return {
+    written: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
         "name": scene.name,
         "image": image,
@@ -117,6 +117,11 @@ def scene_to_dict(scene: Scene) -> dict[str, Any]:
             for c in scene.contacts
         ],
     }
+    if scene.depth_order:
+        written["depth_order"] = [list(pair) for pair in scene.depth_order]
+    if scene.ground is not None:
+        written["ground"] = list(scene.ground)
+    return written
 
 
 def _build(data: dict[str, Any], default_name: str, folder: Path | None) -> Scene:
@@ -145,6 +150,8 @@ def _build(data: dict[str, Any], default_name: str, folder: Path | None) -> Scen
         camera=None if camera is None else SceneCamera(camera["focal"], tuple(camera["center"])),
         name=data.get("name", default_name),
         image=image,
+        depth_order=[(a, b) for a, b in data.get("depth_order", ())],
+        ground=tuple(data["ground"]) if "ground" in data else None,
     )
 
 
@@ -162,7 +169,13 @@ def _person_from_dict(entry: dict[str, Any]) -> ScenePerson:
         xyz = np.array(joints["xyz"], dtype=float).reshape(-1, 3)
         joints = Joints3D(tuple(joints["names"]), xyz, joints.get("weights"))
     parameters = {name: np.array(value, dtype=float) for name, value in initial.get("parameters", {}).items()}
-    return ScenePerson(keypoints, InitialBody(parameters, joints), entry.get("label", ""))
+    return ScenePerson(
+        keypoints,
+        InitialBody(parameters, joints),
+        entry.get("label", ""),
+        entry.get("frame", 0),
+        entry.get("track", ""),
+    )
 
 
 def _person_to_dict(person: ScenePerson) -> dict[str, Any]:
@@ -175,8 +188,10 @@ def _person_to_dict(person: ScenePerson) -> dict[str, Any]:
         if joints.weights is not None:
             initial["joints"]["weights"] = _numbers(joints.weights)
     keypoints = person.keypoints
+    in_sequence = {"frame": person.frame, "track": person.track} if person.track or person.frame else {}
     return {
         "label": person.label,
+        **in_sequence,
         "keypoints": {
             "skeleton": keypoints.skeleton,
             # a joint that was not seen may lie nowhere, which JSON cannot say

@@ -183,7 +183,11 @@ def penetration_loss(
     Raises:
         ValueError: shapes that do not agree.
     """
-    vertices, _, _ = stack_pairs(verts_a, verts_b)
+    vertices, rows_a, rows_b = stack_pairs(verts_a, verts_b)
+    # compiled and mapped code needs shapes that do not depend on values
+    if not torch.compiler.is_compiling() and not torch._C._functorch.is_functorch_wrapped_tensor(vertices):
+        selection = select_penetrations(vertices, faces, rows_a, rows_b, target=target, backend=backend)
+        return penetration_energy(*penetration_points(vertices, selection), selection, energy=energy)
     topology = as_topology(faces, vertices).to(vertices.device)
     finite = vertices.isfinite().flatten(1).all(1)
     total = vertices.new_zeros(len(verts_a))
@@ -204,7 +208,7 @@ def _one_way(
 ) -> Tensor:
     """``(B, V)`` energies of the vertices ``points`` that are inside ``container``, ``(B, V, 3)`` each.
 
-    Every vertex is looked at, with a mask: shapes do not depend on values, as compiled and mapped code needs.
+    Every vertex is looked at, with a mask, so that shapes do not depend on values.
     """
     with torch.no_grad():
         found = penetration(

@@ -107,6 +107,7 @@ def recipe(
 BUILT_IN_NAMES = (
     "keypoints",
     "contact",
+    "facing",
     "minimum_distance",
     "penetration",
     "pose_prior",
@@ -116,4 +117,7 @@ BUILT_IN_NAMES = (
     "stature",
     "orientation",
     "age",
+    "ground",
+    "depth_order",
+    "smoothness",
 )

@@ -1,5 +1,7 @@
 """Every built-in term against its formula on whole bodies, its scenes alone, and finite differences."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -8,10 +10,12 @@ from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
 from apu_contacts import ContactMap, RegionMap
+from apu_contacts.regions import part_regions
 from apu_losses.bodies import load_body
 from apu_losses.fitting import FitState, SceneContact, Term, make_batch
 from apu_losses.fitting.terms import BUILT_IN
 from apu_losses.functional.contact import soft_contact
+from apu_losses.functional.facing import contact_facing
 from apu_losses.functional.geometry import MeshTopology, RegionIndex
 from apu_losses.functional.penetration import penetration_loss
 from apu_losses.functional.pose_prior import BODY_JOINTS, anatomical_pose_prior
@@ -29,6 +33,7 @@ OPTIONS = {
         {"over": "parts", "soft": 0.01},
         {"mode": "chamfer_quartic"},
     ],
+    "facing": [{}, {"over": "parts"}],
     "minimum_distance": [{}, {"between": "people"}],
     "penetration": [{}, {"target": "vertex", "energy": "quartic"}],
     "pose_prior": [{}],
@@ -38,6 +43,9 @@ OPTIONS = {
     "stature": [{}],
     "orientation": [{}],
     "age": [{}],
+    "ground": [{}, {"feet": 0.0, "below": 2.0}, {"robust": None}],
+    "depth_order": [{}, {"form": "logistic", "margin": 0.5}],
+    "smoothness": [{}, {"order": "velocity"}],
 }
 CASES = [(name, options) for name, several in OPTIONS.items() for options in several]
 IDS = [f"{name} {options or ''}" for name, options in CASES]
@@ -91,6 +99,19 @@ class World:
             ),
             scene(made[3:], [SceneContact(2, 0, BACK_AND_ARMS, "either")], "three"),
         ]
+        floor = (0.0, -1.0, 0.0, -1.0)
+        self.scenes[1] = replace(self.scenes[1], depth_order=[(1, 0)], ground=floor)
+        self.scenes[2] = replace(self.scenes[2], depth_order=[(2, 0), (1, 0), (1, 2)], ground=floor)
+        # the same people as one person in frames 0, 1, 3, ...
+        self.clips = [
+            replace(
+                s,
+                contacts=(),
+                depth_order=(),
+                people=[replace(p, frame=(0, 1, 3)[i], track="somebody") for i, p in enumerate(s.people)],
+            )
+            for s in self.scenes
+        ]
         self.params = {
             name: torch.as_tensor(np.stack([p[name] for p in people]), dtype=torch.float64)
             for name in FREE
@@ -104,8 +125,9 @@ class World:
             for name, value in self.params.items()
         }
 
-    def state(self, params=None, start=None, scenes=(0, 1, 2), reference=None):
-        batch = make_batch([self.scenes[i] for i in scenes], torch.device("cpu"), torch.float64)
+    def state(self, params=None, start=None, scenes=(0, 1, 2), reference=None, moving=False):
+        those = self.clips if moving else self.scenes
+        batch = make_batch([those[i] for i in scenes], torch.device("cpu"), torch.float64)
         params = self.params if params is None else params
         start = self.start if start is None else start
         return FitState(self.body, self.regions, self.topology, batch, params, start, reference or start)
@@ -124,6 +146,11 @@ def state(world):
     return world.state()
 
 
+@pytest.fixture(scope="module")
+def motion(world):
+    return world.state(moving=True)
+
+
 def value(name, state, **options):
     out = BUILT_IN[name](**options)(state)
     assert out.shape == (state.batch.size,)
@@ -136,39 +163,42 @@ def test_all_built_in_terms_are_tested_here():
 
 
 @pytest.mark.parametrize(("name", "options"), CASES, ids=IDS)
-def test_a_scene_has_the_same_value_alone(world, state, name, options):
-    together = value(name, state, **options)
+def test_a_scene_has_the_same_value_alone(world, state, motion, name, options):
+    moving = name == "smoothness"
+    together = value(name, motion if moving else state, **options)
     for number in range(3):
         rows = world.rows(number)
         params = {k: v[rows] for k, v in world.params.items()}
         start = {k: v[rows] for k, v in world.start.items()}
-        alone = value(name, world.state(params, start, scenes=[number]), **options)
+        alone = value(name, world.state(params, start, scenes=[number], moving=moving), **options)
         np.testing.assert_allclose(alone, together[number : number + 1], rtol=1e-9)
-    assert (together[1:] > 0).all()
+    assert (together[2 if moving else 1 :] > 0).all()  # two frames have no acceleration
 
 
 @pytest.mark.parametrize(("name", "options"), CASES, ids=IDS)
 def test_gradient_equals_finite_differences(world, name, options):
     generator = torch.Generator().manual_seed(1)
-    term = BUILT_IN[name](**options)
+    moving = name == "smoothness"
+    # the nearness that weighs normals is a constant of the gradient: let it be 1
+    term = BUILT_IN[name](**options, **({"within": 1e4} if name == "facing" else {}))
     live = {k: v.clone().requires_grad_() for k, v in world.params.items()}
-    term(world.state(live)).sum().backward()
+    term(world.state(live, moving=moving)).sum().backward()
     checked = 0
     # penetration is slow to search: all parameters in one direction; it jumps where a vertex comes or goes
     step = 1e-8 if name == "penetration" else 1e-6
-    for moving in [FREE] if name == "penetration" else [(parameter,) for parameter in FREE]:
+    for changed in [FREE] if name == "penetration" else [(parameter,) for parameter in FREE]:
         direction = {
-            k: torch.randn(world.params[k].shape, generator=generator, dtype=torch.float64) for k in moving
+            k: torch.randn(world.params[k].shape, generator=generator, dtype=torch.float64) for k in changed
         }
         ends = []
         for sign in (1, -1):
             moved = {k: world.params[k] + sign * step * d for k, d in direction.items()}
-            ends.append(term(world.state({**world.params, **moved})).sum().item())
+            ends.append(term(world.state({**world.params, **moved}, moving=moving)).sum().item())
         numeric = (ends[0] - ends[1]) / (2 * step)
         analytic = sum(
             (live[k].grad * d).sum().item() for k, d in direction.items() if live[k].grad is not None
         )
-        assert analytic == pytest.approx(numeric, rel=1e-4, abs=1e-6 * abs(ends[0]) + 1e-9), moving
+        assert analytic == pytest.approx(numeric, rel=1e-4, abs=1e-6 * abs(ends[0]) + 1e-9), changed
         checked += analytic != 0
     assert checked
 
@@ -251,6 +281,55 @@ def test_an_edge_without_a_map_or_two_people_say_who_touches(world, people, edge
     pair = world.body.pose({k: v[:2] for k, v in params.items()}).vertices().numpy()
     expected = cKDTree(pair[1]).query(pair[0])[0].min() ** 2 if counts else 0
     np.testing.assert_allclose(value("minimum_distance", state), [expected], rtol=1e-9)
+
+
+def test_facing_equals_the_loss_on_whole_bodies(world, state):
+    v = world.body.pose(world.params).vertices()
+
+    def loss(a, b, cmap):
+        return contact_facing(v[a : a + 1], v[b : b + 1], cmap, world.regions, world.topology).item()
+
+    # of the open edge of the third scene the contact term's order is taken
+    expected = [loss(0, 0, ContactMap([[2, 50]])), loss(1, 2, HAND_ON_SHOULDER) + loss(2, 1, BACK_AND_ARMS)]
+    np.testing.assert_allclose(value("facing", state)[:2], expected, rtol=1e-9)
+
+
+def test_ground_by_hand(world, state):
+    v = world.body.pose(world.params).vertices().numpy()[1:3]
+    height = 1.0 - v[..., 1]  # the floor of the second scene
+    labels = world.map.labels()
+    feet = sum(
+        0.01 * h**2 / (0.01 + h**2)
+        for side in ("left", "right")
+        for h in height[:, np.isin(labels, part_regions("foot", side))].min(1)
+    )
+    below = (np.minimum(height, 0) ** 2).sum()
+    assert feet > 0 and below > 0
+    assert value("ground", state)[1] == pytest.approx(feet + below, rel=1e-9)
+    assert value("ground", state, feet=0.0, below=2.0)[1] == pytest.approx(2 * below, rel=1e-9)
+
+
+def test_an_unknown_floor_lies_under_the_soles_of_the_start(world):
+    """Standing as at the start, whoever is lowest touches it and nobody is far below."""
+    state = world.state(start=world.params)
+    assert value("ground", state, feet=0.0)[0] == pytest.approx(0, abs=1e-12)
+    sunk = {k: v.clone() for k, v in world.params.items()}
+    sunk["transl"][0, 1] += 0.1
+    assert value("ground", world.state(sunk, start=world.params), feet=0.0)[0] > 0.1**2
+
+
+def test_depth_order_and_motion_by_hand(world, state, motion):
+    joints = world.body.pose(world.params).joints.numpy()
+    z = joints[:, 0, 2]
+    wrong = [(2, 1), (5, 3), (4, 3), (4, 5)]
+    costs = [max(z[a] - z[b] + 0.1, 0) ** 2 for a, b in wrong]
+    np.testing.assert_allclose(value("depth_order", state), [0, costs[0], sum(costs[1:])], rtol=1e-9)
+    x = joints[:, :22]
+    speed = [0, ((x[2] - x[1]) ** 2).sum(), ((x[4] - x[3]) ** 2).sum() + ((x[5] - x[4]) ** 2).sum() / 4]
+    np.testing.assert_allclose(value("smoothness", motion, order="velocity"), speed, rtol=1e-9)
+    change = (((x[5] - x[4]) / 2 - (x[4] - x[3])) / 1.5) ** 2
+    np.testing.assert_allclose(value("smoothness", motion), [0, 0, change.sum()], rtol=1e-9)
+    assert value("penetration", motion).tolist() == [0, 0, 0]  # frames do not share space
 
 
 def test_gradient_of_chosen_vertices_equals_that_of_whole_bodies(world):
@@ -374,6 +453,8 @@ def test_scenes_without_contacts_or_a_second_person_have_no_such_value(world):
     none = FitState(world.body, world.regions, world.topology, batch, params, params, params)
     for options in OPTIONS["contact"]:
         assert value("contact", none, **options).tolist() == [0]
+    for name in ("facing", "depth_order", "smoothness"):
+        assert value(name, none).tolist() == [0]
 
 
 def test_options_of_a_term_are_checked(world):

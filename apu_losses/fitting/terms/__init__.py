@@ -4,9 +4,11 @@ Each is a small frozen dataclass of options with ``__call__(state) -> (S,)``. Na
 preset's ``terms`` hold; `BUILT_IN` lists them.
 """
 
-from apu_losses.fitting.terms.contact import ContactTerm, MinimumDistanceTerm
+from apu_losses.fitting.terms.contact import ContactTerm, FacingTerm, MinimumDistanceTerm
 from apu_losses.fitting.terms.keypoints import KeypointTerm
+from apu_losses.fitting.terms.motion import SmoothnessTerm
 from apu_losses.fitting.terms.penetration import PenetrationTerm
+from apu_losses.fitting.terms.place import DepthOrderTerm, GroundTerm
 from apu_losses.fitting.terms.pose import HandPoseTerm, InitialPoseTerm, OrientationTerm, PosePriorTerm
 from apu_losses.fitting.terms.registry import BUILT_IN, build_terms
 from apu_losses.fitting.terms.shape import AgeTerm, ShapeTerm, StatureTerm
@@ -15,6 +17,9 @@ __all__ = [
     "BUILT_IN",
     "AgeTerm",
     "ContactTerm",
+    "DepthOrderTerm",
+    "FacingTerm",
+    "GroundTerm",
     "HandPoseTerm",
     "InitialPoseTerm",
     "KeypointTerm",
@@ -23,6 +28,7 @@ __all__ = [
     "PenetrationTerm",
     "PosePriorTerm",
     "ShapeTerm",
+    "SmoothnessTerm",
     "StatureTerm",
     "build_terms",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
@@ -12,6 +12,8 @@ from apu_losses.fitting.batch import SceneBatch
 from apu_losses.fitting.state import FitState
 from apu_losses.functional.contact import ContactForm, Mode, contact_energy, select_contacts
 from apu_losses.functional.contact_edges import Over
+from apu_losses.functional.facing import FaceRing, facing_energy, point_normals
+from apu_losses.functional.geometry import MeshTopology
 from apu_losses.functional.minimum_distance import minimum_distance_energy, select_nearest
 
 
@@ -40,6 +42,42 @@ class ContactTerm:
         )
         energy = contact_energy(points[: len(chosen)], points[len(chosen) :], chosen)
         return batch.per_scene(energy, batch.edge_scene)
+
+
+@dataclass(frozen=True)
+class FacingTerm:
+    """The surfaces of a contact face each other: normals at the points that decide it are opposite. No unit.
+
+    Options: ``over``, as of the contact term; ``within``, metres: contacts further apart do not turn yet. See
+    `apu_losses.functional.facing`.
+    """
+
+    over: Over = "pairs"
+    within: float = 0.1
+    _rings: list[tuple[MeshTopology, FaceRing]] = field(
+        default_factory=list, init=False, repr=False, compare=False
+    )
+
+    def __call__(self, state: FitState) -> Tensor:
+        batch = state.batch
+        edges = batch.contact_edges(self.over)
+        if not len(edges):
+            return state.vertices.new_zeros(batch.size)
+        chosen = select_contacts(state.vertices, edges, state.regions)
+        ring = self._ring(state.topology)
+        rows = torch.cat([chosen.row_a, chosen.row_b])
+        ids = torch.cat([chosen.vertex_a, chosen.vertex_b])
+        face, owner = ring.of(ids)
+        corners = state.select(rows[owner].repeat_interleave(3), state.topology.faces[face].reshape(-1))
+        normals = point_normals(corners.reshape(-1, 3, 3), owner, len(ids))
+        a, b = state.vertices[rows, ids].chunk(2)
+        energy = facing_energy(*normals.chunk(2), (a - b).norm(dim=1), chosen, within=self.within)
+        return batch.per_scene(energy, batch.edge_scene)
+
+    def _ring(self, topology: MeshTopology) -> FaceRing:
+        if not self._rings or self._rings[0][0] is not topology:
+            self._rings[:] = [(topology, FaceRing.build(topology.faces, topology.vertex_count))]
+        return self._rings[0][1]
 
 
 @dataclass(frozen=True)

@@ -7,15 +7,18 @@ from dataclasses import fields
 
 from apu_losses.fitting.stage import Preset
 from apu_losses.fitting.term import Term
-from apu_losses.fitting.terms.contact import ContactTerm, MinimumDistanceTerm
+from apu_losses.fitting.terms.contact import ContactTerm, FacingTerm, MinimumDistanceTerm
 from apu_losses.fitting.terms.keypoints import KeypointTerm
+from apu_losses.fitting.terms.motion import SmoothnessTerm
 from apu_losses.fitting.terms.penetration import PenetrationTerm
+from apu_losses.fitting.terms.place import DepthOrderTerm, GroundTerm
 from apu_losses.fitting.terms.pose import HandPoseTerm, InitialPoseTerm, OrientationTerm, PosePriorTerm
 from apu_losses.fitting.terms.shape import AgeTerm, ShapeTerm, StatureTerm
 
 BUILT_IN: dict[str, type] = {
     "keypoints": KeypointTerm,
     "contact": ContactTerm,
+    "facing": FacingTerm,
     "minimum_distance": MinimumDistanceTerm,
     "penetration": PenetrationTerm,
     "pose_prior": PosePriorTerm,
@@ -25,6 +28,9 @@ BUILT_IN: dict[str, type] = {
     "stature": StatureTerm,
     "orientation": OrientationTerm,
     "age": AgeTerm,
+    "ground": GroundTerm,
+    "depth_order": DepthOrderTerm,
+    "smoothness": SmoothnessTerm,
 }
 
 
@@ -38,7 +44,7 @@ def build_terms(preset: Preset, extra: Mapping[str, Term]) -> dict[str, Term]:
     for name, options in preset.terms.items():
         if name not in BUILT_IN:
             raise ValueError(f"preset {preset.name!r} names the term {name!r}; there is {sorted(BUILT_IN)}")
-        known = {field.name for field in fields(BUILT_IN[name])}
+        known = {field.name for field in fields(BUILT_IN[name]) if field.init}
         unknown = sorted(set(options) - known)
         if unknown:
             raise ValueError(

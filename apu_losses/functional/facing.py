@@ -1,0 +1,136 @@
+"""Surfaces that touch face each other: a palm lies on a back with its inside, not with its back.
+
+The contact loss asks for nearness only. Here the normals of the two points that decide a contact are
+compared; opposite normals cost nothing. A term to add to the contact loss, not to use instead of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from apu_contacts.contact_map import ContactMap
+from apu_losses.functional.contact import ContactSelection, select_contacts
+from apu_losses.functional.contact_edges import ContactEdges, Over
+from apu_losses.functional.geometry import Faces, Regions
+from apu_losses.functional.robust import geman_mcclure_weight
+from apu_losses.functional.rows import gather_points, stack_pairs
+from apu_losses.kernels.dispatch import widen
+from apu_losses.kernels.reference import distance2
+from apu_losses.kernels.topology import as_topology
+from apu_losses.kernels.types import Backend
+
+
+class FaceRing(NamedTuple):
+    """Which faces a vertex belongs to: face ``face_ids[offsets[v]:offsets[v + 1]]`` of vertex v."""
+
+    offsets: Tensor
+    face_ids: Tensor
+
+    @classmethod
+    def build(cls, faces: Tensor, vertex_count: int) -> FaceRing:
+        """From ``(F, 3)`` faces."""
+        corner = faces.reshape(-1)
+        order = torch.argsort(corner, stable=True)
+        counts = torch.bincount(corner, minlength=vertex_count)
+        offsets = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
+        return cls(offsets, order // 3)
+
+    def of(self, vertex_ids: Tensor) -> tuple[Tensor, Tensor]:
+        """All faces of K vertices, ``(M,)``, and which of the K each belongs to, ``(M,)``."""
+        sizes = self.offsets[vertex_ids + 1] - self.offsets[vertex_ids]
+        owner = torch.arange(len(vertex_ids), device=vertex_ids.device).repeat_interleave(sizes)
+        within = torch.arange(len(owner), device=owner.device) - (sizes.cumsum(0) - sizes)[owner]
+        return self.face_ids[self.offsets[vertex_ids][owner] + within], owner
+
+
+def point_normals(corners: Tensor, owner: Tensor, count: int) -> Tensor:
+    """Unit normals of K vertices from the faces around them, each weighted with its area.
+
+    Args:
+        corners: ``(M, 3, 3)`` corners of the faces, counter-clockwise seen from outside.
+        owner: ``(M,)`` the vertex that each face counts for.
+        count: K.
+
+    Returns:
+        ``(K, 3)``; zero where all faces are degenerate.
+    """
+    twice_area = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    total = twice_area.new_zeros(count, 3).index_add(0, owner, twice_area)
+    return torch.nn.functional.normalize(total, dim=1)
+
+
+def facing_energy(
+    normals_a: Tensor,
+    normals_b: Tensor,
+    distance: Tensor,
+    selection: ContactSelection,
+    *,
+    within: float = 0.1,
+) -> Tensor:
+    """``sum_k W_k g(d_k) (1 + n_a . n_b) / 2``: 0 where normals are opposite, W where they are alike.
+
+    Args:
+        normals_a, normals_b: ``(S, 3)`` unit normals at the points of the selection.
+        distance: ``(S,)`` metres between the points. ``g(d) = (rho^2 / (rho^2 + d^2))^2`` is a constant of
+            the gradient: far contacts do not turn yet, and turning is not avoided by staying away.
+        selection: of `select_contacts` with ``mode="min"``.
+        within: rho, metres.
+
+    Returns:
+        ``(E,)`` one value an edge, without a unit; NaN where a coordinate was not finite.
+    """
+    alike = (1 + (normals_a * normals_b).sum(1)) / 2
+    near = geman_mcclure_weight(distance.detach().square(), within)
+    value = selection.weight.to(alike)[selection.contact] * near * alike
+    value = torch.where(selection.valid, value, torch.nan)
+    return value.new_zeros(len(selection.swapped)).index_add(0, selection.edge[selection.contact], value)
+
+
+def contact_facing(
+    verts_a: Tensor,
+    verts_b: Tensor,
+    contact_maps: ContactMap | Sequence[ContactMap],
+    regions: Regions,
+    faces: Faces,
+    *,
+    over: Over = "pairs",
+    within: float = 0.1,
+    backend: Backend = "auto",
+) -> Tensor:
+    """How little the touching surfaces of B pairs of bodies face each other.
+
+    Args:
+        verts_a, verts_b: ``(B, V, 3)`` metres.
+        contact_maps: one for all pairs, or one a pair.
+        regions: the 75 regions of this topology.
+        faces: ``(F, 3)``, counter-clockwise seen from outside, or a `MeshTopology`.
+        over, within, backend: as of `apu_losses.functional.contact.soft_contact` and `facing_energy`.
+
+    Returns:
+        ``(B,)``, 0 where all contacts face each other, at most the sum of their weights.
+    """
+    vertices, rows_a, rows_b = stack_pairs(verts_a, verts_b)
+    maps = [contact_maps] * len(verts_a) if isinstance(contact_maps, ContactMap) else list(contact_maps)
+    edges = ContactEdges.from_maps(
+        maps,
+        rows_a.tolist(),
+        rows_b.tolist(),
+        over=over,
+        dtype=widen(vertices[:0]).dtype,
+        device=vertices.device,
+    )
+    chosen = select_contacts(vertices, edges, regions, backend=backend)
+    topology = as_topology(faces, vertices).to(vertices.device)
+    ring = FaceRing.build(topology.faces, topology.vertex_count)
+    normals, points = [], []
+    for rows, ids in ((chosen.row_a, chosen.vertex_a), (chosen.row_b, chosen.vertex_b)):
+        face, owner = ring.of(ids)
+        corner_rows = rows[owner].repeat_interleave(3)
+        corners = gather_points(vertices, corner_rows, topology.faces[face].reshape(-1)).reshape(-1, 3, 3)
+        normals.append(point_normals(corners, owner, len(ids)))
+        points.append(gather_points(vertices, rows, ids).detach())
+    return facing_energy(*normals, distance2(*points).sqrt(), chosen, within=within)
