@@ -133,4 +133,4 @@ def contact_facing(
         corners = gather_points(vertices, corner_rows, topology.faces[face].reshape(-1)).reshape(-1, 3, 3)
         normals.append(point_normals(corners, owner, len(ids)))
         points.append(gather_points(vertices, rows, ids).detach())
-    return facing_energy(*normals, distance2(*points).sqrt(), chosen, within=within)
+    return facing_energy(normals[0], normals[1], distance2(*points).sqrt(), chosen, within=within)

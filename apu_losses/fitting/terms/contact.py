@@ -69,9 +69,9 @@ class FacingTerm:
         ids = torch.cat([chosen.vertex_a, chosen.vertex_b])
         face, owner = ring.of(ids)
         corners = state.select(rows[owner].repeat_interleave(3), state.topology.faces[face].reshape(-1))
-        normals = point_normals(corners.reshape(-1, 3, 3), owner, len(ids))
+        normals_a, normals_b = point_normals(corners.reshape(-1, 3, 3), owner, len(ids)).chunk(2)
         a, b = state.vertices[rows, ids].chunk(2)
-        energy = facing_energy(*normals.chunk(2), (a - b).norm(dim=1), chosen, within=self.within)
+        energy = facing_energy(normals_a, normals_b, (a - b).norm(dim=1), chosen, within=self.within)
         return batch.per_scene(energy, batch.edge_scene)
 
     def _ring(self, topology: MeshTopology) -> FaceRing:
