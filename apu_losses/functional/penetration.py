@@ -16,7 +16,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from apu_losses.functional.geometry import Faces, inside, nearest_surface, nearest_vertex, penetration
+from apu_losses.functional.geometry import Faces, penetration
 from apu_losses.functional.rows import gather_points, stack_pairs
 from apu_losses.kernels.reference import distance2
 from apu_losses.kernels.topology import MeshTopology, as_topology
@@ -86,51 +86,60 @@ def select_penetrations(
         raise ValueError("rows_a and rows_b must name different bodies: a body is always inside itself")
     vertices = vertices.detach()
     topology = as_topology(faces, vertices).to(vertices.device)
-    ids = torch.arange(vertices.shape[1], device=vertices.device) if vertex_ids is None else vertex_ids
     finite = vertices.isfinite().flatten(1).all(1)
     broken = ~(finite[rows_a] & finite[rows_b])
-    low, high = vertices.amin(1), vertices.amax(1)
-
-    found: list[tuple[Tensor, ...]] = []
-    pairs = torch.arange(len(rows_a), device=vertices.device)
-    for own, other, pair in zip(
-        torch.cat([rows_a, rows_b]).tolist(),
-        torch.cat([rows_b, rows_a]).tolist(),
-        pairs.repeat(2).tolist(),
-        strict=True,
-    ):
-        if broken[pair]:
-            continue
-        # Only what lies in the box of the other body can be inside it.
-        points = vertices[own, ids]
-        near = ids[((points >= low[other]) & (points <= high[other])).all(1)]
-        container = vertices[other][None]
-        within = (
-            near[inside(vertices[own, near][None], container, topology, backend=backend)[0]]
-            if len(near)
-            else near
-        )
-        if not len(within):
-            continue
-        queries = vertices[own, within][None]
-        if target == "vertex":
-            corners = nearest_vertex(queries, container, backend=backend).vertex[0][:, None]
-            weights = torch.ones_like(queries[0, :, :1])
-        else:
-            closest = nearest_surface(queries, container, topology, backend=backend)
-            corners, weights = topology.faces[closest.face[0]], closest.barycentric[0]
-        rows = torch.full_like(within, own)
-        found.append(
-            (rows, within, torch.full_like(within, other), corners, weights, torch.full_like(within, pair))
-        )
-    if not found:
-        none = rows_a.new_zeros(0)
-        width = 1 if target == "vertex" else 3
-        found.append((none, none, none, rows_a.new_zeros(0, width), vertices.new_zeros(0, width), none))
-    row, vertex, target_row, corner, weight, pair_of = (
-        torch.cat(column) for column in zip(*found, strict=True)
-    )
+    own, other, pair = _directions_to_test(vertices, rows_a, rows_b, broken)
+    found = [
+        _penetrating(vertices, topology, *some, target, vertex_ids, backend)
+        for some in zip(*(column.split(_DIRECTIONS_AT_ONCE) for column in (own, other, pair)), strict=True)
+    ]
+    row, vertex, target_row, corner, weight, pair_of = (torch.cat(c) for c in zip(*found, strict=True))
     return PenetrationSelection(row, vertex, target_row, corner, weight, pair_of, broken)
+
+
+_DIRECTIONS_AT_ONCE = 64  # bodies tested against another in one call; bounds the memory
+
+
+def _directions_to_test(
+    vertices: Tensor, rows_a: Tensor, rows_b: Tensor, broken: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Whose vertices to test against whom, ``(D,)`` each, and the pair: both ways where boxes overlap."""
+    low, high = vertices.amin(1), vertices.amax(1)
+    # False for NaN, so a broken body overlaps nobody
+    apart = (low[rows_a] > high[rows_b]) | (low[rows_b] > high[rows_a])
+    pair = torch.nonzero(~apart.any(1) & ~broken)[:, 0]
+    one, two = rows_a[pair], rows_b[pair]
+    return torch.cat([one, two]), torch.cat([two, one]), pair.repeat(2)
+
+
+def _penetrating(
+    vertices: Tensor,
+    topology: MeshTopology,
+    own: Tensor,
+    other: Tensor,
+    pair: Tensor,
+    target: Target,
+    vertex_ids: Tensor | None,
+    backend: Backend,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """The columns of a `PenetrationSelection` for vertices of bodies ``own`` inside bodies ``other``."""
+    found = penetration(
+        vertices if vertex_ids is None else vertices[:, vertex_ids],
+        vertices,
+        topology,
+        rows=(own, other),
+        target=target,
+        points_topology=topology if vertex_ids is None else None,
+        backend=backend,
+    )
+    direction, place = torch.nonzero(found.inside, as_tuple=True)
+    nearest = found.target[direction, place]
+    if found.barycentric is None:
+        corners, weights = nearest[:, None], vertices.new_ones(len(nearest), 1)
+    else:
+        corners, weights = topology.faces[nearest], found.barycentric[direction, place]
+    vertex = place if vertex_ids is None else vertex_ids[place]
+    return own[direction], vertex, other[direction], corners, weights, pair[direction]
 
 
 def target_points(corner_points: Tensor, selection: PenetrationSelection) -> Tensor:
