@@ -20,6 +20,9 @@ class KinematicTree:
     Args:
         parents: the parent of each joint, -1 for a root; a parent may come at any place in the order.
 
+    Attributes:
+        descendants: ``(J, J)`` bool, whether joint j (first) is joint k or below it.
+
     Raises:
         ValueError: if the tree has a cycle or names a parent that does not exist.
     """
@@ -42,6 +45,11 @@ class KinematicTree:
         # every parent before its children, for walking the tree joint by joint
         depth = [self._depth(joint) for joint in range(size)]
         self.order: NDArray[np.int64] = np.argsort(depth, kind="stable").astype(np.int64)
+        self.descendants = torch.eye(size, dtype=torch.bool)
+        for joint in self.order:
+            parent = self.parents[joint]
+            if parent >= 0:
+                self.descendants[joint] |= self.descendants[parent]
         self._parent_or_self = torch.tensor([p if p >= 0 else i for i, p in enumerate(self.parents)])
         self._is_child = torch.tensor([p >= 0 for p in self.parents])
 
@@ -56,6 +64,7 @@ class KinematicTree:
         moved = object.__new__(KinematicTree)
         moved.parents = self.parents
         moved.order = self.order
+        moved.descendants = self.descendants.to(device)
         moved._steps = [step.to(device) for step in self._steps]
         moved._parent_or_self = self._parent_or_self.to(device)
         moved._is_child = self._is_child.to(device)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,6 +17,12 @@ from apu_losses.bodies.families import SMPLX, Family
 from apu_losses.bodies.keypoints import KeypointTable, Landmarks, keypoint_table
 from apu_losses.bodies.kinematics import KinematicTree
 from apu_losses.bodies.protocol import ParameterSpec, PosedBody
+from apu_losses.bodies.skinning_derivatives import (
+    LinearBlendDerivatives,
+    PosedSkeleton,
+    RestVertices,
+    parameter_blocks,
+)
 
 Array = NDArray[np.floating]
 
@@ -90,6 +96,10 @@ _MEANING = {
     "leye_pose": "rotation of the left eye",
     "reye_pose": "rotation of the right eye",
 }
+
+
+_COEFFICIENTS = ("betas", "age", "expression")
+"""The parameters that move the rest body, in the order of its directions."""
 
 
 class LinearBlendBody:
@@ -198,7 +208,39 @@ class LinearBlendBody:
             TypeError: on a tensor of another type or device than the body's.
         """
         full = self._complete(params)
-        coefficients = self._coefficients(full)
+        rotvec = self._rotation_vectors(full)
+        return LinearBlendPose(self._tables, self._coefficients(full), rotvec, full["transl"], self._backend)
+
+    def derivatives(self, params: Mapping[str, Tensor], names: Sequence[str]) -> LinearBlendDerivatives:
+        """How joints, keypoints and vertices move with the parameters ``names``, in closed form.
+
+        Args:
+            params: as for ``pose``.
+            names: the parameters to differentiate by, in this order.
+        """
+        with torch.no_grad():
+            full = {name: value.detach() for name, value in self._complete(params).items()}
+            rotvec = self._rotation_vectors(full)
+            posed = LinearBlendPose(
+                self._tables, self._coefficients(full), rotvec, full["transl"], self._backend
+            )
+        places, first = {}, 0
+        for name in _COEFFICIENTS:
+            if name in full:
+                places[name] = range(first, first + full[name].shape[1])
+                first += full[name].shape[1]
+        blocks = parameter_blocks(
+            names, self._data.family.pose_layout, self._tables.hands, places, self._device
+        )
+
+        def weights_of(skeleton: str) -> tuple[Tensor, Tensor, Tensor]:
+            table = self._keypoint_table(skeleton)
+            return table.joint_weights, table.vertex_ids, table.vertex_weights
+
+        return LinearBlendDerivatives(posed.skeleton(rotvec), blocks, posed.rest_vertices, weights_of)
+
+    def _rotation_vectors(self, full: Mapping[str, Tensor]) -> Tensor:
+        """``(N, J, 3)`` the rotation of each joint relative to its parent."""
         parts = []
         for name, _ in self._data.family.pose_layout:
             value = full[name]
@@ -206,8 +248,7 @@ class LinearBlendBody:
                 mean, components = self._tables.hands[name]
                 value = (value if components is None else value @ components) + mean
             parts.append(value)
-        rotvec = torch.cat(parts, 1).unflatten(1, (-1, 3))
-        return LinearBlendPose(self._tables, coefficients, rotvec, full["transl"], self._backend)
+        return torch.cat(parts, 1).unflatten(1, (-1, 3))
 
     def keypoints(self, posed: PosedBody, skeleton: str) -> Tensor:
         """Keypoints of a skeleton on posed bodies.
@@ -255,7 +296,7 @@ class LinearBlendBody:
 
     def _coefficients(self, full: Mapping[str, Tensor]) -> Tensor:
         """``(N, S)`` coefficients of all directions: shape, age, expression."""
-        return torch.cat([full[name] for name in ("betas", "age", "expression") if name in full], 1)
+        return torch.cat([full[name] for name in _COEFFICIENTS if name in full], 1)
 
     def _complete(
         self, params: Mapping[str, Tensor], rows: int | None = None, wanted: set[str] | None = None
@@ -395,13 +436,47 @@ class LinearBlendPose:
                 f"rows must be int64 of shape {tuple(vertex_ids.shape)} like vertex_ids, "
                 f"got {rows.dtype} {tuple(rows.shape)}"
             )
+        rest = self._rest_items(rows, vertex_ids)
+        moved = blend_items(self._transforms, rest, rows, vertex_ids, tables.influences, self._backend)
+        return moved + self._transl.index_select(0, rows)
+
+    def _rest_items(self, rows: Tensor, vertex_ids: Tensor) -> Tensor:
+        """``(K, 3)`` vertices before posing, with shape and pose correctives."""
+        tables = self._tables
         coefficients = self._coefficients.index_select(0, rows)
         rest = tables.template.index_select(0, vertex_ids)
         rest = rest + (tables.dirs.index_select(0, vertex_ids) @ coefficients[:, :, None])[..., 0]
         if tables.correctives is not None:
             rest = tables.correctives.add_items(rest, self._pose_feature(), rows, vertex_ids)
-        moved = blend_items(self._transforms, rest, rows, vertex_ids, tables.influences, self._backend)
-        return moved + self._transl.index_select(0, rows)
+        return rest
+
+    def skeleton(self, rotvec: Tensor) -> PosedSkeleton:
+        """The skeleton of these bodies, which ``rotvec (N, J, 3)`` posed, for their derivatives."""
+        tables = self._tables
+        return PosedSkeleton(
+            vectors=rotvec,
+            rotations=self._rotations,
+            transforms=self.world_transforms,
+            positions=self._joints - self._transl[:, None],
+            joint_dirs=tables.joint_dirs.unflatten(1, (-1, 3)),
+            tree=tables.tree,
+        )
+
+    def rest_vertices(self, rows: Tensor, vertex_ids: Tensor) -> RestVertices:
+        """Chosen vertices before posing, for their derivatives; arguments as of ``select``."""
+        tables = self._tables
+        by_joint = None
+        joints = vertex_ids.new_zeros(0)
+        if tables.correctives is not None:
+            by_joint, joints = tables.correctives.by_joint(vertex_ids)
+        return RestVertices(
+            points=self._rest_items(rows, vertex_ids),
+            dirs=tables.dirs.index_select(0, vertex_ids),
+            joint=tables.influences.joint.index_select(0, vertex_ids),
+            weight=tables.influences.weight.index_select(0, vertex_ids),
+            correctives=by_joint,
+            corrective_joints=joints,
+        )
 
     def _pose_feature(self) -> Tensor:
         """``(N, 9 (J - 1))`` rotations minus the identity, what pose correctives are linear in."""
@@ -470,6 +545,14 @@ class _Correctives:
             torch.tensor(row_of_vertex, device=device),
             few,
         )
+
+    def by_joint(self, ids: Tensor) -> tuple[Tensor, Tensor]:
+        """``(K, 3, C, 9)`` directions of vertices ``ids (K,)`` by the matrices of the joints ``(C,)``."""
+        joints = torch.unique(self._features // 9)
+        place = torch.searchsorted(joints, self._features // 9) * 9 + self._features % 9
+        picked = self._posedirs.index_select(0, self._row_of_vertex[ids])
+        spread = picked.new_zeros(len(ids), 3, 9 * len(joints)).index_copy(2, place, picked)
+        return spread.unflatten(2, (-1, 9)), joints + 1
 
     def add_shared(self, rest: Tensor, feature: Tensor, ids: Tensor | None) -> Tensor:
         """Add to ``rest (N, M, 3)``, the vertices ``ids`` of every body (None: all)."""

@@ -1,8 +1,8 @@
 """Levenberg-Marquardt for many small independent problems at once.
 
 Every row of the batch is a problem of its own: it has its own damping and is accepted, rejected and stopped
-by itself, so a row's result does not depend on its neighbours. The Jacobian is exact, by forward-mode
-differentiation: one tangent a column, which suits problems with fewer parameters than residuals.
+by itself, so a row's result does not depend on its neighbours. The Jacobian is exact: given, or found by
+forward-mode differentiation, one tangent a column, which suits problems with fewer parameters than residuals.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ def levenberg_marquardt(
     residuals: Callable[[Tensor], Tensor],
     start: Tensor,
     *,
+    jacobian: Callable[[Tensor], Tensor] | None = None,
     max_iterations: int = 30,
     damping: float = 1e-3,
     tolerance: float = 1e-6,
@@ -47,6 +48,8 @@ def levenberg_marquardt(
     Args:
         residuals: maps ``(N, D)`` to ``(N, R)``; row n of the result may depend on row n of ``x`` only.
         start: ``(N, D)``
+        jacobian: maps ``(N, D)`` to ``(N, R, D)``, where it is known in closed form; by default it is found
+            by forward-mode differentiation of ``residuals``.
         max_iterations: steps tried at most.
         damping: initial factor on the diagonal of the normal equations (Marquardt's scaling).
         tolerance: a row has converged when an accepted step lowers its cost by less than this share.
@@ -60,7 +63,7 @@ def levenberg_marquardt(
     if start.ndim != 2:
         raise ValueError(f"start must have shape (N, D), got {tuple(start.shape)}")
     x = start.detach().clone()
-    r, jacobian = _residuals_and_jacobian(residuals, x)
+    r, j = _residuals_and_jacobian(residuals, jacobian, x)
     cost = _cost(r)
     mu = torch.full_like(cost, damping, dtype=torch.float64)
     done = ~torch.isfinite(cost)
@@ -69,7 +72,7 @@ def levenberg_marquardt(
     for _ in range(max_iterations):
         if bool(done.all()):
             break
-        step = _damped_step(r, jacobian, mu)
+        step = _damped_step(r, j, mu)
         trial = torch.where(done[:, None], x, x + step)
         with torch.no_grad():
             trial_cost = _cost(residuals(trial))
@@ -83,7 +86,7 @@ def levenberg_marquardt(
         converged |= (small | stuck) & ~done
         done = done | converged
         if bool((better & ~done).any()):
-            r, jacobian = _residuals_and_jacobian(residuals, x)
+            r, j = _residuals_and_jacobian(residuals, jacobian, x)
     return LeastSquaresResult(x, cost, iterations, converged)
 
 
@@ -91,8 +94,13 @@ def _cost(r: Tensor) -> Tensor:
     return 0.5 * (r.double() ** 2).sum(-1)
 
 
-def _residuals_and_jacobian(residuals: Callable[[Tensor], Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
+def _residuals_and_jacobian(
+    residuals: Callable[[Tensor], Tensor], jacobian: Callable[[Tensor], Tensor] | None, x: Tensor
+) -> tuple[Tensor, Tensor]:
     """``(N, R)`` and ``(N, R, D)``; all rows share each tangent because rows are independent."""
+    if jacobian is not None:
+        with torch.no_grad():
+            return residuals(x), jacobian(x)
     count, size = x.shape
     basis = torch.eye(size, dtype=x.dtype, device=x.device)[:, None, :].expand(size, count, size)
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from apu_losses.bodies.derivatives import BodyDerivatives, body_derivatives
 from apu_losses.bodies.protocol import BodyModel, PosedBody
 from apu_losses.fitting.least_squares import levenberg_marquardt
 from apu_losses.fitting.scene import InitialBody, Joints3D
@@ -169,7 +170,11 @@ def _retarget_rows(
         offset = (pick(body.pose(unpack(x))) - target) * joint_scale
         return torch.cat([offset.flatten(1), (x - anchor) / sigma], dim=1)
 
-    result = levenberg_marquardt(residuals, anchor, max_iterations=40, tolerance=1e-4)
+    def jacobian(x: Tensor) -> Tensor:
+        offset = pick.derivatives(body_derivatives(body, unpack(x), tuple(free))) * joint_scale[..., None]
+        return torch.cat([offset.flatten(1, 2), torch.diag_embed(1 / sigma)], dim=1)
+
+    result = levenberg_marquardt(residuals, anchor, jacobian=jacobian, max_iterations=40, tolerance=1e-4)
     solved = unpack(result.x)
     if "age" in free:
         solved["age"] = solved["age"].clamp(0, 1)
@@ -198,8 +203,25 @@ def _free_parameters(base: Mapping[str, Tensor], options: RetargetOptions) -> di
     return free
 
 
-def _named_points(body: BodyModel, names: Sequence[str]) -> tuple[Callable[[PosedBody], Tensor], list[int]]:
-    """A function from a posed body to the named points that the body has, and the indices of those names."""
+@dataclass(frozen=True)
+class _Points:
+    """Named points of a body, P of them: joints or keypoints of ``skeleton``."""
+
+    body: BodyModel
+    skeleton: str
+    pick: Callable[[Tensor, Callable[[], Tensor]], Tensor]
+
+    def __call__(self, posed: PosedBody) -> Tensor:
+        """``(N, P, 3)``"""
+        return self.pick(posed.joints, lambda: self.body.keypoints(posed, self.skeleton))
+
+    def derivatives(self, moved: BodyDerivatives) -> Tensor:
+        """``(N, P, 3, D)``"""
+        return self.pick(moved.joints, lambda: moved.keypoints(self.skeleton))
+
+
+def _named_points(body: BodyModel, names: Sequence[str]) -> tuple[_Points, list[int]]:
+    """The named points that the body has, and the indices of their names."""
     from apu_contacts.keypoints import SKELETONS
 
     # of two skeletons that name all that is asked for, the smaller costs a fraction
@@ -223,13 +245,13 @@ def _named_points(body: BodyModel, names: Sequence[str]) -> tuple[Callable[[Pose
         known.append(number)
     order = [place if kind == 0 else len(joint_index) + place for kind, place in source]
 
-    def pick(posed: PosedBody) -> Tensor:
-        points = [posed.joints[:, joint_index]]
+    def pick(joints: Tensor, keypoints: Callable[[], Tensor]) -> Tensor:
+        points = [joints[:, joint_index]]
         if keypoint_index:
-            points.append(body.keypoints(posed, skeleton)[:, keypoint_index])
+            points.append(keypoints()[:, keypoint_index])
         return torch.cat(points, dim=1)[:, order]
 
-    return pick, known
+    return _Points(body, skeleton, pick), known
 
 
 def _shift_to(points: Tensor, target: Tensor, weight: Tensor) -> Tensor:

@@ -90,8 +90,8 @@ def select_penetrations(
     broken = ~(finite[rows_a] & finite[rows_b])
     own, other, pair = _directions_to_test(vertices, rows_a, rows_b, broken)
     found = [
-        _penetrating(vertices, topology, *some, target, vertex_ids, backend)
-        for some in zip(*(column.split(_DIRECTIONS_AT_ONCE) for column in (own, other, pair)), strict=True)
+        _penetrating(vertices, topology, o, t, p, target, vertex_ids, backend)
+        for o, t, p in zip(*(c.split(_DIRECTIONS_AT_ONCE) for c in (own, other, pair)), strict=True)
     ]
     row, vertex, target_row, corner, weight, pair_of = (torch.cat(c) for c in zip(*found, strict=True))
     return PenetrationSelection(row, vertex, target_row, corner, weight, pair_of, broken)
