@@ -45,6 +45,7 @@ class SoftContactLoss(nn.Module):
         over: ``"pairs"`` (each region pair counts) or ``"parts"`` (one minimum a part contact).
         mode, robust, soft: see `apu_losses.functional.contact.ContactForm`.
         order: ``"given"``, or ``"either"`` for the smaller of both person orders.
+        template: ``(V, 3)`` the body at rest; only speeds up the search.
         backend: of the geometry search.
 
     Raises:
@@ -60,11 +61,14 @@ class SoftContactLoss(nn.Module):
         robust: float | None = None,
         soft: float | None = None,
         order: Order = "given",
+        template: ArrayLike | Tensor | None = None,
         backend: Backend = "auto",
     ) -> None:
         super().__init__()
         self.form = ContactForm(mode, robust, soft)
         check_soft(soft, over)
+        if template is not None and isinstance(regions, RegionMap):
+            regions = RegionIndex.build(regions, regions.vertex_count, template)
         self.regions = regions
         self.over: Over = over
         self.order: Order = order
@@ -72,10 +76,33 @@ class SoftContactLoss(nn.Module):
         self._maps: list[ContactMap] = []
         self._edges: ContactEdges | None = None
 
+    def edges(self, contact_maps: ContactMap | Sequence[ContactMap], pairs: int = 1) -> ContactEdges:
+        """Maps of a batch of ``pairs`` pairs laid out as `forward` takes them, with the options of this loss.
+
+        One map is that of every pair. A data loader can do this, and compiled code needs it done.
+        """
+        maps = [contact_maps] * pairs if isinstance(contact_maps, ContactMap) else list(contact_maps)
+        rows = range(2 * len(maps))
+        return ContactEdges.from_maps(
+            maps,
+            rows[: len(maps)],
+            rows[len(maps) :],
+            over=self.over,
+            order=self.order,
+            one_search_a_pair=self.form.soft is not None,
+            dtype=torch.float64,
+        )
+
     def forward(
-        self, verts_a: Tensor, verts_b: Tensor, contact_maps: ContactMap | Sequence[ContactMap]
+        self,
+        verts_a: Tensor,
+        verts_b: Tensor,
+        contact_maps: ContactMap | Sequence[ContactMap] | ContactEdges,
     ) -> Tensor:
-        """``(B, V, 3)`` twice and one map, or one a pair, to ``(B,)`` squared metres."""
+        """``(B, V, 3)`` twice and one map, one a pair, or their `edges`, to ``(B,)`` squared metres."""
+        if isinstance(contact_maps, ContactEdges):
+            edges = contact_maps.to(verts_a.device)
+            return pair_contact(verts_a, verts_b, edges, self.regions, self.form, backend=self.backend)
         batch = len(verts_a)
         maps = [contact_maps] * batch if isinstance(contact_maps, ContactMap) else list(contact_maps)
         # Maps are immutable: the same objects mean the same graph, which costs more to lay out than to
@@ -85,16 +112,7 @@ class SoftContactLoss(nn.Module):
             or len(maps) != len(self._maps)
             or any(a is not b for a, b in zip(maps, self._maps, strict=True))
         ):
-            rows = range(2 * batch)
-            self._edges = ContactEdges.from_maps(
-                maps,
-                rows[:batch],
-                rows[batch:],
-                over=self.over,
-                order=self.order,
-                one_search_a_pair=self.form.soft is not None,
-                dtype=torch.float64,
-            )
+            self._edges = self.edges(maps)
             self._maps = maps
         self._edges = self._edges.to(verts_a.device)
         return pair_contact(verts_a, verts_b, self._edges, self.regions, self.form, backend=self.backend)
