@@ -98,6 +98,9 @@ def fit(
     regions: Annotated[Path | None, typer.Option(help="Region map of that body.")] = None,
     device: Annotated[str, typer.Option(help="Where to compute: cpu, cuda, cuda:1.")] = "cpu",
     pictures: Annotated[bool, typer.Option(help="Draw the people before and after.")] = True,
+    log: Annotated[
+        Path | None, typer.Option(help="Write the loss of each scene, iteration and term: JSON lines.")
+    ] = None,
     threads: Annotated[
         int, typer.Option(min=1, help="CPU threads; more pay off for large batches only.")
     ] = 1,
@@ -120,12 +123,35 @@ def fit(
     for warning in caught:
         _complain("fit", f"note: {warning.message}")
     with _progress() as tell, _writing():
-        results = fit_scenes(scenes, fitter, out, pictures=pictures, progress=tell)
+        results = fit_scenes(scenes, fitter, out, pictures=pictures, progress=tell, log=log)
     header = ("scene", "verdict", "pairs within 2 cm", "keypoint error, px", "inside")
     _table(header, [_summary(name, result) for name, result in results.items()])
     typer.echo(f"results in {out}")
     if any(result.failed for result in results.values()):
         raise typer.Exit(1)
+
+
+@app.command()
+def presets(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="A recipe, or a .json file.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="File for the recipe.")] = None,
+) -> None:
+    """List the recipes of a fit, or print one as JSON, to be changed and given to `fit --preset`."""
+    import json
+
+    from apu_losses.fitting import PRESET_NAMES, load_preset
+
+    if name is None:
+        _table(("recipe", "what it is"), [(known, load_preset(known).description) for known in PRESET_NAMES])
+        return
+    with _input():
+        preset = load_preset(name)
+    if out is None:
+        typer.echo(json.dumps(preset.to_dict(), indent=1))
+        return
+    with _writing():
+        preset.save(out)
+    typer.echo(f"{out} written")
 
 
 @app.command()

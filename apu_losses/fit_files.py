@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -97,6 +98,7 @@ def fit_scenes(
     *,
     pictures: bool = True,
     progress: Callable[[float, str], None] | None = None,
+    log: str | Path | None = None,
 ) -> dict[str, FitResult]:
     """Fit scenes and leave ``NAME.npz`` (parameters), ``NAME.json`` (record), ``NAME.glb`` and ``NAME.png``.
 
@@ -106,13 +108,15 @@ def fit_scenes(
         folder: it appears, or changes, only when all results are there.
         pictures: whether to draw ``NAME.png``, the people before and after.
         progress: called with the share of the work that is done, 0 to 1, and what is being done.
+        log: file for the losses of each iteration, see `apu_losses.fitting.FitLog`.
 
     Raises:
-        OSError: the folder cannot be written.
+        OSError: the folder or the log cannot be written.
     """
     from PIL import Image
 
     from apu_losses.files import staged_folder
+    from apu_losses.fitting import FitLog
     from apu_losses.viz import write_glb
     from apu_losses.viz.results import before_and_after, posed_meshes
 
@@ -121,9 +125,11 @@ def fit_scenes(
             progress(share, doing)
 
     drawing = 0.25 if pictures else 0.05
-    with staged_folder(folder) as stage:
+    with staged_folder(folder) as stage, nullcontext() if log is None else FitLog(log) as watch:
         fitted = fitter.fit(
-            list(scenes.values()), progress=lambda share: tell((1 - drawing) * share, "fitting")
+            list(scenes.values()),
+            callback=watch,
+            progress=lambda share: tell((1 - drawing) * share, "fitting"),
         )
         results = dict(zip(scenes, fitted, strict=True))
         for number, (name, result) in enumerate(results.items()):

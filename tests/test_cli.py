@@ -17,7 +17,7 @@ from PIL import Image
 from apu_losses import cli
 from apu_losses.demo import FILES, demo_scene, run_demo
 from apu_losses.files import staged_folder
-from apu_losses.fitting import Preset, Stage, load_parameters, save_scene
+from apu_losses.fitting import PRESET_NAMES, Preset, Stage, load_parameters, load_preset, save_scene
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -193,6 +193,47 @@ def test_fit_leaves_all_results_of_a_folder(apu, scenes, quick, tmp_path):
     other = tmp_path / "plain"
     assert apu("fit", scenes / "hug.json", "-o", other, "--preset", quick, "--no-pictures")[0] == 0
     assert {p.name for p in other.iterdir()} == {"hug.npz", "hug.json", "hug.glb"}
+
+
+def test_fit_writes_a_log_of_every_loss(apu, scenes, quick, tmp_path):
+    log = tmp_path / "fit.jsonl"
+    code, _, err = apu(
+        "fit", scenes, "-o", tmp_path / "out", "--preset", quick, "--no-pictures", "--log", log
+    )
+    assert code == 0, err
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    assert len(lines) == 2 * 3 and {line["stage"] for line in lines} == {"short"}
+    assert set(lines[0]["terms"]) == {"keypoints", "contact"}
+    record = json.loads((tmp_path / "out" / "hug.json").read_text())
+    assert record["stages"][0]["loss"] == lines[-2]["loss"]
+    code, _, err = apu("fit", scenes, "-o", tmp_path / "out2", "--preset", quick, "--log", scenes)
+    assert code == 2 and err.startswith("apu fit: ") and not (tmp_path / "out2").exists()
+
+
+def test_presets_are_listed_printed_saved_and_used(apu, scenes, tmp_path):
+    code, out, _ = apu("presets")
+    assert code == 0 and all(name in out for name in PRESET_NAMES)
+    code, out, _ = apu("presets", "best")
+    assert code == 0 and Preset.from_dict(json.loads(out)) == load_preset("best")
+    recipe = json.loads(out)
+    recipe["stages"] = [{**stage, "max_iterations": 1} for stage in recipe["stages"]]
+    (tmp_path / "mine.json").write_text(json.dumps(recipe))
+    code, _, err = apu("presets", tmp_path / "mine.json", "-o", tmp_path / "copy.json")
+    assert code == 0 and load_preset(tmp_path / "copy.json") == Preset.from_dict(recipe), err
+    code, _, err = apu(
+        "fit",
+        scenes / "hug.json",
+        "-o",
+        tmp_path / "out",
+        "--preset",
+        tmp_path / "copy.json",
+        "--no-pictures",
+    )
+    assert code == 0, err
+    code, _, err = apu("presets", "good")
+    assert code == 2 and err.startswith("apu presets: no preset 'good'; there is paper")
+    code, _, err = apu("presets", "best", "-o", tmp_path)
+    assert code == 2 and err.count("\n") == 1
 
 
 def test_fit_reads_scenes_line_by_line(apu, scenes, quick, tmp_path):

@@ -107,7 +107,8 @@ def best() -> Preset:
         name="best",
         terms={
             "keypoints": {"confidence_power": 2.0},
-            "contact": {"over": "pairs", "robust": 0.15},
+            # a map without groups, as a human annotates it, has one group a pair: then this is "pairs"
+            "contact": {"over": "parts", "robust": 0.15},
             "initial_pose": {"spine": 4.0, "collars": 2.0},
             "pose_prior": {},
             "hand_pose": {},

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 HAND_POSES = ("left_hand_pose", "right_hand_pose")
 """The parameters of which only hand keypoints tell."""
@@ -131,6 +133,10 @@ class Preset:
                 for stage in self.stages
             ],
         }
+
+    def save(self, path: str | Path) -> None:
+        """Write the recipe as JSON, which ``load_preset(path)`` and ``apu fit --preset PATH`` read."""
+        Path(path).write_text(json.dumps(self.to_dict(), indent=1) + "\n", encoding="utf-8")
 
     @classmethod
     def from_dict(cls, data: Mapping[str, object]) -> Preset:

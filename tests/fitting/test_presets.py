@@ -48,6 +48,27 @@ def test_every_preset_runs(name, fitter_of, body):
     assert result.stages[0].loss == pytest.approx(sum(result.stages[0].terms.values()), rel=1e-5)
 
 
+def test_a_saved_preset_is_the_one_that_is_loaded(tmp_path):
+    mine = load_preset("best").weighted(stature=8.0)
+    mine.save(tmp_path / "mine.json")
+    assert load_preset(tmp_path / "mine.json") == mine != load_preset("best")
+
+
+def test_over_parts_follows_the_map(fitter_of, body):
+    """`best` takes contacts over parts: without groups, each pair is one."""
+    best = load_preset("best")
+    assert best.terms["contact"]["over"] == "parts"
+    short = replace(best, stages=(replace(best.stages[0], max_iterations=3),))
+    grouped = pair(body, gap=0.1)
+    loose = pair(body, gap=0.1, map=grouped.contacts[0].contacts.merged())
+    values = [
+        fitter_of(short.with_options("contact", over=over)).fit([scene])[0].stages[0].terms["contact"]
+        for over in ("parts", "pairs")
+        for scene in (loose, grouped)
+    ]
+    assert values[0] == values[2] == values[3] > values[1]
+
+
 def test_numbers_that_the_paper_prints():
     first, second = load_preset("paper").stages
     assert (first.weights["keypoints"], first.weights["initial_pose"]) == (0.02, 200.0)
