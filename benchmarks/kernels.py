@@ -419,58 +419,6 @@ def limit_table(report: Report, args: argparse.Namespace) -> None:
         torch.set_num_threads(before)
 
 
-# ---------------------------------------------------------------- CUDA
-
-
-def cuda_rows(report: Report, args: argparse.Namespace, batch: int) -> None:
-    host = embrace(batch)
-    e = Embrace(
-        host.a.cuda(), host.b.cuda(), host.topology.to("cuda"), host.regions.to("cuda"), host.region_map
-    )
-    t, pairs = e.topology, closest_pairs(e, 30)
-    calls: dict[str, Callable[[Any], Any]] = {
-        "sparse 30 pairs": lambda k: g.region_min_distance(e.a, e.b, pairs, e.regions, backend=k),
-        "matrix": lambda k: g.region_distance_matrix(e.a, e.b, e.regions, backend=k),
-        "soft minimum": lambda k: g.region_soft_minimum(
-            e.a, e.b, pairs, e.regions, temperature=1e-3, backend=k
-        ),
-        "nearest vertex": lambda k: g.nearest_vertex(
-            e.a, e.b, points_topology=t, vertices_topology=t, backend=k
-        ),
-        "nearest surface": lambda k: g.nearest_surface(e.a, e.b, t, points_topology=t, backend=k),
-        "inside": lambda k: g.inside(e.a, e.b, t, points_topology=t, backend=k),
-    }
-    for name, call in calls.items():
-        got, want = call("cuda"), call("torch")
-        got, want = (x if isinstance(x, tuple) else (x,) for x in (got, want))
-        same = all(
-            torch.equal(torch.nan_to_num(x), torch.nan_to_num(y)) for x, y in zip(got, want, strict=True)
-        )
-        apart = float((got[0].float() - want[0].float()).nan_to_num().abs().max())
-        runs = {k: (lambda k=k, call=call: call(k)) for k in ("cuda", "torch")}
-        if name == "nearest vertex" and batch <= 8:
-            runs["cdist"] = lambda: torch.cdist(e.a, e.b).min(2)
-        ms = in_turns(runs, args.rounds, args.budget, "cuda")
-        shown = {f"x_over_{k}": ms[k] / ms["cuda"] for k in ms if k != "cuda"}
-        report.add(
-            "cuda",
-            f"{name}, batch {batch}",
-            cuda_ms=ms["cuda"],
-            same_bits=same,
-            largest_difference=apart,
-            **shown,
-        )
-
-
-def cuda_table(report: Report, args: argparse.Namespace) -> None:
-    """Correctness and speed of the Triton kernels against the torch back end and ``cdist`` on the same
-    GPU.
-    """
-    print("\nTriton kernels on", torch.cuda.get_device_name())
-    for batch in args.batches:
-        cuda_rows(report, args, batch)
-
-
 def machine() -> dict[str, Any]:
     name = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
@@ -503,7 +451,9 @@ TITLES = {
     "kernels that match the reference's bits do not fuse and can reach half)",
     "batch": "Cost against batch size (megabytes: peak over what was held before)",
     "size": "Cost against mesh size, one pair",
-    "cuda": "Triton kernels",
+    "cuda_same": "On a GPU against the cpu back end (soft minimum, winding number: equal to rounding)",
+    "cuda_limits": "Limits of the GPU, measured",
+    "cuda": "Triton kernels, forward unless said, by CUDA events (megabytes: peak over what was held before)",
 }
 
 
@@ -566,8 +516,10 @@ def main() -> None:
     print(json.dumps(about))
     if args.device == "cuda":
         about["gpu"] = torch.cuda.get_device_name()
+        from kernels_cuda import cuda_table
+
         warmup("cuda", "cuda")
-        cuda_table(report, args)
+        cuda_table(report, args.batches)
     else:
         warmup()
         for name in args.tables:

@@ -12,13 +12,13 @@ from apu_losses.functional import geometry as g
 from apu_losses.kernels.blocks import _Blocks, _bound
 from apu_losses.kernels.cpu.jit import inlined, kernel
 from apu_losses.kernels.cpu.simd import LANES, fused, splat, store
-from apu_losses.kernels.cpu.winding import fit_tree
+from apu_losses.kernels.cpu.winding import NODE, fit_tree
 
 _TILE = 16 * 16 * 8  # three differences, three squares, two sums for each distance
 _BOUND = 17  # six differences, six maxima, three squares, two sums
 _ANGLE = 110  # a solid angle with its arc tangent
 _NODE = 12  # distance to a node
-_DIPOLE = 8
+_DIPOLE = 45  # dipole, quadrupole and bound
 _CLOSEST = 115  # closest point on a triangle
 
 
@@ -71,7 +71,7 @@ def _count_walk(x, blocks, nodes, skip, leaf_size, box, beta):
                     d = nodes[n, c] - x[c, u * LANES + lane]
                     d2 += d * d
                 near = min(near, d2)
-            reach = nodes[n, 6] * beta
+            reach = nodes[n, 3] * beta
             if near > reach * reach:
                 dipoles += 1
                 n = skip[n]
@@ -87,12 +87,11 @@ def _walk_work(e: Embrace) -> float:
     t = e.topology
     order, start, end, skip = (x.numpy() for x in (t.face_order, t.node_start, t.node_end, t.node_skip))
     triangles = np.empty((len(order), 9), np.float32)
-    nodes, areas = np.empty((len(start), 7), np.float32), np.empty(len(start), np.float32)
-    box = np.empty((2, 3), np.float32)
-    fit_tree(e.b[0].numpy(), t.faces.numpy(), order, start, end, skip, triangles, nodes, areas, box)
+    nodes, spans = np.empty((len(start), NODE), np.float32), np.empty((len(start), 2, 3), np.float32)
+    fit_tree(e.b[0].numpy(), t.faces.numpy(), order, start, end, skip, triangles, nodes, spans)
     x = np.ascontiguousarray(e.a[0][t.slots].numpy().T)
     visits, dipoles, angles = _count_walk(
-        x, x.shape[1] // LANES, nodes, skip, end - start, box, np.float32(2)
+        x, x.shape[1] // LANES, nodes, skip, end - start, spans[0], np.float32(1.6)
     )
     return float(LANES * (visits * _NODE + dipoles * _DIPOLE + angles * _ANGLE))
 

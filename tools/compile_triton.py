@@ -30,6 +30,8 @@ def kernels() -> list[tuple[Any, dict[str, str], dict[str, Any], int]]:
     query = {"queries": _N, "padded": _N}
     rows, count = {"row_q": _I, "row_m": _I, "wanted": "*u8"}, {"rows_q": _N, "rows_m": _N}
     has = {"HAS_ROWS": True, "HAS_WANTED": True}
+    tree = {"points": _F, "triangles": _F, "nodes": _F, "start": _I, "end": _I, "skip": _I, "boxes": _F}
+    tree |= {"finite": _S, "slots": _I}
     return [
         (
             tk.region_min_kernel,
@@ -52,22 +54,37 @@ def kernels() -> list[tuple[Any, dict[str, str], dict[str, Any], int]]:
             {"points": _F, "corners": _F, "slots": _I, "face_slots": _I, "boxes": _F} | rows
             | {"finite": _S, "out_d2": _F, "out_face": _I, "out_weights": _F}
             | query | {"tiles": _N} | count | {"limit": "fp32", "skipped": "fp32"},
-            _TILE | has,
+            _TILE | {"SCAN": 128} | has,
             4,
         ),
         (
+            tk.face_tiles_kernel,
+            {"vertices": _F, "faces": _I, "order": _I, "corners": _F, "boxes": _F}
+            | {"vertex_count": _N, "tiles": _N},
+            {"BN": 32},
+            1,
+        ),
+        (tk.finite_kernel, {"values": _F, "out": _S, "count": _N}, {"BN": 4096}, 8),
+        (
             tk.fit_nodes_kernel,
-            {"triangles": _F, "start": _I, "end": _I, "nodes": _F, "faces": _N, "count": _N},
-            {"BN": 128},
+            {"vertices": _F, "faces": _I, "order": _I, "start": _I, "end": _I, "skip": _I, "triangles": _F}
+            | {"nodes": _F, "boxes": _F, "finite": _S, "vertex_count": _N, "face_count": _N, "count": _N},
+            {"SMALL": 32, "LARGE": 1024},
             4,
+        ),
+        (
+            tk.inside_kernel,
+            tree | rows | {"out": "*u8"} | query | {"faces": _N, "count": _N} | count
+            | {"beta": "fp32", "low": "fp32", "high": "fp32"},
+            {"BM": 32, "LEAF": 8} | has,
+            1,
         ),
         *(
             (
                 tk.winding_kernel,
-                {"points": _F, "triangles": _F, "nodes": _F, "start": _I, "end": _I, "skip": _I, "boxes": _F}
-                | {"finite": _S, "slots": _I} | rows | {"out": _F}
-                | query | {"faces": _N, "count": _N} | count | {"beta": "fp32"},
-                {"BM": 32, "LEAF": 8, "EXACT": exact} | has,
+                tree | rows | {"out": _F, "out_bound": _F} | query | {"faces": _N, "count": _N} | count
+                | {"beta": "fp32"},
+                {"BM": 32, "LEAF": 8, "EXACT": exact, "BOXED": True} | has,
                 1,
             )
             for exact in (False, True)

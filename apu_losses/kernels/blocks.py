@@ -314,20 +314,6 @@ def region_soft_min_gradient(
     return grad_a, grad_b
 
 
-def _curve(points: Tensor) -> Tensor:
-    """Slots of points ``(n, 3)`` along a Morton curve: a quick block order."""
-    safe = torch.nan_to_num(points.double(), 0.0, 0.0, 0.0)
-    low, high = safe.amin(0), safe.amax(0)
-    cell = ((safe - low) / (high - low).clamp(min=1e-30) * 1023).long()
-    code = torch.zeros(len(points), dtype=torch.int64, device=points.device)
-    for bit in range(10):
-        for axis in range(3):
-            code |= ((cell[:, axis] >> bit) & 1) << (3 * bit + axis)
-    order = torch.argsort(code, stable=True)
-    padded = torch.cat([order, order[-1:].expand(-len(order) % BLOCK)])
-    return padded.view(-1, BLOCK).sort(dim=1).values.flatten()
-
-
 def _mended(points: Tensor) -> Tensor:
     """Queries that are not finite take the place of a finite one, so that they do not spoil the boxes."""
     good = torch.isfinite(points).all(1)
@@ -397,8 +383,10 @@ def nearest_vertex(
         if not bool(torch.isfinite(vertices[m]).all()):
             continue
         mended = _mended(points[p])
-        queries = _Blocks(mended[None], _curve(mended) if point_slots is None else point_slots)
-        targets = _Blocks(vertices[m : m + 1], _curve(vertices[m]) if vertex_slots is None else vertex_slots)
+        queries = _Blocks(mended[None], tree.block_slots(mended) if point_slots is None else point_slots)
+        targets = _Blocks(
+            vertices[m : m + 1], tree.block_slots(vertices[m]) if vertex_slots is None else vertex_slots
+        )
         lo, hi = targets.lo[0], targets.hi[0]
 
         def distances(k: Tensor, t: Tensor, queries: _Blocks = queries, targets: _Blocks = targets) -> Tensor:
@@ -448,7 +436,7 @@ def nearest_surface(
         if not bool(torch.isfinite(used[m]).all()):
             continue
         mended = _mended(points[p])
-        queries = _Blocks(mended[None], _curve(mended) if point_slots is None else point_slots)
+        queries = _Blocks(mended[None], tree.block_slots(mended) if point_slots is None else point_slots)
         corners = vertices[m][faces[order]]
         lo, hi = corners.flatten(1, 2).amin(1), corners.flatten(1, 2).amax(1)
         # The closest point rounds in its own way: grow the boxes and lower the bounds a little.
@@ -497,35 +485,56 @@ def winding_number(
     boxed: bool,
     wanted: Tensor | None = None,
     rows: Rows = None,
-) -> Tensor:
-    """Winding numbers by "tree", "exact" or "rays"; ``boxed``: zero outside the bounding box of the mesh.
+) -> tuple[Tensor, Tensor]:
+    """Winding numbers by "tree", "exact" or "rays", and bounds on their errors.
 
-    Points that are not ``wanted (E, Q)`` are zero.
+    ``boxed``: zero outside the bounding box of the mesh. Points that are not ``wanted (E, Q)`` are zero.
     """
     items = _listed(points, vertices, rows)
-    out = torch.zeros(len(items), points.shape[1], dtype=points.dtype, device=points.device)
+    out = torch.zeros(2, len(items), points.shape[1], dtype=points.dtype, device=points.device)
     used = vertices[:, torch.unique(topology.faces)] if len(topology.faces) else vertices[:, :0]
     for i, (p, m) in enumerate(items if used.shape[1] else ()):
-        own = None if wanted is None else wanted[i]
-        if boxed:
-            boxed_in = ((points[p] >= used[m].amin(0)) & (points[p] <= used[m].amax(0))).all(1)
-            own = boxed_in if own is None else own & boxed_in
-        if own is None:
-            part, slots = points[p], point_slots
-        else:
-            part, slots = points[p][own], None
+        own = _asked(points[p], used[m], None if wanted is None else wanted[i], boxed)
+        part, slots = (points[p], point_slots) if own is None else (points[p][own], None)
+        at = slice(None) if own is None else own
         if method == "tree":
-            slots = _curve(part) if slots is None and len(part) else slots
-            w = (
-                part.new_zeros(0)
-                if slots is None
-                else tree.winding_number(part, vertices[m], topology, beta, slots)
-            )
+            slots = tree.block_slots(part) if slots is None and len(part) else slots
+            if slots is not None:
+                out[0, i, at], out[1, i, at] = tree.winding_number(part, vertices[m], topology, beta, slots)
         else:
             exact = reference.ray_crossings if method == "rays" else reference.winding_number
-            w = exact(part[None], vertices[m : m + 1], topology.faces)[0]
-        out[i, slice(None) if own is None else own] = w
-    return reference.poison(points, used, out, torch.zeros_like(out, dtype=torch.int64), rows)[0]
+            out[0, i, at] = exact(part[None], vertices[m : m + 1], topology.faces)[0]
+    none = torch.zeros_like(out[0], dtype=torch.int64)
+    value, bound = (reference.poison(points, used, x, none, rows)[0] for x in out)
+    return value, bound
+
+
+def _asked(points: Tensor, used: Tensor, wanted: Tensor | None, boxed: bool) -> Tensor | None:
+    """Mask of the points to look at: those wanted, and in the box of the mesh if ``boxed``; None for all."""
+    if not boxed:
+        return wanted
+    in_box = ((points >= used.amin(0)) & (points <= used.amax(0))).all(1)
+    return in_box if wanted is None else in_box & wanted
+
+
+@torch.no_grad()
+def inside(
+    points: Tensor,
+    vertices: Tensor,
+    topology: MeshTopology,
+    point_slots: Tensor | None,
+    wanted: Tensor | None = None,
+    rows: Rows = None,
+) -> Tensor:
+    """The inside test by the tree, opened as far as it takes to be certain."""
+    items = _listed(points, vertices, rows)
+    out = torch.zeros(len(items), points.shape[1], dtype=torch.bool, device=points.device)
+    used = vertices[:, torch.unique(topology.faces)] if len(topology.faces) else vertices[:, :0]
+    for i, (p, m) in enumerate(items if used.shape[1] else ()):
+        own = _asked(points[p], used[m], None if wanted is None else wanted[i], True)
+        if bool(torch.isfinite(used[m]).all()):
+            out[i, own] = tree.inside(points[p][own], vertices[m], topology)
+    return out
 
 
 def edge_gradient(

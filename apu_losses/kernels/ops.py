@@ -433,18 +433,64 @@ def winding_number(
     row_points: Tensor | None,
     row_mesh: Tensor | None,
     backend: str,
-) -> Tensor:
-    """``boxed``: points outside the bounding box of the mesh's faces are zero without looking further.
-    So are points that are not ``wanted``.
+) -> tuple[Tensor, Tensor]:
+    """The value and a bound on its error (zero for the exact methods).
+
+    ``boxed``: points outside the bounding box of the mesh's faces are zero without looking further. So are
+    points that are not ``wanted``.
     """
-    none = faces.new_empty(0)
-    topology = MeshTopology(vertices.shape[1], faces, none, none, face_order, node_start, node_end, node_skip)
-    out: Tensor = _module(backend, points).winding_number(
+    topology = _tree(vertices, faces, face_order, node_start, node_end, node_skip, False)
+    found: tuple[Tensor, Tensor] = _module(backend, points).winding_number(
         points, vertices, topology, method, beta, point_slots, boxed, wanted, _rows(row_points, row_mesh)
+    )
+    return found
+
+
+def _tree(
+    vertices: Tensor,
+    faces: Tensor,
+    face_order: Tensor,
+    node_start: Tensor,
+    node_end: Tensor,
+    node_skip: Tensor,
+    closed: bool,
+) -> MeshTopology:
+    """The part of a topology that inside tests need."""
+    none = faces.new_empty(0)
+    tree = (face_order, node_start, node_end, node_skip)
+    return MeshTopology(vertices.shape[1], faces, none, none, *tree, closed)
+
+
+@winding_number.register_fake
+def _(points: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
+    shape = _answers(points, rest[-3])
+    return points.new_empty(shape), points.new_empty(shape)
+
+
+@torch.library.custom_op("apu_losses::inside", mutates_args=())
+def inside(
+    points: Tensor,
+    vertices: Tensor,
+    faces: Tensor,
+    face_order: Tensor,
+    node_start: Tensor,
+    node_end: Tensor,
+    node_skip: Tensor,
+    closed: bool,
+    point_slots: Tensor | None,
+    wanted: Tensor | None,
+    row_points: Tensor | None,
+    row_mesh: Tensor | None,
+    backend: str,
+) -> Tensor:
+    """Whether the winding number is above one half, by the tree, opened as far as it takes to be certain."""
+    topology = _tree(vertices, faces, face_order, node_start, node_end, node_skip, closed)
+    out: Tensor = _module(backend, points).inside(
+        points, vertices, topology, point_slots, wanted, _rows(row_points, row_mesh)
     )
     return out
 
 
-@winding_number.register_fake
+@inside.register_fake
 def _(points: Tensor, *rest: Any) -> Tensor:
-    return points.new_empty(_answers(points, rest[-3]))
+    return points.new_empty(_answers(points, rest[-3]), dtype=torch.bool)

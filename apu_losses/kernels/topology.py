@@ -16,7 +16,7 @@ import itertools
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, cast, runtime_checkable
 
 import numpy as np
 import torch
@@ -160,16 +160,10 @@ class RegionIndex:
         return self.vertex_ids[int(self.offsets[region]) : int(self.offsets[region + 1])]
 
     def to(self, device: torch.device | str) -> RegionIndex:
-        """The same layout on another device."""
+        """The same layout on another device; copied once, then remembered."""
         if self.offsets.device == torch.device(device):
             return self
-        return RegionIndex(
-            self.vertex_count,
-            self.offsets.to(device),
-            self.vertex_ids.to(device),
-            self.slots.to(device),
-            self.block_offsets.to(device),
-        )
+        return cast("RegionIndex", _recall(self, str(device), lambda: _moved(self, device)))
 
 
 @dataclass(frozen=True)
@@ -186,6 +180,8 @@ class MeshTopology:
     padded. ``face_order (F,)``: faces in tree order. The tree is binary, its nodes in preorder: node n covers
     faces ``face_order[node_start[n]:node_end[n]]``; its left child is n + 1, and ``node_skip[n]`` is the next
     node when the subtree of n is skipped, so that no stack is needed. A leaf has ``node_skip[n] == n + 1``.
+    ``closed``: every edge is met as often one way as the other, so that the winding number around any point
+    off the surface is a whole number.
     """
 
     vertex_count: int
@@ -196,6 +192,7 @@ class MeshTopology:
     node_start: Tensor
     node_end: Tensor
     node_skip: Tensor
+    closed: bool
 
     @classmethod
     def build(
@@ -223,21 +220,31 @@ class MeshTopology:
         slots = block_order(points)
         centroids = points[f].mean(1) if len(f) else np.zeros((0, 3))
         face_slots = block_order(centroids, FACE_BLOCK)
-        tree = face_tree(centroids)
+        order, start, end, skip = (torch.from_numpy(x) for x in face_tree(centroids))
         return cls(
             vertex_count,
             torch.from_numpy(f),
             torch.from_numpy(_padded(slots) if len(slots) else slots),
             torch.from_numpy(_padded(face_slots, FACE_BLOCK) if len(f) else face_slots),
-            *(torch.from_numpy(x) for x in tree),
+            order,
+            start,
+            end,
+            skip,
+            is_closed(f, vertex_count),
         )
 
     def to(self, device: torch.device | str) -> MeshTopology:
-        """The same topology on another device."""
+        """The same topology on another device; copied once, then remembered."""
         if self.faces.device == torch.device(device):
             return self
-        moved = (getattr(self, f.name).to(device) for f in fields(self) if f.name != "vertex_count")
-        return MeshTopology(self.vertex_count, *moved)
+        return cast("MeshTopology", _recall(self, str(device), lambda: _moved(self, device)))
+
+
+def is_closed(faces: NDArray[np.int64], vertex_count: int) -> bool:
+    """Whether ``faces (F, 3)`` have no boundary: each directed edge as often as its opposite."""
+    start, end = faces.reshape(-1), faces[:, [1, 2, 0]].reshape(-1)
+    there, back = start * vertex_count + end, end * vertex_count + start
+    return bool(np.array_equal(np.sort(there), np.sort(back)))
 
 
 def face_tree(centroids: NDArray[np.float64], leaf: int = LEAF_FACES) -> tuple[NDArray[np.int64], ...]:
@@ -270,13 +277,18 @@ def face_tree(centroids: NDArray[np.float64], leaf: int = LEAF_FACES) -> tuple[N
     return order, *(np.asarray(x, dtype=np.int64) for x in (start, end, skip))
 
 
-_RECENT: OrderedDict[tuple[int, int], tuple[object, Any]] = OrderedDict()
+def _moved(layout: Any, device: torch.device | str) -> Any:
+    values = {f.name: getattr(layout, f.name) for f in fields(layout)}
+    return type(layout)(**{k: v.to(device) if isinstance(v, Tensor) else v for k, v in values.items()})
+
+
+_RECENT: OrderedDict[tuple[int, int | str], tuple[object, Any]] = OrderedDict()
 _RECENT_LIMIT = 16
 
 
-def _recall(source: object, vertex_count: int, make: Any) -> Any:
+def _recall(source: object, purpose: int | str, make: Any) -> Any:
     """Layouts of recently used sources; the source is kept alive, so its id cannot be reused."""
-    key = (id(source), vertex_count)
+    key = (id(source), purpose)
     held = _RECENT.get(key)
     if held is None:
         held = _RECENT[key] = (source, make())

@@ -45,6 +45,13 @@ class NearestSurface(NamedTuple):
     barycentric: Tensor
 
 
+class WindingNumber(NamedTuple):
+    """Winding numbers ``value (B, Q)``, each within ``bound (B, Q)`` of the exact one but for rounding."""
+
+    value: Tensor
+    bound: Tensor
+
+
 class Penetration(NamedTuple):
     """Which query points lie inside a mesh, how deep, and towards where.
 

@@ -43,6 +43,7 @@ def warmup(backend: str = "auto", device: torch.device | str = "cpu") -> float:
             verts, verts, mesh.faces, mesh.face_slots, inf, None, None, inf, None, None, backend
         )
         ops.surface_gradient(verts, verts, mesh.faces, face, weights, d2, None, None, backend)
+        ops.inside(verts, verts, mesh.faces, *tree, mesh.closed, None, None, None, None, backend)
         for method in ("tree", "exact", "rays"):
             ops.winding_number(
                 verts, verts, mesh.faces, *tree, method, 2.0, None, False, None, None, None, backend

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -11,6 +12,9 @@ import trimesh
 from torch import Tensor
 
 from apu_losses.kernels.topology import MeshTopology, RegionIndex
+
+GPU = ["cuda"] if torch.cuda.is_available() and os.environ.get("TRITON_INTERPRET", "0") != "1" else []
+"""The Triton back end, where it can really run; without a GPU see `test_kernels_triton`."""
 
 
 @dataclass(frozen=True)
@@ -45,13 +49,15 @@ def pair(batch: int = 2, subdivisions: int = 3, seed: int = 0, dtype: torch.dtyp
     """Two blobs side by side, overlapping a little, jittered by ``seed``."""
     v, f = blob(subdivisions)
     generator = torch.Generator().manual_seed(seed)
-    rest = torch.tensor(v)[None].repeat(batch, 1, 1)
-    a = rest + 0.01 * torch.randn(rest.shape, generator=generator, dtype=torch.float64)
-    b = rest * torch.tensor([-1.0, 1.0, -1.0]) + torch.tensor([0.1, 0.05, 0.42])
-    b = b + 0.05 * torch.randn(batch, 1, 3, generator=generator, dtype=torch.float64)
+    rest = torch.tensor(v, device="cpu")[None].repeat(batch, 1, 1)
+    a = rest + 0.01 * torch.randn(rest.shape, generator=generator, dtype=torch.float64, device="cpu")
+    b = rest * torch.tensor([-1.0, 1.0, -1.0], device="cpu")
+    b = b + torch.tensor([0.1, 0.05, 0.42], device="cpu")
+    b = b + 0.05 * torch.randn(batch, 1, 3, generator=generator, dtype=torch.float64, device="cpu")
     topology = MeshTopology.build(f, len(v), v)
     regions = RegionIndex.from_lists(blob_regions(v), len(v), v)
-    return Pair(a.to(dtype), b.to(dtype), torch.tensor(f), topology, regions)
+    device = torch.get_default_device()
+    return Pair(a.to(device, dtype), b.to(device, dtype), torch.tensor(f), topology, regions)
 
 
 def all_edges(batch: int, regions: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -7,12 +7,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kernels_meshes import all_edges, pair
+from kernels_meshes import GPU, all_edges, pair
 
 from apu_losses.functional import geometry as g
 from apu_losses.kernels.topology import RegionIndex
 
-FAST = ["cpu", "torch"]
+FAST = ["cpu", "torch", *GPU]
 
 
 def assert_same(got, expected):
@@ -268,7 +268,7 @@ def clouds(draw):
 @given(clouds())
 def test_search_for_disagreement(backend, case):
     a, b, lists_a, lists_b, faces = case
-    regions_a = RegionIndex.from_lists(lists_a, a.shape[1], np.nan_to_num(a[0].numpy()))
+    regions_a = RegionIndex.from_lists(lists_a, a.shape[1], np.nan_to_num(a[0].numpy(force=True)))
     regions_b = RegionIndex.from_lists(lists_b, b.shape[1])
     topology = g.MeshTopology.build(faces, b.shape[1], b[0])
     unions = g.RegionPairs.from_unions([0, 1, 0], [1, 1, 0], [[0, 1], [3], [2, 1]], [[0], [1, 2], [3, 0]])

@@ -6,16 +6,16 @@ import igl
 import numpy as np
 import pytest
 import torch
-from kernels_meshes import pair
+from kernels_meshes import GPU, pair
 from scipy.spatial import cKDTree
 
 from apu_losses.functional import geometry as g
 
-BACKENDS = ["torch", "cpu"]
+BACKENDS = ["torch", "cpu", *GPU]
 
 
 def arrays(m, item=0):
-    return m.a[item].double().numpy(), m.b[item].double().numpy(), m.faces.numpy()
+    return (x.numpy(force=True) for x in (m.a[item].double(), m.b[item].double(), m.faces))
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -24,9 +24,9 @@ def test_nearest_vertex_is_that_of_a_kd_tree(backend):
     a, b, _ = arrays(m)
     near = g.nearest_vertex(m.a, m.b, backend=backend)
     distance, index = cKDTree(b).query(a)
-    np.testing.assert_allclose(near.distance2[0].sqrt(), distance, atol=1e-6)
+    np.testing.assert_allclose(near.distance2[0].sqrt().cpu(), distance, atol=1e-6)
     # Another index only where two vertices are equally far to rounding.
-    other = near.vertex[0].numpy() != index
+    other = near.vertex[0].cpu().numpy() != index
     assert other.mean() < 1e-3
 
 
@@ -47,13 +47,13 @@ def test_nearest_surface_is_that_of_libigl(backend):
     a, b, f = arrays(m)
     near = g.nearest_surface(m.a, m.b, m.topology, backend=backend)
     squared, _, closest = igl.point_mesh_squared_distance(a, b, f)
-    np.testing.assert_allclose(near.distance2[0].sqrt(), np.sqrt(squared), atol=2e-6)
+    np.testing.assert_allclose(near.distance2[0].sqrt().cpu(), np.sqrt(squared), atol=2e-6)
     corners = m.b[0][m.faces[near.face[0]]]
     ours = (near.barycentric[0, :, :, None] * corners).sum(1)
     # Where two surface points are equally far the closest points may differ, the distances not.
-    assert np.quantile(np.linalg.norm(ours.numpy() - closest, axis=1), 0.99) < 1e-5
+    assert np.quantile(np.linalg.norm(ours.cpu().numpy() - closest, axis=1), 0.99) < 1e-5
     assert near.barycentric.min() >= -1e-6
-    np.testing.assert_allclose(near.barycentric.sum(-1), 1, atol=1e-6)
+    np.testing.assert_allclose(near.barycentric.sum(-1).cpu(), 1, atol=1e-6)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -62,10 +62,10 @@ def test_winding_number_is_that_of_libigl(backend, method):
     m = pair(1, 4)
     a, b, f = arrays(m)
     exact = igl.winding_number(b, f, a)
-    w = g.winding_number(m.a, m.b, m.topology, method=method, backend=backend)[0].numpy()
+    w = g.winding_number(m.a, m.b, m.topology, method=method, backend=backend)[0].cpu().numpy()
     tolerance = {"tree": 0.1, "exact": 2e-5, "rays": 1e-4}[method]
     assert np.abs(w - exact).max() < tolerance
-    within = g.inside(m.a, m.b, m.topology, method=method, backend=backend)[0].numpy()
+    within = g.inside(m.a, m.b, m.topology, method=method, backend=backend)[0].cpu().numpy()
     assert within.sum() > 10 and np.array_equal(within, exact > 0.5)
 
 

@@ -6,12 +6,12 @@ import math
 
 import pytest
 import torch
-from kernels_meshes import pair
+from kernels_meshes import GPU, pair
 
 from apu_losses.functional import geometry as g
 from apu_losses.kernels.topology import RegionIndex
 
-BACKENDS = ["reference", "torch", "cpu"]
+BACKENDS = ["reference", "torch", "cpu", *GPU]
 inf, nan = math.inf, math.nan
 
 

@@ -35,4 +35,4 @@ def test_against_the_reference():
 @pytest.mark.parametrize("target", [("cuda", "80", "32"), ("cuda", "90", "32"), ("hip", "gfx942", "64")])
 def test_compiles_ahead(target, tmp_path):
     tool = str(HERE.parents[1] / "tools" / "compile_triton.py")
-    assert run([tool, *target], TRITON_CACHE_DIR=str(tmp_path)).count("compiled") == 8
+    assert run([tool, *target], TRITON_CACHE_DIR=str(tmp_path)).count("compiled") == 11

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -329,7 +330,53 @@ def nearest_surface(
     return d2, face, weights
 
 
-_TREES_AT_ONCE = 8  # items whose refitted trees are held in memory together
+_TREES_AT_ONCE = 8  # meshes whose refitted trees are held in memory together
+
+
+class _Trees(NamedTuple):
+    """Trees refitted to a few meshes, as `winding.winding_blocks` takes them."""
+
+    triangles: Array
+    nodes: Array
+    start: Array
+    end: Array
+    skip: Array
+    boxes: Array
+    finite: Array
+
+
+def _fit_trees(vertices: Tensor, meshes: Array, topology: MeshTopology, boxed: bool) -> _Trees:
+    verts, faces = _numpy(vertices), _numpy(topology.faces)
+    order, start, end, skip = (
+        _numpy(t) for t in (topology.face_order, topology.node_start, topology.node_end, topology.node_skip)
+    )
+    triangles = np.empty((len(meshes), len(faces), 9), np.float32)
+    nodes = np.empty((len(meshes), len(start), wn.NODE), np.float32)
+    spans = np.empty((len(meshes), len(start), 2, 3), np.float32)
+    finite = np.empty(len(meshes), np.bool_)
+
+    def fit(b0: int, b1: int) -> None:
+        for b in range(b0, b1):
+            finite[b] = wn.fit_tree(
+                verts[meshes[b]], faces, order, start, end, skip, triangles[b], nodes[b], spans[b]
+            )  # fmt: skip
+
+    split(len(meshes), fit)
+    everywhere = np.broadcast_to(np.array([[-np.inf], [np.inf]], np.float32), (len(meshes), 2, 3))
+    boxes = np.ascontiguousarray(spans[:, 0] if boxed and len(start) else everywhere)
+    return _Trees(triangles, nodes, start, end, skip, boxes, finite)
+
+
+def _by_mesh(row_t: Array) -> Iterator[tuple[Array, Array, Array]]:
+    """Items in parts that ask about a few meshes each: items, their meshes, which of these each item takes.
+
+    So a tree is refitted once, however many items ask about it.
+    """
+    order = np.argsort(row_t, kind="stable")
+    meshes, item_mesh = np.unique(row_t[order], return_inverse=True)
+    for m in range(0, len(meshes), _TREES_AT_ONCE):
+        part = (item_mesh >= m) & (item_mesh < m + _TREES_AT_ONCE)
+        yield order[part], meshes[m : m + _TREES_AT_ONCE], item_mesh[part] - m
 
 
 def winding_number(
@@ -342,77 +389,66 @@ def winding_number(
     boxed: bool,
     wanted: Tensor | None = None,
     rows: Rows = None,
-) -> Tensor:
-    """Winding numbers by "tree", "exact" or "rays"; ``boxed``: zero outside the bounding box of the mesh.
+) -> tuple[Tensor, Tensor]:
+    """Winding numbers by "tree", "exact" or "rays", and bounds on their errors.
 
-    Points that are not ``wanted (E, Q)`` are zero.
+    ``boxed``: zero outside the bounding box of the mesh. Points that are not ``wanted (E, Q)`` are zero.
     """
     row_q, row_t = _item_rows(points, vertices, rows)
     mask = _mask(len(row_q), points.shape[1], wanted)
-    out = torch.empty(mask.shape)
+    out, bound = np.empty(mask.shape, np.float32), np.zeros(mask.shape, np.float32)
     if method == "rays":
-        _ray_crossings(points, vertices, topology, boxed, row_q, row_t, mask, out.numpy())
-        return out
+        _ray_crossings(points, vertices, topology, boxed, row_q, row_t, mask, out)
+        return torch.from_numpy(out), torch.from_numpy(bound)
     reach = np.float32(beta if method == "tree" else 0.0)
     queries = _cloud_patches(points, point_slots)
     _mend(queries)
-    # Items that ask about one mesh come together, so that its tree is refitted once.
-    order = np.argsort(row_t, kind="stable")
-    meshes, item_mesh = np.unique(row_t[order], return_inverse=True)
-    for m in range(0, len(meshes), _TREES_AT_ONCE):
-        part = (item_mesh >= m) & (item_mesh < m + _TREES_AT_ONCE)
-        items = order[part]
-        mine = _winding(
-            queries, row_q[items], vertices, meshes[m : m + _TREES_AT_ONCE], item_mesh[part] - m, mask[items],
-            topology, reach, boxed,
-        )  # fmt: skip
-        out[torch.from_numpy(items)] = torch.from_numpy(mine)
-    return out
+    blocks = -(-mask.shape[1] // BLOCK)
+    for items, meshes, mesh in _by_mesh(row_t):
+        trees = _fit_trees(vertices, meshes, topology, boxed)
+        answers = np.empty((2, len(items), mask.shape[1]), np.float32)
+        asked = (row_q[items], mesh, mask[items])
+
+        def work(u0: int, u1: int, trees: Any = trees, asked: Any = asked, answers: Any = answers) -> None:
+            wn.winding_blocks(
+                queries.x, queries.ids, queries.first, *trees, *asked, reach, blocks, u0, u1, *answers
+            )
+
+        split(len(items) * blocks, work, least=8)
+        out[items], bound[items] = answers
+    return torch.from_numpy(out), torch.from_numpy(bound)
 
 
-def _winding(
-    queries: Patches,
-    row_q: Array,
+_BETA_CLOSED, _BETA_OPEN = np.float32(1.6), np.float32(2.2)  # where most queries are certain at once
+
+
+def inside(
+    points: Tensor,
     vertices: Tensor,
-    meshes: Array,
-    mesh: Array,
-    wanted: Array,
     topology: MeshTopology,
-    beta: np.float32,
-    boxed: bool,
-) -> Array:
-    """Items that ask about a few ``meshes``: refit their trees, then item k walks tree ``mesh[k]``."""
-    items, count = wanted.shape
-    verts, faces = _numpy(vertices), _numpy(topology.faces)
-    order, start, end, skip = (
-        _numpy(t) for t in (topology.face_order, topology.node_start, topology.node_end, topology.node_skip)
-    )
-    triangles = np.empty((len(meshes), len(faces), 9), np.float32)
-    nodes = np.empty((len(meshes), len(start), 7), np.float32)
-    areas = np.empty((len(meshes), len(start)), np.float32)
-    boxes = np.empty((len(meshes), 2, 3), np.float32)
-    finite = np.empty(len(meshes), np.bool_)
+    point_slots: Tensor | None,
+    wanted: Tensor | None = None,
+    rows: Rows = None,
+) -> Tensor:
+    """The inside test by the tree, opened for each block of queries as far as it takes to be certain."""
+    row_q, row_t = _item_rows(points, vertices, rows)
+    mask = _mask(len(row_q), points.shape[1], wanted)
+    out = np.empty(mask.shape, np.bool_)
+    queries = _cloud_patches(points, point_slots)
+    _mend(queries)
+    blocks = -(-mask.shape[1] // BLOCK)
+    beta = _BETA_CLOSED if topology.closed else _BETA_OPEN
+    for items, meshes, mesh in _by_mesh(row_t):
+        trees = _fit_trees(vertices, meshes, topology, True)
+        answers = np.empty((len(items), mask.shape[1]), np.bool_)
+        asked = (row_q[items], mesh, mask[items], topology.closed, beta)
 
-    def fit(b0: int, b1: int) -> None:
-        for b in range(b0, b1):
-            finite[b] = wn.fit_tree(
-                verts[meshes[b]], faces, order, start, end, skip, triangles[b], nodes[b], areas[b], boxes[b]
-            )  # fmt: skip
+        def work(u0: int, u1: int, trees: Any = trees, asked: Any = asked, answers: Any = answers) -> None:
+            wn.inside_blocks(queries.x, queries.ids, queries.first, *trees, *asked, blocks, u0, u1, answers)
 
-    split(len(meshes), fit)
-    if not boxed:
-        boxes[:, 0], boxes[:, 1] = -np.inf, np.inf
-    blocks = -(-count // BLOCK)
-    out = np.empty((items, count), np.float32)
-
-    def work(u0: int, u1: int) -> None:
-        wn.winding_blocks(
-            queries.x, queries.ids, queries.first, triangles, nodes, start, end, skip, boxes, finite,
-            row_q, mesh, wanted, beta, blocks, u0, u1, out,
-        )  # fmt: skip
-
-    split(items * blocks, work, least=8)
-    return out
+        split(len(items) * blocks, work, least=8)
+        out[items] = answers
+    return torch.from_numpy(out)
 
 
 _GRID = (96, 256)  # cells over y and z: a standing body is taller than it is deep

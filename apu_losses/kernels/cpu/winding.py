@@ -1,18 +1,29 @@
-"""Generalized winding number, exact and hierarchical.
+"""Generalized winding number, exact and hierarchical with a bound on its error.
 
 The winding number of a mesh around a point is the sum of the signed solid angles of its faces over 4 pi
 (Jacobson et al., Robust Inside-Outside Segmentation using Generalized Winding Numbers, 2013); the solid angle
-is that of Van Oosterom and Strackee, 1983. Far away a cluster of faces looks like one dipole, its summed area
-vector at its centre (Barill et al., Fast Winding Numbers for Soups and Clouds, 2018, first order). A tree
-over the faces, static per topology, is refitted to the pose from its leaves upwards: centre, area vector,
-radius of each node. Sixteen neighbouring queries walk it together; a node further than ``beta`` radii from
-all of them is taken as a dipole.
+is that of Van Oosterom and Strackee, 1983. Far away a cluster of faces looks like a dipole and a quadrupole
+at its centre (Barill et al., Fast Winding Numbers for Soups and Clouds, 2018; first and second order). A tree
+over the faces, static per topology, is refitted to the pose from its leaves upwards. Sixteen neighbouring
+queries walk it together; a node further than ``beta`` radii from all of them is not opened.
 
 The tree is stored in preorder with skip links: going into a node is n + 1, passing it over is ``skip[n]``; no
 stack.
 
-Error. With beta = 2 at most 0.03 was seen on bodies (docs/kernels.md), where the inside test of a closed
-mesh, whose winding number is a whole number, tolerates 0.5.
+Error. The kernel is K(y) = y / |y|^3, y from the query to a point of the surface. Expanded about the centre
+c of a node, y = d + h, its term of degree l is at most (l + 1) |h|^l / |d|^(l + 2) long (it is the gradient
+of a term of the Legendre series of 1 / |d + h|). Kept are l = 0 (the area vector) and l = 1 (the first
+moments of the area vectors about c). With |h| <= R, rho = R / |d| and the second moment m = integral of
+|h|^2 over the area, what is left of a node is at most
+
+    m / |d|^4 * (3 + 4 rho + 5 rho^2 + ...) = m / |d|^4 * (3 - 2 rho) / (1 - rho)^2.
+
+The walk adds this up, over 4 pi, for each query: a bound that holds for that query on that pose.
+
+Certainty. A winding number of a closed mesh is whole, so a query is outside as soon as value + bound < 1 and
+inside as soon as value - bound > 0; with holes it must be further from 1/2 than the bound. Where neither
+holds the walk is repeated with a larger ``beta``, in the end with all solid angles. So the inside test is as
+good as the exact sum, at the cost of a coarse walk.
 """
 
 from __future__ import annotations
@@ -28,6 +39,7 @@ from apu_losses.kernels.cpu.simd import (
     add,
     div,
     fused,
+    less,
     less_equal,
     load,
     lowest,
@@ -42,6 +54,10 @@ _PER_ANGLE = np.float32(1 / (2 * math.pi))
 _PER_DIPOLE = np.float32(1 / (4 * math.pi))
 _HALF = np.float32(0.5)
 _THIRD = np.float32(1 / 3)
+_TWELFTH = np.float32(1 / 12)
+_ROUNDING = np.float32(1e-3)  # more than float32 sums of thousands of terms were ever seen to err
+_WIDEN = np.float32(1.5)
+_WIDEST = np.float32(16)
 
 
 @inlined
@@ -75,17 +91,17 @@ def half_solid_angle(triangle, px, py, pz):
     return arctan2(volume, beside)
 
 
+NODE = 16  # numbers of a node: one cache line
+
+
 @kernel
-def fit_tree(vertices, faces, order, start, end, skip, triangles, nodes, areas, box):
+def fit_tree(vertices, faces, order, start, end, skip, triangles, nodes, spans):
     """Refit the tree to posed ``vertices (V, 3)``; False if a vertex of a face is not finite.
 
-    ``triangles (F, 9)``: corners in tree order. ``nodes (N, 7)``: centre, area vector, radius. ``areas
-    (N,)``. ``box (2, 3)``: the bounding box of all faces.
+    ``triangles (F, 9)``: corners in tree order. ``nodes (N, 16)``: centre, radius, area vector, quadrupole
+    (xx, yy, zz, xy, xz, yz), second moment, area. ``spans (N, 2, 3)``: bounding boxes of the nodes.
     """
     check = np.float32(0)
-    for d in range(3):
-        box[0, d] = np.inf
-        box[1, d] = -np.inf
     for k in range(len(order)):
         for c in range(3):
             v = faces[order[k], c]
@@ -93,92 +109,158 @@ def fit_tree(vertices, faces, order, start, end, skip, triangles, nodes, areas, 
                 value = vertices[v, d]
                 triangles[k, 3 * c + d] = value
                 check += value * np.float32(0)
-                box[0, d] = min(box[0, d], value)
-                box[1, d] = max(box[1, d], value)
     for n in range(len(start) - 1, -1, -1):
         if skip[n] == n + 1:
-            areas[n] = _fit_leaf(triangles, start[n], end[n], nodes[n])
+            _fit_leaf(triangles, start[n], end[n], nodes[n], spans[n])
         else:
-            areas[n] = _fit_parent(nodes, areas, n + 1, skip[n + 1], nodes[n])
+            _fit_parent(nodes, spans, n + 1, skip[n + 1], nodes[n], spans[n])
     return check == np.float32(0)
 
 
+@inlined
+def _add_moment(node, nx, ny, nz, x, y, z):
+    """Add an area vector at (x, y, z) from the centre to the quadrupole.
+
+    It holds three times the symmetric, traceless part of the moment, off-diagonals twice: what
+    ``d^T S d`` takes.
+    """
+    trace = nx * x + ny * y + nz * z
+    node[7] += np.float32(3) * nx * x - trace
+    node[8] += np.float32(3) * ny * y - trace
+    node[9] += np.float32(3) * nz * z - trace
+    node[10] += np.float32(3) * (nx * y + ny * x)
+    node[11] += np.float32(3) * (nx * z + nz * x)
+    node[12] += np.float32(3) * (ny * z + nz * y)
+
+
 @kernel
-def _fit_leaf(triangles, start, end, node):
-    area = np.float32(0)
-    for d in range(7):
+def _fit_leaf(triangles, start, end, node, span):
+    for d in range(NODE):
         node[d] = np.float32(0)
+    for d in range(3):
+        span[0, d] = np.inf
+        span[1, d] = -np.inf
     for k in range(start, end):
         t = triangles[k]
-        ax = t[3] - t[0]
-        ay = t[4] - t[1]
-        az = t[5] - t[2]
-        bx = t[6] - t[0]
-        by = t[7] - t[1]
-        bz = t[8] - t[2]
-        nx = _HALF * (ay * bz - az * by)
-        ny = _HALF * (az * bx - ax * bz)
-        nz = _HALF * (ax * by - ay * bx)
-        size = np.float32(math.sqrt(nx * nx + ny * ny + nz * nz))
-        area += size
-        node[3] += nx
-        node[4] += ny
-        node[5] += nz
+        nx, ny, nz, size = _area_vector(t)
+        node[14] += size
         for d in range(3):
             node[d] += size * _THIRD * (t[d] + t[3 + d] + t[6 + d])
+            span[0, d] = min(span[0, d], min(t[d], min(t[3 + d], t[6 + d])))
+            span[1, d] = max(span[1, d], max(t[d], max(t[3 + d], t[6 + d])))
     for d in range(3):
         # Without area any point of the leaf will do for its centre.
-        node[d] = node[d] / area if area > 0 else triangles[start, d]
+        node[d] = node[d] / node[14] if node[14] > 0 else triangles[start, d]
     far2 = np.float32(0)
     for k in range(start, end):
+        t = triangles[k]
+        nx, ny, nz, size = _area_vector(t)
+        node[4] += nx
+        node[5] += ny
+        node[6] += nz
+        gx = _THIRD * (t[0] + t[3] + t[6])
+        gy = _THIRD * (t[1] + t[4] + t[7])
+        gz = _THIRD * (t[2] + t[5] + t[8])
+        _add_moment(node, nx, ny, nz, gx - node[0], gy - node[1], gz - node[2])
+        spread = np.float32(0)
         for c in range(3):
-            dx = triangles[k, 3 * c] - node[0]
-            dy = triangles[k, 3 * c + 1] - node[1]
-            dz = triangles[k, 3 * c + 2] - node[2]
+            dx = t[3 * c] - node[0]
+            dy = t[3 * c + 1] - node[1]
+            dz = t[3 * c + 2] - node[2]
             far2 = max(far2, dx * dx + dy * dy + dz * dz)
-    node[6] = np.float32(math.sqrt(far2))
-    return area
+            dx = t[3 * c] - gx
+            dy = t[3 * c + 1] - gy
+            dz = t[3 * c + 2] - gz
+            spread += dx * dx + dy * dy + dz * dz
+        dx = gx - node[0]
+        dy = gy - node[1]
+        dz = gz - node[2]
+        node[13] += size * (dx * dx + dy * dy + dz * dz + spread * _TWELFTH)
+    node[3] = np.float32(math.sqrt(far2))
+
+
+@inlined
+def _area_vector(t):
+    """Area vector of a triangle and its length."""
+    ax = t[3] - t[0]
+    ay = t[4] - t[1]
+    az = t[5] - t[2]
+    bx = t[6] - t[0]
+    by = t[7] - t[1]
+    bz = t[8] - t[2]
+    nx = _HALF * (ay * bz - az * by)
+    ny = _HALF * (az * bx - ax * bz)
+    nz = _HALF * (ax * by - ay * bx)
+    return nx, ny, nz, np.float32(math.sqrt(nx * nx + ny * ny + nz * nz))
 
 
 @kernel
-def _fit_parent(nodes, areas, left, right, node):
-    area = areas[left] + areas[right]
-    share = areas[left] / area if area > 0 else _HALF
+def _fit_parent(nodes, spans, left, right, node, span):
+    area = nodes[left, 14] + nodes[right, 14]
+    share = nodes[left, 14] / area if area > 0 else _HALF
+    corner2 = np.float32(0)
     for d in range(3):
         node[d] = share * nodes[left, d] + (np.float32(1) - share) * nodes[right, d]
-        node[3 + d] = nodes[left, 3 + d] + nodes[right, 3 + d]
+        span[0, d] = min(spans[left, 0, d], spans[right, 0, d])
+        span[1, d] = max(spans[left, 1, d], spans[right, 1, d])
+        reach = max(span[1, d] - node[d], node[d] - span[0, d])
+        corner2 += reach * reach
+    for d in range(4, 14):
+        node[d] = nodes[left, d] + nodes[right, d]
     radius = np.float32(0)
     for child in (left, right):
         dx = nodes[child, 0] - node[0]
         dy = nodes[child, 1] - node[1]
         dz = nodes[child, 2] - node[2]
-        radius = max(radius, np.float32(math.sqrt(dx * dx + dy * dy + dz * dz)) + nodes[child, 6])
-    node[6] = radius
-    return area
+        apart2 = dx * dx + dy * dy + dz * dz
+        radius = max(radius, np.float32(math.sqrt(apart2)) + nodes[child, 3])
+        node[13] += nodes[child, 14] * apart2
+        _add_moment(node, nodes[child, 4], nodes[child, 5], nodes[child, 6], dx, dy, dz)
+    # Two upper bounds on how far the vertices lie: by the children's spheres, by the corners of the box.
+    node[3] = min(radius, np.float32(math.sqrt(corner2)))
+    node[14] = area
 
 
 @kernel
 def winding_block(px, py, pz, triangles, nodes, start, end, skip, beta):
-    """Winding number at 16 points by the tree; ``beta = inf`` opens every node and is exact."""
+    """Winding number at 16 points by the tree, and a bound on its error; ``beta = inf`` opens every node."""
     angles = splat(np.float32(0))
-    dipoles = angles
+    far = angles
+    error = angles
+    rho = np.float32(1) / beta
+    # (3 - 2 rho) / (1 - rho)^2 = 3 + 4 rho + 5 rho^2 + ... <= 3 + 4 rho + c rho^2 up to the largest rho.
+    head = np.float32(3) + np.float32(4) * rho
+    whole = (np.float32(3) - np.float32(2) * rho) / ((np.float32(1) - rho) * (np.float32(1) - rho))
+    curve = splat((whole - head) / (rho * rho) if rho > 0 else np.float32(5))
+    three = splat(np.float32(3))
+    four = splat(np.float32(4))
     n = 0
     while n < len(start):
-        dx = sub(splat(nodes[n, 0]), px)
-        dy = sub(splat(nodes[n, 1]), py)
-        dz = sub(splat(nodes[n, 2]), pz)
+        node = nodes[n]
+        dx = sub(splat(node[0]), px)
+        dy = sub(splat(node[1]), py)
+        dz = sub(splat(node[2]), pz)
         r2 = _dot(dx, dy, dz, dx, dy, dz)
-        reach = nodes[n, 6] * beta
+        reach = node[3] * beta
         if lowest(r2) > reach * reach:
-            along = _dot(dx, dy, dz, splat(nodes[n, 3]), splat(nodes[n, 4]), splat(nodes[n, 5]))
-            dipoles = add(dipoles, div(along, mul(r2, sqrt(r2))))
+            u = div(splat(np.float32(1)), sqrt(r2))
+            u2 = mul(u, u)
+            along = _dot(dx, dy, dz, splat(node[4]), splat(node[5]), splat(node[6]))
+            sx = fused(dx, splat(node[7]), fused(dy, splat(node[10]), mul(dz, splat(node[11]))))
+            sy = fused(dy, splat(node[8]), mul(dz, splat(node[12])))
+            bent = fused(dx, sx, fused(dy, sy, mul(dz, mul(dz, splat(node[9])))))
+            far = fused(mul(u, u2), sub(along, mul(bent, u2)), far)
+            ratio = mul(u, splat(node[3]))
+            rest = fused(ratio, fused(ratio, curve, four), three)
+            error = fused(mul(u2, u2), mul(rest, splat(node[13])), error)
             n = skip[n]
         else:
             if skip[n] == n + 1:
                 for k in range(start[n], end[n]):
                     angles = add(angles, half_solid_angle(triangles[k], px, py, pz))
             n += 1
-    return fused(angles, splat(_PER_ANGLE), mul(dipoles, splat(_PER_DIPOLE)))
+    value = fused(angles, splat(_PER_ANGLE), mul(far, splat(_PER_DIPOLE)))
+    return value, mul(error, splat(_PER_DIPOLE))
 
 
 @kernel
@@ -198,17 +280,28 @@ def _lanes_in_box(px, py, pz, box):
     return bits & less_equal(splat(box[0, 2]), pz) & less_equal(pz, splat(box[1, 2]))
 
 
+@inlined
+def _lanes_asked(within, ids, at, wanted):
+    """Of the lanes ``within``, those whose query is a number and wanted."""
+    for lane in range(LANES):
+        query = ids[at + lane]
+        if query < 0 or not wanted[query]:
+            within &= ~np.int32(1 << lane)
+    return within
+
+
 @kernel
 def winding_blocks(
     xq, ids_q, first_q, triangles, nodes, start, end, skip, boxes, finite, row_q, row_t, wanted, beta,
-    blocks, u0, u1, out,
+    blocks, u0, u1, out, out_bound,
 ):  # fmt: skip
     """Answer the query blocks u0..u1, ``blocks`` per item; ``beta`` 0 asks for the exact sum.
 
-    ``triangles (B, F, 9)``, ``nodes (B, N, 7)``; queries that are not ``wanted (E, Q)`` or lie outside of
+    ``triangles (B, F, 9)``, ``nodes (B, N, 16)``; queries that are not ``wanted (E, Q)`` or lie outside of
     ``boxes (B, 2, 3)`` are zero. Item e asks the queries of row ``row_q[e]`` about the mesh ``row_t[e]``.
     """
-    lanes = np.empty(LANES, np.float32)
+    lanes = np.zeros(LANES, np.float32)
+    bounds = np.zeros(LANES, np.float32)
     for u in range(u0, u1):
         e = u // blocks
         b = row_t[e]
@@ -216,20 +309,67 @@ def winding_blocks(
         px = load(xq[0], at)
         py = load(xq[1], at)
         pz = load(xq[2], at)
-        within = _lanes_in_box(px, py, pz, boxes[b])
-        for lane in range(LANES):
-            query = ids_q[at + lane]
-            if query >= 0 and not wanted[e, query]:
-                within &= ~np.int32(1 << lane)
+        within = _lanes_asked(_lanes_in_box(px, py, pz, boxes[b]), ids_q, at, wanted[e])
         if within != 0 and finite[b]:
             if beta > 0:
-                w = winding_block(px, py, pz, triangles[b], nodes[b], start, end, skip, beta)
+                w, error = winding_block(px, py, pz, triangles[b], nodes[b], start, end, skip, beta)
+                store(bounds, 0, error)
             else:
                 w = exact_block(px, py, pz, triangles[b])
             store(lanes, 0, w)
         for lane in range(LANES):
             query = ids_q[at + lane]
             if query < 0 or not finite[b]:
-                out[e, query if query >= 0 else -1 - query] = np.float32(np.nan)
+                query = query if query >= 0 else -1 - query
+                out[e, query] = np.float32(np.nan)
+                out_bound[e, query] = np.float32(np.nan)
             else:
-                out[e, query] = lanes[lane] if within & np.int32(1 << lane) else np.float32(0)
+                asked = within & np.int32(1 << lane)
+                out[e, query] = lanes[lane] if asked else np.float32(0)
+                out_bound[e, query] = bounds[lane] if asked else np.float32(0)
+
+
+@inlined
+def _certain(w, error, closed):
+    """Bits of the lanes that are certainly inside, and of those that are certainly outside."""
+    slack = add(error, splat(_ROUNDING))
+    threshold = splat(np.float32(0) if closed else _HALF)
+    ceiling = splat(np.float32(1) if closed else _HALF)
+    return less(threshold, sub(w, slack)), less(add(w, slack), ceiling)
+
+
+@kernel
+def inside_block(px, py, pz, asked, triangles, nodes, start, end, skip, closed, beta):
+    """Bits of the ``asked`` lanes that are inside, as the exact sum says."""
+    while beta < _WIDEST:
+        w, error = winding_block(px, py, pz, triangles, nodes, start, end, skip, beta)
+        inside, outside = _certain(w, error, closed)
+        # Exactly one of the two: an interval without a whole number says that the query is on the surface.
+        if asked & ~(inside ^ outside) == 0:
+            return inside & asked
+        beta *= _WIDEN
+    return less(splat(_HALF), exact_block(px, py, pz, triangles)) & asked
+
+
+@kernel
+def inside_blocks(
+    xq, ids_q, first_q, triangles, nodes, start, end, skip, boxes, finite, row_q, row_t, wanted, closed, beta,
+    blocks, u0, u1, out,
+):  # fmt: skip
+    """The inside test for the query blocks u0..u1, from a first ``beta`` on; arguments as
+    `winding_blocks`.
+    """
+    for u in range(u0, u1):
+        e = u // blocks
+        b = row_t[e]
+        at = (first_q[row_q[e]] + u % blocks) * LANES
+        px = load(xq[0], at)
+        py = load(xq[1], at)
+        pz = load(xq[2], at)
+        asked = _lanes_asked(_lanes_in_box(px, py, pz, boxes[b]), ids_q, at, wanted[e])
+        bits = np.int32(0)
+        if asked != 0 and finite[b]:
+            bits = inside_block(px, py, pz, asked, triangles[b], nodes[b], start, end, skip, closed, beta)
+        for lane in range(LANES):
+            query = ids_q[at + lane]
+            out[e, query if query >= 0 else -1 - query] = bits & np.int32(1 << lane) != 0

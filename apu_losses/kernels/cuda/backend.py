@@ -7,6 +7,7 @@ load.
 from __future__ import annotations
 
 import math
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -22,9 +23,27 @@ edge_gradient = blocks.edge_gradient
 nearest_gradient = blocks.nearest_gradient
 surface_gradient = blocks.surface_gradient
 
-_TILE = 32
-_LAUNCH = {"num_warps": 4, "enable_fp_fusion": False}
-_WALK = {"num_warps": 1, "enable_fp_fusion": False}
+# Tiles and warps of each kernel, chosen by `benchmarks/kernels_cuda.py --sweep` on an H200.
+CONFIG: dict[str, dict[str, int]] = {
+    "region_min": {"BM": 32, "BN": 32, "num_warps": 4},
+    "soft_min": {"BM": 32, "BN": 32, "num_warps": 4},
+    "soft_gradient": {"BM": 32, "BN": 32, "num_warps": 4},
+    "nearest": {"BM": 32, "BN": 32, "num_warps": 4},
+    "finite": {"BN": 4096, "num_warps": 8},
+    "surface": {"BM": 32, "BN": 32, "SCAN": 128, "num_warps": 4},
+    "fit_nodes": {"SMALL": 32, "LARGE": 1024, "num_warps": 4},
+    "winding": {"BM": 32, "LEAF": LEAF_FACES, "num_warps": 1},
+    "inside": {"BM": 32, "LEAF": LEAF_FACES, "num_warps": 1},
+}
+
+
+def _launch(name: str) -> dict[str, Any]:
+    return {**CONFIG[name], "enable_fp_fusion": False}
+
+
+def _programs(name: str, slots: Tensor) -> int:
+    """Programs that answer ``slots`` queries."""
+    return -(-len(slots) // CONFIG[name]["BM"])
 
 
 def _unions(regions: RegionIndex, unions: tuple[Tensor, Tensor] | None) -> tuple[Tensor, Tensor]:
@@ -58,7 +77,7 @@ def region_min(
             a, b, *edges, *lists, regions_a.offsets, regions_a.vertex_ids,
             regions_b.offsets, regions_b.vertex_ids, d2, index_a, index_b,
             a.shape[1], b.shape[1], len(a), len(b), len(lists[0]) - 1, float(limit),
-            BM=_TILE, BN=_TILE, **_LAUNCH,
+            **_launch("region_min"),
         )  # fmt: skip
     return d2, index_a, index_b
 
@@ -112,7 +131,7 @@ def region_soft_min(
     if len(row_a):
         tk.soft_min_kernel[(len(row_a),)](
             a, b, *edges, *lists, soft, least, sums, a.shape[1], b.shape[1], float(temperature),
-            BM=_TILE, BN=_TILE, **_LAUNCH,
+            **_launch("soft_min"),
         )  # fmt: skip
     return soft, least, sums
 
@@ -146,11 +165,11 @@ def region_soft_min_gradient(
         if total:
             first = sizes.cumsum(0) - sizes
             buffer = v.new_empty(total, 3)
-            tiles = -(-int(sizes.max()) // _TILE)
+            tiles = -(-int(sizes.max()) // CONFIG["soft_gradient"]["BM"])
             tk.soft_gradient_kernel[(len(row), tiles)](
                 v.contiguous(), w.contiguous(), row.contiguous(), row_w.contiguous(), group.contiguous(),
                 group_w.contiguous(), offsets, ids, offsets_w, ids_w, *scalars, first, buffer,
-                v.shape[1], w.shape[1], float(temperature), BM=_TILE, BN=_TILE, **_LAUNCH,
+                v.shape[1], w.shape[1], float(temperature), **_launch("soft_gradient"),
             )  # fmt: skip
             owner = torch.repeat_interleave(torch.arange(len(sizes), device=v.device), sizes)
             within = torch.arange(total, device=v.device) - first[owner]
@@ -162,6 +181,14 @@ def region_soft_min_gradient(
 
 def _query_slots(points: Tensor, slots: Tensor | None) -> Tensor:
     return torch.arange(points.shape[1], device=points.device) if slots is None else slots
+
+
+def _finite(values: Tensor) -> Tensor:
+    """Which items of ``values (B, ...)`` are finite throughout: int32 ``(B,)``."""
+    out = torch.empty(len(values), dtype=torch.int32, device=values.device)
+    if len(values):
+        tk.finite_kernel[(len(values),)](values, out, values[0].numel(), **_launch("finite"))
+    return out
 
 
 def _items(points: Tensor, rows: Rows) -> int:
@@ -191,14 +218,14 @@ def nearest_vertex(
     p, v = points.contiguous(), vertices.contiguous()
     items, queries = _items(p, rows), p.shape[1]
     slots = _query_slots(p, point_slots)
-    finite = torch.isfinite(v).flatten(1).all(1).to(torch.int32)
+    finite = _finite(v)
     d2 = p.new_empty(items, queries)
     index = torch.empty(items, queries, dtype=torch.int64, device=p.device)
     if items and queries and len(v):
-        tk.nearest_kernel[(-(-len(slots) // _TILE), items)](
+        tk.nearest_kernel[(_programs("nearest", slots), items)](
             p, v, slots, *_row_arguments(rows, wanted, slots), finite, d2, index,
             queries, len(slots), v.shape[1], len(p), len(v), float(limit), float(skipped),
-            BM=_TILE, BN=_TILE, HAS_ROWS=rows is not None, HAS_WANTED=wanted is not None, **_LAUNCH,
+            HAS_ROWS=rows is not None, HAS_WANTED=wanted is not None, **_launch("nearest"),
         )  # fmt: skip
     return d2, index
 
@@ -226,23 +253,49 @@ def nearest_surface(
     if not items or not queries or not meshes:
         return d2, face, weights
     # Whole tiles of faces in block order; the last is filled by repeating a face.
-    order = torch.cat([face_slots, face_slots[-1:].expand(-len(face_slots) % _TILE)])
-    corners = vertices[:, faces[order]].reshape(meshes, -1, 9).contiguous()
-    finite = torch.isfinite(corners).flatten(1).all(1).to(torch.int32)
-    tiled = corners.view(meshes, -1, _TILE * 3, 3)
-    if tiled.shape[1]:
-        low, high = tiled.amin(2), tiled.amax(2)
-        # The closest point rounds in its own way: grow the boxes a little.
-        grow = 4e-6 * (high - low).sum(-1, keepdim=True)
-        boxes = torch.cat([low - grow, high + grow], dim=-1).contiguous()
-    else:
-        boxes = corners.new_zeros(1)
-    tk.surface_kernel[(-(-len(slots) // _TILE), items)](
+    wide = CONFIG["surface"]["BN"]
+    order = torch.cat([face_slots, face_slots[-1:].expand(-len(face_slots) % wide)])
+    tiles = len(order) // wide
+    v = vertices.contiguous()
+    corners, boxes = v.new_empty(meshes, max(1, len(order)), 9), v.new_empty(meshes, max(1, tiles), 6)
+    if tiles:
+        tk.face_tiles_kernel[(tiles, meshes)](
+            v, faces, order, corners, boxes, v.shape[1], tiles, BN=wide, num_warps=1, enable_fp_fusion=False
+        )
+    finite = _finite(boxes) if tiles else torch.ones(meshes, dtype=torch.int32, device=p.device)
+    tk.surface_kernel[(_programs("surface", slots), items)](
         p, corners, slots, order, boxes, *_row_arguments(rows, wanted, slots), finite, d2, face, weights,
-        queries, len(slots), tiled.shape[1], len(p), meshes, float(limit), float(skipped),
-        BM=_TILE, BN=_TILE, HAS_ROWS=rows is not None, HAS_WANTED=wanted is not None, **_LAUNCH,
+        queries, len(slots), tiles, len(p), meshes, float(limit), float(skipped),
+        HAS_ROWS=rows is not None, HAS_WANTED=wanted is not None, **_launch("surface"),
     )  # fmt: skip
     return d2, face, weights
+
+
+class _Trees(NamedTuple):
+    """Trees refitted to the meshes, as the kernels take them."""
+
+    triangles: Tensor
+    nodes: Tensor
+    start: Tensor
+    end: Tensor
+    skip: Tensor
+    boxes: Tensor
+    finite: Tensor
+
+
+def _fit_trees(vertices: Tensor, topology: MeshTopology) -> _Trees:
+    v = vertices.contiguous()
+    meshes, faces, nodes = len(v), len(topology.faces), len(topology.node_start)
+    triangles, fitted = v.new_empty(meshes, max(1, faces), 9), v.new_empty(meshes, max(1, nodes), 16)
+    boxes = v.new_zeros(meshes, 2, 3)
+    finite = torch.ones(meshes, dtype=torch.int32, device=v.device)
+    tree = (topology.node_start, topology.node_end, topology.node_skip)
+    if nodes:
+        tk.fit_nodes_kernel[(nodes, meshes)](
+            v, topology.faces, topology.face_order, *tree, triangles, fitted, boxes, finite,
+            v.shape[1], faces, nodes, **_launch("fit_nodes"),
+        )  # fmt: skip
+    return _Trees(triangles, fitted, *tree, boxes, finite)
 
 
 def winding_number(
@@ -255,8 +308,8 @@ def winding_number(
     boxed: bool,
     wanted: Tensor | None = None,
     rows: Rows = None,
-) -> Tensor:
-    """Winding numbers by "tree", "exact" or "rays" (in PyTorch); ``boxed``: zero outside the box.
+) -> tuple[Tensor, Tensor]:
+    """Winding numbers by "tree", "exact" or "rays" (in PyTorch), and bounds; ``boxed``: zero outside the box.
 
     Points that are not ``wanted (E, Q)`` are zero; an item that names no row is NaN.
     """
@@ -265,30 +318,40 @@ def winding_number(
             points, vertices, topology, method, beta, point_slots, boxed, wanted, rows
         )
     p = points.contiguous()
-    items, queries, meshes = _items(p, rows), p.shape[1], len(vertices)
+    items, queries = _items(p, rows), p.shape[1]
     slots = _query_slots(p, point_slots)
-    out = p.new_zeros(items, queries)
-    if not items or not queries or not meshes:
-        return out
-    corners = vertices[:, topology.faces[topology.face_order]]
-    faces, nodes = len(topology.faces), len(topology.node_start)
-    triangles = corners.reshape(meshes, -1, 9).contiguous()
-    finite = torch.isfinite(triangles).flatten(1).all(1).to(torch.int32)
-    boxes = p.new_empty(meshes, 2, 3)
-    boxes[:, 0], boxes[:, 1] = -math.inf, math.inf
-    if boxed and faces:
-        flat = corners.flatten(1, 2)
-        boxes[:, 0], boxes[:, 1] = flat.amin(1), flat.amax(1)
-    fitted = p.new_zeros(meshes, max(1, nodes), 8)
-    if method == "tree" and nodes:
-        tk.fit_nodes_kernel[(nodes, meshes)](
-            triangles, topology.node_start, topology.node_end, fitted, faces, nodes, BN=128, **_LAUNCH
-        )
-    tk.winding_kernel[(-(-len(slots) // _TILE), items)](
-        p, triangles, fitted, topology.node_start, topology.node_end, topology.node_skip,
-        boxes, finite, slots, *_row_arguments(rows, wanted, slots), out,
-        queries, len(slots), faces, nodes, len(p), meshes, float(beta),
-        BM=_TILE, LEAF=LEAF_FACES, EXACT=method == "exact",
-        HAS_ROWS=rows is not None, HAS_WANTED=wanted is not None, **_WALK,
-    )  # fmt: skip
+    out, bound = p.new_empty(items, queries), p.new_empty(items, queries)
+    if items and queries and len(vertices):
+        trees = _fit_trees(vertices, topology)
+        tk.winding_kernel[(_programs("winding", slots), items)](
+            p, *trees, slots, *_row_arguments(rows, wanted, slots), out, bound,
+            queries, len(slots), len(topology.faces), len(topology.node_start), len(p), len(vertices),
+            float(beta), EXACT=method == "exact", BOXED=boxed,
+            HAS_ROWS=rows is not None, HAS_WANTED=wanted is not None, **_launch("winding"),
+        )  # fmt: skip
+    return out, bound
+
+
+def inside(
+    points: Tensor,
+    vertices: Tensor,
+    topology: MeshTopology,
+    point_slots: Tensor | None,
+    wanted: Tensor | None = None,
+    rows: Rows = None,
+) -> Tensor:
+    """The inside test by the tree, opened as far as it takes to be certain; no row, not inside."""
+    p = points.contiguous()
+    items, queries = _items(p, rows), p.shape[1]
+    slots = _query_slots(p, point_slots)
+    out = torch.empty(items, queries, dtype=torch.bool, device=p.device)
+    if items and queries and len(vertices):
+        trees = _fit_trees(vertices, topology)
+        low, high = (0.0, 1.0) if topology.closed else (0.5, 0.5)
+        tk.inside_kernel[(_programs("inside", slots), items)](
+            p, *trees, slots, *_row_arguments(rows, wanted, slots), out.view(torch.uint8),
+            queries, len(slots), len(topology.faces), len(topology.node_start), len(p), len(vertices),
+            1.6 if topology.closed else 2.2, low, high,
+            HAS_ROWS=rows is not None, HAS_WANTED=wanted is not None, **_launch("inside"),
+        )  # fmt: skip
     return out

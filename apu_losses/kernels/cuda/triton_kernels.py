@@ -161,7 +161,8 @@ def nearest_kernel(
 
 @triton.jit
 def _along(numerator, length2):
-    scale = 1.0 / tl.where(length2 > 0.0, length2, 1.0)
+    # Plain division is approximate on a GPU.
+    scale = tl.div_rn(1.0, tl.where(length2 > 0.0, length2, 1.0))
     return tl.minimum(tl.maximum(numerator * scale, 0.0), 1.0)
 
 
@@ -180,12 +181,120 @@ def _residual(ax, ay, az, v, ux, uy, uz, w, wx, wy, wz):
 
 
 @triton.jit
+def face_tiles_kernel(vertices, faces, order, corners, boxes, vertex_count, tiles, BN: tl.constexpr):
+    """Corners of a tile of BN faces in block order, and its box, NaN where a corner is not finite."""
+    tile = tl.program_id(0)
+    item = tl.program_id(1).to(tl.int64)
+    k = tile * BN + tl.arange(0, BN)
+    x0, y0, z0, x1, y1, z1, x2, y2, z2 = _corners(vertices + item * vertex_count * 3, faces, order, k, k >= 0)
+    to = corners + (item * tiles * BN + k) * 9
+    tl.store(to, x0)
+    tl.store(to + 1, y0)
+    tl.store(to + 2, z0)
+    tl.store(to + 3, x1)
+    tl.store(to + 4, y1)
+    tl.store(to + 5, z1)
+    tl.store(to + 6, x2)
+    tl.store(to + 7, y2)
+    tl.store(to + 8, z2)
+    lx = tl.min(tl.minimum(x0, tl.minimum(x1, x2)), axis=0)
+    ly = tl.min(tl.minimum(y0, tl.minimum(y1, y2)), axis=0)
+    lz = tl.min(tl.minimum(z0, tl.minimum(z1, z2)), axis=0)
+    hx = tl.max(tl.maximum(x0, tl.maximum(x1, x2)), axis=0)
+    hy = tl.max(tl.maximum(y0, tl.maximum(y1, y2)), axis=0)
+    hz = tl.max(tl.maximum(z0, tl.maximum(z1, z2)), axis=0)
+    bad = _not_finite(x0, y0, z0) | _not_finite(x1, y1, z1) | _not_finite(x2, y2, z2)
+    # The closest point rounds in its own way: grow the boxes a little.
+    grow = 4e-6 * ((hx - lx) + (hy - ly) + (hz - lz))
+    grow = tl.where(tl.max(bad, axis=0) > 0, float("nan"), grow)
+    box = boxes + (item * tiles + tile) * 6
+    tl.store(box, lx - grow)
+    tl.store(box + 1, ly - grow)
+    tl.store(box + 2, lz - grow)
+    tl.store(box + 3, hx + grow)
+    tl.store(box + 4, hy + grow)
+    tl.store(box + 5, hz + grow)
+
+
+@triton.jit
+def _closest_in_tile(c, ids, px, py, pz, best, face, best_v, best_w, want, BN: tl.constexpr):
+    """Merge the closest points of a tile of faces into the best so far, the lower face on a tie."""
+    x0 = tl.load(c)[None, :]
+    y0 = tl.load(c + 1)[None, :]
+    z0 = tl.load(c + 2)[None, :]
+    x1 = tl.load(c + 3)[None, :]
+    y1 = tl.load(c + 4)[None, :]
+    z1 = tl.load(c + 5)[None, :]
+    x2 = tl.load(c + 6)[None, :]
+    y2 = tl.load(c + 7)[None, :]
+    z2 = tl.load(c + 8)[None, :]
+    ux = x1 - x0
+    uy = y1 - y0
+    uz = z1 - z0
+    wx = x2 - x0
+    wy = y2 - y0
+    wz = z2 - z0
+    bx = x2 - x1
+    by = y2 - y1
+    bz = z2 - z1
+    ax = px[:, None] - x0
+    ay = py[:, None] - y0
+    az = pz[:, None] - z0
+    d00 = _dot(ux, uy, uz, ux, uy, uz)
+    d01 = _dot(ux, uy, uz, wx, wy, wz)
+    d11 = _dot(wx, wy, wz, wx, wy, wz)
+    d20 = _dot(ax, ay, az, ux, uy, uz)
+    d21 = _dot(ax, ay, az, wx, wy, wz)
+    from_b = _dot(px[:, None] - x1, py[:, None] - y1, pz[:, None] - z1, bx, by, bz)
+    zero = d20 * 0.0
+    v = _along(d20, d00)
+    w = zero
+    d2 = _residual(ax, ay, az, v, ux, uy, uz, w, wx, wy, wz)
+    s = _along(d21, d11)
+    other = _residual(ax, ay, az, zero, ux, uy, uz, s, wx, wy, wz)
+    better = other < d2
+    d2 = tl.where(better, other, d2)
+    v = tl.where(better, 0.0, v)
+    w = tl.where(better, s, w)
+    s = _along(from_b, _dot(bx, by, bz, bx, by, bz))
+    r = 1.0 - s
+    other = _residual(ax, ay, az, r, ux, uy, uz, s, wx, wy, wz)
+    better = other < d2
+    d2 = tl.where(better, other, d2)
+    v = tl.where(better, r, v)
+    w = tl.where(better, s, w)
+    area = d00 * d11 - d01 * d01
+    scale = tl.div_rn(1.0, tl.where(area > 0.0, area, 1.0))
+    r = (d11 * d20 - d01 * d21) * scale
+    s = (d00 * d21 - d01 * d20) * scale
+    other = _residual(ax, ay, az, r, ux, uy, uz, s, wx, wy, wz)
+    better = (other < d2) & (area > 0.0) & (r > 0.0) & (s > 0.0) & (r + s < 1.0)
+    d2 = tl.where(better, other, d2)
+    v = tl.where(better, r, v)
+    w = tl.where(better, s, w)
+    # The nearest face of the tile, the lowest on a tie; then against the best so far.
+    d2 = tl.where(d2 == d2, d2, float("inf"))
+    least = tl.min(d2, axis=1)
+    here = tl.min(tl.where(d2 == least[:, None], ids[None, :], _FAR), axis=1)
+    chosen = (d2 == least[:, None]) & (ids[None, :] == here[:, None])
+    here_v = tl.max(tl.where(chosen, v, -1.0), axis=1)
+    here_w = tl.max(tl.where(chosen, w, -1.0), axis=1)
+    better = want & ((least < best) | ((least == best) & (here < face)))
+    best = tl.where(better, least, best)
+    face = tl.where(better, here, face)
+    best_v = tl.where(better, here_v, best_v)
+    best_w = tl.where(better, here_w, best_w)
+    return best, face, best_v, best_w
+
+
+@triton.jit
 def surface_kernel(
     points, corners, slots, face_slots, boxes, row_q, row_m, wanted, finite, out_d2, out_face, out_weights,
     queries, padded, tiles, rows_q, rows_m, limit, skipped,
-    BM: tl.constexpr, BN: tl.constexpr, HAS_ROWS: tl.constexpr, HAS_WANTED: tl.constexpr,
+    BM: tl.constexpr, BN: tl.constexpr, SCAN: tl.constexpr, HAS_ROWS: tl.constexpr, HAS_WANTED: tl.constexpr,
 ):  # fmt: skip
-    """Closest surface points, over the tiles of BN faces that their boxes admit.
+    """Closest surface points: first the tile of BN faces nearest to the box of the queries, then all that
+    their boxes admit.
 
     ``corners (B, tiles * BN, 9)`` in the order of ``face_slots``; ``boxes (B, tiles, 6)``: low and high
     corner.
@@ -205,80 +314,47 @@ def surface_kernel(
     best_v = tl.zeros((BM,), tl.float32)
     best_w = tl.zeros((BM,), tl.float32)
     column = tl.arange(0, BN)
-    for tile in range(0, tiles):
-        box = boxes + (mesh * tiles + tile) * 6
-        gx = tl.maximum(tl.maximum(tl.load(box) - px, px - tl.load(box + 3)), 0.0)
-        gy = tl.maximum(tl.maximum(tl.load(box + 1) - py, py - tl.load(box + 4)), 0.0)
-        gz = tl.maximum(tl.maximum(tl.load(box + 2) - pz, pz - tl.load(box + 5)), 0.0)
-        near = (_squared(gx, gy, gz) * (1.0 - 1e-5) <= best) & want
-        if tl.max(near.to(tl.int32), axis=0) > 0:
-            c = corners + (mesh * tiles * BN + tile * BN + column) * 9
-            x0 = tl.load(c)[None, :]
-            y0 = tl.load(c + 1)[None, :]
-            z0 = tl.load(c + 2)[None, :]
-            x1 = tl.load(c + 3)[None, :]
-            y1 = tl.load(c + 4)[None, :]
-            z1 = tl.load(c + 5)[None, :]
-            x2 = tl.load(c + 6)[None, :]
-            y2 = tl.load(c + 7)[None, :]
-            z2 = tl.load(c + 8)[None, :]
-            ux = x1 - x0
-            uy = y1 - y0
-            uz = z1 - z0
-            wx = x2 - x0
-            wy = y2 - y0
-            wz = z2 - z0
-            bx = x2 - x1
-            by = y2 - y1
-            bz = z2 - z1
-            ax = px[:, None] - x0
-            ay = py[:, None] - y0
-            az = pz[:, None] - z0
-            d00 = _dot(ux, uy, uz, ux, uy, uz)
-            d01 = _dot(ux, uy, uz, wx, wy, wz)
-            d11 = _dot(wx, wy, wz, wx, wy, wz)
-            d20 = _dot(ax, ay, az, ux, uy, uz)
-            d21 = _dot(ax, ay, az, wx, wy, wz)
-            from_b = _dot(px[:, None] - x1, py[:, None] - y1, pz[:, None] - z1, bx, by, bz)
-            zero = d20 * 0.0
-            v = _along(d20, d00)
-            w = zero
-            d2 = _residual(ax, ay, az, v, ux, uy, uz, w, wx, wy, wz)
-            s = _along(d21, d11)
-            other = _residual(ax, ay, az, zero, ux, uy, uz, s, wx, wy, wz)
-            better = other < d2
-            d2 = tl.where(better, other, d2)
-            v = tl.where(better, 0.0, v)
-            w = tl.where(better, s, w)
-            s = _along(from_b, _dot(bx, by, bz, bx, by, bz))
-            r = 1.0 - s
-            other = _residual(ax, ay, az, r, ux, uy, uz, s, wx, wy, wz)
-            better = other < d2
-            d2 = tl.where(better, other, d2)
-            v = tl.where(better, r, v)
-            w = tl.where(better, s, w)
-            area = d00 * d11 - d01 * d01
-            scale = 1.0 / tl.where(area > 0.0, area, 1.0)
-            r = (d11 * d20 - d01 * d21) * scale
-            s = (d00 * d21 - d01 * d20) * scale
-            other = _residual(ax, ay, az, r, ux, uy, uz, s, wx, wy, wz)
-            better = (other < d2) & (area > 0.0) & (r > 0.0) & (s > 0.0) & (r + s < 1.0)
-            d2 = tl.where(better, other, d2)
-            v = tl.where(better, r, v)
-            w = tl.where(better, s, w)
-            # The nearest face of the tile, the lowest on a tie; then against the best so far.
-            d2 = tl.where(d2 == d2, d2, float("inf"))
-            least = tl.min(d2, axis=1)
-            ids = tl.load(face_slots + tile * BN + column)
-            here = tl.min(tl.where(d2 == least[:, None], ids[None, :], _FAR), axis=1)
-            chosen = (d2 == least[:, None]) & (ids[None, :] == here[:, None])
-            here_v = tl.max(tl.where(chosen, v, -1.0), axis=1)
-            here_w = tl.max(tl.where(chosen, w, -1.0), axis=1)
-            better = want & ((least < best) | ((least == best) & (here < face)))
-            best = tl.where(better, least, best)
-            face = tl.where(better, here, face)
-            best_v = tl.where(better, here_v, best_v)
-            best_w = tl.where(better, here_w, best_w)
+    if tl.max(want.to(tl.int32), axis=0) > 0:
+        lx = tl.min(tl.where(want, px, float("inf")), axis=0)
+        ly = tl.min(tl.where(want, py, float("inf")), axis=0)
+        lz = tl.min(tl.where(want, pz, float("inf")), axis=0)
+        hx = tl.max(tl.where(want, px, -float("inf")), axis=0)
+        hy = tl.max(tl.where(want, py, -float("inf")), axis=0)
+        hz = tl.max(tl.where(want, pz, -float("inf")), axis=0)
+        low = tl.full((SCAN,), float("inf"), tl.float32)
+        low_at = tl.zeros((SCAN,), tl.int32)
+        for k in range(0, tiles, SCAN):
+            t = k + tl.arange(0, SCAN)
+            box = boxes + (mesh * tiles + t) * 6
+            inside = t < tiles
+            gx = tl.maximum(
+                tl.load(box, mask=inside, other=0.0) - hx, lx - tl.load(box + 3, mask=inside, other=0.0)
+            )
+            gy = tl.maximum(
+                tl.load(box + 1, mask=inside, other=0.0) - hy, ly - tl.load(box + 4, mask=inside, other=0.0)
+            )
+            gz = tl.maximum(
+                tl.load(box + 2, mask=inside, other=0.0) - hz, lz - tl.load(box + 5, mask=inside, other=0.0)
+            )
+            gap = _squared(tl.maximum(gx, 0.0), tl.maximum(gy, 0.0), tl.maximum(gz, 0.0))
+            nearer = inside & (gap < low)
+            low = tl.where(nearer, gap, low)
+            low_at = tl.where(nearer, t, low_at)
+        seed = tl.min(tl.where(low == tl.min(low, axis=0), low_at, 0x7FFFFFFF), axis=0)
+        seed = tl.where(seed < tiles, seed, 0)
+        for round in range(0, tl.where(tiles > 0, tiles + 1, 0)):
+            tile = tl.where(round == 0, seed, round - 1)
+            box = boxes + (mesh * tiles + tile) * 6
+            gx = tl.maximum(tl.maximum(tl.load(box) - px, px - tl.load(box + 3)), 0.0)
+            gy = tl.maximum(tl.maximum(tl.load(box + 1) - py, py - tl.load(box + 4)), 0.0)
+            gz = tl.maximum(tl.maximum(tl.load(box + 2) - pz, pz - tl.load(box + 5)), 0.0)
+            near = (_squared(gx, gy, gz) * (1.0 - 1e-5) <= best) & want
+            if (tl.max(near.to(tl.int32), axis=0) > 0) & ((round == 0) | (tile != seed)):
+                c = corners + (mesh * tiles * BN + tile * BN + column) * 9
+                ids = tl.load(face_slots + tile * BN + column)
+                best, face, best_v, best_w = _closest_in_tile(
+                    c, ids, px, py, pz, best, face, best_v, best_w, want, BN
+                )
     found = want & (best < limit) & (best < float("inf"))
     value = tl.where(found, best, tl.where(want, float("inf"), skipped))
     to = item * queries + query
@@ -330,80 +406,241 @@ def _half_angles(triangle, mask, px, py, pz):
 
 
 @triton.jit
-def fit_nodes_kernel(triangles, start, end, nodes, faces, count, BN: tl.constexpr):
-    """One program refits one node: area-weighted centre, area vector, radius. ``nodes (B, N, 8)``."""
+def finite_kernel(values, out, count, BN: tl.constexpr):
+    """Whether all ``count`` numbers of an item are finite."""
+    item = tl.program_id(0).to(tl.int64)
+    bad = tl.zeros((BN,), tl.int32)
+    for k in range(0, count, BN):
+        at = k + tl.arange(0, BN)
+        x = tl.load(values + item * count + at, mask=at < count, other=0.0)
+        bad = bad | (x * 0.0 != 0.0).to(tl.int32)
+    tl.store(out + item, 1 - tl.max(bad, axis=0))
+
+
+@triton.jit
+def _corners(vertices, faces, order, k, mask):
+    """Corners of the faces k of a tree order."""
+    f = tl.load(order + k, mask=mask, other=0) * 3
+    x0, y0, z0 = _load3(vertices, tl.load(faces + f, mask=mask, other=0), mask)
+    x1, y1, z1 = _load3(vertices, tl.load(faces + f + 1, mask=mask, other=0), mask)
+    x2, y2, z2 = _load3(vertices, tl.load(faces + f + 2, mask=mask, other=0), mask)
+    return x0, y0, z0, x1, y1, z1, x2, y2, z2
+
+
+@triton.jit
+def _area_vector(x0, y0, z0, x1, y1, z1, x2, y2, z2):
+    nx = 0.5 * ((y1 - y0) * (z2 - z0) - (z1 - z0) * (y2 - y0))
+    ny = 0.5 * ((z1 - z0) * (x2 - x0) - (x1 - x0) * (z2 - z0))
+    nz = 0.5 * ((x1 - x0) * (y2 - y0) - (y1 - y0) * (x2 - x0))
+    return nx, ny, nz, tl.sqrt(_dot(nx, ny, nz, nx, ny, nz))
+
+
+@triton.jit
+def _fit_node(vertices, faces, order, first, last, out, triangles, box, finite, LEAF, ROOT, BN: tl.constexpr):
+    """Refit one node: see `fit_nodes_kernel`."""
+    column = tl.arange(0, BN)
+    area = tl.zeros((BN,), tl.float32)
+    wx = tl.zeros((BN,), tl.float32)
+    wy = tl.zeros((BN,), tl.float32)
+    wz = tl.zeros((BN,), tl.float32)
+    mx = tl.zeros((BN,), tl.float32)
+    my = tl.zeros((BN,), tl.float32)
+    mz = tl.zeros((BN,), tl.float32)
+    bad = tl.zeros((BN,), tl.int32)
+    lx = tl.full((BN,), float("inf"), tl.float32)
+    ly = lx
+    lz = lx
+    hx = -lx
+    hy = -lx
+    hz = -lx
+    for k in range(first, last, BN):
+        mask = (k + column) < last
+        x0, y0, z0, x1, y1, z1, x2, y2, z2 = _corners(vertices, faces, order, k + column, mask)
+        nx, ny, nz, size = _area_vector(x0, y0, z0, x1, y1, z1, x2, y2, z2)
+        area += size
+        gx = (x0 + x1 + x2) * (1.0 / 3.0)
+        gy = (y0 + y1 + y2) * (1.0 / 3.0)
+        gz = (z0 + z1 + z2) * (1.0 / 3.0)
+        wx += size * gx
+        wy += size * gy
+        wz += size * gz
+        mx += gx
+        my += gy
+        mz += gz
+        bad = bad | _not_finite(x0, y0, z0) | _not_finite(x1, y1, z1) | _not_finite(x2, y2, z2)
+        if ROOT:
+            lx = tl.minimum(lx, tl.where(mask, tl.minimum(x0, tl.minimum(x1, x2)), lx))
+            ly = tl.minimum(ly, tl.where(mask, tl.minimum(y0, tl.minimum(y1, y2)), ly))
+            lz = tl.minimum(lz, tl.where(mask, tl.minimum(z0, tl.minimum(z1, z2)), lz))
+            hx = tl.maximum(hx, tl.where(mask, tl.maximum(x0, tl.maximum(x1, x2)), hx))
+            hy = tl.maximum(hy, tl.where(mask, tl.maximum(y0, tl.maximum(y1, y2)), hy))
+            hz = tl.maximum(hz, tl.where(mask, tl.maximum(z0, tl.maximum(z1, z2)), hz))
+        if LEAF:
+            t = triangles + (k + column) * 9
+            tl.store(t, x0, mask=mask)
+            tl.store(t + 1, y0, mask=mask)
+            tl.store(t + 2, z0, mask=mask)
+            tl.store(t + 3, x1, mask=mask)
+            tl.store(t + 4, y1, mask=mask)
+            tl.store(t + 5, z1, mask=mask)
+            tl.store(t + 6, x2, mask=mask)
+            tl.store(t + 7, y2, mask=mask)
+            tl.store(t + 8, z2, mask=mask)
+    total = tl.sum(area, axis=0)
+    whole = total > 0.0
+    divisor = tl.where(whole, total, (last - first).to(tl.float32))
+    cx = tl.where(whole, tl.sum(wx, axis=0), tl.sum(mx, axis=0)) / divisor
+    cy = tl.where(whole, tl.sum(wy, axis=0), tl.sum(my, axis=0)) / divisor
+    cz = tl.where(whole, tl.sum(wz, axis=0), tl.sum(mz, axis=0)) / divisor
+    far = tl.zeros((BN,), tl.float32)
+    ax = tl.zeros((BN,), tl.float32)
+    ay = tl.zeros((BN,), tl.float32)
+    az = tl.zeros((BN,), tl.float32)
+    qxx = tl.zeros((BN,), tl.float32)
+    qyy = tl.zeros((BN,), tl.float32)
+    qzz = tl.zeros((BN,), tl.float32)
+    qxy = tl.zeros((BN,), tl.float32)
+    qxz = tl.zeros((BN,), tl.float32)
+    qyz = tl.zeros((BN,), tl.float32)
+    second = tl.zeros((BN,), tl.float32)
+    for k in range(first, last, BN):
+        mask = (k + column) < last
+        x0, y0, z0, x1, y1, z1, x2, y2, z2 = _corners(vertices, faces, order, k + column, mask)
+        nx, ny, nz, size = _area_vector(x0, y0, z0, x1, y1, z1, x2, y2, z2)
+        ax += nx
+        ay += ny
+        az += nz
+        gx = (x0 + x1 + x2) * (1.0 / 3.0)
+        gy = (y0 + y1 + y2) * (1.0 / 3.0)
+        gz = (z0 + z1 + z2) * (1.0 / 3.0)
+        spread = _squared(x0 - gx, y0 - gy, z0 - gz) + _squared(x1 - gx, y1 - gy, z1 - gz)
+        spread += _squared(x2 - gx, y2 - gy, z2 - gz)
+        reach = tl.maximum(_squared(x0 - cx, y0 - cy, z0 - cz), _squared(x1 - cx, y1 - cy, z1 - cz))
+        reach = tl.maximum(reach, _squared(x2 - cx, y2 - cy, z2 - cz))
+        far = tl.maximum(far, tl.where(mask, reach, 0.0))
+        gx -= cx
+        gy -= cy
+        gz -= cz
+        second += size * (_squared(gx, gy, gz) + spread * (1.0 / 12.0))
+        trace = _dot(nx, ny, nz, gx, gy, gz)
+        qxx += 3.0 * nx * gx - trace
+        qyy += 3.0 * ny * gy - trace
+        qzz += 3.0 * nz * gz - trace
+        qxy += 3.0 * (nx * gy + ny * gx)
+        qxz += 3.0 * (nx * gz + nz * gx)
+        qyz += 3.0 * (ny * gz + nz * gy)
+    tl.store(out, cx)
+    tl.store(out + 1, cy)
+    tl.store(out + 2, cz)
+    tl.store(out + 3, tl.sqrt(tl.max(far, axis=0)))
+    tl.store(out + 4, tl.sum(ax, axis=0))
+    tl.store(out + 5, tl.sum(ay, axis=0))
+    tl.store(out + 6, tl.sum(az, axis=0))
+    tl.store(out + 7, tl.sum(qxx, axis=0))
+    tl.store(out + 8, tl.sum(qyy, axis=0))
+    tl.store(out + 9, tl.sum(qzz, axis=0))
+    tl.store(out + 10, tl.sum(qxy, axis=0))
+    tl.store(out + 11, tl.sum(qxz, axis=0))
+    tl.store(out + 12, tl.sum(qyz, axis=0))
+    tl.store(out + 13, tl.sum(second, axis=0))
+    if ROOT:
+        tl.store(finite, 1 - tl.max(bad, axis=0))
+        tl.store(box, tl.min(lx, axis=0))
+        tl.store(box + 1, tl.min(ly, axis=0))
+        tl.store(box + 2, tl.min(lz, axis=0))
+        tl.store(box + 3, tl.max(hx, axis=0))
+        tl.store(box + 4, tl.max(hy, axis=0))
+        tl.store(box + 5, tl.max(hz, axis=0))
+
+
+@triton.jit
+def fit_nodes_kernel(
+    vertices, faces, order, start, end, skip, triangles, nodes, boxes, finite,
+    vertex_count, face_count, count, SMALL: tl.constexpr, LARGE: tl.constexpr,
+):  # fmt: skip
+    """One program refits one node: ``nodes (B, N, 16)`` as `cpu.winding.fit_tree`.
+
+    Leaves also write their corners to ``triangles (B, F, 9)``, the root ``boxes`` and ``finite``.
+    A node of many faces takes them in large steps, because the root is what all others wait for.
+    """
     n = tl.program_id(0)
     item = tl.program_id(1).to(tl.int64)
     first = tl.load(start + n)
     last = tl.load(end + n)
-    base = triangles + item * faces * 9
-    column = tl.arange(0, BN)
-    area = tl.zeros((BN,), tl.float32)
-    cx = tl.zeros((BN,), tl.float32)
-    cy = tl.zeros((BN,), tl.float32)
-    cz = tl.zeros((BN,), tl.float32)
-    mx = tl.zeros((BN,), tl.float32)
-    my = tl.zeros((BN,), tl.float32)
-    mz = tl.zeros((BN,), tl.float32)
-    nx = tl.zeros((BN,), tl.float32)
-    ny = tl.zeros((BN,), tl.float32)
-    nz = tl.zeros((BN,), tl.float32)
-    for k in range(first, last, BN):
-        mask = (k + column) < last
-        t = base + (k + column) * 9
-        x0, y0, z0 = _load3(t, column * 0, mask)
-        x1, y1, z1 = _load3(t + 3, column * 0, mask)
-        x2, y2, z2 = _load3(t + 6, column * 0, mask)
-        ax = 0.5 * ((y1 - y0) * (z2 - z0) - (z1 - z0) * (y2 - y0))
-        ay = 0.5 * ((z1 - z0) * (x2 - x0) - (x1 - x0) * (z2 - z0))
-        az = 0.5 * ((x1 - x0) * (y2 - y0) - (y1 - y0) * (x2 - x0))
-        size = tl.sqrt(_dot(ax, ay, az, ax, ay, az))
-        area += size
-        nx += ax
-        ny += ay
-        nz += az
-        gx = (x0 + x1 + x2) * (1.0 / 3.0)
-        gy = (y0 + y1 + y2) * (1.0 / 3.0)
-        gz = (z0 + z1 + z2) * (1.0 / 3.0)
-        cx += size * gx
-        cy += size * gy
-        cz += size * gz
-        mx += gx
-        my += gy
-        mz += gz
-    total = tl.sum(area, axis=0)
-    members = (last - first).to(tl.float32)
-    whole = total > 0.0
-    divisor = tl.where(whole, total, members)
-    x = tl.where(whole, tl.sum(cx, axis=0), tl.sum(mx, axis=0)) / divisor
-    y = tl.where(whole, tl.sum(cy, axis=0), tl.sum(my, axis=0)) / divisor
-    z = tl.where(whole, tl.sum(cz, axis=0), tl.sum(mz, axis=0)) / divisor
-    far = tl.zeros((BN,), tl.float32)
-    for k in range(first, last, BN):
-        mask = (k + column) < last
-        for corner in tl.static_range(3):
-            t = base + (k + column) * 9 + corner * 3
-            vx, vy, vz = _load3(t, column * 0, mask)
-            far = tl.maximum(far, tl.where(mask, _squared(vx - x, vy - y, vz - z), 0.0))
-    out = nodes + (item * count + n) * 8
-    tl.store(out, x)
-    tl.store(out + 1, y)
-    tl.store(out + 2, z)
-    tl.store(out + 3, tl.sum(nx, axis=0))
-    tl.store(out + 4, tl.sum(ny, axis=0))
-    tl.store(out + 5, tl.sum(nz, axis=0))
-    tl.store(out + 6, tl.sqrt(tl.max(far, axis=0)))
+    leaf = tl.load(skip + n) == n + 1
+    verts = vertices + item * vertex_count * 3
+    out = nodes + (item * count + n) * 16
+    t = triangles + item * face_count * 9
+    box = boxes + item * 6
+    if last - first > SMALL:
+        _fit_node(verts, faces, order, first, last, out, t, box, finite + item, False, n == 0, LARGE)
+    else:
+        _fit_node(verts, faces, order, first, last, out, t, box, finite + item, leaf, n == 0, SMALL)
 
 
 @triton.jit
-def winding_kernel(
-    points, triangles, nodes, start, end, skip, boxes, finite, slots, row_q, row_m, wanted, out,
-    queries, padded, faces, count, rows_q, rows_m, beta,
-    BM: tl.constexpr, LEAF: tl.constexpr, EXACT: tl.constexpr,
-    HAS_ROWS: tl.constexpr, HAS_WANTED: tl.constexpr,
+def _walk(
+    triangles, nodes, start, end, skip, count, px, py, pz, asked, beta,
+    BM: tl.constexpr, LEAF: tl.constexpr,
 ):  # fmt: skip
-    """One program walks the tree for BM neighbouring queries together; EXACT sums all solid angles
-    instead.
+    """Winding numbers of the ``asked`` queries by the tree, and bounds on their errors."""
+    angles = tl.zeros((BM, LEAF), tl.float32)
+    far = tl.zeros((BM,), tl.float32)
+    error = tl.zeros((BM,), tl.float32)
+    column = tl.arange(0, LEAF)
+    # As `cpu.winding.winding_block`: a parabola above (3 - 2 rho) / (1 - rho)^2 up to rho = 1 / beta.
+    most = 1.0 / beta
+    head = 3.0 + 4.0 * most
+    curve = ((3.0 - 2.0 * most) / ((1.0 - most) * (1.0 - most)) - head) / (most * most)
+    n = tl.zeros((), tl.int64)
+    while n < count:
+        node = nodes + n * 16
+        dx = tl.load(node) - px
+        dy = tl.load(node + 1) - py
+        dz = tl.load(node + 2) - pz
+        radius = tl.load(node + 3)
+        r2 = _squared(dx, dy, dz)
+        reach = radius * beta
+        after = tl.load(skip + n)
+        # Queries that are not asked must not hold the others near.
+        nearest = tl.min(tl.where(asked, r2, float("inf")), axis=0)
+        if nearest > reach * reach:
+            u = 1.0 / tl.sqrt(tl.where(asked, r2, 1.0))
+            u2 = u * u
+            along = _dot(dx, dy, dz, tl.load(node + 4), tl.load(node + 5), tl.load(node + 6))
+            bent = dx * (tl.load(node + 7) * dx + tl.load(node + 10) * dy + tl.load(node + 11) * dz)
+            bent += dy * (tl.load(node + 8) * dy + tl.load(node + 12) * dz)
+            bent += tl.load(node + 9) * dz * dz
+            far += u * u2 * (along - bent * u2)
+            rho = radius * u
+            error += u2 * u2 * (3.0 + rho * (4.0 + rho * curve)) * tl.load(node + 13)
+            n = after
+        else:
+            if after == n + 1:
+                first = tl.load(start + n)
+                mask = (first + column) < tl.load(end + n)
+                angles += _half_angles(triangles + (first + column) * 9, mask, px, py, pz)
+            n = n + 1
+    return tl.sum(angles, axis=1) * 0.15915494 + far * 0.07957747, error * 0.07957747
+
+
+@triton.jit
+def _exact(triangles, faces, px, py, pz, BM: tl.constexpr, LEAF: tl.constexpr):
+    """Winding numbers by all solid angles."""
+    angles = tl.zeros((BM, LEAF), tl.float32)
+    column = tl.arange(0, LEAF)
+    for k in range(0, faces, LEAF):
+        angles += _half_angles(triangles + (k + column) * 9, (k + column) < faces, px, py, pz)
+    return tl.sum(angles, axis=1) * 0.15915494
+
+
+@triton.jit
+def _queries(
+    points, slots, row_q, row_m, wanted, finite, boxes, queries, padded, rows_q, rows_m,
+    BM: tl.constexpr, HAS_ROWS: tl.constexpr, HAS_WANTED: tl.constexpr, BOXED: tl.constexpr,
+):  # fmt: skip
+    """Load BM neighbouring queries of an item: its mesh, where answers go, which lanes exist, which are NaN,
+    which are asked, and the points.
     """
     item = tl.program_id(1).to(tl.int64)
     own, mesh, wrong = _item_rows(row_q, row_m, rows_q, rows_m, item, HAS_ROWS)
@@ -412,45 +649,75 @@ def winding_kernel(
     query = tl.load(slots + lane, mask=real, other=0)
     px, py, pz = _load3(points + own * queries * 3, query, real)
     bad = (_not_finite(px, py, pz) > 0) | (tl.load(finite + mesh) == 0) | wrong
-    box = boxes + mesh * 6
-    within = (px >= tl.load(box)) & (px <= tl.load(box + 3)) & (py >= tl.load(box + 1))
-    within = within & (py <= tl.load(box + 4)) & (pz >= tl.load(box + 2)) & (pz <= tl.load(box + 5))
-    within = within & real & (bad == 0)
+    asked = real & (bad == 0)
+    to = item * queries + query
     if HAS_WANTED:
-        within = within & (tl.load(wanted + item * queries + query, mask=real, other=0) != 0)
-    angles = tl.zeros((BM, LEAF), tl.float32)
-    dipoles = tl.zeros((BM,), tl.float32)
-    column = tl.arange(0, LEAF)
-    base = triangles + mesh * faces * 9
-    if tl.max(within.to(tl.int32), axis=0) > 0:
+        asked = asked & (tl.load(wanted + to, mask=real, other=0) != 0)
+    if BOXED:
+        box = boxes + mesh * 6
+        asked = asked & (px >= tl.load(box)) & (px <= tl.load(box + 3)) & (py >= tl.load(box + 1))
+        asked = asked & (py <= tl.load(box + 4)) & (pz >= tl.load(box + 2)) & (pz <= tl.load(box + 5))
+    return mesh, to, real, bad, asked, px, py, pz
+
+
+@triton.jit
+def winding_kernel(
+    points, triangles, nodes, start, end, skip, boxes, finite, slots, row_q, row_m, wanted, out, out_bound,
+    queries, padded, faces, count, rows_q, rows_m, beta,
+    BM: tl.constexpr, LEAF: tl.constexpr, EXACT: tl.constexpr,
+    HAS_ROWS: tl.constexpr, HAS_WANTED: tl.constexpr, BOXED: tl.constexpr,
+):  # fmt: skip
+    """One program walks the tree for BM neighbouring queries together; EXACT sums all solid angles
+    instead.
+    """
+    mesh, to, real, bad, asked, px, py, pz = _queries(
+        points, slots, row_q, row_m, wanted, finite, boxes, queries, padded, rows_q, rows_m,
+        BM, HAS_ROWS, HAS_WANTED, BOXED,
+    )  # fmt: skip
+    w = tl.zeros((BM,), tl.float32)
+    bound = tl.zeros((BM,), tl.float32)
+    t = triangles + mesh * faces * 9
+    if tl.max(asked.to(tl.int32), axis=0) > 0:
         if EXACT:
-            for k in range(0, faces, LEAF):
-                angles += _half_angles(base + (k + column) * 9, (k + column) < faces, px, py, pz)
+            w = _exact(t, faces, px, py, pz, BM, LEAF)
         else:
-            n = tl.zeros((), tl.int64)
-            while n < count:
-                node = nodes + (mesh * count + n) * 8
-                dx = tl.load(node) - px
-                dy = tl.load(node + 1) - py
-                dz = tl.load(node + 2) - pz
-                r2 = _squared(dx, dy, dz)
-                reach = tl.load(node + 6) * beta
-                after = tl.load(skip + n)
-                # Queries that do not count must not hold the others near.
-                nearest = tl.min(tl.where(within, r2, float("inf")), axis=0)
-                if nearest > reach * reach:
-                    along = _dot(dx, dy, dz, tl.load(node + 3), tl.load(node + 4), tl.load(node + 5))
-                    dipoles += along / (r2 * tl.sqrt(r2))
-                    n = after
-                else:
-                    if after == n + 1:
-                        first = tl.load(start + n)
-                        mask = (first + column) < tl.load(end + n)
-                        angles += _half_angles(base + (first + column) * 9, mask, px, py, pz)
-                    n = n + 1
-    w = tl.sum(angles, axis=1) * 0.15915494 + dipoles * 0.07957747
-    w = tl.where(within, w, 0.0)
-    tl.store(out + item * queries + query, tl.where(bad, float("nan"), w), mask=real)
+            tree = nodes + mesh * count * 16
+            w, bound = _walk(t, tree, start, end, skip, count, px, py, pz, asked, beta, BM, LEAF)
+    tl.store(out + to, tl.where(bad, float("nan"), tl.where(asked, w, 0.0)), mask=real)
+    tl.store(out_bound + to, tl.where(bad, float("nan"), tl.where(asked, bound, 0.0)), mask=real)
+
+
+@triton.jit
+def inside_kernel(
+    points, triangles, nodes, start, end, skip, boxes, finite, slots, row_q, row_m, wanted, out,
+    queries, padded, faces, count, rows_q, rows_m, beta, low, high,
+    BM: tl.constexpr, LEAF: tl.constexpr, HAS_ROWS: tl.constexpr, HAS_WANTED: tl.constexpr,
+):  # fmt: skip
+    """The inside test: walks with growing ``beta`` until every query is certain, then the exact sum.
+
+    Certain: value and bound lie above ``low``, or below ``high`` (0 and 1 for a closed mesh, else 1/2).
+    """
+    mesh, to, real, _bad, asked, px, py, pz = _queries(
+        points, slots, row_q, row_m, wanted, finite, boxes, queries, padded, rows_q, rows_m,
+        BM, HAS_ROWS, HAS_WANTED, True,
+    )  # fmt: skip
+    inside = tl.zeros((BM,), tl.int32)
+    left = asked.to(tl.int32)
+    t = triangles + mesh * faces * 9
+    tree = nodes + mesh * count * 16
+    reach = beta
+    while (tl.max(left, axis=0) > 0) & (reach < 16.0):
+        w, bound = _walk(t, tree, start, end, skip, count, px, py, pz, left > 0, reach, BM, LEAF)
+        above = (w - bound - 1e-3 > low).to(tl.int32)
+        below = (w + bound + 1e-3 < high).to(tl.int32)
+        # Neither: the bound is too wide. Both: no whole number in between, a query on the surface.
+        inside = tl.where((left > 0) & (above != below), above, inside)
+        left = left * (above == below).to(tl.int32)
+        reach = reach * 1.5
+    if tl.max(left, axis=0) > 0:
+        w = _exact(t, faces, px, py, pz, BM, LEAF)
+        inside = tl.where(left > 0, (w > 0.5).to(tl.int32), inside)
+    tl.store(out + to, inside.to(tl.uint8), mask=real)
 
 
 @triton.jit
