@@ -10,19 +10,21 @@ alone.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
 from torch import Tensor
 
 from apu_losses.functional.geometry import Faces, penetration
+from apu_losses.functional.penetration_entry import towards_entry
 from apu_losses.functional.rows import gather_points, stack_pairs
 from apu_losses.kernels.reference import distance2
 from apu_losses.kernels.topology import MeshTopology, as_topology
 from apu_losses.kernels.types import Backend
 
-Target = Literal["vertex", "surface"]
+Target = Literal["vertex", "surface", "entry"]
+Rule = Literal["either", "both"]
 Energy = Literal["l2", "quartic"]
 
 
@@ -60,6 +62,7 @@ def select_penetrations(
     rows_b: Tensor,
     *,
     target: Target = "surface",
+    rule: Rule = "either",
     vertex_ids: Tensor | None = None,
     backend: Backend = "auto",
 ) -> PenetrationSelection:
@@ -69,15 +72,21 @@ def select_penetrations(
         vertices: ``(N, V, 3)`` all bodies, metres.
         faces: ``(F, 3)`` of a closed mesh with outward faces, or a `MeshTopology`.
         rows_a, rows_b: ``(Q,)`` the pairs of bodies to test.
-        target: the nearest point of the surface, or the nearest vertex (BUDDI's choice).
+        target: the nearest point of the surface; or the nearest vertex (BUDDI's choice); or ``"entry"``, the
+            surface on the side that a vertex came in by, see `apu_losses.functional.penetration_entry`.
+        rule: ``"either"``: what one mesh sees counts. ``"both"``: only pairs count of which each has vertices
+            inside the other (BUDDI's rule, for comparison).
         vertex_ids: ``(M,)`` test these vertices only; all by default.
         backend: of the geometry operators.
 
     Raises:
         ValueError: shapes that do not fit, or a body paired with itself.
     """
-    if target not in ("vertex", "surface"):
-        raise ValueError(f"target must be 'vertex' or 'surface', got {target!r}")
+    if target not in ("vertex", "surface", "entry") or rule not in ("either", "both"):
+        raise ValueError(
+            "target must be 'vertex' or 'surface' or 'entry', and rule 'either' or 'both', "
+            f"got {target!r} and {rule!r}"
+        )
     if rows_a.shape != rows_b.shape or rows_a.dim() != 1:
         raise ValueError(
             f"rows_a and rows_b must have shape (Q,), got {tuple(rows_a.shape)} and {tuple(rows_b.shape)}"
@@ -90,11 +99,27 @@ def select_penetrations(
     broken = ~(finite[rows_a] & finite[rows_b])
     own, other, pair = _directions_to_test(vertices, rows_a, rows_b, broken)
     found = [
-        _penetrating(vertices, topology, o, t, p, target, vertex_ids, backend)
+        _penetrating(
+            vertices, topology, o, t, p, "vertex" if target == "vertex" else "surface", vertex_ids, backend
+        )
         for o, t, p in zip(*(c.split(_DIRECTIONS_AT_ONCE) for c in (own, other, pair)), strict=True)
     ]
     row, vertex, target_row, corner, weight, pair_of = (torch.cat(c) for c in zip(*found, strict=True))
-    return PenetrationSelection(row, vertex, target_row, corner, weight, pair_of, broken)
+    selection = PenetrationSelection(row, vertex, target_row, corner, weight, pair_of, broken)
+    if rule == "both":
+        selection = _seen_by_both(selection, rows_a)
+    return towards_entry(selection, vertices, topology, backend=backend) if target == "entry" else selection
+
+
+def _seen_by_both(selection: PenetrationSelection, rows_a: Tensor) -> PenetrationSelection:
+    """Without the vertices of pairs of which only one body has any inside the other."""
+    of_a = selection.row == rows_a[selection.pair]
+    seen = [torch.zeros_like(selection.broken), torch.zeros_like(selection.broken)]
+    for side, own in zip(seen, (of_a, ~of_a), strict=True):
+        side[selection.pair[own]] = True
+    keep = (seen[0] & seen[1])[selection.pair]
+    columns = ("row", "vertex", "target_row", "target_vertices", "target_weights", "pair")
+    return replace(selection, **{name: getattr(selection, name)[keep] for name in columns})
 
 
 _DIRECTIONS_AT_ONCE = 64  # bodies tested against another in one call; bounds the memory
@@ -118,7 +143,7 @@ def _penetrating(
     own: Tensor,
     other: Tensor,
     pair: Tensor,
-    target: Target,
+    target: Literal["vertex", "surface"],
     vertex_ids: Tensor | None,
     backend: Backend,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
@@ -175,6 +200,7 @@ def penetration_loss(
     *,
     target: Target = "surface",
     energy: Energy = "l2",
+    rule: Rule = "either",
     backend: Backend = "auto",
 ) -> Tensor:
     """How much B pairs of bodies penetrate each other.
@@ -182,7 +208,7 @@ def penetration_loss(
     Args:
         verts_a, verts_b: ``(B, V, 3)`` metres, of one closed mesh topology.
         faces: ``(F, 3)`` outward faces, or a `MeshTopology`.
-        target: depth to the nearest point of the surface or to the nearest vertex.
+        target, rule: see `select_penetrations`; ``"entry"`` and ``"both"`` need eager code.
         energy: ``"l2"`` or ``"quartic"``, see `penetration_energy`.
         backend: of the geometry operators.
 
@@ -195,8 +221,15 @@ def penetration_loss(
     vertices, rows_a, rows_b = stack_pairs(verts_a, verts_b)
     # compiled and mapped code needs shapes that do not depend on values
     if not torch.compiler.is_compiling() and not torch._C._functorch.is_functorch_wrapped_tensor(vertices):
-        selection = select_penetrations(vertices, faces, rows_a, rows_b, target=target, backend=backend)
+        selection = select_penetrations(
+            vertices, faces, rows_a, rows_b, target=target, rule=rule, backend=backend
+        )
         return penetration_energy(*penetration_points(vertices, selection), selection, energy=energy)
+    if target == "entry" or rule == "both":
+        raise ValueError(
+            f"target={target!r} with rule={rule!r} depends on values and cannot be compiled or mapped; "
+            "take target='surface' and rule='either', or call it outside"
+        )
     topology = as_topology(faces, vertices).to(vertices.device)
     finite = vertices.isfinite().flatten(1).all(1)
     total = vertices.new_zeros(len(verts_a))
@@ -211,7 +244,7 @@ def _one_way(
     points: Tensor,
     container: Tensor,
     topology: MeshTopology,
-    target: Target,
+    target: Literal["vertex", "surface"],
     energy: Energy,
     backend: Backend,
 ) -> Tensor:
