@@ -77,10 +77,9 @@ def _check(where: str, scene: Scene, body: BodyModel) -> None:
 def _check_start(scene: Scene, body: BodyModel) -> None:
     """Raise what the fit would raise over a start that is none of this body's."""
     from apu_contacts.keypoints import SKELETONS
-    from apu_losses.fitting import InitialBody, initial_parameters
-    from apu_losses.fitting.retarget import KEYPOINTS
+    from apu_losses.fitting.retarget import KEYPOINTS, stack_parameters
 
-    initial_parameters(body, [InitialBody(person.initial.parameters) for person in scene.people])
+    stack_parameters(body, [person.initial for person in scene.people])
     known = {*body.joint_names, *SKELETONS[KEYPOINTS].joint_names}
     for index, person in enumerate(scene.people):
         names = person.initial.joints.names if person.initial.joints else None

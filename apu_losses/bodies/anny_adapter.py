@@ -106,6 +106,11 @@ class AnnyBody:
         return self._joint_names
 
     @property
+    def body_pose_joints(self) -> tuple[str, ...]:
+        """Names of the bones that ``body_pose`` turns: all but the root, by Anny's own names."""
+        return self.bone_labels[1:]
+
+    @property
     def parameters(self) -> Mapping[str, ParameterSpec]:
         """``global_orient``, ``body_pose``, ``phenotypes``, ``transl``."""
         return self._parameters

@@ -157,6 +157,11 @@ class LinearBlendBody:
         return self._data.joint_names
 
     @property
+    def body_pose_joints(self) -> tuple[str, ...]:
+        """Names of the joints that ``body_pose`` turns: 21 of SMPL-X and SMPL-H, 23 of SMPL."""
+        return self._data.joint_names[1 : 1 + dict(self._data.family.pose_layout)["body_pose"]]
+
+    @property
     def parents(self) -> tuple[int, ...]:
         """The parent of each joint, -1 for the root."""
         return self._data.parents

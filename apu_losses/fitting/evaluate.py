@@ -11,10 +11,11 @@ from dataclasses import asdict, dataclass
 import torch
 from torch import Tensor
 
+from apu_losses.fitting.body_pose import pose_joints, smplx_pose
 from apu_losses.fitting.state import FitState
 from apu_losses.functional.geometry import region_min_distance, safe_sqrt
 from apu_losses.functional.penetration import select_penetrations, target_points
-from apu_losses.functional.plausibility import pose_change
+from apu_losses.functional.plausibility import PoseChange, pose_change
 from apu_losses.functional.reprojection import keypoint_error
 
 
@@ -77,7 +78,7 @@ def evaluate(state: FitState) -> list[SceneMetrics]:
     if batch.any_hand:
         hand = keypoint_error(state.hands2d, batch.hand_keypoints, batch.hand_confidence, batch.scale)
     depth, owner = penetration_depths(state)
-    change = pose_change(state.params["body_pose"], state.start["body_pose"])
+    change = _pose_change(state)
     stature = state.stature - state.body.stature(state.start)
 
     def of_people(values: Tensor, scene: int) -> tuple[float, ...]:
@@ -103,6 +104,19 @@ def evaluate(state: FitState) -> list[SceneMetrics]:
             )
         )
     return metrics
+
+
+def _pose_change(state: FitState) -> PoseChange:
+    """Of SMPL-X's 21 body joints; of all joints for a body with others; none for a body that has no pose."""
+    pose, start = (smplx_pose(state.body, params) for params in (state.params, state.start))
+    if pose is not None and start is not None:
+        return pose_change(pose, start)
+    names = pose_joints(state.body)
+    if not names:
+        still = state.vertices.new_zeros(state.batch.rows)
+        return PoseChange(still, still, still, still.long())
+    spine = [i for i, name in enumerate(names) if name.startswith("spine")]
+    return pose_change(state.params["body_pose"], state.start["body_pose"], spine=spine)
 
 
 def penetration_depths(state: FitState) -> tuple[Tensor, Tensor]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -12,11 +12,13 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from apu_contacts.regions import RegionMap
-from apu_losses.bodies import load_body
+from apu_losses.bodies import AnnyBody, LinearBlendBody, load_body
 from apu_losses.bodies.protocol import BodyModel
+from apu_losses.bodies.region_map import region_map_for
 from apu_losses.fitting.batch import SKELETON, SceneBatch, make_batch
 from apu_losses.fitting.evaluate import SceneMetrics, evaluate
 from apu_losses.fitting.filter import judge
+from apu_losses.fitting.from_detections import model_of
 from apu_losses.fitting.optimise import Callback, FitProgress, Params, StageReport, run_stage
 from apu_losses.fitting.presets import load_preset
 from apu_losses.fitting.result import FitResult
@@ -42,7 +44,9 @@ class SceneFitter:
 
     Args:
         body: a body model, or a name or path for `apu_losses.load_body`.
-        regions: the 75 regions of that body; the map that ships with the free body by default.
+        regions: the 75 regions of that body. By default the map that ships with the free body; for a body
+            file and for Anny one that is made for it (`region_map_for`), with a warning that it is
+            approximate. Posed meshes need theirs given.
         preset: a recipe by name (``"paper"``, ``"best"``, ...; `apu_losses.fitting.presets`) or of your own.
         terms: more terms by name, functions ``state -> (S,)``; give them weights with
             ``preset.weighted(name=...)``.
@@ -71,7 +75,7 @@ class SceneFitter:
     ) -> None:
         self.device = torch.device(device)
         self.body = load_body(body, device=self.device) if isinstance(body, str) else body
-        self.regions = RegionMap.load("free") if regions is None else regions
+        self.regions = _default_regions(self.body) if regions is None else regions
         if self.regions.vertex_count != self.body.num_vertices:
             raise ValueError(
                 f"regions: the map {self.regions.topology!r} is for {self.regions.vertex_count} vertices, "
@@ -79,14 +83,8 @@ class SceneFitter:
                 "maps of other bodies"
             )
         self.preset = load_preset(preset) if isinstance(preset, str) else preset
+        self.preset, self.notes = self.preset.for_parameters(self.body.parameters)
         self.terms = build_terms(self.preset, terms or {})
-        for stage in self.preset.stages:
-            unknown = [name for name in stage.free if name not in self.body.parameters]
-            if unknown:
-                raise ValueError(
-                    f"stage {stage.name!r}: the body has no parameter {unknown}; "
-                    f"it has {sorted(self.body.parameters)}"
-                )
         self.retarget = retarget or RetargetOptions()
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
@@ -108,7 +106,8 @@ class SceneFitter:
         """Fit every scene.
 
         Args:
-            scenes: any number, of any number of people each.
+            scenes: any number, of any number of people each. On posed meshes person after person takes mesh
+                after mesh, unless their initial parameter ``mesh`` says which.
             callback: called after each iteration with the live state (`FitProgress`).
             progress: called with the share of the work that is done, 0 to 1, never falling.
 
@@ -116,6 +115,7 @@ class SceneFitter:
             one result a scene, in order. A scene that cannot be fitted has a result that says why. The
             others have the very bits that they have without it: their batch is fitted again, without it.
         """
+        scenes = _numbered(scenes, self.body)
         results: dict[int, FitResult] = {}
         waiting = list(range(len(scenes)))
         reached = 0.0
@@ -137,7 +137,7 @@ class SceneFitter:
 
     def start(self, scenes: Sequence[Scene]) -> dict[str, Tensor]:
         """The retargeted start of every person, rows in the order of the scenes: ``(N, size)`` by name."""
-        people = [person.initial for scene in scenes for person in scene.people]
+        people = [person.initial for scene in _numbered(scenes, self.body) for person in scene.people]
         return initial_parameters(self.body, people, self.retarget, device=self.device)[0]
 
     def measure(
@@ -236,6 +236,13 @@ class SceneFitter:
             after=after,
             verdict=judge(reports, after, self.preset.filter_pixels),
             seconds=seconds,
+            body_model=model_of(self.body),
+            regions={
+                "topology": self.regions.topology,
+                "kind": self.regions.kind,
+                "provenance": self.regions.provenance,
+            },
+            notes=self.notes,
         )
 
     def _without_start(self, scenes: Sequence[Scene], error: ValueError) -> dict[int, FitResult]:
@@ -263,6 +270,28 @@ class SceneFitter:
     def _evaluate(self, batch: SceneBatch, params: Params, start: Params) -> list[SceneMetrics]:
         with torch.no_grad():
             return evaluate(self._state(batch, params, start, start))
+
+
+def _default_regions(body: BodyModel) -> RegionMap:
+    free = RegionMap.load("free")
+    if body.num_vertices != free.vertex_count and isinstance(body, LinearBlendBody | AnnyBody):
+        return region_map_for(body)
+    return free
+
+
+def _numbered(scenes: Sequence[Scene], body: BodyModel) -> Sequence[Scene]:
+    """Scenes in which each person says which of the given meshes they are: the first is the first, ..."""
+    if "mesh" not in body.parameters:
+        return scenes
+    numbered, count = [], 0
+    for scene in scenes:
+        people = []
+        for person in scene.people:
+            given = {"mesh": np.array([float(count)]), **person.initial.parameters}
+            people.append(replace(person, initial=replace(person.initial, parameters=given)))
+            count += 1
+        numbered.append(replace(scene, people=people))
+    return numbered
 
 
 def _usable(batch: SceneBatch, start: Params) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,9 @@ class FitResult:
         before, after: measurements at the start and at the end.
         verdict: whether the filter keeps this scene, and why.
         seconds: wall time, the batch's shared evenly among its scenes.
+        body_model: what kind of body that is: ``"free"``, ``"smplx"``, ``"smpl"``, ``"anny"``, ...
+        regions: ``topology``, ``kind`` (official, transferred, derived) and ``provenance`` of the region map.
+        notes: what the recipe asked for and this body does not have.
     """
 
     scene: str
@@ -47,6 +50,9 @@ class FitResult:
     after: SceneMetrics
     verdict: Verdict
     seconds: float
+    body_model: str = ""
+    regions: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def failed(self) -> bool:
@@ -85,6 +91,9 @@ class FitResult:
             "apu_losses": __version__,
             "scene": self.scene,
             "body": self.body,
+            "body_model": self.body_model,
+            "regions": dict(self.regions),
+            "notes": list(self.notes),
             "verdict": {"kept": self.verdict.kept, "reason": self.verdict.reason},
             "before": self.before.to_dict(),
             "after": self.after.to_dict(),

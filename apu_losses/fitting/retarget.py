@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,6 +18,7 @@ from apu_losses.bodies.derivatives import BodyDerivatives, body_derivatives
 from apu_losses.bodies.protocol import BodyModel, PosedBody
 from apu_losses.fitting.least_squares import levenberg_marquardt
 from apu_losses.fitting.scene import InitialBody, Joints3D
+from apu_losses.fitting.stage import BODY_PARAMETERS
 
 KEYPOINTS = "coco_wholebody133"
 """Names that are no joints of the body are looked up among these keypoints."""
@@ -32,6 +34,7 @@ class RetargetOptions:
         orientation_radians: of the orientation around the estimator's.
         shape_units: of the shape coefficients but the first.
         first_shape_units: of the first shape coefficient (mostly stature).
+        phenotype_units: of Anny's phenotypes, which run from 0 to 1.
         age_units: of the age around the estimator's.
         adult_below: an estimated age under this is taken as an adult's (BEV calls many adults .05 to .15).
     """
@@ -41,6 +44,7 @@ class RetargetOptions:
     orientation_radians: float = 3.0
     shape_units: float = 1.0
     first_shape_units: float = 3.0
+    phenotype_units: float = 0.2
     age_units: float = 0.1
     adult_below: float = 0.15
 
@@ -75,7 +79,7 @@ def initial_parameters(
     """
     options = options or RetargetOptions()
     device = device or torch.device("cpu")
-    params = _stack_parameters(body, people, device, dtype)
+    params = stack_parameters(body, people, device, dtype)
     report = RetargetReport(*(torch.zeros(len(people), dtype=dtype, device=device) for _ in range(2)))
     # people with the same set of joint names are solved together
     kinds: dict[tuple[str, ...], list[int]] = {}
@@ -88,22 +92,41 @@ def initial_parameters(
     return params, report
 
 
-def _stack_parameters(
-    body: BodyModel, people: Sequence[InitialBody], device: torch.device, dtype: torch.dtype
+def stack_parameters(
+    body: BodyModel,
+    people: Sequence[InitialBody],
+    device: torch.device | None = None,
+    dtype: torch.dtype = torch.float32,
 ) -> dict[str, Tensor]:
+    """``(N, size)`` the parameters that people come with, and the body's defaults for the rest.
+
+    A pose of 21 joints fits SMPL's 23, which has two hands more. Somebody who comes with 3D joints is placed
+    by them, so that parameters which another body had and this one lacks, and another number of shape
+    coefficients, are left out; of somebody who comes with parameters alone they are an error.
+
+    Raises:
+        ValueError: a parameter that the body does not have or of the wrong size.
+    """
     stacked = {}
     for name, spec in body.parameters.items():
         default = torch.as_tensor(spec.default, dtype=dtype, device=device).expand(spec.size)
         stacked[name] = default.repeat(len(people), 1)
     for row, person in enumerate(people):
         for name, value in person.parameters.items():
+            only_a_hint = person.joints is not None and name in BODY_PARAMETERS
             if name not in stacked:
+                if only_a_hint:
+                    continue
                 raise ValueError(
                     f"initial parameter {name!r} of person {row} is unknown to the body {body.name!r}, "
                     f"which has {sorted(stacked)}"
                 )
             expected = stacked[name].shape[1]
+            if name == "body_pose" and len(value) == 63 and expected == 69:
+                value = np.concatenate([value, np.zeros(6)])  # SMPL's two hands come last
             if len(value) != expected:
+                if only_a_hint and name == "betas":
+                    continue
                 raise ValueError(
                     f"initial parameter {name!r} of person {row} must have {expected} numbers, "
                     f"got {len(value)}"
@@ -189,18 +212,20 @@ def _retarget_rows(
 def _free_parameters(base: Mapping[str, Tensor], options: RetargetOptions) -> dict[str, Tensor]:
     """Name -> standard deviation around the start, broadcastable to ``(N, size)``."""
     like = base["transl"]
-    shape = torch.full_like(base["betas"][0], options.shape_units)
-    shape[0] = options.first_shape_units
     free = {
         "global_orient": like.new_tensor([options.orientation_radians]),
         "body_pose": like.new_tensor([options.rotation_radians]),
         "transl": like.new_tensor([1e3]),
-        "betas": shape,
     }
+    if "betas" in base:
+        free["betas"] = torch.full_like(base["betas"][0], options.shape_units)
+        free["betas"][0] = options.first_shape_units
+    if "phenotypes" in base:
+        free["phenotypes"] = torch.full_like(base["phenotypes"][0], options.phenotype_units)
     if "age" in base:
         # an adult stays one: only a person whom the estimator calls a child may change age
         free["age"] = torch.where(base["age"] > 0, options.age_units, 1e-4)
-    return free
+    return {name: sigma for name, sigma in free.items() if name in base}
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 HAND_POSES = ("left_hand_pose", "right_hand_pose")
 """The parameters of which only hand keypoints tell."""
+
+BODY_PARAMETERS = frozenset(
+    {"global_orient", "body_pose", "betas", "age", "transl", "phenotypes", "expression"}
+    | {"jaw_pose", "leye_pose", "reye_pose", *HAND_POSES}
+)
+"""The parameters that some body has: a recipe may name them for a body that lacks them."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +125,34 @@ class Preset:
         terms = {**self.terms, term: {**self.terms[term], **options}}
         return self._changed(self.name, terms, [stage.weights for stage in self.stages])
 
+    def for_parameters(self, known: Collection[str]) -> tuple[Preset, tuple[str, ...]]:
+        """The same recipe for a body with these parameters, and what had to be left out, in words.
+
+        A parameter that other bodies have and this one lacks (SMPL's hands, a posed mesh's shape) is left out
+        of what moves; Anny's ``phenotypes`` stand in for ``betas``.
+
+        Raises:
+            ValueError: a name that no body has, or a stage in which nothing is left to move.
+        """
+        stages, missing = [], set()
+        for stage in self.stages:
+            swapped = ["phenotypes" if n == "betas" and "phenotypes" in known else n for n in stage.free]
+            unknown = [name for name in swapped if name not in known and name not in BODY_PARAMETERS]
+            free = tuple(name for name in swapped if name in known)
+            if unknown or not free:
+                raise ValueError(
+                    f"stage {stage.name!r}: the body has no parameter {unknown or list(stage.free)}; "
+                    f"it has {sorted(known)}"
+                )
+            seen = tuple(name for name in stage.free_where_seen if name in known)
+            missing |= set(swapped) - set(free)
+            missing |= set(stage.free_where_seen) - set(seen)
+            stages.append(replace(stage, free=free, free_where_seen=seen))
+        notes = tuple(
+            f"the body has no parameter {name!r}, which the recipe moves" for name in sorted(missing)
+        )
+        return replace(self, stages=tuple(stages)), notes
+
     def to_dict(self) -> dict[str, object]:
         """Plain dictionaries and lists, ready for JSON."""
         from dataclasses import asdict
@@ -157,7 +191,5 @@ class Preset:
     def _changed(
         self, name: str, terms: Mapping[str, Mapping[str, object]], weights: list[Mapping[str, float]]
     ) -> Preset:
-        from dataclasses import replace
-
         stages = tuple(replace(stage, weights=w) for stage, w in zip(self.stages, weights, strict=True))
         return replace(self, name=name, terms=terms, stages=stages)

@@ -5,6 +5,7 @@ Measures, not losses: how far a fit has moved a body from where it started.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -31,18 +32,19 @@ class PoseChange(NamedTuple):
 
 
 @torch.no_grad()
-def pose_change(body_pose: Tensor, start: Tensor) -> PoseChange:
+def pose_change(body_pose: Tensor, start: Tensor, *, spine: Sequence[int] = SPINE) -> PoseChange:
     """Geodesic angles between two poses.
 
     Args:
         body_pose, start: ``(N, 63)`` axis-angle, radians.
+        spine: positions of the spine's joints; those of SMPL-X by default.
 
     Raises:
         ValueError: shapes that do not agree.
     """
     angles = rotation_difference(body_pose, start).norm(dim=-1).rad2deg()
     largest, joint = angles.max(1)
-    return PoseChange(angles.square().mean(1).sqrt(), largest, angles[:, list(SPINE)].amax(1), joint)
+    return PoseChange(angles.square().mean(1).sqrt(), largest, angles[:, list(spine)].amax(1), joint)
 
 
 @torch.no_grad()

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from apu_losses.fitting.body_pose import pose_joints, smplx_pose
 from apu_losses.fitting.stage import HAND_POSES
 from apu_losses.fitting.state import FitState
 from apu_losses.functional.hand_prior import hand_pose_prior
 from apu_losses.functional.pose_prior import (
-    BODY_JOINTS,
     Metric,
     anatomical_pose_prior,
     initial_pose_prior,
@@ -25,7 +25,8 @@ class PosePriorTerm:
     """How unlikely a pose is: SMPLify's mixture from your ``gmm_08.pkl``, or joint limits that need no file.
 
     Options: ``mixture``, path of the mixture; by default the free prior
-    `apu_losses.functional.pose_prior.anatomical_pose_prior`.
+    `apu_losses.functional.pose_prior.anatomical_pose_prior`. Both know the 21 body joints of the SMPL family;
+    a body without them gets 0.
     """
 
     mixture: str | None = None
@@ -35,7 +36,9 @@ class PosePriorTerm:
         object.__setattr__(self, "_loaded", loaded)
 
     def __call__(self, state: FitState) -> Tensor:
-        pose = state.params["body_pose"]
+        pose = smplx_pose(state.body, state.params)
+        if pose is None:
+            return state.batch.keypoints.new_zeros(state.batch.size)
         loaded = self._loaded  # type: ignore[attr-defined]
         return state.per_scene(
             anatomical_pose_prior(pose) if loaded is None else mixture_pose_prior(pose, loaded)
@@ -47,7 +50,8 @@ class InitialPoseTerm:
     """The pose stays near the reference of the stage, square radians.
 
     Options: ``spine`` and ``collars``, factors on these joints (detectors see nothing of them, and contact
-    that bends the spine buys itself a broken body); ``metric``: ``"axis_angle"`` as BUDDI, or ``"geodesic"``.
+    that bends the spine buys itself a broken body), found by their names; ``metric``: ``"axis_angle"`` as
+    BUDDI, or ``"geodesic"``.
     """
 
     spine: float = 1.0
@@ -55,9 +59,12 @@ class InitialPoseTerm:
     metric: Metric = "axis_angle"
 
     def __call__(self, state: FitState) -> Tensor:
+        names = pose_joints(state.body)
+        if not names:
+            return state.batch.keypoints.new_zeros(state.batch.size)
         pose, reference = state.params["body_pose"], state.reference["body_pose"]
         factors = {"spine": self.spine, "collar": self.collars}
-        weights = [next((f for key, f in factors.items() if key in name), 1.0) for name in BODY_JOINTS]
+        weights = [next((f for key, f in factors.items() if key in name), 1.0) for name in names]
         return state.per_scene(
             initial_pose_prior(pose, reference, metric=self.metric, joint_weights=pose.new_tensor(weights))
         )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from apu_losses.fitting.body_pose import shape_parameter
 from apu_losses.fitting.state import FitState
 from apu_losses.functional.shape_prior import shape_change_prior, shape_prior, stature_prior
 
@@ -14,6 +15,8 @@ from apu_losses.functional.shape_prior import shape_change_prior, shape_prior, s
 @dataclass(frozen=True)
 class ShapeTerm:
     """Shape coefficients stay small (paper: sum of squares), or near the start of the fit.
+
+    Anny's phenotypes have no zero to be near: they stay near the start. A posed mesh has no shape: 0.
 
     Options: ``around``: ``"zero"`` or ``"start"``; ``first``: factor on the first coefficient, mostly
     stature; 0 leaves it to the stature term.
@@ -27,6 +30,11 @@ class ShapeTerm:
             raise ValueError(f"around must be 'zero' or 'start', got {self.around!r}")
 
     def __call__(self, state: FitState) -> Tensor:
+        name = shape_parameter(state.body)
+        if name is None:
+            return state.batch.keypoints.new_zeros(state.batch.size)
+        if name != "betas":
+            return state.per_scene(shape_change_prior(state.params[name], state.start[name]))
         betas = state.params["betas"]
         if self.around == "zero" and self.first == 1.0:
             return state.per_scene(shape_prior(betas))
@@ -52,11 +60,13 @@ class StatureTerm:
 
 @dataclass(frozen=True)
 class AgeTerm:
-    """Age stays near the start's and inside [0, 1]; squares of its unit."""
+    """Age stays near the start's and inside [0, 1]; squares of its unit. 0 for a body without age."""
 
     outside: float = 100.0
 
     def __call__(self, state: FitState) -> Tensor:
+        if "age" not in state.params:
+            return state.batch.keypoints.new_zeros(state.batch.size)
         age = state.params["age"]
         beyond = torch.relu(-age) + torch.relu(age - 1)
         return state.per_scene(((age - state.start["age"]).square() + self.outside * beyond.square()).sum(1))
