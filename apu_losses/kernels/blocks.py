@@ -576,6 +576,13 @@ def _vertex_offsets(vertices: Tensor, rows: Rows) -> Tensor:
     return row * vertices.shape[1]
 
 
+def _spread(index: Tensor, count: int) -> Tensor:
+    """-1 becomes any valid index, a different one for each query: zeros that are all added to one place are
+    slow on a GPU.
+    """
+    return torch.where(index >= 0, index, torch.arange(index.shape[1], device=index.device) % count)
+
+
 def nearest_gradient(
     points: Tensor, vertices: Tensor, index: Tensor, gradient: Tensor, rows: Rows = None
 ) -> tuple[Tensor, Tensor]:
@@ -583,7 +590,7 @@ def nearest_gradient(
     flat = vertices.reshape(-1, 3)
     if not len(flat):
         return torch.zeros_like(points), torch.zeros_like(vertices)
-    at = (_vertex_offsets(vertices, rows)[:, None] + index.clamp(min=0)).reshape(-1)
+    at = (_vertex_offsets(vertices, rows)[:, None] + _spread(index, vertices.shape[1])).reshape(-1)
     near = flat.index_select(0, at).view(*index.shape, 3)
     step = (2 * gradient)[..., None] * (_from_rows(points, rows) - near)
     step = torch.where((index >= 0)[..., None], step, torch.zeros_like(step))
@@ -604,7 +611,7 @@ def surface_gradient(
     flat = vertices.reshape(-1, 3)
     if not len(faces) or not len(flat):
         return torch.zeros_like(points), torch.zeros_like(vertices)
-    at = (_vertex_offsets(vertices, rows)[:, None, None] + faces[face.clamp(min=0)]).reshape(-1)
+    at = (_vertex_offsets(vertices, rows)[:, None, None] + faces[_spread(face, len(faces))]).reshape(-1)
     corners = flat.index_select(0, at).view(*face.shape, 3, 3)
     step = (2 * gradient)[..., None] * (_from_rows(points, rows) - (weights[..., None] * corners).sum(-2))
     step = torch.where((face >= 0)[..., None], step, torch.zeros_like(step))

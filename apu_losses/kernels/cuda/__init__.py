@@ -1,1 +1,1 @@
-"""The cuda back end: Triton kernels. Imported, with triton, at its first use. Never run on a GPU yet."""
+"""The cuda back end: Triton kernels. Imported, with triton, at its first use. Run on an H200."""

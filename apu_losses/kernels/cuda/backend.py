@@ -23,7 +23,7 @@ edge_gradient = blocks.edge_gradient
 nearest_gradient = blocks.nearest_gradient
 surface_gradient = blocks.surface_gradient
 
-# Tiles and warps of each kernel, chosen by `benchmarks/kernels_cuda.py --sweep` on an H200.
+# Tiles and warps of each kernel; `benchmarks/kernels_cuda.py --sweep` times others.
 CONFIG: dict[str, dict[str, int]] = {
     "region_min": {"BM": 32, "BN": 32, "num_warps": 4},
     "soft_min": {"BM": 32, "BN": 32, "num_warps": 4},
@@ -351,7 +351,7 @@ def inside(
         tk.inside_kernel[(_programs("inside", slots), items)](
             p, *trees, slots, *_row_arguments(rows, wanted, slots), out.view(torch.uint8),
             queries, len(slots), len(topology.faces), len(topology.node_start), len(p), len(vertices),
-            1.6 if topology.closed else 2.2, low, high,
+            2.0 if topology.closed else 2.5, low, high,
             HAS_ROWS=rows is not None, HAS_WANTED=wanted is not None, **_launch("inside"),
         )  # fmt: skip
     return out
