@@ -10,11 +10,11 @@ queries walk it together; a node further than ``beta`` radii from all of them is
 The tree is stored in preorder with skip links: going into a node is n + 1, passing it over is ``skip[n]``; no
 stack.
 
-Error. The kernel is K(y) = y / |y|^3, y from the query to a point of the surface. Expanded about the centre
-c of a node, y = d + h, its term of degree l is at most (l + 1) |h|^l / |d|^(l + 2) long (it is the gradient
-of a term of the Legendre series of 1 / |d + h|). Kept are l = 0 (the area vector) and l = 1 (the first
-moments of the area vectors about c). With |h| <= R, rho = R / |d| and the second moment m = integral of
-|h|^2 over the area, what is left of a node is at most
+Error. The kernel is ``K(y) = y / |y|^3``, y from the query to a point of the surface. Expanded about the
+centre c of a node, y = d + h, its term of degree l is at most ``(l + 1) |h|^l / |d|^(l + 2)`` long (it is the
+gradient of a term of the Legendre series of ``1 / |d + h|``). Kept are l = 0 (the area vector) and l = 1 (the
+first moments of the area vectors about c). With ``|h| <= R``, ``rho = R / |d|`` and the second moment m =
+integral of ``|h|^2`` over the area, what is left of a node is at most ::
 
     m / |d|^4 * (3 + 4 rho + 5 rho^2 + ...) = m / |d|^4 * (3 - 2 rho) / (1 - rho)^2.
 
