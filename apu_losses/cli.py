@@ -1,8 +1,8 @@
 """The command `apu`: it reads arguments, calls the library and prints. What it computes lives elsewhere.
 
 Exit codes: 0 done; 1 something could not be done (a problem that `doctor` found, a scene that `fit` could not
-fit, an image that `propose` could not read, a question that `ask` got no answer to, a text that `parse` could
-not read whole); 2 bad input, with one line on standard error; 130 interrupted.
+fit, an image that `detect` or `propose` could not read, a question that `ask` got no answer to, a text that
+`parse` could not read whole); 2 bad input, with one line on standard error; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -242,6 +243,64 @@ def parse(file: Annotated[Path, typer.Argument(help="Text that a model wrote.")]
     typer.echo(explanation)
     if not whole:
         raise typer.Exit(1)
+
+
+@app.command()
+def detect(
+    pictures: Annotated[list[Path], typer.Argument(help="Pictures, or folders of them.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The .jsonl to write; keypoints go beside it.")],
+    model: Annotated[
+        str, typer.Option(help="wholebody (133 keypoints) or body (17), each also with -small or -large.")
+    ] = "wholebody",
+    person_weights: Annotated[
+        str | None, typer.Option(help="Your own YOLOX: path or address, with #sha256=... to check it.")
+    ] = None,
+    pose_weights: Annotated[str | None, typer.Option(help="Your own RTMPose, likewise.")] = None,
+    score_scale: Annotated[
+        float | None, typer.Option(help="Which score of the pose model means certain.")
+    ] = None,
+    min_box_score: Annotated[float, typer.Option(help="Below this a box is nobody.")] = 0.3,
+    device: Annotated[str, typer.Option(help="Where to compute: cpu, cuda, cuda:1.")] = "cpu",
+    estimates: Annotated[
+        list[str] | None,
+        typer.Option(help="Files of an estimator to list too: bev=FOLDER/{name}.npz. May be repeated."),
+    ] = None,
+) -> None:
+    """Find people and their keypoints in pictures; write the list that `propose` reads."""
+    with _input():
+        from apu_contacts.detect import KeypointDetector, detect_pictures, find_pictures, named_models
+        from apu_contacts.detect.models import own_models
+
+        found = find_pictures(pictures)
+        patterns = _patterns(estimates or [])
+        if person_weights and pose_weights:
+            models = own_models(person_weights, pose_weights)
+        else:
+            models = own_models(person_weights, pose_weights, named_models(model))
+        if score_scale is not None:
+            models = replace(models, score_scale=score_scale)
+        with _progress() as tell:
+            detector = KeypointDetector(models, device=device, min_box_score=min_box_score, progress=tell)
+            summary = detect_pictures(found, detector, out, estimates=patterns, progress=tell)
+    for problem in summary.unread:
+        _complain("detect", f"note: {problem}")
+    _table(("what", "number"), summary.rows())
+    typer.echo(f"{out} written")
+    if summary.unread:
+        raise typer.Exit(1)
+
+
+def _patterns(given: Sequence[str]) -> dict[str, str]:
+    """KIND=PATH of the command line by kind."""
+    if not given:
+        return {}
+    from apu_losses.fitting.propose import ESTIMATE_KINDS
+
+    patterns = dict(text.partition("=")[::2] for text in given)
+    for kind, path in patterns.items():
+        if kind not in ESTIMATE_KINDS or not path:
+            raise ValueError(f"--estimates must be KIND=PATH, KIND one of {', '.join(ESTIMATE_KINDS)}")
+    return patterns
 
 
 @app.command()

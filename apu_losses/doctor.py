@@ -17,6 +17,7 @@ CORE = ("torch", "numpy", "scipy", "numba", "jsonschema", "roma", "trimesh", "pi
 OPTIONAL: tuple[tuple[str, str, str], ...] = (
     ("smplx", "smplx", "pip install 'apu-losses[smplx]': objects of the smplx package as bodies"),
     ("openai", "openai", "pip install 'apu-losses[lvlm]': asking a vision language model"),
+    ("rtmlib", "rtmlib", "pip install 'apu-losses[pose]': detecting keypoints in pictures"),
     ("triton", "triton", "comes with torch's CUDA builds on Linux: kernels on the GPU"),
     ("pytorch3d", "pytorch3d", "built from source: comparisons only, nothing needs it"),
 )

@@ -70,7 +70,7 @@ def keypoints_from_arrays(
             raise SourceFormatError(
                 f"{where}: scores must have shape {xy.shape[:2]}, as the keypoints, got {confidence.shape}"
             )
-    name = _order(xy.shape[1], order, where)
+    name = skeleton_of_count(xy.shape[1], where, order)
     if not score_scale > 0:
         raise ValueError(f"score_scale must be positive, got {score_scale}")
     confidence = _confidence(confidence / score_scale, where)
@@ -78,7 +78,13 @@ def keypoints_from_arrays(
     return [Keypoints2D(name, person, c) for person, c in zip(visible, confidence, strict=True)]
 
 
-def _order(joints: int, order: str | None, where: str) -> str:
+def skeleton_of_count(joints: int, where: str, order: str | None = None) -> str:
+    """The skeleton of a number of joints, or ``order`` if it has as many.
+
+    Raises:
+        SourceFormatError: if there is none.
+        ValueError: on an unknown ``order``.
+    """
     if order is not None:
         if len(skeleton(order)) != joints:
             raise SourceFormatError(f"{where}: {order!r} has {len(skeleton(order))} joints, got {joints}")

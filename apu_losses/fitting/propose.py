@@ -16,6 +16,7 @@ from typing import Any
 from apu_contacts.candidates import REASONS, propose_pairs
 from apu_contacts.contact_map import ContactMap
 from apu_contacts.keypoints import Keypoints2D
+from apu_contacts.pictures import PICTURE_ENDINGS, picture_size
 from apu_contacts.sources import (
     Camera,
     InitialEstimate,
@@ -40,7 +41,6 @@ from apu_losses.fitting.from_detections import MIN_JOINTS, posed_estimate, scene
 from apu_losses.fitting.scene import Scene, SceneCamera, SceneContact
 from apu_losses.fitting.scene_io import SceneFileError, scene_from_dict, scene_to_dict
 
-PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 UNREADABLE = "unreadable"
 NO_KEYPOINTS = "no keypoint file"
 
@@ -62,6 +62,8 @@ _ESTIMATES: dict[str, Callable[[Path, _Size], list[InitialEstimate]]] = {
     "parameters": lambda path, size: read_parameters(path),
     "buddi": lambda path, size: read_buddi(path),
 }
+ESTIMATE_KINDS = tuple(_ESTIMATES)
+"""Names of the files that a fit can start from."""
 KINDS = (*_KEYPOINTS, *_ESTIMATES)
 """Names of the files that are read: ``openpose.json``, ``bev.npz``, a folder ``smplerx``, ..."""
 
@@ -148,10 +150,14 @@ def _folder_files(folder: Path) -> ImageFiles:
     files: dict[str, Path] = {}
     pictures = []
     for item in sorted(folder.iterdir()):
-        if item.suffix.lower() in PICTURES:
+        if item.suffix.lower() in PICTURE_ENDINGS:
             pictures.append(item)
         kind = item.stem if item.is_file() else item.name
-        if kind not in KINDS or item.suffix.lower() in PICTURES or item.is_dir() != (kind == "smplerx"):
+        if (
+            kind not in KINDS
+            or item.suffix.lower() in PICTURE_ENDINGS
+            or item.is_dir() != (kind == "smplerx")
+        ):
             continue
         if kind in files:
             raise ValueError(f"{folder}: both {files[kind].name} and {item.name}: keep one")
@@ -243,7 +249,7 @@ def _posed(estimate: InitialEstimate, body: Callable[[], BodyModel], camera: Cam
 
 
 def image_size(files: ImageFiles) -> tuple[int, int]:
-    """Width and height in pixels.
+    """Width and height in pixels, of the picture upright as detectors see it.
 
     Raises:
         ValueError: if neither the size nor a picture is given, or the picture cannot be read.
@@ -252,13 +258,7 @@ def image_size(files: ImageFiles) -> tuple[int, int]:
         return files.size
     if files.image is None:
         raise ValueError("the image's size is unknown: put the picture there, or name width and height")
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with Image.open(files.image) as image:
-            return int(image.width), int(image.height)
-    except (OSError, UnidentifiedImageError) as error:
-        raise ValueError(f"{files.image}: {error}") from None
+    return picture_size(files.image)
 
 
 def propose_scenes(
@@ -287,6 +287,11 @@ def propose_scenes(
         scene = _propose(files, body, report, options)
         if scene is not None:
             yield scene
+    if images and not any(kind in files.files for files in images for kind in _ESTIMATES):
+        report.notes.append(
+            "no image has a file of an estimator, and a fit needs a start: run one of "
+            f"{', '.join(_ESTIMATES)} (docs/sources.md), and put what it writes beside the keypoints"
+        )
     if progress is not None:
         progress(1.0, "done")
 

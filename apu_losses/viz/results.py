@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from apu_contacts.pictures import read_picture
 from apu_losses.bodies.protocol import BodyModel
 from apu_losses.fitting.result import FitResult
 from apu_losses.fitting.scene import Scene
@@ -36,7 +37,7 @@ def posed_meshes(body: BodyModel, parameters: Mapping[str, NDArray[np.floating]]
 
 
 def photograph(scene: Scene) -> Picture | None:
-    """The scene's picture as ``(H, W, 3)`` 8-bit, or None where it names none.
+    """The scene's picture as ``(H, W, 3)`` 8-bit, upright, or None where it names none.
 
     Raises:
         ValueError: the picture cannot be read, or is not of the size that the scene says.
@@ -45,10 +46,9 @@ def photograph(scene: Scene) -> Picture | None:
         return None
     path = Path(scene.image)
     try:
-        with Image.open(path) as image:
-            picture = np.asarray(image.convert("RGB"))
-    except OSError as error:
-        raise ValueError(f"{scene.name}: image {path} cannot be read: {error}") from None
+        picture = read_picture(path)
+    except ValueError as error:
+        raise ValueError(f"{scene.name}: image {error}") from None
     if picture.shape[:2] != (scene.height, scene.width):
         raise ValueError(
             f"{scene.name}: image {path} is {picture.shape[1]} x {picture.shape[0]} pixels, but the scene "

@@ -1,0 +1,159 @@
+"""Weights from a path or an address, kept once fetched, checked against a hash where one is given."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from urllib.error import URLError
+from urllib.parse import urldefrag, urlparse
+from urllib.request import Request, urlopen
+
+FOLDER_VARIABLE = "APU_WEIGHTS"
+_CHUNK = 1 << 20
+
+
+class WeightsError(ValueError):
+    """Weights that are not there, cannot be fetched, or are not what was asked for."""
+
+
+def weights_folder() -> Path:
+    """Where fetched weights are kept: ``$APU_WEIGHTS``, or ``apu-losses/weights`` in the user's cache."""
+    if os.environ.get(FOLDER_VARIABLE):
+        return Path(os.environ[FOLDER_VARIABLE])
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(cache) / "apu-losses" / "weights"
+
+
+def fetch_weights(
+    source: str | Path,
+    *,
+    folder: str | Path | None = None,
+    progress: Callable[[float, str], None] | None = None,
+    timeout: float = 60.0,
+) -> Path:
+    """The ``.onnx`` file that a path or an address names.
+
+    An address ends in ``.onnx``, or in ``.zip`` with one such file in it. It is fetched by this machine the
+    first time, and taken from ``folder`` from then on. ``#sha256=`` and 64 hex digits behind a path or an
+    address are the hash that the file itself (the ``.zip``, not what is in it) must have. Without, nothing
+    but the connection says that it is the right one; the publishers' pages state no hashes.
+
+    Args:
+        source: path, or ``https://`` or ``http://`` address, with or without ``#sha256=...``.
+        folder: where fetched files are kept; `weights_folder` if None.
+        progress: called with the share of the bytes that are there, 0 to 1, and the file's name.
+        timeout: seconds for each wait for the server.
+
+    Raises:
+        WeightsError: no such file; the server cannot be reached; another hash than the one given; a
+            ``.zip`` with none or several ``.onnx`` in it.
+    """
+    address, digest = _wanted(str(source))
+    kept = Path(folder) if folder is not None else weights_folder()
+    if urlparse(address).scheme not in ("http", "https"):
+        file = Path(address)
+        if not file.is_file():
+            raise WeightsError(f"{file}: no such file; expected weights, as .onnx or a .zip with one in it")
+        _check(file, digest, str(file))
+    else:
+        # by the whole address, since every export of a tool is called end2end.onnx
+        name = Path(urlparse(address).path).name
+        key = hashlib.sha256(address.encode()).hexdigest()[:12]
+        file = kept / f"{key}-{name}"
+        if not file.is_file():
+            _download(address, file, digest, progress, timeout)
+        else:
+            _check(file, digest, f"{file} (kept from {address})")
+    return _unpacked(file, kept) if file.suffix.lower() == ".zip" else file
+
+
+def _wanted(source: str) -> tuple[str, str | None]:
+    address, fragment = urldefrag(source)
+    if not fragment:
+        return source, None
+    kind, _, digest = fragment.partition("=")
+    if kind != "sha256":
+        return source, None  # a path may have a # in it
+    digest = digest.lower()
+    if len(digest) != 64 or not set(digest) <= set("0123456789abcdef"):
+        raise WeightsError(f"{source}: sha256 must be 64 hex digits, got {len(digest)} characters")
+    return address, digest
+
+
+def _digest(path: Path) -> str:
+    found = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(_CHUNK):
+            found.update(block)
+    return found.hexdigest()
+
+
+def _check(path: Path, digest: str | None, what: str) -> None:
+    if digest is not None and (found := _digest(path)) != digest:
+        raise WeightsError(f"{what}: sha256 is {found}, expected {digest}: another file, or a damaged one")
+
+
+def _download(
+    address: str,
+    target: Path,
+    digest: str | None,
+    progress: Callable[[float, str], None] | None,
+    timeout: float,
+) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # the scheme was checked by the caller
+    request = Request(address, headers={"User-Agent": "apu-losses"})  # noqa: S310
+    handle, partial_name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    partial = Path(partial_name)
+    try:
+        with os.fdopen(handle, "wb") as stream, urlopen(request, timeout=timeout) as answer:  # noqa: S310
+            total, done = int(answer.headers.get("Content-Length") or 0), 0
+            while block := answer.read(_CHUNK):
+                stream.write(block)
+                done += len(block)
+                if progress is not None and total:
+                    progress(min(done / total, 1.0), f"fetching {target.name.partition('-')[2]}")
+        if total and done != total:
+            raise WeightsError(f"{address}: the connection ended after {done} of {total} bytes; try again")
+        _check(partial, digest, address)
+        partial.replace(target)
+    except (URLError, OSError) as error:
+        reason = getattr(error, "reason", None) or error
+        raise WeightsError(
+            f"{address}: cannot be fetched ({reason}); fetch it where there is a connection, and give the "
+            "file's path"
+        ) from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _unpacked(archive: Path, folder: Path) -> Path:
+    """The one ``.onnx`` of an archive, written into ``folder`` by the archive's own hash."""
+    try:
+        with zipfile.ZipFile(archive) as packed:
+            members = [m for m in packed.namelist() if m.lower().endswith(".onnx")]
+            if len(members) != 1:
+                raise WeightsError(
+                    f"{archive}: expected one .onnx in it, found {', '.join(members) or 'none'}; unpack it "
+                    "and give the path of the right one"
+                )
+            target = folder / f"{_digest(archive)[:12]}-{Path(members[0]).name}"
+            if target.is_file() and target.stat().st_size == packed.getinfo(members[0]).file_size:
+                return target
+            folder.mkdir(parents=True, exist_ok=True)
+            handle, partial_name = tempfile.mkstemp(dir=folder, prefix=f".{target.name}.")
+            partial = Path(partial_name)
+            try:
+                with os.fdopen(handle, "wb") as stream, packed.open(members[0]) as inside:
+                    shutil.copyfileobj(inside, stream)
+                partial.replace(target)
+            finally:
+                partial.unlink(missing_ok=True)
+    except zipfile.BadZipFile as error:
+        raise WeightsError(f"{archive}: {error}") from error
+    return target

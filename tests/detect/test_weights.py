@@ -1,0 +1,137 @@
+"""Weights from paths and addresses: a real server on this machine, hashes, archives, broken connections."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import zipfile
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from apu_contacts.detect import WeightsError, fetch_weights
+from apu_contacts.detect.weights import weights_folder
+
+CONTENT = bytes(range(256)) * 20000
+
+
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def archive(path: Path, *members: str) -> Path:
+    with zipfile.ZipFile(path, "w") as packed:
+        for number, member in enumerate(members):
+            packed.writestr(member, CONTENT + bytes([number]))
+        packed.writestr("export/pipeline.json", "{}")
+    return path
+
+
+@pytest.fixture
+def server(tmp_path):
+    """Serves what is in ``files``; a ``short`` name promises more than it sends."""
+    files: dict[str, bytes] = {"/model.onnx": CONTENT, "/short.onnx": CONTENT}
+    asked: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            content = files.get(self.path)
+            if content is None:
+                self.send_error(404)
+                return
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(content) + 100 * self.path.startswith("/short")))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *arguments):
+            pass
+
+    listening = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=listening.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{listening.server_port}", files, asked
+    listening.shutdown()
+    listening.server_close()
+    thread.join()
+
+
+def test_a_path_is_taken_as_it_is_and_checked_where_a_hash_is_given(tmp_path):
+    file = tmp_path / "model.onnx"
+    file.write_bytes(CONTENT)
+    assert fetch_weights(file) == file
+    assert fetch_weights(f"{file}#sha256={sha256(CONTENT).upper()}") == file
+    with pytest.raises(WeightsError, match=f"sha256 is {sha256(CONTENT)}, expected 0{{64}}"):
+        fetch_weights(f"{file}#sha256={'0' * 64}")
+    with pytest.raises(WeightsError, match="must be 64 hex digits, got 8"):
+        fetch_weights(f"{file}#sha256=c2c7a14a")
+    with pytest.raises(WeightsError, match="no such file; expected weights"):
+        fetch_weights(tmp_path / "other.onnx")
+
+
+def test_an_address_is_fetched_once(server, tmp_path):
+    address, _, asked = server
+    told = []
+    options = {"folder": tmp_path / "kept", "progress": lambda share, what: told.append((share, what))}
+    first = fetch_weights(f"{address}/model.onnx", **options)
+    second = fetch_weights(f"{address}/model.onnx#sha256={sha256(CONTENT)}", **options)
+    assert first == second and first.read_bytes() == CONTENT and asked == ["/model.onnx"]
+    assert told[-1] == (1.0, "fetching model.onnx") and len(told) > 2
+    with pytest.raises(WeightsError, match=r"kept from .*expected 0{64}"):
+        fetch_weights(f"{address}/model.onnx#sha256={'0' * 64}", **options)
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("/short.onnx", "connection ended after|cannot be fetched"),
+        ("/gone.onnx", r"cannot be fetched \(Not Found\).*give the file's path"),
+        (f"/model.onnx#sha256={'0' * 64}", "another file, or a damaged one"),
+    ],
+)
+def test_what_fails_leaves_nothing_behind(server, tmp_path, path, message):
+    with pytest.raises(WeightsError, match=message):
+        fetch_weights(server[0] + path, folder=tmp_path / "kept")
+    assert list((tmp_path / "kept").iterdir()) == []
+
+
+def test_no_server_at_all(tmp_path):
+    with pytest.raises(WeightsError, match=r"cannot be fetched .*where there is a connection"):
+        fetch_weights("http://127.0.0.1:9/model.onnx", folder=tmp_path)
+
+
+def test_the_one_network_of_an_archive_is_unpacked(server, tmp_path):
+    address, files, asked = server
+    packed = archive(tmp_path / "model.zip", "export/end2end.onnx")
+    files["/model.zip"] = packed.read_bytes()
+    digest = sha256(packed.read_bytes())
+    kept = tmp_path / "kept"
+    for _ in range(2):
+        found = fetch_weights(f"{address}/model.zip#sha256={digest}", folder=kept)
+        assert found.parent == kept and found.suffix == ".onnx" and found.read_bytes() == CONTENT + b"\0"
+    assert asked == ["/model.zip"]
+    assert fetch_weights(packed, folder=kept) == found  # the same archive by its path
+    # two archives hold files of one name
+    other = archive(tmp_path / "other.zip", "a/end2end.onnx", "end2end.txt")
+    other_found = fetch_weights(other, folder=kept)
+    assert other_found != found and other_found.read_bytes() == CONTENT + b"\0"
+
+
+def test_archives_without_a_clear_answer_are_refused(tmp_path):
+    with pytest.raises(WeightsError, match=r"found a.onnx, b.onnx; unpack it"):
+        fetch_weights(archive(tmp_path / "two.zip", "a.onnx", "b.onnx"), folder=tmp_path)
+    with pytest.raises(WeightsError, match=r"expected one .onnx in it, found none"):
+        fetch_weights(archive(tmp_path / "none.zip"), folder=tmp_path)
+    (tmp_path / "broken.zip").write_bytes(b"PK no archive")
+    with pytest.raises(WeightsError, match=r"broken\.zip: "):
+        fetch_weights(tmp_path / "broken.zip", folder=tmp_path)
+
+
+def test_where_weights_are_kept(monkeypatch, tmp_path):
+    monkeypatch.setenv("APU_WEIGHTS", str(tmp_path))
+    assert weights_folder() == tmp_path
+    monkeypatch.delenv("APU_WEIGHTS")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert weights_folder() == tmp_path / "apu-losses" / "weights"
