@@ -13,7 +13,7 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from apu_losses.kernels.cuda import triton_kernels as tk
+from apu_losses.kernels.cuda import common, nearest_kernels, region_kernels, soft_kernels, winding_kernels
 
 _F, _I, _S, _N = "*fp32", "*i64", "*i32", "i32"
 
@@ -32,17 +32,38 @@ def kernels() -> list[tuple[Any, dict[str, str], dict[str, Any], int]]:
     has = {"HAS_ROWS": True, "HAS_WANTED": True}
     tree = {"points": _F, "triangles": _F, "nodes": _F, "start": _I, "end": _I, "skip": _I, "boxes": _F}
     tree |= {"finite": _S, "slots": _I}
+    edge = _VERTS | dict.fromkeys(("row_a", "row_b", "index_a", "index_b"), _I) | {"gradient": _F}
+    part = {"part_d2": _F, "part_key": _I}
+    found = {"out_d2": _F, "out_a": _I, "out_b": _I}
     return [
-        (
-            tk.region_min_kernel,
-            _VERTS | _EDGES | {"union_offsets": _I, "union_regions": _I} | _LISTS
-            | {"out_d2": _F, "out_a": _I, "out_b": _I}
-            | dict.fromkeys(("count_a", "count_b", "rows_a", "rows_b", "groups"), _N) | {"limit": "fp32"},
-            _TILE,
-            4,
+        *(
+            (
+                region_kernels.region_min_kernel,
+                _VERTS | _EDGES | {"union_offsets": _I, "union_regions": _I} | _LISTS | found | part
+                | dict.fromkeys(("count_a", "count_b", "rows_a", "rows_b", "groups_a", "groups_b"), _N)
+                | {"limit": "fp32"},
+                {**_TILE, "PARTS": parts, "DENSE": dense, "HAS_UNIONS": not dense},
+                4,
+            )
+            for parts, dense in ((16, False), (1, True))
         ),
         (
-            tk.nearest_kernel,
+            region_kernels.least_part_kernel,
+            part | found | {"edges": _N, "count_b": _N, "limit": "fp32"},
+            {"BM": 64, "PARTS": 16},
+            4,
+        ),
+        *(
+            (
+                region_kernels.edge_gradient_kernel,
+                edge | {"out_a": _F, "out_b": _F} | dict.fromkeys(("edges", "count_a", "count_b"), _N),
+                {"BM": 32, "BN": 64, "SAME": same},
+                4,
+            )
+            for same in (False, True)
+        ),
+        (
+            nearest_kernels.nearest_kernel,
             {"points": _F, "vertices": _F, "slots": _I} | rows | {"finite": _S}
             | {"out_d2": _F, "out_id": _I} | query | {"targets": _N} | count
             | {"limit": "fp32", "skipped": "fp32"},
@@ -50,7 +71,7 @@ def kernels() -> list[tuple[Any, dict[str, str], dict[str, Any], int]]:
             4,
         ),
         (
-            tk.surface_kernel,
+            nearest_kernels.surface_kernel,
             {"points": _F, "corners": _F, "slots": _I, "face_slots": _I, "boxes": _F} | rows
             | {"finite": _S, "out_d2": _F, "out_face": _I, "out_weights": _F}
             | query | {"tiles": _N} | count | {"limit": "fp32", "skipped": "fp32"},
@@ -58,46 +79,61 @@ def kernels() -> list[tuple[Any, dict[str, str], dict[str, Any], int]]:
             4,
         ),
         (
-            tk.face_tiles_kernel,
+            nearest_kernels.face_tiles_kernel,
             {"vertices": _F, "faces": _I, "order": _I, "corners": _F, "boxes": _F}
             | {"vertex_count": _N, "tiles": _N},
             {"BN": 32},
             1,
         ),
-        (tk.finite_kernel, {"values": _F, "out": _S, "count": _N}, {"BN": 4096}, 8),
+        (common.finite_kernel, {"values": _F, "out": _S, "count": _N}, {"BN": 4096}, 8),
         (
-            tk.fit_nodes_kernel,
+            winding_kernels.fit_nodes_kernel,
             {"vertices": _F, "faces": _I, "order": _I, "start": _I, "end": _I, "skip": _I, "triangles": _F}
-            | {"nodes": _F, "boxes": _F, "finite": _S, "vertex_count": _N, "face_count": _N, "count": _N},
-            {"SMALL": 32, "LARGE": 1024},
+            | {"nodes": _F, "spans": _F}
+            | dict.fromkeys(("vertex_count", "face_count", "count", "rows"), _N),
+            {"SMALL": 32, "UNIT": 128},
+            1,
+        ),
+        (
+            winding_kernels.join_units_kernel,
+            {"start": _I, "end": _I, "nodes": _F, "spans": _F, "boxes": _F, "finite": _S}
+            | {"count": _N, "rows": _N},
+            {"UNIT": 128, "BU": 128, "EACH": 16},
             4,
         ),
         (
-            tk.inside_kernel,
-            tree | rows | {"out": "*u8"} | query | {"faces": _N, "count": _N} | count
+            winding_kernels.inside_kernel,
+            tree | rows | {"out": "*u8"} | query | {"faces": _N, "count": _N, "rows": _N} | count
             | {"beta": "fp32", "low": "fp32", "high": "fp32"},
             {"BM": 32, "LEAF": 8} | has,
             1,
         ),
         *(
             (
-                tk.winding_kernel,
-                tree | rows | {"out": _F, "out_bound": _F} | query | {"faces": _N, "count": _N} | count
-                | {"beta": "fp32"},
+                winding_kernels.winding_kernel,
+                tree | rows | {"out": _F, "out_bound": _F} | query
+                | {"faces": _N, "count": _N, "rows": _N} | count | {"beta": "fp32"},
                 {"BM": 32, "LEAF": 8, "EXACT": exact, "BOXED": True} | has,
                 1,
             )
             for exact in (False, True)
         ),
         (
-            tk.soft_min_kernel,
-            _VERTS | _EDGES | _LISTS | {"out": _F, "out_least": _F, "out_sum": _F}
+            soft_kernels.soft_min_kernel,
+            _VERTS | _EDGES | _LISTS | {"part_least": _F, "part_sum": _F}
             | {"count_a": _N, "count_b": _N, "temperature": "fp32"},
             _TILE,
             4,
         ),
         (
-            tk.soft_gradient_kernel,
+            soft_kernels.soft_join_kernel,
+            dict.fromkeys(("part_least", "part_sum", "out", "out_least", "out_sum"), _F)
+            | {"edges": _N, "temperature": "fp32"},
+            {"BM": 64, "PARTS": 16},
+            4,
+        ),
+        (
+            soft_kernels.soft_gradient_kernel,
             _VERTS | _EDGES | _LISTS | {"least": _F, "sums": _F, "gradient": _F, "first": _I, "out": _F}
             | {"count_a": _N, "count_b": _N, "temperature": "fp32"},
             _TILE,

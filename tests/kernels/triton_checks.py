@@ -6,11 +6,14 @@ because the interpreter runs a program at a time in NumPy.
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from kernels_meshes import pair
 
 from apu_losses.functional import geometry as g
+from apu_losses.kernels.cpu.winding import NODE, fit_tree
+from apu_losses.kernels.cuda import backend as cuda
 from apu_losses.kernels.topology import RegionIndex
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -31,7 +34,10 @@ def both(call):
     return call("cuda"), call("reference")
 
 
-def test_region_minima(meshes):
+@pytest.mark.parametrize("programs", [0, cuda._PROGRAMS])
+def test_region_minima(meshes, programs, monkeypatch):
+    """With one program for an edge, and with several that share it."""
+    monkeypatch.setattr(cuda, "_PROGRAMS", programs)
     m = meshes
     pairs = g.RegionPairs.from_unions(
         [0, 1, 1, 0], [1, 0, 1, 0], [[0, 3], [5, 5, 2], [10], [1]], [[2, 4], [6], [1, 10], [10]]
@@ -47,6 +53,49 @@ def test_region_minima(meshes):
                 )
             )
         )
+
+
+@pytest.mark.parametrize("self_contact", [False, True])
+def test_gradients_that_meet_at_a_vertex(meshes, self_contact):
+    """More ends than a tile holds, many of them at one vertex, some of them none."""
+    m = meshes
+    generator = torch.Generator().manual_seed(0)
+    ends = [torch.randint(0, high, (150,), generator=generator) for high in (2, 2, 5, 7)]
+    row_a, row_b, index_a, index_b = (x.to(DEVICE) for x in ends)
+    index_a[3::17] = index_b[3::17] = -1
+    edges = (m.a, None if self_contact else m.b, row_a, row_b, index_a, index_b)
+    gradient = torch.linspace(-1, 1, 150, device=DEVICE)
+    got = cuda.edge_gradient(*edges, gradient)
+    expected = cuda.blocks.edge_gradient(
+        *(x.double() if x is m.a or x is m.b else x for x in edges), gradient
+    )
+    for x, y in zip(got, expected, strict=True):
+        assert x.shape == y.shape and torch.allclose(x.double(), y, rtol=1e-5, atol=1e-6)
+    assert got[0].abs().sum() > 0
+
+
+def test_the_tree_is_that_of_the_cpu():
+    """320 faces make four units: nodes of a unit and less from faces, larger ones from units."""
+    m = pair(2, 2)
+    m.a[1, 7, 2] = float("nan")
+    t = m.topology
+    order, start, end, skip = (x.numpy() for x in (t.face_order, t.node_start, t.node_end, t.node_skip))
+    assert (end - start).max() > 2 * cuda.CONFIG["fit_nodes"]["UNIT"]
+    fitted = cuda._fit_trees(m.a.to(DEVICE), t.to(DEVICE))
+    assert fitted.finite.tolist() == [1, 0]
+    triangles = np.empty((len(order), 9), np.float32)
+    nodes, spans = np.empty((len(start), NODE), np.float32), np.empty((len(start), 2, 3), np.float32)
+    fit_tree(m.a[0].numpy(), t.faces.numpy(), order, start, end, skip, triangles, nodes, spans)
+    got = fitted.nodes[0, : len(start)].numpy(force=True)
+    assert np.array_equal(fitted.triangles[0].numpy(force=True), triangles)
+    assert np.array_equal(fitted.boxes[0].numpy(force=True), spans[0])
+    same = [k for k in range(NODE) if k not in (3, 15)]
+    assert np.allclose(got[:, same], nodes[:, same], rtol=1e-4, atol=2e-6)
+    assert np.array_equal(got[:, 15], (end - start).astype(np.float32))
+    for n in range(len(start)):  # every corner lies within the radius, and the radius not far beyond
+        corners = triangles[start[n] : end[n]].reshape(-1, 3)
+        far = np.linalg.norm(corners - got[n, :3], axis=1).max()
+        assert far * (1 - 1e-5) <= got[n, 3] <= 1.5 * far
 
 
 def test_rules():

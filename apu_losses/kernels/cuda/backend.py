@@ -1,4 +1,4 @@
-"""The cuda back end as torch sees it: tensors in, tensors out, one launch for an operator. No gradients here.
+"""The cuda back end as torch sees it: tensors in, tensors out, few launches for an operator.
 
 Tile sizes are fixed: autotuning would make the first calls slow and their choice depend on the machine's
 load.
@@ -14,27 +14,40 @@ from torch import Tensor
 
 from apu_losses.kernels import blocks, reference
 from apu_losses.kernels.blocks import Rows
-from apu_losses.kernels.cuda import triton_kernels as tk
+from apu_losses.kernels.cuda.common import finite_kernel
+from apu_losses.kernels.cuda.nearest_kernels import face_tiles_kernel, nearest_kernel, surface_kernel
+from apu_losses.kernels.cuda.region_kernels import edge_gradient_kernel, least_part_kernel, region_min_kernel
+from apu_losses.kernels.cuda.soft_kernels import soft_gradient_kernel, soft_join_kernel, soft_min_kernel
+from apu_losses.kernels.cuda.winding_kernels import (
+    fit_nodes_kernel,
+    inside_kernel,
+    join_units_kernel,
+    winding_kernel,
+)
 from apu_losses.kernels.scatter import accumulate
 from apu_losses.kernels.topology import LEAF_FACES, MeshTopology, RegionIndex
 
-# Gradients of the hard minima are a few torch operations on the indices; there is nothing to gain in Triton.
-edge_gradient = blocks.edge_gradient
+# Gradients to nearest points are a few torch operations on as many rows as there are vertices.
 nearest_gradient = blocks.nearest_gradient
 surface_gradient = blocks.surface_gradient
 
 # Tiles and warps of each kernel; `benchmarks/kernels_cuda.py --sweep` times others.
 CONFIG: dict[str, dict[str, int]] = {
     "region_min": {"BM": 32, "BN": 32, "num_warps": 4},
+    "edge_gradient": {"BM": 32, "BN": 64, "num_warps": 4},
     "soft_min": {"BM": 32, "BN": 32, "num_warps": 4},
     "soft_gradient": {"BM": 32, "BN": 32, "num_warps": 4},
     "nearest": {"BM": 32, "BN": 32, "num_warps": 4},
     "finite": {"BN": 4096, "num_warps": 8},
     "surface": {"BM": 32, "BN": 32, "SCAN": 128, "num_warps": 4},
-    "fit_nodes": {"SMALL": 32, "LARGE": 1024, "num_warps": 4},
+    "fit_nodes": {"SMALL": 32, "UNIT": 128, "num_warps": 1},
+    "join_units": {"UNIT": 128, "BU": 128, "EACH": 16, "num_warps": 4},
     "winding": {"BM": 32, "LEAF": LEAF_FACES, "num_warps": 1},
     "inside": {"BM": 32, "LEAF": LEAF_FACES, "num_warps": 1},
 }
+
+_PROGRAMS = 1 << 14  # about eight for each place that a large GPU has
+_FEW_EDGES = 1 << 12  # every end meets every other
 
 
 def _launch(name: str) -> dict[str, Any]:
@@ -46,11 +59,43 @@ def _programs(name: str, slots: Tensor) -> int:
     return -(-len(slots) // CONFIG[name]["BM"])
 
 
-def _unions(regions: RegionIndex, unions: tuple[Tensor, Tensor] | None) -> tuple[Tensor, Tensor]:
-    if unions is not None:
-        return unions[0].contiguous(), unions[1].contiguous()
-    count = torch.arange(len(regions) + 1, device=regions.offsets.device)
-    return count, count[:-1]
+def _parts(edges: int) -> int:
+    """Programs that share one edge: a GPU wants thousands of them, and 30 edges have few."""
+    return 1 << max(0, min(4, (_PROGRAMS // max(1, edges)).bit_length() - 1))
+
+
+def _region_min(
+    a: Tensor,
+    b: Tensor,
+    edges: tuple[Tensor, ...] | None,
+    count: int,
+    regions: tuple[RegionIndex, RegionIndex],
+    unions: tuple[Tensor, Tensor] | None,
+    limit: float,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Minima along ``edges`` (rows and groups), or of all regions against all where there are none."""
+    d2 = a.new_empty(count)
+    index_a, index_b = (torch.empty(count, dtype=torch.int64, device=a.device) for _ in range(2))
+    if not count:
+        return d2, index_a, index_b
+    ra, rb = regions
+    parts = _parts(count)
+    part_d2 = d2 if parts == 1 else a.new_empty(count, parts)
+    part_key = index_a if parts == 1 else index_a.new_empty(count, parts)
+    groups = (len(ra), len(rb)) if unions is None else (len(unions[0]) - 1,) * 2
+    # What is absent is never read, but a pointer it must be.
+    region_min_kernel[(count, parts)](
+        a, b, *(edges or (ra.offsets,) * 4), *(unions or (ra.offsets,) * 2), ra.offsets, ra.vertex_ids,
+        rb.offsets, rb.vertex_ids, d2, index_a, index_b, part_d2, part_key,
+        a.shape[1], b.shape[1], len(a), len(b), *groups, limit,
+        PARTS=parts, DENSE=edges is None, HAS_UNIONS=unions is not None, **_launch("region_min"),
+    )  # fmt: skip
+    if parts > 1:
+        least_part_kernel[(-(-count // 64),)](
+            part_d2, part_key, d2, index_a, index_b, count, b.shape[1], limit,
+            BM=64, PARTS=parts, num_warps=4, enable_fp_fusion=False,
+        )  # fmt: skip
+    return d2, index_a, index_b
 
 
 def region_min(
@@ -63,39 +108,50 @@ def region_min(
     regions_a: RegionIndex,
     regions_b: RegionIndex,
     unions: tuple[Tensor, Tensor] | None,
-    limit: float = math.inf,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """`reference.region_min` without gradient; an edge that names no row or group gives NaN and -1."""
     a, b = verts_a.contiguous(), verts_b.contiguous()
-    edges = [t.contiguous() for t in (row_a, row_b, group_a, group_b)]
-    count = len(row_a)
-    d2 = a.new_empty(count)
-    index_a, index_b = (torch.empty(count, dtype=torch.int64, device=a.device) for _ in range(2))
-    lists = _unions(regions_a, unions)
-    if count and len(a) and len(b):
-        tk.region_min_kernel[(count,)](
-            a, b, *edges, *lists, regions_a.offsets, regions_a.vertex_ids,
-            regions_b.offsets, regions_b.vertex_ids, d2, index_a, index_b,
-            a.shape[1], b.shape[1], len(a), len(b), len(lists[0]) - 1, float(limit),
-            **_launch("region_min"),
-        )  # fmt: skip
-    return d2, index_a, index_b
+    edges = tuple(t.contiguous() for t in (row_a, row_b, group_a, group_b))
+    count = len(row_a) if len(a) and len(b) else 0
+    lists = None if unions is None else (unions[0].contiguous(), unions[1].contiguous())
+    return _region_min(a, b, edges, count, (regions_a, regions_b), lists, math.inf)
 
 
 def region_matrix(
     verts_a: Tensor, verts_b: Tensor, regions_a: RegionIndex, regions_b: RegionIndex, limit: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """`reference.region_matrix` without gradient: one program for each entry."""
+    """`reference.region_matrix` without gradient."""
     shape = (len(verts_a), len(regions_a), len(regions_b))
-    flat = torch.arange(math.prod(shape), device=verts_a.device)
-    row = flat // max(1, shape[1] * shape[2])
-    group_a, group_b = flat // max(1, shape[2]) % max(1, shape[1]), flat % max(1, shape[2])
-    larger = regions_a if len(regions_a) >= len(regions_b) else regions_b
-    lists = _unions(larger, None)
-    d2, index_a, index_b = region_min(
-        verts_a, verts_b, row, row, group_a, group_b, regions_a, regions_b, lists, limit
-    )
+    a, b = verts_a.contiguous(), verts_b.contiguous()
+    regions = regions_a, regions_b
+    d2, index_a, index_b = _region_min(a, b, None, math.prod(shape), regions, None, float(limit))
     return d2.view(shape), index_a.view(shape), index_b.view(shape)
+
+
+def edge_gradient(
+    verts_a: Tensor,
+    verts_b: Tensor | None,
+    row_a: Tensor,
+    row_b: Tensor,
+    index_a: Tensor,
+    index_b: Tensor,
+    gradient: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """`blocks.edge_gradient` in one launch for few edges; sorting is faster for many."""
+    edges = len(row_a)
+    if edges > _FEW_EDGES:
+        return blocks.edge_gradient(verts_a, verts_b, row_a, row_b, index_a, index_b, gradient)
+    a = verts_a.contiguous()
+    b = a if verts_b is None else verts_b.contiguous()
+    grad_a = torch.zeros_like(a)
+    grad_b = grad_a if verts_b is None else torch.zeros_like(b)
+    if edges and a.numel() and b.numel():
+        ends = [t.contiguous() for t in (row_a, row_b, index_a, index_b, gradient)]
+        edge_gradient_kernel[(-(-2 * edges // CONFIG["edge_gradient"]["BM"]),)](
+            a, b, *ends, grad_a, grad_b, edges, a.shape[1], b.shape[1],
+            SAME=verts_b is None, **_launch("edge_gradient"),
+        )  # fmt: skip
+    return grad_a, a.new_zeros(0) if verts_b is None else grad_b
 
 
 def _plain_lists(
@@ -128,10 +184,16 @@ def region_soft_min(
     edges = [t.contiguous() for t in (row_a, row_b, group_a, group_b)]
     lists = (*_plain_lists(regions_a, group_a, unions), *_plain_lists(regions_b, group_b, unions))
     soft, least, sums = (a.new_empty(len(row_a)) for _ in range(3))
-    if len(row_a):
-        tk.soft_min_kernel[(len(row_a),)](
-            a, b, *edges, *lists, soft, least, sums, a.shape[1], b.shape[1], float(temperature),
-            **_launch("soft_min"),
+    edge_count = len(row_a)
+    if edge_count:
+        parts = _parts(edge_count)
+        share = a.new_empty(2, edge_count, parts)
+        soft_min_kernel[(edge_count, parts)](
+            a, b, *edges, *lists, *share, a.shape[1], b.shape[1], float(temperature), **_launch("soft_min")
+        )
+        soft_join_kernel[(-(-edge_count // 64),)](
+            *share, soft, least, sums, edge_count, float(temperature),
+            BM=64, PARTS=parts, num_warps=4, enable_fp_fusion=False,
         )  # fmt: skip
     return soft, least, sums
 
@@ -166,7 +228,7 @@ def region_soft_min_gradient(
             first = sizes.cumsum(0) - sizes
             buffer = v.new_empty(total, 3)
             tiles = -(-int(sizes.max()) // CONFIG["soft_gradient"]["BM"])
-            tk.soft_gradient_kernel[(len(row), tiles)](
+            soft_gradient_kernel[(len(row), tiles)](
                 v.contiguous(), w.contiguous(), row.contiguous(), row_w.contiguous(), group.contiguous(),
                 group_w.contiguous(), offsets, ids, offsets_w, ids_w, *scalars, first, buffer,
                 v.shape[1], w.shape[1], float(temperature), **_launch("soft_gradient"),
@@ -187,7 +249,7 @@ def _finite(values: Tensor) -> Tensor:
     """Which items of ``values (B, ...)`` are finite throughout: int32 ``(B,)``."""
     out = torch.empty(len(values), dtype=torch.int32, device=values.device)
     if len(values):
-        tk.finite_kernel[(len(values),)](values, out, values[0].numel(), **_launch("finite"))
+        finite_kernel[(len(values),)](values, out, values[0].numel(), **_launch("finite"))
     return out
 
 
@@ -222,7 +284,7 @@ def nearest_vertex(
     d2 = p.new_empty(items, queries)
     index = torch.empty(items, queries, dtype=torch.int64, device=p.device)
     if items and queries and len(v):
-        tk.nearest_kernel[(_programs("nearest", slots), items)](
+        nearest_kernel[(_programs("nearest", slots), items)](
             p, v, slots, *_row_arguments(rows, wanted, slots), finite, d2, index,
             queries, len(slots), v.shape[1], len(p), len(v), float(limit), float(skipped),
             HAS_ROWS=rows is not None, HAS_WANTED=wanted is not None, **_launch("nearest"),
@@ -259,11 +321,11 @@ def nearest_surface(
     v = vertices.contiguous()
     corners, boxes = v.new_empty(meshes, max(1, len(order)), 9), v.new_empty(meshes, max(1, tiles), 6)
     if tiles:
-        tk.face_tiles_kernel[(tiles, meshes)](
+        face_tiles_kernel[(tiles, meshes)](
             v, faces, order, corners, boxes, v.shape[1], tiles, BN=wide, num_warps=1, enable_fp_fusion=False
         )
     finite = _finite(boxes) if tiles else torch.ones(meshes, dtype=torch.int32, device=p.device)
-    tk.surface_kernel[(_programs("surface", slots), items)](
+    surface_kernel[(_programs("surface", slots), items)](
         p, corners, slots, order, boxes, *_row_arguments(rows, wanted, slots), finite, d2, face, weights,
         queries, len(slots), tiles, len(p), meshes, float(limit), float(skipped),
         HAS_ROWS=rows is not None, HAS_WANTED=wanted is not None, **_launch("surface"),
@@ -286,15 +348,21 @@ class _Trees(NamedTuple):
 def _fit_trees(vertices: Tensor, topology: MeshTopology) -> _Trees:
     v = vertices.contiguous()
     meshes, faces, nodes = len(v), len(topology.faces), len(topology.node_start)
-    triangles, fitted = v.new_empty(meshes, max(1, faces), 9), v.new_empty(meshes, max(1, nodes), 16)
+    units = faces // (CONFIG["fit_nodes"]["UNIT"] // 2) + 1
+    triangles = v.new_empty(meshes, max(1, faces), 9)
+    # Places of units that there are not stay zero, and a node of no faces counts for nothing.
+    fitted, spans = v.new_zeros(meshes, nodes + units, 16), v.new_empty(meshes, units, 8)
     boxes = v.new_zeros(meshes, 2, 3)
     finite = torch.ones(meshes, dtype=torch.int32, device=v.device)
     tree = (topology.node_start, topology.node_end, topology.node_skip)
     if nodes:
-        tk.fit_nodes_kernel[(nodes, meshes)](
-            v, topology.faces, topology.face_order, *tree, triangles, fitted, boxes, finite,
-            v.shape[1], faces, nodes, **_launch("fit_nodes"),
+        fit_nodes_kernel[(nodes, meshes)](
+            v, topology.faces, topology.face_order, *tree, triangles, fitted, spans,
+            v.shape[1], faces, nodes, nodes + units, **_launch("fit_nodes"),
         )  # fmt: skip
+        join_units_kernel[(-(-nodes // CONFIG["join_units"]["EACH"]), meshes)](
+            *tree[:2], fitted, spans, boxes, finite, nodes, nodes + units, **_launch("join_units")
+        )
     return _Trees(triangles, fitted, *tree, boxes, finite)
 
 
@@ -323,10 +391,10 @@ def winding_number(
     out, bound = p.new_empty(items, queries), p.new_empty(items, queries)
     if items and queries and len(vertices):
         trees = _fit_trees(vertices, topology)
-        tk.winding_kernel[(_programs("winding", slots), items)](
+        winding_kernel[(_programs("winding", slots), items)](
             p, *trees, slots, *_row_arguments(rows, wanted, slots), out, bound,
-            queries, len(slots), len(topology.faces), len(topology.node_start), len(p), len(vertices),
-            float(beta), EXACT=method == "exact", BOXED=boxed,
+            queries, len(slots), len(topology.faces), len(topology.node_start), trees.nodes.shape[1],
+            len(p), len(vertices), float(beta), EXACT=method == "exact", BOXED=boxed,
             HAS_ROWS=rows is not None, HAS_WANTED=wanted is not None, **_launch("winding"),
         )  # fmt: skip
     return out, bound
@@ -348,10 +416,10 @@ def inside(
     if items and queries and len(vertices):
         trees = _fit_trees(vertices, topology)
         low, high = (0.0, 1.0) if topology.closed else (0.5, 0.5)
-        tk.inside_kernel[(_programs("inside", slots), items)](
+        inside_kernel[(_programs("inside", slots), items)](
             p, *trees, slots, *_row_arguments(rows, wanted, slots), out.view(torch.uint8),
-            queries, len(slots), len(topology.faces), len(topology.node_start), len(p), len(vertices),
-            2.0 if topology.closed else 2.5, low, high,
+            queries, len(slots), len(topology.faces), len(topology.node_start), trees.nodes.shape[1],
+            len(p), len(vertices), 2.0 if topology.closed else 2.5, low, high,
             HAS_ROWS=rows is not None, HAS_WANTED=wanted is not None, **_launch("inside"),
         )  # fmt: skip
     return out
