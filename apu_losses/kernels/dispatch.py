@@ -18,10 +18,6 @@ from torch import Tensor
 
 from apu_losses.kernels.types import BACKENDS
 
-# Whether a run on a GPU lies in benchmarks/results/ (kernels_cuda_h200.md); before, "auto" did not choose the
-# Triton kernels.
-CUDA_RUN_RECORDED = True
-
 _MODULES = {
     "torch": "apu_losses.kernels.blocks",
     "cpu": "apu_losses.kernels.cpu.backend",
@@ -82,8 +78,8 @@ def unfit(backend: str, device: torch.device, dtype: torch.dtype) -> str | None:
 
 
 def choose(device: torch.device, dtype: torch.dtype) -> str:
-    """What ``"auto"`` runs: numba for float32 on the CPU, block-pruned PyTorch for everything else."""
-    for name in ("cpu", "cuda") if CUDA_RUN_RECORDED else ("cpu",):
+    """What ``"auto"`` runs: numba for float32 on the CPU, Triton on a GPU, else block-pruned PyTorch."""
+    for name in ("cpu", "cuda"):
         if device.type == name and unfit(name, device, dtype) is None:
             return name
     return "torch"
@@ -134,14 +130,13 @@ def describe() -> list[BackendStatus]:
     for label, device, dtype in kinds:
         chosen.setdefault(choose(device, dtype), []).append(label)
     numba, triton = _numba_problem(), _triton_problem()
-    waiting = "" if CUDA_RUN_RECORDED else "; never run on a GPU yet, so 'auto' does not choose it"
     lines = [
         (
             "cpu",
             numba is None,
             numba or f"{_version('numba')}, explicit SIMD, {torch.get_num_threads()} threads",
         ),
-        ("cuda", triton is None, (triton or _version("triton")) + waiting),
+        ("cuda", triton is None, triton or f"{_version('triton')}, float32 on a GPU"),
         ("torch", True, f"block-pruned PyTorch {torch.__version__}, any device and dtype"),
         ("reference", True, "plain PyTorch, exact and slow; never chosen by 'auto'"),
     ]
