@@ -77,7 +77,8 @@ def _check(where: str, scene: Scene, body: BodyModel) -> None:
 def _check_start(scene: Scene, body: BodyModel) -> None:
     """Raise what the fit would raise over a start that is none of this body's."""
     from apu_contacts.keypoints import SKELETONS
-    from apu_losses.fitting.retarget import KEYPOINTS, stack_parameters
+    from apu_losses.fitting.named_points import KEYPOINTS
+    from apu_losses.fitting.retarget import stack_parameters
 
     stack_parameters(body, [person.initial for person in scene.people])
     known = {*body.joint_names, *SKELETONS[KEYPOINTS].joint_names}

@@ -42,6 +42,9 @@ class InitialEstimate:
         bbox: ``(4,)`` x0, y0, x1, y1 of the person's box in pixels, if it gave one.
         confidence: of the detection.
         notes: what was assumed, in words.
+        flat_hand_mean: what the hand poses in ``own`` are relative to: True, the flat hand, so that they are
+            the rotations themselves; False, the mean hand of ``model`` (smplx's ``flat_hand_mean``, and its
+            default). Without hands it says nothing.
 
     Raises:
         ValueError: on shapes that do not fit.
@@ -60,6 +63,7 @@ class InitialEstimate:
     bbox: NDArray[np.float64] | None = None
     confidence: float = 1.0
     notes: tuple[str, ...] = ()
+    flat_hand_mean: bool = False
 
     def __post_init__(self) -> None:
         for name in ("parameters", "own"):

@@ -94,6 +94,8 @@ def _person(people: People, i: int, camera: Camera) -> InitialEstimate:
         camera=camera,
         vertices=None if mesh is None else people.get(mesh, i, -1, 3),
         confidence=people.number("scores", i) if people.has("scores") else 1.0,
+        # its SMPL-X is made with flat_hand_mean=True
+        flat_hand_mean=True,
     ).with_projection()
 
 

@@ -87,6 +87,9 @@ def _person(people: People, i: int, camera: Camera, per_metre: float) -> Initial
             raise SourceFormatError(f"{where}: pose must hold 72, 156 or 165 numbers, got {pose.size}")
         pose = axis_angle(pose, count, f"{where}: pose").reshape(count, 3)
         parameters = {"global_orient": pose[0], "body_pose": pose[1:22].ravel()}
+        if count > len(SMPL_JOINTS):
+            # the fingers come last: 30 of SMPL-H's 52 rotations, and of SMPL-X's 55
+            own["left_hand_pose"], own["right_hand_pose"] = pose[-30:-15].ravel(), pose[-15:].ravel()
         if people.has("betas"):
             own["betas"] = people.row("betas", i).ravel()
         if people.has("trans"):
@@ -117,6 +120,7 @@ def _person(people: People, i: int, camera: Camera, per_metre: float) -> Initial
         vertices=vertices,
         bbox=box,
         confidence=score,
+        flat_hand_mean=True,  # a full pose: the rotations themselves
     ).with_projection()
 
 

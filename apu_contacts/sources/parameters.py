@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ def read_parameters(
     extrinsic: tuple[ArrayLike, ArrayLike] | None = None,
     camera: Camera | None = None,
     estimator: str = "parameters",
+    flat_hand_mean: bool | None = None,
 ) -> list[InitialEstimate]:
     """People (or frames) from arrays of body parameters, whatever they are called.
 
@@ -66,6 +68,9 @@ def read_parameters(
             SLAHMR are in a world frame; without it the file is taken to be in the camera frame.
         camera: in whose frame the people are; None for the scene's default camera.
         estimator: how to call it.
+        flat_hand_mean: what hand poses are relative to, the flat hand (True) or the mean hand of the model
+            (False); see `InitialEstimate`. Where it is not given: the flat hand for a full pose in one array
+            (``poses`` of 156 or 165, as AMASS has it), the mean hand for hands by their smplx names.
 
     Raises:
         SourceMissingError, UnsafePickleError: as `read_npz` and `read_numpy_pickle`.
@@ -81,6 +86,8 @@ def read_parameters(
         if not 0 <= i < people.count:
             raise ValueError(f"rows: {i} is none of the {people.count} rows of {where}")
         person = _person(people, i, model, pelvis, extrinsic, camera, estimator)
+        flat = people.has("poses") if flat_hand_mean is None else flat_hand_mean
+        person = replace(person, flat_hand_mean=flat)
         result.append(person.checked(f"{where}: row {i}"))
     return result
 

@@ -76,7 +76,8 @@ def write_amass(path: str | Path, parameters: Mapping[str, ArrayLike], *, model:
     Args:
         path: the ``.npz``.
         parameters: ``(N, size)`` by smplx's names; ``transl`` and ``global_orient`` are needed, what else is
-            missing is zero. Hands as axis-angle (45 numbers).
+            missing is zero. Hands as axis-angle (45 numbers) relative to the flat hand, as AMASS has them:
+            `apu_losses.bodies.flat_hand_pose` makes them of a body's own.
         model: ``"smplh"`` (156 numbers a pose) or ``"smplx"`` (165).
 
     Raises:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from apu_losses.bodies.anny_adapter import AnnyBody
 from apu_losses.bodies.body_file import BodyFileError
+from apu_losses.bodies.hands import flat_hand_pose, hand_parameter
 from apu_losses.bodies.keypoints import Landmarks
 from apu_losses.bodies.load import find_body_file, load_body
 from apu_losses.bodies.placement import explain_offset, transl_of_origin_rotation
@@ -28,7 +29,9 @@ __all__ = [
     "PosedMeshBody",
     "explain_offset",
     "find_body_file",
+    "flat_hand_pose",
     "from_smplx",
+    "hand_parameter",
     "load_body",
     "read_body_file",
     "rotation_matrix",

@@ -34,10 +34,12 @@ class HandSpace:
     Args:
         mean: ``(45,)`` axis-angle values that are added to the pose.
         components: ``(C, 45)`` PCA components, or None where the parameter is axis-angle itself.
+        model_mean: ``(45,)`` the mean hand of the model, also where ``mean`` leaves it out; None: not known.
     """
 
     mean: Array
     components: Array | None = None
+    model_mean: Array | None = None
 
 
 @dataclass(frozen=True)

@@ -73,7 +73,8 @@ def from_smplx(
         components = (
             _array(getattr(model, f"{side}_hand_components")) if model.use_pca and not layer else None
         )
-        hands[place] = HandSpace(mean, components)
+        knows_mean = not layer and not model.flat_hand_mean
+        hands[place] = HandSpace(mean, components, mean if knows_mean else None)
     face_points = (
         (_array(model.lmk_faces_idx), _array(model.lmk_bary_coords)) if family is SMPLX else (None, None)
     )

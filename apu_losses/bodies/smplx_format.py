@@ -262,15 +262,15 @@ def age_direction(
 def _hand(
     archive: BodyArrays, label: str, letter: str, num_pca_comps: int | None, flat_hand_mean: bool
 ) -> HandSpace:
-    mean = np.zeros(45)
-    if not flat_hand_mean and f"hands_mean{letter}" in archive:
-        mean = archive.read(f"hands_mean{letter}", (45,)).astype(np.float64)
+    key = f"hands_mean{letter}"
+    model_mean = archive.read(key, (45,)).astype(np.float64) if key in archive else np.zeros(45)
+    mean = np.zeros(45) if flat_hand_mean else model_mean
     if num_pca_comps is None:
-        return HandSpace(mean)
+        return HandSpace(mean, None, model_mean)
     components = archive.read(f"hands_components{letter}", ("C", 45)).astype(np.float64)
     if not 1 <= num_pca_comps <= len(components):
         raise ValueError(f"num_pca_comps must lie in [1, {len(components)}] for {label}, got {num_pca_comps}")
-    return HandSpace(mean, components[:num_pca_comps])
+    return HandSpace(mean, components[:num_pca_comps], model_mean)
 
 
 def _landmarks(

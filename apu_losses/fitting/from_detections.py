@@ -11,7 +11,10 @@ from numpy.typing import NDArray
 from apu_contacts.sources.conventions import Camera
 from apu_contacts.sources.detection import InitialEstimate, PersonDetection
 from apu_losses.bodies.protocol import BodyModel
+from apu_losses.fitting.retarget import own_hand
+from apu_losses.fitting.retarget_hands import is_finger
 from apu_losses.fitting.scene import InitialBody, Joints3D, Scene, SceneCamera, SceneContact, ScenePerson
+from apu_losses.fitting.stage import HAND_POSES
 
 # How far a joint of SMPL means the same place as ours: limbs do, the spine and collars are definitions.
 JOINT_TRUST: dict[str, float] = {
@@ -26,6 +29,9 @@ JOINT_TRUST: dict[str, float] = {
     **dict.fromkeys(("nose", "left_eye", "right_eye", "left_ear", "right_ear"), 0.4),
     **{f"{side}_{point}": 0.2 for side in ("left", "right") for point in ("big_toe", "small_toe", "heel")},
 }
+FINGER_TRUST = 1.0
+"""Likewise, of the points of a hand seen from its wrist."""
+_HANDED = ("smplh", "smplx", "free")
 MIN_JOINTS = 4
 """Joints without which a body cannot be placed on an estimate."""
 
@@ -86,7 +92,7 @@ def initial_body(
         ValueError: if the estimate has too few 3D joints and there is no body to pose it with.
     """
     if body_model is not None and estimate.model == body_model and "transl" in estimate.own:
-        return InitialBody({**estimate.parameters, **estimate.own})
+        return InitialBody({**estimate.parameters, **estimate.own}, None, estimate.flat_hand_mean)
     if _known(estimate) < MIN_JOINTS:
         if body is None:
             raise ValueError(
@@ -95,10 +101,19 @@ def initial_body(
                 "load_body('SMPLX_NEUTRAL.npz') or load_body('free')"
             )
         estimate = posed_estimate(estimate, body)
-    known = [i for i, joint in enumerate(estimate.joint_names) if joint in JOINT_TRUST]
+    trust = {name: FINGER_TRUST for name in estimate.joint_names if is_finger(name)} | JOINT_TRUST
+    known = [i for i, joint in enumerate(estimate.joint_names) if joint in trust]
     names = tuple(estimate.joint_names[i] for i in known)
-    joints = Joints3D(names, estimate.joints[known], np.array([JOINT_TRUST[n] for n in names]))
-    return InitialBody(estimate.parameters, joints)
+    joints = Joints3D(names, estimate.joints[known], np.array([trust[n] for n in names]))
+    hands = _hands(estimate)
+    return InitialBody({**estimate.parameters, **hands}, joints, estimate.flat_hand_mean if hands else None)
+
+
+def _hands(estimate: InitialEstimate) -> dict[str, NDArray[np.float64]]:
+    """The poses of an estimate's hands, whose joints all bodies with fingers have in common."""
+    if estimate.model not in _HANDED:
+        return {}
+    return {name: estimate.own[name] for name in HAND_POSES if name in estimate.own}
 
 
 def _known(estimate: InitialEstimate) -> int:
@@ -128,8 +143,8 @@ def posed_estimate(estimate: InitialEstimate, body: BodyModel) -> InitialEstimat
     """An estimate that came as parameters only, with the 3D joints that ``body`` has in its pose.
 
     The body's pelvis is put where the estimate's is. A body of the estimate's own model takes its shape and
-    hands too, and its own translation; any other is posed in its default shape, which gives a start that is
-    right in pose and place, and off in stature.
+    translation, too; any other is posed in its default shape, which gives a start that is right in pose and
+    place, and off in stature. Hands are posed by any body that has fingers.
 
     Raises:
         ValueError: if the estimate has no pelvis to place the body at, or no orientation.
@@ -140,8 +155,10 @@ def posed_estimate(estimate: InitialEstimate, body: BodyModel) -> InitialEstimat
         raise ValueError(
             f"the estimate of {estimate.estimator!r} has no pelvis or no orientation to start from"
         )
-    own = {**estimate.own} if estimate.model == model_of(body) else {}
+    own = {**estimate.own} if estimate.model == model_of(body) else _hands(estimate)
     wanted = {**own, **estimate.parameters}
+    for name in _hands(estimate):
+        wanted[name] = own_hand(body, name, wanted[name], estimate.flat_hand_mean)
     params = {
         name: torch.as_tensor(_of_size(wanted[name], spec.size), dtype=torch.float32)[None]
         for name, spec in body.parameters.items()

@@ -7,21 +7,24 @@ the estimator's 3D joints, with a pull to its rotations for what joints cannot t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from apu_losses.bodies.derivatives import BodyDerivatives, body_derivatives
-from apu_losses.bodies.protocol import BodyModel, PosedBody
+from apu_losses.bodies.derivatives import body_derivatives
+from apu_losses.bodies.hands import hand_parameter
+from apu_losses.bodies.protocol import BodyModel
 from apu_losses.fitting.least_squares import levenberg_marquardt
+from apu_losses.fitting.named_points import named_points
+from apu_losses.fitting.retarget_hands import is_finger, retarget_hands
 from apu_losses.fitting.scene import InitialBody, Joints3D
-from apu_losses.fitting.stage import BODY_PARAMETERS
+from apu_losses.fitting.stage import BODY_PARAMETERS, HAND_POSES
 
-KEYPOINTS = "coco_wholebody133"
-"""Names that are no joints of the body are looked up among these keypoints."""
+Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,8 @@ def initial_parameters(
 ) -> tuple[dict[str, Tensor], RetargetReport]:
     """Start parameters of N people.
 
-    People without 3D joints keep the parameters that they came with; the others are retargeted.
+    People without 3D joints keep the parameters that they came with; the others are retargeted: the body
+    onto all joints but the fingers', then the wrists and fingers onto those.
 
     Returns:
         ``(N, size)`` by parameter name, and the report.
@@ -124,6 +128,13 @@ def stack_parameters(
             expected = stacked[name].shape[1]
             if name == "body_pose" and len(value) == 63 and expected == 69:
                 value = np.concatenate([value, np.zeros(6)])  # SMPL's two hands come last
+            if name in HAND_POSES and person.flat_hand_mean is not None:
+                try:
+                    value = own_hand(body, name, value, person.flat_hand_mean)
+                except ValueError as error:
+                    if only_a_hint:
+                        continue
+                    raise ValueError(f"initial parameter {name!r} of person {row}: {error}") from None
             if len(value) != expected:
                 if only_a_hint and name == "betas":
                     continue
@@ -133,6 +144,12 @@ def stack_parameters(
                 )
             stacked[name][row] = torch.as_tensor(value, dtype=dtype, device=device)
     return stacked
+
+
+def own_hand(body: BodyModel, name: str, pose: Array, flat_hand_mean: bool) -> Array:
+    """A hand's 15 rotations in the terms of a body (`hand_parameter`); as they are for one without hands."""
+    space = getattr(getattr(body, "data", None), name.removesuffix("_pose"), None)
+    return pose if space is None else hand_parameter(space, pose, flat_hand_mean)
 
 
 def _retarget_rows(
@@ -145,23 +162,24 @@ def _retarget_rows(
     options: RetargetOptions,
 ) -> None:
     some = params["transl"]
-    pick, known = _named_points(body, names)
+    trunk = [number for number, name in enumerate(names) if not is_finger(name)]
+    pick, found = named_points(body, [names[number] for number in trunk])
+    known = [trunk[number] for number in found]
     if len(known) < 4:
         raise ValueError(
             f"the body {body.name!r} has {len(known)} of the joints {list(names)}: "
             "at least 4 are needed to place it; are these names of another skeleton?"
         )
-    target = torch.stack([torch.as_tensor(j.xyz, dtype=some.dtype, device=some.device) for j in joints])[
-        :, known
-    ]
-    weight = torch.stack(
+    every = torch.stack([torch.as_tensor(j.xyz, dtype=some.dtype, device=some.device) for j in joints])
+    trust = torch.stack(
         [
             torch.ones(len(names), dtype=some.dtype, device=some.device)
             if j.weights is None
             else torch.as_tensor(j.weights, dtype=some.dtype, device=some.device)
             for j in joints
         ]
-    )[:, known]
+    )
+    target, weight = every[:, known], trust[:, known]
     for row, trusted in zip(rows, (weight > 0).sum(1).tolist(), strict=True):
         if trusted < 4:
             raise ValueError(
@@ -202,7 +220,7 @@ def _retarget_rows(
     if "age" in free:
         solved["age"] = solved["age"].clamp(0, 1)
     distance = (pick(body.pose(solved)) - target).norm(dim=-1)
-    for name, value in solved.items():
+    for name, value in retarget_hands(body, solved, names, every, trust).items():
         params[name][row_ids] = value
     counted = weight > 0
     report.mean_distance[row_ids] = (distance * counted).sum(1) / counted.sum(1).clamp(min=1)
@@ -226,57 +244,6 @@ def _free_parameters(base: Mapping[str, Tensor], options: RetargetOptions) -> di
         # an adult stays one: only a person whom the estimator calls a child may change age
         free["age"] = torch.where(base["age"] > 0, options.age_units, 1e-4)
     return {name: sigma for name, sigma in free.items() if name in base}
-
-
-@dataclass(frozen=True)
-class _Points:
-    """Named points of a body, P of them: joints or keypoints of ``skeleton``."""
-
-    body: BodyModel
-    skeleton: str
-    pick: Callable[[Tensor, Callable[[], Tensor]], Tensor]
-
-    def __call__(self, posed: PosedBody) -> Tensor:
-        """``(N, P, 3)``"""
-        return self.pick(posed.joints, lambda: self.body.keypoints(posed, self.skeleton))
-
-    def derivatives(self, moved: BodyDerivatives) -> Tensor:
-        """``(N, P, 3, D)``"""
-        return self.pick(moved.joints, lambda: moved.keypoints(self.skeleton))
-
-
-def _named_points(body: BodyModel, names: Sequence[str]) -> tuple[_Points, list[int]]:
-    """The named points that the body has, and the indices of their names."""
-    from apu_contacts.keypoints import SKELETONS
-
-    # of two skeletons that name all that is asked for, the smaller costs a fraction
-    asked = {name for name in names if name not in body.joint_names} & set(SKELETONS[KEYPOINTS].joint_names)
-    skeleton = "body25" if asked <= set(SKELETONS["body25"].joint_names) else KEYPOINTS
-    keypoint_names = SKELETONS[skeleton].joint_names
-    present = body.keypoint_mask(skeleton)
-    joint_index: list[int] = []
-    keypoint_index: list[int] = []
-    source: list[tuple[int, int]] = []
-    known: list[int] = []
-    for number, name in enumerate(names):
-        if name in body.joint_names:
-            source.append((0, len(joint_index)))
-            joint_index.append(body.joint_names.index(name))
-        elif name in keypoint_names and bool(present[keypoint_names.index(name)]):
-            source.append((1, len(keypoint_index)))
-            keypoint_index.append(keypoint_names.index(name))
-        else:
-            continue
-        known.append(number)
-    order = [place if kind == 0 else len(joint_index) + place for kind, place in source]
-
-    def pick(joints: Tensor, keypoints: Callable[[], Tensor]) -> Tensor:
-        points = [joints[:, joint_index]]
-        if keypoint_index:
-            points.append(keypoints()[:, keypoint_index])
-        return torch.cat(points, dim=1)[:, order]
-
-    return _Points(body, skeleton, pick), known
 
 
 def _shift_to(points: Tensor, target: Tensor, weight: Tensor) -> Tensor:

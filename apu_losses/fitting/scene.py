@@ -51,10 +51,14 @@ class InitialBody:
             ``betas (10)``, ``age (1)``, ``transl (3)``, ...); what is missing takes the body's default.
         joints: the estimator's 3D joints, if it gives any. Then the start is retargeted: pose, orientation,
             stature and translation are solved so that our joints lie on these, with a pull to ``parameters``.
+        flat_hand_mean: what the 45 values of ``left_hand_pose`` and ``right_hand_pose`` are relative to:
+            True, the flat hand; False, the mean hand of their model (smplx's ``flat_hand_mean``). They are
+            then put in the terms of the body that is fitted. None: they are in its terms already.
     """
 
     parameters: Mapping[str, Array] = field(default_factory=dict)
     joints: Joints3D | None = None
+    flat_hand_mean: bool | None = None
 
     def __post_init__(self) -> None:
         flat = {

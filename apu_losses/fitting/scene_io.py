@@ -171,7 +171,7 @@ def _person_from_dict(entry: dict[str, Any]) -> ScenePerson:
     parameters = {name: np.array(value, dtype=float) for name, value in initial.get("parameters", {}).items()}
     return ScenePerson(
         keypoints,
-        InitialBody(parameters, joints),
+        InitialBody(parameters, joints, initial.get("flat_hand_mean")),
         entry.get("label", ""),
         entry.get("frame", 0),
         entry.get("track", ""),
@@ -187,6 +187,8 @@ def _person_to_dict(person: ScenePerson) -> dict[str, Any]:
         initial["joints"] = {"names": list(joints.names), "xyz": _numbers(joints.xyz)}
         if joints.weights is not None:
             initial["joints"]["weights"] = _numbers(joints.weights)
+    if person.initial.flat_hand_mean is not None:
+        initial["flat_hand_mean"] = person.initial.flat_hand_mean
     keypoints = person.keypoints
     in_sequence = {"frame": person.frame, "track": person.track} if person.track or person.frame else {}
     return {

@@ -313,7 +313,9 @@ def test_multihmr(tmp_path: Path) -> None:
             assert np.allclose(person.parameters["global_orient"], record["rotvec"][0])
             assert np.allclose(person.parameters["body_pose"], record["rotvec"][1:22].ravel())
             assert np.allclose(person.own["right_hand_pose"], record["rotvec"][37:52].ravel())
+            assert np.allclose(person.own["left_hand_pose"], record["rotvec"][22:37].ravel())
             assert np.allclose(person.own["jaw_pose"], record["rotvec"][52])
+            assert person.flat_hand_mean
             assert person.joint_names[:55] == SMPLX_JOINTS and person.joint_names[55] == "nose"
             assert np.allclose(person.joints, record["j3d"][:66])
             assert person.model == "smplx" and person.confidence == 0.8
@@ -385,6 +387,7 @@ def test_smplerx_people_in_the_order_of_their_numbers(tmp_path: Path) -> None:
     assert np.allclose(person.parameters["global_orient"], FACING) and person.own["left_hand_pose"].shape == (
         45,
     )
+    assert not person.flat_hand_mean
     assert person.camera == Camera(5000 / 192 * 150, (175, 180))
     assert person.bbox is not None and person.bbox.tolist() == [100, 80, 250, 280]
     assert np.allclose(person.joints[0], person.own["transl"] + MEAN_PELVIS["smplx"])
@@ -449,6 +452,11 @@ def test_nlf(joints: int) -> None:
         assert np.allclose(person.joints * 1000, out["joints3d"][i, : len(person.joints)])
         assert np.allclose(person.parameters["body_pose"], out["pose"][i, 3:66])
         assert np.allclose(person.own["transl"], out["trans"][i])
+        if joints == 55:
+            hands = [person.own[f"{side}_hand_pose"] for side in ("left", "right")]
+            assert np.allclose(np.concatenate(hands), out["pose"][i, 75:]) and person.flat_hand_mean
+        else:
+            assert "left_hand_pose" not in person.own
         assert person.camera == Camera.from_image_size(*SIZE, fov=55) and person.confidence == 0.9
         assert person.bbox is not None and person.bbox.tolist() == [10, 20, 110, 220]
     in_mm = read_nlf(nlf(joints, trans=out["trans"] * 1000), SIZE)[0]
@@ -567,6 +575,7 @@ def test_parameters_with_smplx_names(tmp_path: Path) -> None:
         assert np.allclose(person.own["transl"], out["transl"][1]) and person.own["betas"].shape == (10,)
         assert "right_hand_pose" not in person.own and "6 PCA coefficients" in person.notes[0]
         assert person.own["left_hand_pose"].shape == (45,) and "body_pose" not in person.own
+        assert not person.flat_hand_mean and read_parameters(source, flat_hand_mean=True)[1].flat_hand_mean
     one = {k: v[0] for k, v in out.items() if k != "gender"}
     assert np.allclose(read_parameters(one)[0].joints, read_parameters(out)[0].joints), (
         "one person, no leading axis"
@@ -632,17 +641,20 @@ def test_easymocap_rotates_about_the_origin() -> None:
 
 def test_amass_there_and_back_through_a_camera(tmp_path: Path) -> None:
     turn = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])  # +Z up to +Y down
+    hands = generator().normal(0, 0.3, (2, N, 45))
     write_amass(
         tmp_path / "a.npz",
-        fitted(right_hand_pose=None, expression=None, gender=None),
+        fitted(left_hand_pose=hands[0], right_hand_pose=hands[1], expression=None, gender=None),
     )
     with np.load(tmp_path / "a.npz") as archive:
         assert archive["poses"].shape == (N, 165) and archive["betas"].shape == (N, 10)
     extrinsic = (turn, np.array([0.0, 0.0, 6.0]))
     j0 = np.array([0.0, -0.33, 0.02])
     people = read_amass(tmp_path / "a.npz", extrinsic=extrinsic, pelvis=j0)
-    for person, transl in zip(people, fitted()["transl"], strict=True):
+    for i, (person, transl) in enumerate(zip(people, fitted()["transl"], strict=True)):
         assert np.allclose(person.joints[0], turn @ (transl + j0) + extrinsic[1])
+        found = [person.own[f"{side}_hand_pose"] for side in ("left", "right")]
+        assert np.allclose(found, hands[:, i]) and person.flat_hand_mean
         assert person.own["right_hand_pose"].shape == (45,) and person.model == "smplx"
     same = read_parameters(tmp_path / "a.npz")
     assert np.allclose(same[0].own["transl"], fitted()["transl"][0])
