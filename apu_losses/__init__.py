@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from apu_losses.modules import MinimumDistanceLoss as MinimumDistanceLoss
     from apu_losses.modules import PenetrationLoss as PenetrationLoss
     from apu_losses.modules import PosePrior as PosePrior
+    from apu_losses.modules import SelfPenetrationLoss as SelfPenetrationLoss
     from apu_losses.modules import ShapePrior as ShapePrior
     from apu_losses.modules import SoftContactLoss as SoftContactLoss
 
@@ -67,6 +68,7 @@ _EXPORTS: dict[str, str] = {
     "SceneFileError": "apu_losses.fitting",
     "SceneFitter": "apu_losses.fitting",
     "ScenePerson": "apu_losses.fitting",
+    "SelfPenetrationLoss": "apu_losses.modules",
     "ShapePrior": "apu_losses.modules",
     "SoftContactLoss": "apu_losses.modules",
     "Stage": "apu_losses.fitting",

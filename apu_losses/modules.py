@@ -16,7 +16,7 @@ from apu_contacts.regions import RegionMap
 from apu_losses.functional.contact import ContactForm, Mode, check_soft, pair_contact
 from apu_losses.functional.contact_edges import ContactEdges, Order, Over
 from apu_losses.functional.minimum_distance import minimum_distance
-from apu_losses.functional.penetration import Energy, Target, penetration_loss
+from apu_losses.functional.penetration import Energy, Rule, Target, penetration_loss
 from apu_losses.functional.pose_prior import (
     Metric,
     PoseMixture,
@@ -25,7 +25,9 @@ from apu_losses.functional.pose_prior import (
     mixture_pose_prior,
 )
 from apu_losses.functional.reprojection import keypoint_reprojection
+from apu_losses.functional.self_penetration import self_penetration_loss
 from apu_losses.functional.shape_prior import shape_change_prior, shape_prior
+from apu_losses.functional.skin import SkinPatches
 from apu_losses.kernels.topology import MeshTopology, RegionIndex
 from apu_losses.kernels.types import Backend
 
@@ -157,8 +159,9 @@ class PenetrationLoss(nn.Module):
         faces: ``(F, 3)`` of the closed mesh, outward.
         vertex_count: V of the mesh; the largest id in ``faces`` plus one by default.
         template: ``(V, 3)`` the body at rest; only speeds up the search.
-        target: depth to the nearest ``"surface"`` point or ``"vertex"``.
+        target: depth to the nearest ``"surface"`` point or ``"vertex"``, or by ``"entry"``, the way in.
         energy: ``"l2"`` or BUDDI's ``"quartic"``.
+        rule: ``"either"``, or BUDDI's ``"both"``.
         backend: of the geometry operators.
     """
 
@@ -170,20 +173,59 @@ class PenetrationLoss(nn.Module):
         *,
         target: Target = "surface",
         energy: Energy = "l2",
+        rule: Rule = "either",
         backend: Backend = "auto",
     ) -> None:
         super().__init__()
         self.topology = _topology(faces, vertex_count, template)
         self.target: Target = target
         self.energy: Energy = energy
+        self.rule: Rule = rule
         self.backend: Backend = backend
 
     def forward(self, verts_a: Tensor, verts_b: Tensor) -> Tensor:
         """``(B, V, 3)`` twice to ``(B,)``."""
         self.topology = self.topology.to(verts_a.device)
         return penetration_loss(
-            verts_a, verts_b, self.topology, target=self.target, energy=self.energy, backend=self.backend
+            verts_a,
+            verts_b,
+            self.topology,
+            target=self.target,
+            energy=self.energy,
+            rule=self.rule,
+            backend=self.backend,
         )
+
+
+class SelfPenetrationLoss(nn.Module):
+    """Pushes a body out of itself: `apu_losses.functional.self_penetration.self_penetration_loss`.
+
+    Args:
+        faces: ``(F, 3)`` of the closed mesh, outward.
+        template: ``(V, 3)`` the body at rest; distances along its skin tell folds from penetration.
+        apart: metres along the skin between parts that may not overlap.
+        energy: ``"l2"`` or ``"quartic"``.
+        backend: of the geometry operators.
+    """
+
+    def __init__(
+        self,
+        faces: ArrayLike | Tensor,
+        template: ArrayLike | Tensor,
+        *,
+        apart: float = 0.5,
+        energy: Energy = "l2",
+        backend: Backend = "auto",
+    ) -> None:
+        super().__init__()
+        template = torch.as_tensor(template)
+        self.skin = SkinPatches(_topology(faces, len(template), template), template, apart)
+        self.energy: Energy = energy
+        self.backend: Backend = backend
+
+    def forward(self, vertices: Tensor) -> Tensor:
+        """``(N, V, 3)`` to ``(N,)``."""
+        return self_penetration_loss(vertices, self.skin, energy=self.energy, backend=self.backend)
 
 
 class KeypointReprojectionLoss(nn.Module):

@@ -148,9 +148,15 @@ def load_preset(name_or_path: str | Path) -> Preset:
     """A recipe by name, or from a JSON file that `Preset.to_dict` filled.
 
     Raises:
-        ValueError: neither a known name nor a file that holds a preset.
+        ValueError: neither a known name nor a file that holds a preset; or ``"prior"``, whose diffusion model
+            is not part of this version.
     """
     name = str(name_or_path)
+    if name == "prior":
+        raise ValueError(
+            "the recipe 'prior' needs the diffusion prior of two people, which this version does not have; "
+            f"there is {', '.join(PRESET_NAMES)}"
+        )
     if name in _PRESETS:
         return _PRESETS[name]()
     path = Path(name)

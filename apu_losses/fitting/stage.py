@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -80,7 +80,7 @@ class Preset:
     Args:
         name: how results call it.
         terms: options of each built-in term by name (see `apu_losses.fitting.terms.BUILT_IN`); ``{}`` for
-            its defaults. A stage may only weigh terms that stand here (or that the caller adds).
+            its defaults, which a term that a stage weighs also has if it does not stand here.
         stages: run one after the other.
         filter_pixels: verdict of the filter: mean keypoint distance allowed, pixels at 512 scale.
         description: one or two sentences for people.
@@ -104,10 +104,7 @@ class Preset:
 
     def without(self, *terms: str) -> Preset:
         """The same recipe with these terms left out of every stage."""
-        named = {*self.terms, *(name for stage in self.stages for name in stage.weights)}
-        unknown = [name for name in terms if name not in named]
-        if unknown:
-            raise ValueError(f"preset {self.name!r} has no term {unknown}; it has {sorted(named)}")
+        self._check_names(terms)
         return self._changed(
             f"{self.name} without {', '.join(terms)}",
             {name: options for name, options in self.terms.items() if name not in terms},
@@ -120,9 +117,8 @@ class Preset:
 
     def with_options(self, term: str, **options: object) -> Preset:
         """The same recipe with options of one term changed."""
-        if term not in self.terms:
-            raise ValueError(f"preset {self.name!r} has no term {term!r}; it has {sorted(self.terms)}")
-        terms = {**self.terms, term: {**self.terms[term], **options}}
+        self._check_names([term])
+        terms = {**self.terms, term: {**self.terms.get(term, {}), **options}}
         return self._changed(self.name, terms, [stage.weights for stage in self.stages])
 
     def for_parameters(self, known: Collection[str]) -> tuple[Preset, tuple[str, ...]]:
@@ -187,6 +183,15 @@ class Preset:
             raise ValueError(f"not a preset: the key {error} is missing") from None
         except (TypeError, AttributeError) as error:
             raise ValueError(f"not a preset: {error}") from None
+
+    def _check_names(self, names: Iterable[str]) -> None:
+        known = {*self.terms, *(name for stage in self.stages for name in stage.weights)}
+        for name in names:
+            if name not in known:
+                raise ValueError(
+                    f"preset {self.name!r} has no term {name!r}; it has {sorted(known)}, and "
+                    "preset.weighted(name=weight) adds one"
+                )
 
     def _changed(
         self, name: str, terms: Mapping[str, Mapping[str, object]], weights: list[Mapping[str, float]]

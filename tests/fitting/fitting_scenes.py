@@ -110,6 +110,7 @@ BUILT_IN_NAMES = (
     "facing",
     "minimum_distance",
     "penetration",
+    "self_penetration",
     "pose_prior",
     "initial_pose",
     "hand_pose",

@@ -114,6 +114,12 @@ def test_weighted_reaches_every_stage_and_leaves_the_original():
     assert all("mine" not in s.weights and s.weights["contact"] == 1e4 for s in preset.stages)
 
 
+def test_a_built_in_term_is_added_by_its_weight():
+    preset = load_preset("paper").weighted(facing=3.0)
+    assert build_terms(preset, {})["facing"].within == 0.1
+    assert build_terms(preset.with_options("facing", within=0.2), {})["facing"].within == 0.2
+
+
 def test_with_options_changes_one_term():
     preset = load_preset("paper")
     changed = preset.with_options("contact", over="parts", robust=0.1)
@@ -152,6 +158,8 @@ def test_unknown_terms_options_and_presets_are_named(tmp_path):
         build_terms(Preset("p", {"contact": {"colour": 1}}, ()), {})
     with pytest.raises(ValueError, match=r"stage 's'.*weighs \['mine'\]"):
         build_terms(Preset("p", {}, (stage(weights={"mine": 1.0}),)), {})
+    with pytest.raises(ValueError, match=r"'prior' needs the diffusion prior .* there is paper"):
+        load_preset("prior")
     with pytest.raises(ValueError, match=r"no preset 'good'; there is paper"):
         load_preset("good")
     with pytest.raises(ValueError, match="around must be 'zero' or 'start'"):

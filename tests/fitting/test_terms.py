@@ -19,6 +19,8 @@ from apu_losses.functional.facing import contact_facing
 from apu_losses.functional.geometry import MeshTopology, RegionIndex
 from apu_losses.functional.penetration import penetration_loss
 from apu_losses.functional.pose_prior import BODY_JOINTS, anatomical_pose_prior
+from apu_losses.functional.self_penetration import self_penetration_loss
+from apu_losses.functional.skin import SkinPatches
 
 BACK_AND_ARMS = ContactMap([[10, 60], [11, 61], [3, 44], [3, 45]], [0.5, 1, 0.25, 0.75], [0, 0, 1, 1])
 HANDS = ("left_hand_pose", "right_hand_pose")
@@ -158,7 +160,7 @@ def value(name, state, **options):
 
 
 def test_all_built_in_terms_are_tested_here():
-    assert set(OPTIONS) == set(BUILT_IN) == set(BUILT_IN_NAMES)
+    assert {*OPTIONS, "self_penetration"} == set(BUILT_IN) == set(BUILT_IN_NAMES)
     assert all(isinstance(term(), Term) for term in BUILT_IN.values())
 
 
@@ -258,6 +260,31 @@ def test_penetration_equals_the_loss_on_whole_bodies(world, state, options):
 
     expected = [0.0, loss(1, 2), loss(3, 4) + loss(3, 5) + loss(4, 5)]
     np.testing.assert_allclose(value("penetration", state, **options), expected, rtol=1e-7)
+
+
+@pytest.mark.parametrize("energy", ["l2", "quartic"])
+def test_self_penetration_is_the_loss_on_whole_bodies(energy):
+    """In float32, where the compiled search is: one hand is in its owner's belly, two people are free."""
+    body = load_body("free")
+    bent = np.zeros((21, 3))
+    bent[15], bent[17] = [0.39, -0.55, -0.66], [0.27, -1.44, -1.38]  # left shoulder and elbow
+    starts = [parameters(), parameters(body_pose=bent.ravel()), parameters(transl=[1, 0.3, 4])]
+    scenes = [scene([person(body, start) for start in starts[:2]]), scene([person(body, starts[2])])]
+    params = {k: torch.as_tensor(np.stack([s[k] for s in starts])).float() for k in starts[0]}
+    params["body_pose"].requires_grad_()
+    with torch.no_grad():
+        rest = body.pose({"transl": torch.zeros(1, 3)}).vertices()[0]
+    topology = MeshTopology.build(body.faces, body.num_vertices, rest)
+    regions = RegionIndex.build(RegionMap.load("free"), body.num_vertices, rest)
+    batch = make_batch(scenes, torch.device("cpu"), torch.float32)
+    found = BUILT_IN["self_penetration"](energy=energy)(
+        FitState(body, regions, topology, batch, params, params, params)
+    )
+    whole = self_penetration_loss(body.pose(params).vertices(), SkinPatches(topology, rest), energy=energy)
+    assert found[1] == whole[2] == whole[0] == 0 < found[0]
+    torch.testing.assert_close(found[0], whole.sum())
+    one, other = (torch.autograd.grad(v.sum(), params["body_pose"])[0] for v in (found, whole))
+    torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
 
 
 def test_minimum_distance_is_that_of_the_people_who_touch(world, state):

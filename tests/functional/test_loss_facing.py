@@ -10,7 +10,8 @@ from loss_toys import icosphere
 
 from apu_contacts.contact_map import ContactMap
 from apu_losses.bodies import load_body
-from apu_losses.functional.facing import FaceRing, contact_facing, point_normals
+from apu_losses.functional.facing import contact_facing
+from apu_losses.functional.normals import FaceRing, point_normals
 from apu_losses.kernels.topology import RegionIndex
 
 SPHERE, FACES = icosphere(0.2, (0, 0, 0), subdivisions=3)

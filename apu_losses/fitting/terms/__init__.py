@@ -7,7 +7,7 @@ preset's ``terms`` hold; `BUILT_IN` lists them.
 from apu_losses.fitting.terms.contact import ContactTerm, FacingTerm, MinimumDistanceTerm
 from apu_losses.fitting.terms.keypoints import KeypointTerm
 from apu_losses.fitting.terms.motion import SmoothnessTerm
-from apu_losses.fitting.terms.penetration import PenetrationTerm
+from apu_losses.fitting.terms.penetration import PenetrationTerm, SelfPenetrationTerm
 from apu_losses.fitting.terms.place import DepthOrderTerm, GroundTerm
 from apu_losses.fitting.terms.pose import HandPoseTerm, InitialPoseTerm, OrientationTerm, PosePriorTerm
 from apu_losses.fitting.terms.registry import BUILT_IN, build_terms
@@ -27,6 +27,7 @@ __all__ = [
     "OrientationTerm",
     "PenetrationTerm",
     "PosePriorTerm",
+    "SelfPenetrationTerm",
     "ShapeTerm",
     "SmoothnessTerm",
     "StatureTerm",

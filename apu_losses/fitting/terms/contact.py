@@ -12,9 +12,10 @@ from apu_losses.fitting.batch import SceneBatch
 from apu_losses.fitting.state import FitState
 from apu_losses.functional.contact import ContactForm, Mode, contact_energy, select_contacts
 from apu_losses.functional.contact_edges import Over
-from apu_losses.functional.facing import FaceRing, facing_energy, point_normals
+from apu_losses.functional.facing import facing_energy
 from apu_losses.functional.geometry import MeshTopology
 from apu_losses.functional.minimum_distance import minimum_distance_energy, select_nearest
+from apu_losses.functional.normals import FaceRing, point_normals
 
 
 @dataclass(frozen=True)

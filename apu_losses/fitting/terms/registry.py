@@ -10,7 +10,7 @@ from apu_losses.fitting.term import Term
 from apu_losses.fitting.terms.contact import ContactTerm, FacingTerm, MinimumDistanceTerm
 from apu_losses.fitting.terms.keypoints import KeypointTerm
 from apu_losses.fitting.terms.motion import SmoothnessTerm
-from apu_losses.fitting.terms.penetration import PenetrationTerm
+from apu_losses.fitting.terms.penetration import PenetrationTerm, SelfPenetrationTerm
 from apu_losses.fitting.terms.place import DepthOrderTerm, GroundTerm
 from apu_losses.fitting.terms.pose import HandPoseTerm, InitialPoseTerm, OrientationTerm, PosePriorTerm
 from apu_losses.fitting.terms.shape import AgeTerm, ShapeTerm, StatureTerm
@@ -21,6 +21,7 @@ BUILT_IN: dict[str, type] = {
     "facing": FacingTerm,
     "minimum_distance": MinimumDistanceTerm,
     "penetration": PenetrationTerm,
+    "self_penetration": SelfPenetrationTerm,
     "pose_prior": PosePriorTerm,
     "initial_pose": InitialPoseTerm,
     "hand_pose": HandPoseTerm,
@@ -37,6 +38,8 @@ BUILT_IN: dict[str, type] = {
 def build_terms(preset: Preset, extra: Mapping[str, Term]) -> dict[str, Term]:
     """The terms of a preset and the caller's own, by name.
 
+    A built-in term that a stage weighs and ``preset.terms`` does not list has its default options.
+
     Raises:
         ValueError: a term or option that does not exist, or a stage that weighs a term nobody defines.
     """
@@ -51,6 +54,8 @@ def build_terms(preset: Preset, extra: Mapping[str, Term]) -> dict[str, Term]:
                 f"preset {preset.name!r}: the term {name!r} has no option {unknown}; it has {sorted(known)}"
             )
         terms[name] = BUILT_IN[name](**options)
+    weighed = {name for stage in preset.stages for name in stage.weights}
+    terms |= {name: term() for name, term in BUILT_IN.items() if name in weighed - set(terms)}
     terms.update(extra)
     for stage in preset.stages:
         missing = sorted(set(stage.weights) - set(terms))
