@@ -38,13 +38,13 @@ _DEFINITIONS: dict[str, tuple[str, str, tuple[float, float, float]]] = {
 
 # Two real detectors against each other (benchmarks/synthetic_calibration.py), pixels at 512 scale per axis:
 # the error of one of them at confidence 1, how it grows as the confidence falls, and by kind of keypoint.
-_PIXELS = 2.4
-_PER_DOUBT = 15.7
+_PIXELS = 2.2
+_PER_DOUBT = 14.0
 _KIND = {"nose": 0.8, "eye": 0.7, "ear": 0.9, "shoulder": 0.9, "elbow": 0.9, "wrist": 1.1}
 _KIND |= {"hip": 1.3, "knee": 1.4, "ankle": 1.7}
 _HEAVY = 4.0
-_CONFIDENCE_SEEN = (8.0, 1.1)  # beta distributions of ViTPose's confidence
-_CONFIDENCE_HIDDEN = (4.0, 4.0)
+_CONFIDENCE_SEEN = (9.0, 1.1)  # beta distributions of ViTPose's confidence
+_CONFIDENCE_HIDDEN = (5.0, 4.0)
 
 _DEPTH_PIXELS = 160  # longer side of the depth pictures that tell who hides what
 _BEHIND_OTHER = 0.03  # metres

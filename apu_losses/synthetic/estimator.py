@@ -26,9 +26,9 @@ _BODY_JOINTS = 22
 """The pelvis and SMPL's 21 posed joints."""
 
 # Radians per axis by kind of joint
-_POSE_ERROR = {"shoulder": 0.32, "elbow": 0.32, "knee": 0.22, "hip": 0.2, "wrist": 0.2, "foot": 0.15}
-_POSE_ERROR |= {"spine1": 0.09, "spine2": 0.09, "spine3": 0.09, "collar": 0.08}
-_OTHER_JOINT = 0.16
+_POSE_ERROR = {"shoulder": 0.24, "elbow": 0.24, "knee": 0.17, "hip": 0.15, "wrist": 0.15, "foot": 0.11}
+_POSE_ERROR |= {"spine1": 0.07, "spine2": 0.07, "spine3": 0.07, "collar": 0.06}
+_OTHER_JOINT = 0.12
 _SIZE_AS_DEPTH = 0.5
 """Exponent: how far a person who is taken for smaller is put nearer."""
 

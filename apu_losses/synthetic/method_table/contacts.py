@@ -1,0 +1,119 @@
+"""From a simulated answer to the contacts of a scene: parse, order of people, sides, weights, map."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import numpy as np
+
+from apu_contacts import parse_answer
+from apu_contacts.chirality import DEFAULT_TAU, denoise_chirality, person_order
+from apu_contacts.contact_map import ContactMap, PartContact
+from apu_contacts.lvlm import FusedContact, fuse_answers
+from apu_losses.fitting import SceneContact
+from apu_losses.synthetic.annotator import AnnotatorNoise, annotate
+from apu_losses.synthetic.observe import Observation
+
+Source = Literal["none", "answer", "truth"]
+Sides = Literal["as told", "paper", "posterior"]
+Order = Literal["decided", "either", "as told", "wrong"]
+
+FUSED: tuple[tuple[str, int], ...] = tuple((m, s) for m in ("steady", "terse", "talkative") for s in (0, 1))
+"""The answers that are fused: two samples of each of three models."""
+
+
+@dataclass(frozen=True)
+class ContactSource:
+    """Where the contacts of a method come from.
+
+    Args:
+        source: nowhere, a simulated answer, or the truth (the ceiling).
+        sides: how the left and right of an answer are repaired.
+        order: which person is meant: decided from the keypoints where that is clear and open elsewhere; open
+            everywhere; as the answer says; or, to see what it costs, always the wrong one.
+        soft: weights that fall with the keypoint distance, or 1 for every contact.
+        fused: two answers of each of three models made into one, instead of one answer of one.
+        tau: fall-off of soft weights.
+        annotator: the dials of the annotator.
+    """
+
+    source: Source = "answer"
+    sides: Sides = "paper"
+    order: Order = "decided"
+    soft: bool = True
+    fused: bool = False
+    tau: float = DEFAULT_TAU
+    annotator: AnnotatorNoise = field(default_factory=AnnotatorNoise)
+
+
+def contacts_of(seen: Observation, wanted: ContactSource, seed: int = 0) -> tuple[SceneContact, ...]:
+    """The contacts of one scene; none where an answer has none.
+
+    Args:
+        seed: of the annotator.
+    """
+    if wanted.source == "none":
+        return ()
+    if wanted.source == "truth":
+        pairs = seen.truth.contact_regions
+        return (SceneContact(0, 1, ContactMap(np.array(pairs))),) if pairs else ()
+    left, right = seen.left, 1 - seen.left
+    keypoints = seen.detections[left].keypoints, seen.detections[right].keypoints
+    told = _told(seen, wanted, seed)
+    if not told:
+        return ()
+    order: Literal["given", "either"] = "given"
+    if wanted.order == "either":
+        order = "either"
+    elif wanted.order in ("decided", "wrong"):
+        found = person_order(told, *keypoints)
+        if wanted.order == "wrong":
+            # the truth is known here: the order that agrees with it is exchanged
+            told = [_transposed(c) for c in told] if _agrees(seen, told) else told
+        elif not found.clear:
+            order = "either"
+        elif found.exchanged:
+            told = [_transposed(c) for c in told]
+    if wanted.sides != "as told":
+        told = list(denoise_chirality(told, *keypoints, rule=wanted.sides, tau=wanted.tau))
+    if not wanted.soft:
+        told = [replace(contact, weight=1.0) for contact in told]
+    return (SceneContact(left, right, ContactMap.from_parts(told), order),)
+
+
+def _told(seen: Observation, wanted: ContactSource, seed: int) -> list[PartContact]:
+    """The contacts of an answer, read from its text; person a is the person on the left."""
+    if not wanted.fused:
+        return list(parse_answer(annotate(seen, wanted.annotator, seed)).contacts)
+    answers = [parse_answer(annotate(seen, wanted.annotator, seed, m, s)) for m, s in FUSED]
+    return list(fuse_answers(answers, [model for model, _ in FUSED]).contacts)
+
+
+def _transposed(contact: PartContact) -> PartContact:
+    """A contact with the people exchanged; the votes of a fused one go with it."""
+    if not isinstance(contact, FusedContact):
+        return contact.transposed()
+    return replace(
+        contact,
+        part_a=contact.part_b,
+        side_a=contact.side_b,
+        part_b=contact.part_a,
+        side_b=contact.side_a,
+        alternatives_a=contact.alternatives_b,
+        alternatives_b=contact.alternatives_a,
+        sides={(b, a): share for (a, b), share in contact.sides.items()},
+    )
+
+
+def _agrees(seen: Observation, told: Sequence[PartContact]) -> bool:
+    """Whether an answer names more true region pairs as it stands than with the people exchanged."""
+    true = set(seen.truth.contact_regions)
+    if seen.left == 1:
+        true = {(b, a) for a, b in true}
+
+    def hits(contacts: Sequence[PartContact]) -> int:
+        return len(true & {(int(a), int(b)) for a, b in ContactMap.from_parts(contacts).pairs})
+
+    return hits(told) >= hits([c.transposed() for c in told])

@@ -1,0 +1,138 @@
+"""The method table in Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from apu_losses.synthetic.method_table.methods import Method
+from apu_losses.synthetic.method_table.scores import SceneScores
+from apu_losses.synthetic.method_table.statistics import Interval, column, difference, mean_of, reduction
+
+Scores = Mapping[str, Sequence[SceneScores]]
+
+COLUMNS: tuple[tuple[str, str, float, int], ...] = (
+    ("joint PA-MPJPE, mm", "joint_pa", 1000.0, 1),
+    ("people exchanged, mm", "joint_pa_exchanged", 1000.0, 0),
+    ("PA-MPJPE, mm", "pa", 1000.0, 1),
+    ("true contacts apart, cm", "true_contact", 100.0, 1),
+    ("within 2 cm, %", "within_2cm", 100.0, 0),
+    ("PCC, %", "pcc", 100.0, 0),
+    ("part F1, %", "f1", 100.0, 0),
+    ("p95 depth, cm", "depth_p95", 100.0, 1),
+)
+"""Heading, score, factor, decimals."""
+
+
+def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
+    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
+
+
+def number(value: float, decimals: int) -> str:
+    """Fixed decimals; a dash for what could not be measured."""
+    return "-" if np.isnan(value) else f"{value:.{decimals}f}"
+
+
+def with_interval(value: Interval, factor: float, decimals: int) -> str:
+    """``mean [low, high]``."""
+    low, high = number(factor * value.low, decimals), number(factor * value.high, decimals)
+    return f"{number(factor * value.mean, decimals)} [{low}, {high}]"
+
+
+def mean_table(
+    methods: Sequence[Method],
+    scores: Scores,
+    keep: Sequence[bool] | None = None,
+    *,
+    compared: str | None = None,
+) -> str:
+    """One row a method: means over scenes, the first column with its interval.
+
+    Args:
+        keep: the scenes to average over; all if None.
+        compared: key of a method; a last column then has the paired difference to it.
+    """
+    head = ["method", *(title for title, *_ in COLUMNS)]
+    shown = [m for m in methods if m.key in scores]
+    name = next((m.label for m in methods if m.key == compared), "")
+    if compared in scores:
+        head.append(f"difference to: {name}, mm")
+    rows = []
+    for method in shown:
+        own = scores[method.key]
+        row = [method.label]
+        for i, (_, score, factor, decimals) in enumerate(COLUMNS):
+            mean = mean_of(own, score, keep)
+            row.append(
+                with_interval(mean, factor, decimals) if i == 0 else number(factor * mean.mean, decimals)
+            )
+        if compared is not None and compared in scores:
+            apart = difference(own, scores[compared], "joint_pa", keep)
+            row.append("" if method.key == compared else with_interval(apart, 1000, 1))
+        rows.append(row)
+    return markdown(head, rows)
+
+
+def type_table(methods: Sequence[Method], scores: Scores) -> str:
+    """Joint PA-MPJPE by interaction type, and the mean over types."""
+    shown = [m for m in methods if m.key in scores]
+    first = scores[shown[0].key]
+    types = sorted({s.interaction for s in first})
+    rows, means = [], []
+    for interaction in types:
+        of_type = [s.interaction == interaction for s in first]
+        values = [1000 * float(np.nanmean(column(scores[m.key], "joint_pa", of_type))) for m in shown]
+        means.append(values)
+        rows.append([interaction, str(sum(of_type)), *(number(v, 0) for v in values)])
+    rows.append(["**mean over types**", str(len(first)), *(number(v, 1) for v in np.mean(means, 0))])
+    return markdown(["interaction", "scenes", *(m.label for m in shown)], rows)
+
+
+def margins(scores: Scores, keep: Sequence[bool] | None = None) -> str:
+    """By what share automatic maps lie under the rows above them, with intervals."""
+    rows = []
+    for one, other in (
+        ("automatic", "initial"),
+        ("automatic", "no_contact"),
+        ("automatic", "heuristic"),
+        ("truth", "automatic"),
+        ("no_contact", "initial"),
+        ("heuristic", "no_contact"),
+    ):
+        if one in scores and other in scores:
+            less = reduction(scores[one], scores[other], "joint_pa", keep)
+            apart = difference(scores[one], scores[other], "joint_pa", keep)
+            order = "yes" if apart.high < 0 else "reversed" if apart.low > 0 else "not separated"
+            rows.append(
+                [f"{one} under {other}", with_interval(less, 100, 1), with_interval(apart, 1000, 1), order]
+            )
+    return markdown(["rows", "less, %", "difference, mm", "in this order?"], rows)
+
+
+def kept_by(scores: Sequence[SceneScores]) -> list[bool]:
+    """The scenes that the filter keeps after this method."""
+    return [s.kept for s in scores]
+
+
+def stopping_table(methods: Sequence[Method], scores: Scores) -> str:
+    """How the fits of each method ended."""
+    rows = []
+    for method in methods:
+        if method.key in scores and method.preset is not None:
+            own = scores[method.key]
+            iterations = np.array([s.iterations for s in own])
+            rows.append(
+                [
+                    method.label,
+                    number(float(iterations.mean()), 0),
+                    number(100 * float(np.mean([s.limited > 0 for s in own])), 0),
+                    str(sum(s.failed for s in own)),
+                    number(100 * float(np.mean([s.kept for s in own])), 0),
+                    number(float(np.mean([s.seconds for s in own])), 2),
+                ]
+            )
+    head = ["method", "iterations", "at a limit, %", "failed", "kept by the filter, %", "seconds a pair"]
+    return markdown(head, rows)
