@@ -94,11 +94,17 @@ class PinholeCamera:
             ValueError: on a shape that does not fit.
         """
         self._check(points)
+        return self.center[:, None] + self.focal[:, None, None] * points[..., :2] * _inverse(points[..., 2:])
+
+    def project_jacobian(self, points: Tensor) -> Tensor:
+        """Derivative of `project`: ``(N, K, 3)`` points to ``(N, K, 2, 3)`` pixels a metre."""
+        self._check(points)
         depth = points[..., 2:]
-        near = depth < MIN_DEPTH
-        safe = torch.where(near, torch.full_like(depth, MIN_DEPTH), depth)
-        inverse = torch.where(near, 2 / MIN_DEPTH - depth / MIN_DEPTH**2, 1 / safe)
-        return self.center[:, None] + self.focal[:, None, None] * points[..., :2] * inverse
+        inverse = _inverse(depth)
+        slope = -torch.clamp(inverse, max=1 / MIN_DEPTH).square()
+        plane = torch.diag_embed(inverse.expand(*inverse.shape[:-1], 2))
+        jacobian = torch.cat([plane, (points[..., :2] * slope)[..., None]], -1)
+        return self.focal[:, None, None, None] * jacobian
 
     def visible(self, points: Tensor) -> Tensor:
         """``(N, K)`` bool: points farther than ``MIN_DEPTH`` in front of the camera."""
@@ -113,3 +119,10 @@ class PinholeCamera:
             or (points.shape[0] != count and 1 not in (count, points.shape[0]))
         ):
             raise ValueError(f"points must have shape ({count}, K, 3), got {tuple(points.shape)}")
+
+
+def _inverse(depth: Tensor) -> Tensor:
+    """1 / z, continued by its tangent below ``MIN_DEPTH``."""
+    near = depth < MIN_DEPTH
+    safe = torch.where(near, torch.full_like(depth, MIN_DEPTH), depth)
+    return torch.where(near, 2 / MIN_DEPTH - depth / MIN_DEPTH**2, 1 / safe)

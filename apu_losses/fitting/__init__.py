@@ -7,8 +7,8 @@ from apu_losses.fitting.fitter import SceneFitter
 from apu_losses.fitting.from_detections import model_of, posed_estimate, scene_from_detections
 from apu_losses.fitting.least_squares import LeastSquaresResult, levenberg_marquardt
 from apu_losses.fitting.log import FitLog
-from apu_losses.fitting.optimise import FitProgress, StageReport
 from apu_losses.fitting.presets import PRESET_NAMES, load_preset
+from apu_losses.fitting.progress import FitProgress, StageReport
 from apu_losses.fitting.propose import (
     ProposalReport,
     find_images,

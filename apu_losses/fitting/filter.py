@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from apu_losses.fitting.evaluate import SceneMetrics
-from apu_losses.fitting.optimise import StageReport
+from apu_losses.fitting.progress import StageReport
 
 
 @dataclass(frozen=True)

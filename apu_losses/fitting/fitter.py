@@ -19,8 +19,9 @@ from apu_losses.fitting.batch import SKELETON, SceneBatch, make_batch
 from apu_losses.fitting.evaluate import SceneMetrics, evaluate
 from apu_losses.fitting.filter import judge
 from apu_losses.fitting.from_detections import model_of
-from apu_losses.fitting.optimise import Callback, FitProgress, Params, StageReport, run_stage
+from apu_losses.fitting.optimise import run_stage
 from apu_losses.fitting.presets import load_preset
+from apu_losses.fitting.progress import Callback, FitProgress, Params, StageReport
 from apu_losses.fitting.result import FitResult
 from apu_losses.fitting.retarget import RetargetOptions, initial_parameters
 from apu_losses.fitting.scene import Scene

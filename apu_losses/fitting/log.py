@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from apu_losses.fitting.optimise import FitProgress
+from apu_losses.fitting.progress import FitProgress
 
 
 class FitLog:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from apu_contacts._version import __version__
 from apu_losses.fitting.evaluate import SceneMetrics
 from apu_losses.fitting.filter import Verdict
-from apu_losses.fitting.optimise import StageReport
+from apu_losses.fitting.progress import StageReport
 from apu_losses.fitting.stage import Preset
 
 SCHEMA_VERSION = 1

@@ -10,6 +10,8 @@ from pathlib import Path
 HAND_POSES = ("left_hand_pose", "right_hand_pose")
 """The parameters of which only hand keypoints tell."""
 
+OPTIMIZERS = ("adam", "levenberg_marquardt")
+
 BODY_PARAMETERS = frozenset(
     {"global_orient", "body_pose", "betas", "age", "transl", "phenotypes", "expression"}
     | {"jaw_pose", "leye_pose", "reye_pose", *HAND_POSES}
@@ -25,15 +27,19 @@ class Stage:
         name: how results call it.
         weights: weight of each term by name; a term that is not named here is off and is not computed.
         free: names of the body parameters that move; the others stay where the stage found them.
-        learning_rate: Adam's step size.
-        max_iterations: hard limit.
-        window: a scene has converged when the slope of its loss over this many iterations, ...
+        learning_rate: Adam's step size; 0 for Levenberg-Marquardt, which finds its own.
+        max_iterations: hard limit; an iteration is one evaluation of the loss.
+        window: a scene has converged when the slope of its loss over this many iterations (Adam; for
+            Levenberg-Marquardt: what one step that was taken gains), ...
         relative_slope: ... per iteration and divided by the loss, falls below this.
         absolute_slope: ... or in absolute value falls below this (BUDDI: 1e-4). ``None`` turns a rule off.
         free_where_seen: ``left_hand_pose`` and ``right_hand_pose``, if they are to move for people whose hand
             keypoints were detected, and for nobody else.
         reference: what the terms that hold on to a pose hold on to: ``"start"`` of the fit or the start of
             this ``"stage"``.
+        optimizer: ``"adam"`` or ``"levenberg_marquardt"``, whose steps cost several times as much and go much
+            further; it takes only steps that lower a scene's loss.
+        damping: of Levenberg-Marquardt's first step, as a share of the curvature.
     """
 
     name: str
@@ -46,6 +52,8 @@ class Stage:
     absolute_slope: float | None = None
     reference: str = "start"
     free_where_seen: tuple[str, ...] = ()
+    optimizer: str = "adam"
+    damping: float = 1e-2
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "free", tuple(self.free))
@@ -55,6 +63,12 @@ class Stage:
             raise ValueError(
                 f"stage {self.name!r}: reference must be 'start' or 'stage', got {self.reference!r}"
             )
+        if self.optimizer not in OPTIMIZERS:
+            raise ValueError(
+                f"stage {self.name!r}: optimizer must be one of {OPTIMIZERS}, got {self.optimizer!r}"
+            )
+        if not 0 < self.damping < float("inf"):
+            raise ValueError(f"stage {self.name!r}: damping must be positive, got {self.damping}")
         if self.max_iterations < 0 or self.window < 3:
             raise ValueError(
                 f"stage {self.name!r}: max_iterations must be >= 0 and window >= 3, "

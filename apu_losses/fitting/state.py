@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Mapping
 from functools import cached_property
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -11,6 +12,8 @@ from torch import Tensor
 from apu_losses.bodies.protocol import BodyModel, PosedBody
 from apu_losses.fitting.batch import HANDS, SKELETON, SceneBatch
 from apu_losses.functional.geometry import MeshTopology, RegionIndex
+
+T = TypeVar("T")
 
 
 class FitState:
@@ -45,6 +48,7 @@ class FitState:
         self.params = params
         self.start = start
         self.reference = reference
+        self._found: dict[object, object] = {}
 
     @cached_property
     def posed(self) -> PosedBody:
@@ -67,9 +71,14 @@ class FitState:
         return self.batch.camera.project(self.keypoints3d)
 
     @cached_property
+    def hands3d(self) -> Tensor:
+        """``(N, 42, 3)`` keypoints of the left and the right hand on the body, metres."""
+        return self.body.keypoints(self.posed, HANDS)
+
+    @cached_property
     def hands2d(self) -> Tensor:
-        """``(N, 42, 2)`` keypoints of the left and the right hand on the body, projected, pixels."""
-        return self.batch.camera.project(self.body.keypoints(self.posed, HANDS))
+        """``(N, 42, 2)`` the same, projected, pixels."""
+        return self.batch.camera.project(self.hands3d)
 
     @cached_property
     def vertices(self) -> Tensor:
@@ -97,6 +106,12 @@ class FitState:
             ``(K, 3)`` metres.
         """
         return self.posed.select(rows, vertex_ids)
+
+    def once(self, key: Hashable, find: Callable[[], T]) -> T:
+        """What ``find()`` returned the first time that it was asked for under this key: for searches."""
+        if key not in self._found:
+            self._found[key] = find()
+        return self._found[key]  # type: ignore[return-value]
 
     def per_scene(self, per_person: Tensor) -> Tensor:
         """``(N,)`` one value a person -> ``(S,)`` sums over each scene's people."""

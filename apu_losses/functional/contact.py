@@ -168,6 +168,22 @@ def contact_energy(points_a: Tensor, points_b: Tensor, selection: ContactSelecti
     return energy.new_zeros(len(selection.swapped)).index_add(0, selection.edge, energy)
 
 
+def contact_weights(points_a: Tensor, points_b: Tensor, selection: ContactSelection) -> Tensor:
+    """How much the loss grows with the squared distance of each point pair: ``(S,)``, without gradient.
+
+    Held for a step, ``sum_s w_s d_s^2`` has the loss's gradient: what Gauss-Newton needs of weights, of the
+    robust function and of the soft minimum. 0 for pairs that were not finite. Arguments as of
+    `contact_energy`.
+    """
+    with torch.enable_grad():
+        squared = distance2(widen(points_a.detach()), widen(points_b.detach()))
+        squared = torch.where(selection.valid, squared, 0.0).requires_grad_()
+        columns = {"contact": selection.contact, "share": selection.share}
+        value = _per_contact(squared, columns, len(selection.weight), selection.form)
+        (slope,) = torch.autograd.grad((value * selection.weight.to(value)).sum(), squared)
+    return torch.where(selection.valid, slope, 0.0)
+
+
 def contact_values(points_a: Tensor, points_b: Tensor, selection: ContactSelection) -> Tensor:
     """Energy of each contact before its weight: ``(C,)``, squared metres. Arguments as of
     `contact_energy`."""

@@ -9,12 +9,24 @@ import torch
 from torch import Tensor
 
 from apu_losses.fitting.batch import SceneBatch
+from apu_losses.fitting.residuals import Movement, Residuals, no_residuals
 from apu_losses.fitting.state import FitState
-from apu_losses.functional.contact import ContactForm, Mode, contact_energy, select_contacts
-from apu_losses.functional.contact_edges import Over
+from apu_losses.functional.contact import (
+    ContactForm,
+    ContactSelection,
+    Mode,
+    contact_energy,
+    contact_weights,
+    select_contacts,
+)
+from apu_losses.functional.contact_edges import ContactEdges, Over
 from apu_losses.functional.facing import facing_energy
 from apu_losses.functional.geometry import MeshTopology
-from apu_losses.functional.minimum_distance import minimum_distance_energy, select_nearest
+from apu_losses.functional.minimum_distance import (
+    NearestSelection,
+    minimum_distance_energy,
+    select_nearest,
+)
 from apu_losses.functional.normals import FaceRing, point_normals
 
 
@@ -33,16 +45,25 @@ class ContactTerm:
 
     def __call__(self, state: FitState) -> Tensor:
         batch = state.batch
-        edges = batch.contact_edges(self.over, one_search_a_pair=self.soft is not None)
-        if not len(edges):
+        if not len(self._edges(batch)):
             return state.vertices.new_zeros(batch.size)
+        chosen, (points_a, points_b) = state.once(self, lambda: self._search(state))
+        return batch.per_scene(contact_energy(points_a, points_b, chosen), batch.edge_scene)
+
+    def residuals(self, state: FitState, movement: Movement) -> Residuals:
+        """What separates the points that decide each contact; its weight is that of the moment."""
+        if not len(self._edges(state.batch)):
+            return no_residuals(state, movement)
+        chosen, (points_a, points_b) = state.once(self, lambda: self._search(state))
+        return _between(movement, points_a, points_b, chosen, contact_weights(points_a, points_b, chosen))
+
+    def _edges(self, batch: SceneBatch) -> ContactEdges:
+        return batch.contact_edges(self.over, one_search_a_pair=self.soft is not None)
+
+    def _search(self, state: FitState) -> tuple[ContactSelection, tuple[Tensor, Tensor]]:
         form = ContactForm(self.mode, self.robust, self.soft)
-        chosen = select_contacts(state.vertices, edges, state.regions, form)
-        points = state.select(
-            torch.cat([chosen.row_a, chosen.row_b]), torch.cat([chosen.vertex_a, chosen.vertex_b])
-        )
-        energy = contact_energy(points[: len(chosen)], points[len(chosen) :], chosen)
-        return batch.per_scene(energy, batch.edge_scene)
+        chosen = select_contacts(state.vertices, self._edges(state.batch), state.regions, form)
+        return chosen, _points(state, chosen)
 
 
 @dataclass(frozen=True)
@@ -98,16 +119,52 @@ class MinimumDistanceTerm:
 
     def __call__(self, state: FitState) -> Tensor:
         batch = state.batch
-        named = torch.ones_like(batch.pair_a, dtype=torch.bool)
-        if self.between == "edges":
-            named = _joined_by_an_edge(batch)
-        row_a, row_b, owner = batch.pair_a[named], batch.pair_b[named], batch.pair_scene[named]
-        if not len(row_a):
+        named = self._named(batch)
+        if not len(named):
             return state.vertices.new_zeros(batch.size)
-        found = select_nearest(state.vertices, state.topology, row_a, row_b)
-        points = state.select(torch.cat([row_a, row_b]), torch.cat([found.vertex_a, found.vertex_b]))
-        energy = minimum_distance_energy(points[: len(found)], points[len(found) :], found)
-        return batch.per_scene(energy, owner)
+        found, (points_a, points_b) = state.once(self, lambda: self._search(state))
+        return batch.per_scene(minimum_distance_energy(points_a, points_b, found), batch.pair_scene[named])
+
+    def residuals(self, state: FitState, movement: Movement) -> Residuals:
+        """What separates the nearest points."""
+        if not len(self._named(state.batch)):
+            return no_residuals(state, movement)
+        found, (points_a, points_b) = state.once(self, lambda: self._search(state))
+        return _between(movement, points_a, points_b, found, found.valid.to(points_a.dtype))
+
+    def _named(self, batch: SceneBatch) -> Tensor:
+        """Indices of the pairs of people that are pulled together."""
+        if self.between == "people":
+            return torch.arange(len(batch.pair_a), device=batch.pair_a.device)
+        return torch.nonzero(_joined_by_an_edge(batch))[:, 0]
+
+    def _search(self, state: FitState) -> tuple[NearestSelection, tuple[Tensor, Tensor]]:
+        batch, named = state.batch, self._named(state.batch)
+        found = select_nearest(state.vertices, state.topology, batch.pair_a[named], batch.pair_b[named])
+        return found, _points(state, found)
+
+
+def _points(state: FitState, chosen: ContactSelection | NearestSelection) -> tuple[Tensor, Tensor]:
+    """``(S, 3)`` the chosen points of either side, with gradient."""
+    rows = torch.cat([chosen.row_a, chosen.row_b])
+    points = state.select(rows, torch.cat([chosen.vertex_a, chosen.vertex_b]))
+    return points[: len(chosen)], points[len(chosen) :]
+
+
+def _between(
+    movement: Movement,
+    points_a: Tensor,
+    points_b: Tensor,
+    chosen: ContactSelection | NearestSelection,
+    weight: Tensor,
+) -> Residuals:
+    """The differences of chosen points, and how they move."""
+    rows = torch.cat([chosen.row_a, chosen.row_b])
+    moved = movement.select(rows, torch.cat([chosen.vertex_a, chosen.vertex_b]))
+    count = len(chosen)
+    return Residuals(
+        points_a - points_b, weight, [(chosen.row_a, moved[:count]), (chosen.row_b, -moved[count:])]
+    )
 
 
 def _joined_by_an_edge(batch: SceneBatch) -> Tensor:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from apu_losses.fitting.residuals import Movement, Residuals, no_residuals, rank_within
 from apu_losses.fitting.state import FitState
 from apu_losses.functional.penetration import (
     Energy,
@@ -19,6 +20,9 @@ from apu_losses.functional.penetration import (
 )
 from apu_losses.functional.self_penetration import select_self_penetrations
 from apu_losses.functional.skin import SkinPatches
+
+_ENOUGH = 128
+"""Vertices of a pair of people (or of one) whose movement tells how the whole penetration term bends."""
 
 
 @dataclass(frozen=True)
@@ -37,10 +41,21 @@ class PenetrationTerm:
         batch = state.batch
         if not len(batch.pair_a):
             return state.vertices.new_zeros(batch.size)
+        pushed = state.once(self, lambda: self._search(state))
+        return batch.per_scene(pushed.energy(self.energy), batch.pair_scene)
+
+    def residuals(self, state: FitState, movement: Movement) -> Residuals:
+        """Depths along the way out."""
+        if not len(state.batch.pair_a):
+            return no_residuals(state, movement)
+        return state.once(self, lambda: self._search(state)).residuals(movement, self.energy)
+
+    def _search(self, state: FitState) -> _Pushed:
+        pair_a, pair_b = state.batch.pair_a, state.batch.pair_b
         found = select_penetrations(
-            state.vertices, state.topology, batch.pair_a, batch.pair_b, target=self.target, rule=self.rule
+            state.vertices, state.topology, pair_a, pair_b, target=self.target, rule=self.rule
         )
-        return batch.per_scene(_energy(state, found, self.energy), batch.pair_scene)
+        return _Pushed.of(state, found)
 
 
 @dataclass(frozen=True)
@@ -56,8 +71,14 @@ class SelfPenetrationTerm:
     _skins: list[SkinPatches] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def __call__(self, state: FitState) -> Tensor:
-        found = select_self_penetrations(state.vertices, self._skin(state))
-        return state.per_scene(_energy(state, found, self.energy))
+        return state.per_scene(state.once(self, lambda: self._search(state)).energy(self.energy))
+
+    def residuals(self, state: FitState, movement: Movement) -> Residuals:
+        """Depths along the way out."""
+        return state.once(self, lambda: self._search(state)).residuals(movement, self.energy)
+
+    def _search(self, state: FitState) -> _Pushed:
+        return _Pushed.of(state, select_self_penetrations(state.vertices, self._skin(state)))
 
     def _skin(self, state: FitState) -> SkinPatches:
         if not self._skins or self._skins[0].topology is not state.topology:
@@ -67,10 +88,51 @@ class SelfPenetrationTerm:
         return self._skins[0]
 
 
-def _energy(state: FitState, found: PenetrationSelection, energy: Energy) -> Tensor:
-    """The loss of a selection; only the vertices that it names are skinned with gradient."""
-    count, width = found.target_vertices.shape
-    rows = torch.cat([found.row, found.target_row.repeat_interleave(width)])
-    points = state.select(rows, torch.cat([found.vertex, found.target_vertices.flatten()]))
-    corners = points[count:].reshape(count, width, 3)
-    return penetration_energy(points[:count], target_points(corners, found), found, energy=energy)
+@dataclass(frozen=True)
+class _Pushed:
+    """What a search found, with the positions ``(S, 3)`` of its vertices and of the points they belong to;
+    only these are skinned with gradient."""
+
+    found: PenetrationSelection
+    points: Tensor
+    targets: Tensor
+
+    @classmethod
+    def of(cls, state: FitState, found: PenetrationSelection) -> _Pushed:
+        count, width = found.target_vertices.shape
+        rows = torch.cat([found.row, found.target_row.repeat_interleave(width)])
+        points = state.select(rows, torch.cat([found.vertex, found.target_vertices.flatten()]))
+        corners = points[count:].reshape(count, width, 3)
+        return cls(found, points[:count], target_points(corners, found))
+
+    def energy(self, energy: Energy) -> Tensor:
+        """The loss of each owner of the selection."""
+        return penetration_energy(self.points, self.targets, self.found, energy=energy)
+
+    def residuals(self, movement: Movement, energy: Energy) -> Residuals:
+        """Depths along the way out; of many vertices of an owner an even choice stands for all."""
+        found = self.found
+        kept, share = _thinned(found.pair, len(found.broken), _ENOUGH)
+        way = (self.points - self.targets).detach()[kept]
+        depth = way.norm(dim=1, keepdim=True)
+        out = (way / depth.clamp(min=1e-9))[:, None]
+        width = found.target_vertices.shape[1]
+        rows, corners = found.target_row[kept], found.target_vertices[kept]
+        ids = torch.cat([found.vertex[kept], corners.flatten()])
+        moved = movement.select(torch.cat([found.row[kept], rows.repeat_interleave(width)]), ids)
+        weights = found.target_weights[kept].to(moved.dtype)[..., None, None]
+        surface = (moved[len(kept) :].unflatten(0, (len(kept), width)) * weights).sum(1)
+        value, slope = depth, torch.ones_like(depth)
+        if energy == "quartic":  # (100 d^2)^2 is the square of 100 d^2
+            value, slope = 100 * depth**2, 200 * depth
+        parts = [(found.row[kept], out @ moved[: len(kept)]), (rows, -out @ surface)]
+        return Residuals(value, share, [(row, slope[..., None] * jacobian) for row, jacobian in parts])
+
+
+def _thinned(owner: Tensor, owners: int, most: int) -> tuple[Tensor, Tensor]:
+    """Indices of under ``2 most`` items of each owner, evenly chosen, and how many items each stands for."""
+    count = torch.bincount(owner, minlength=owners)
+    stride = (count // most).clamp(min=1)
+    kept = torch.nonzero(rank_within(owner, owners) % stride[owner] == 0)[:, 0]
+    share = count / torch.bincount(owner[kept], minlength=owners).clamp(min=1)
+    return kept, share[owner[kept]]

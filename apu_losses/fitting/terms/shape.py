@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from apu_losses.fitting.body_pose import shape_parameter
+from apu_losses.fitting.body_pose import SHAPES, shape_parameter
+from apu_losses.fitting.residuals import Movement, Residuals
 from apu_losses.fitting.state import FitState
 from apu_losses.functional.shape_prior import shape_change_prior, shape_prior, stature_prior
 
@@ -24,6 +25,7 @@ class ShapeTerm:
 
     around: str = "zero"
     first: float = 1.0
+    separable = True
 
     def __post_init__(self) -> None:
         if self.around not in ("zero", "start"):
@@ -57,12 +59,30 @@ class StatureTerm:
             start = state.body.stature(state.start)
         return state.per_scene(stature_prior(state.stature, start))
 
+    def residuals(self, state: FitState, movement: Movement) -> Residuals:
+        """Centimetres of stature won or lost."""
+        names = [name for name in (*SHAPES, "age") if name in movement.columns]
+        with torch.enable_grad():
+            leaves = {name: state.params[name].detach().clone().requires_grad_() for name in names}
+            stature = state.body.stature({**state.params, **leaves})
+            total = stature.sum()
+        moved = stature.new_zeros(len(stature), 1, movement.size)
+        if total.requires_grad:
+            slopes = torch.autograd.grad(total, [leaves[n] for n in names], allow_unused=True)
+            for name, slope in zip(names, slopes, strict=True):
+                if slope is not None:
+                    moved = moved + movement.of_parameter(name, 100 * slope[:, None])
+        value = 100 * (stature.detach() - state.body.stature(state.start))[:, None]
+        rows = torch.arange(len(value), device=value.device)
+        return Residuals(value, torch.ones_like(value[:, 0]), [(rows, moved)])
+
 
 @dataclass(frozen=True)
 class AgeTerm:
     """Age stays near the start's and inside [0, 1]; squares of its unit. 0 for a body without age."""
 
     outside: float = 100.0
+    separable = True
 
     def __call__(self, state: FitState) -> Tensor:
         if "age" not in state.params:
