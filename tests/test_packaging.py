@@ -24,6 +24,7 @@ DATA = (
     "apu_losses/bodies/data/free_body.npz",
     "apu_losses/demo/side_hug.json",
     "apu_losses/fitting/scene_schema.json",
+    "apu_losses/synthetic/data/truth_scenes.npz",
     "apu_losses/py.typed",
 )
 

@@ -10,11 +10,12 @@ import argparse
 import json
 import time
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import torch
+from scipy.spatial import cKDTree
 
 from apu_losses.synthetic import (
     DEVELOPMENT_TYPES,
@@ -55,19 +56,14 @@ def main() -> None:
     found = collect(options.work)
     report(found, wanted)
     scenes = [
-        replace_name(scene, f"{name.replace(' ', '-')}-{k:04d}")
+        replace(scene, name=f"{name.replace(' ', '-')}-{k:04d}")
         for name in INTERACTIONS
         for k, scene in enumerate(found.get(name, ([], []))[0][: wanted[name]])
     ]
     options.out.parent.mkdir(parents=True, exist_ok=True)
     write_truth_scenes(options.out, scenes)
+    measure(scenes)
     print(f"{len(scenes)} scenes, {options.out.stat().st_size / 1e6:.2f} MB")
-
-
-def replace_name(scene: TruthScene, name: str) -> TruthScene:
-    from dataclasses import replace
-
-    return replace(scene, name=name)
 
 
 def draw_until_enough(work: Path, types: list[str], wanted: dict[str, int], batch: int, most: int) -> None:
@@ -131,7 +127,7 @@ def collect(work: Path) -> Yield:
 
 
 def report(found: Yield, wanted: dict[str, int]) -> None:
-    print(f"{'type':22s} {'kept':>5s} {'tried':>6s} {'yield':>6s}  reasons of rejection")
+    """Print the table of `docs/synthetic.md`: of each type what was kept, the yield, reasons of rejection."""
     total_good = total = 0
     reasons: Counter[str] = Counter()
     for name in wanted:
@@ -142,9 +138,37 @@ def report(found: Yield, wanted: dict[str, int]) -> None:
         total_good, total = total_good + len(good), total + tried
         told = ", ".join(f"{count} {reason}" for reason, count in why.most_common())
         kept = min(len(good), wanted[name])
-        short = "  <- short" if kept < wanted[name] else ""
-        print(f"{name:22s} {kept:5d} {tried:6d} {len(good) / max(tried, 1):6.0%}  {told}{short}")
-    print(f"yield {total_good} of {total}; {dict(reasons.most_common())}")
+        split = "development" if name in DEVELOPMENT_TYPES else "held out"
+        print(f"| {name} | {split} | {kept} | {len(good) / max(tried, 1):.0%} of {tried} | {told} |")
+    print(f"passed: {total_good} of {total}; {dict(reasons.most_common())}")
+
+
+def measure(scenes: list[TruthScene]) -> None:
+    """Print what is true of the scenes: how near, how deep, how far from the floor, how many contacts."""
+    touch, depth, floor, apart = [], [], [], []
+    for scene in scenes:
+        for contact in scene.intended:
+            way = scene.vertices[0, contact.vertex_a] - scene.vertices[1, contact.vertex_b]
+            touch.append(float(np.linalg.norm(way)))
+        if scene.intended:
+            depth.append(scene.deepest)
+        else:
+            apart.append(float(cKDTree(scene.vertices[0]).query(scene.vertices[1])[0].min()))
+        kind = INTERACTIONS[scene.interaction]
+        floors = (kind.floor_a, kind.floor_b)
+        floor += [abs(float(scene.vertices[k, :, 1].min())) for k in (0, 1) if floors[k]]
+    for label, values, limit in (
+        ("distance of two points that touch", touch, "5 mm"),
+        ("deepest vertex inside the other", depth, "10 mm"),
+        ("lowest vertex of who stands, from the floor", floor, "10 mm"),
+    ):
+        shown = [f"{1000 * v:.1f} mm" for v in (*np.quantile(values, [0.5, 0.95]), max(values))]
+        print(f"| {label} | {limit} | {' | '.join(shown)} |")
+    regions = np.mean([len(scene.contact_regions) for scene in scenes if scene.intended])
+    meant = np.mean([len(scene.intended) for scene in scenes if scene.intended])
+    print(
+        f"apart: {100 * min(apart, default=np.nan):.1f} cm; {meant:.1f} touches, {regions:.0f} region pairs"
+    )
 
 
 if __name__ == "__main__":

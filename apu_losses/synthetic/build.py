@@ -78,12 +78,8 @@ def truth_body() -> LinearBlendBody:
 
 
 @lru_cache(1)
-def _region_of() -> NDArray[np.int64]:
-    regions = RegionMap.load("free")
-    found = np.full(truth_body().num_vertices, -1)
-    for region in range(len(regions.offsets) - 1):
-        found[regions.vertices(region)] = region
-    return found
+def _regions() -> RegionMap:
+    return RegionMap.load("free")
 
 
 def pose_people(parameters: dict[str, FloatArray], extra: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -125,7 +121,7 @@ def _judge(scene: DrawnScene, solved: SolvedScenes, n: int, name: str) -> TruthS
         vertices=vertices,
         joints=joints,
         intended=intended,
-        contact_regions=regions_in_contact(vertices, _region_of()),
+        contact_regions=regions_in_contact(vertices, _regions()),
         deepest=max(depth, 0.0),
     )
 

@@ -9,7 +9,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 from scipy.spatial import cKDTree
+
+from apu_contacts.regions import RegionMap
 
 FloatArray = NDArray[np.floating[Any]]
 
@@ -59,15 +62,19 @@ def signed_depth(vertices: FloatArray, faces: NDArray[np.integer]) -> float:
 
 
 def regions_in_contact(
-    vertices: FloatArray, region_of: NDArray[np.integer], reach: float = CONTACT_REACH
+    vertices: FloatArray, regions: RegionMap, reach: float = CONTACT_REACH
 ) -> tuple[tuple[int, int], ...]:
     """Pairs of regions of the two people with vertices nearer than ``reach``, ascending.
 
     Args:
         vertices: ``(2, V, 3)``.
-        region_of: ``(V,)`` the region of each vertex.
+        regions: of the mesh; a vertex on a border belongs to several.
         reach: metres.
     """
     near = cKDTree(vertices[0]).sparse_distance_matrix(cKDTree(vertices[1]), reach, output_type="ndarray")
-    pairs = np.unique(np.stack([region_of[near["i"]], region_of[near["j"]]], 1), axis=0)
+    count, size = len(regions.offsets) - 1, vertices.shape[1]
+    region = np.repeat(np.arange(count), np.diff(regions.offsets))
+    member = csr_array((np.ones(len(region), np.int64), (region, regions.vertex_ids)), shape=(count, size))
+    touching = csr_array((np.ones(len(near), np.int64), (near["i"], near["j"])), shape=(size, size))
+    pairs = np.argwhere((member @ touching @ member.T).toarray() > 0)
     return tuple((int(a), int(b)) for a, b in pairs)
