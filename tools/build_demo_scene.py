@@ -22,11 +22,8 @@ from apu_losses.bodies import LinearBlendBody, load_body
 from apu_losses.demo import SCENE_FILE
 from apu_losses.fitting import InitialBody, Scene, SceneCamera, SceneContact, ScenePerson
 from apu_losses.fitting.scene_io import save_scene
-from apu_losses.functional.penetration import (
-    penetration_energy,
-    penetration_points,
-    select_penetrations,
-)
+from apu_losses.functional.penetration import penetration_energy, select_penetrations
+from apu_losses.functional.penetration_selection import penetration_points
 from apu_losses.viz import VIEWS, contact_heat, montage, orbit, overlay, people_meshes, render_meshes
 from apu_losses.viz.raster import rasterize
 

@@ -14,7 +14,8 @@ from torch import Tensor
 from apu_losses.fitting.body_pose import pose_joints, smplx_pose
 from apu_losses.fitting.state import FitState
 from apu_losses.functional.geometry import region_min_distance, safe_sqrt
-from apu_losses.functional.penetration import select_penetrations, target_points
+from apu_losses.functional.penetration import select_penetrations
+from apu_losses.functional.penetration_selection import penetration_points
 from apu_losses.functional.plausibility import PoseChange, pose_change
 from apu_losses.functional.reprojection import keypoint_error
 
@@ -125,7 +126,6 @@ def penetration_depths(state: FitState) -> tuple[Tensor, Tensor]:
     if not len(batch.pair_a):
         return state.vertices.new_zeros(0), batch.pair_scene
     found = select_penetrations(state.vertices, state.topology, batch.pair_a, batch.pair_b, target="surface")
-    points = state.vertices[found.row, found.vertex]
-    corners = state.vertices[found.target_row[:, None], found.target_vertices]
-    depth = (points - target_points(corners, found)).norm(dim=-1)
+    points, targets = penetration_points(state.vertices, found)
+    depth = (points - targets).norm(dim=-1)
     return depth, batch.pair_scene[found.pair]

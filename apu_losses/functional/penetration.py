@@ -10,7 +10,7 @@ alone.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
 
 import torch
@@ -18,6 +18,7 @@ from torch import Tensor
 
 from apu_losses.functional.geometry import Faces, penetration
 from apu_losses.functional.penetration_entry import towards_entry
+from apu_losses.functional.penetration_selection import PenetrationSelection, penetration_points
 from apu_losses.functional.rows import gather_points, stack_pairs
 from apu_losses.kernels.reference import distance2
 from apu_losses.kernels.topology import MeshTopology, as_topology
@@ -26,32 +27,6 @@ from apu_losses.kernels.types import Backend
 Target = Literal["vertex", "surface", "entry"]
 Rule = Literal["either", "both"]
 Energy = Literal["l2", "quartic"]
-
-
-@dataclass(frozen=True)
-class PenetrationSelection:
-    """Vertices that are inside another body, and the point of that body's surface nearest to each. S
-    vertices.
-
-    Attributes:
-        row, vertex: ``(S,)`` the body row and vertex id that is inside.
-        target_row: ``(S,)`` the body that it is inside of.
-        target_vertices: ``(S, M)`` the corners of the nearest face (M = 3), or the nearest vertex (M = 1).
-        target_weights: ``(S, M)`` barycentric weights of these; constants of the gradient.
-        pair: ``(S,)`` which pair of bodies this belongs to.
-        broken: ``(Q,)`` pairs of bodies with coordinates that are not finite; their loss is NaN.
-    """
-
-    row: Tensor
-    vertex: Tensor
-    target_row: Tensor
-    target_vertices: Tensor
-    target_weights: Tensor
-    pair: Tensor
-    broken: Tensor
-
-    def __len__(self) -> int:
-        return len(self.row)
 
 
 @torch.no_grad()
@@ -167,12 +142,6 @@ def _penetrating(
     return own[direction], vertex, other[direction], corners, weights, pair[direction]
 
 
-def target_points(corner_points: Tensor, selection: PenetrationSelection) -> Tensor:
-    """Points ``(S, 3)`` on the other body's surface from the positions ``(S, M, 3)`` of
-    ``target_vertices``."""
-    return (corner_points * selection.target_weights[..., None].to(corner_points.dtype)).sum(1)
-
-
 def penetration_energy(
     points: Tensor, targets: Tensor, selection: PenetrationSelection, *, energy: Energy = "l2"
 ) -> Tensor:
@@ -180,7 +149,7 @@ def penetration_energy(
 
     Args:
         points: ``(S, 3)`` positions of ``selection.vertex`` on bodies ``selection.row``, metres.
-        targets: ``(S, 3)`` the nearest points of the other bodies, see `target_points`.
+        targets: ``(S, 3)`` the nearest points of the other bodies (`target_points` of the selection).
         energy: ``"l2"``: the sum of squared depths, square metres. ``"quartic"``: of ``(100 d^2)^2``, BUDDI's
             form, which is nearly flat below 3 cm.
 
@@ -280,11 +249,3 @@ def _energy(squared: Tensor, energy: Energy) -> Tensor:
     if energy not in ("l2", "quartic"):
         raise ValueError(f"energy must be 'l2' or 'quartic', got {energy!r}")
     return squared if energy == "l2" else (100 * squared) ** 2
-
-
-def penetration_points(vertices: Tensor, selection: PenetrationSelection) -> tuple[Tensor, Tensor]:
-    """Points ``(S, 3)`` and targets ``(S, 3)`` of a selection, taken from whole bodies ``(N, V, 3)``."""
-    width = selection.target_vertices.shape[1]
-    rows = selection.target_row.repeat_interleave(width)
-    corners = gather_points(vertices, rows, selection.target_vertices.reshape(-1)).reshape(-1, width, 3)
-    return gather_points(vertices, selection.row, selection.vertex), target_points(corners, selection)

@@ -16,17 +16,14 @@ changes where nearest and way in agree.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from apu_losses.functional.geometry import nearest_surface
+from apu_losses.functional.penetration_selection import PenetrationSelection, target_points
 from apu_losses.kernels.topology import MeshTopology
 from apu_losses.kernels.types import Backend
-
-if TYPE_CHECKING:
-    from apu_losses.functional.penetration import PenetrationSelection
 
 
 @torch.no_grad()
@@ -52,7 +49,7 @@ def towards_entry(
         return selection
     points = vertices[selection.row, selection.vertex]
     corners = vertices[selection.target_row[:, None], selection.target_vertices]
-    nearest = (corners * selection.target_weights[..., None].to(corners)).sum(1)
+    nearest = target_points(corners, selection)
     one, two, crossing = _neighbours(selection, topology)
     normal = torch.nn.functional.normalize(
         torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), dim=1

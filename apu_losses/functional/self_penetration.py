@@ -21,12 +21,8 @@ from torch import Tensor
 
 from apu_losses.functional.geometry import inside, nearest_surface, winding_number
 from apu_losses.functional.normals import vertex_normals
-from apu_losses.functional.penetration import (
-    Energy,
-    PenetrationSelection,
-    penetration_energy,
-    penetration_points,
-)
+from apu_losses.functional.penetration import Energy, penetration_energy
+from apu_losses.functional.penetration_selection import PenetrationSelection, penetration_points
 from apu_losses.functional.skin import SkinPatches, Surroundings
 from apu_losses.kernels.topology import MeshTopology
 from apu_losses.kernels.types import Backend

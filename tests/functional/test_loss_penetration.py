@@ -11,12 +11,8 @@ import torch
 from loss_toys import icosphere
 
 from apu_losses.functional.metrics import penetration_depth
-from apu_losses.functional.penetration import (
-    penetration_energy,
-    penetration_loss,
-    penetration_points,
-    select_penetrations,
-)
+from apu_losses.functional.penetration import penetration_energy, penetration_loss, select_penetrations
+from apu_losses.functional.penetration_selection import penetration_points
 from apu_losses.modules import PenetrationLoss
 
 SPHERE, FACES = icosphere(0.2, (0, 0, 0), subdivisions=2)

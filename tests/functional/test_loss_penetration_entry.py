@@ -6,12 +6,8 @@ import pytest
 import torch
 from loss_toys import icosphere
 
-from apu_losses.functional.penetration import (
-    penetration_energy,
-    penetration_loss,
-    penetration_points,
-    select_penetrations,
-)
+from apu_losses.functional.penetration import penetration_energy, penetration_loss, select_penetrations
+from apu_losses.functional.penetration_selection import penetration_points
 
 BALL, FACES = icosphere(1.0, (0, 0, 0), subdivisions=4)
 BALL = BALL.float()  # the compiled search

@@ -11,7 +11,7 @@ from apu_losses import SelfPenetrationLoss
 from apu_losses.bodies import load_body
 from apu_losses.functional.geometry import MeshTopology, inside
 from apu_losses.functional.normals import vertex_normals
-from apu_losses.functional.penetration import penetration_points
+from apu_losses.functional.penetration_selection import penetration_points
 from apu_losses.functional.self_penetration import select_self_penetrations, self_penetration_loss
 from apu_losses.functional.skin import SkinPatches
 

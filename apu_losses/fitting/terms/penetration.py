@@ -9,15 +9,8 @@ from torch import Tensor
 
 from apu_losses.fitting.residuals import Movement, Residuals, no_residuals, rank_within
 from apu_losses.fitting.state import FitState
-from apu_losses.functional.penetration import (
-    Energy,
-    PenetrationSelection,
-    Rule,
-    Target,
-    penetration_energy,
-    select_penetrations,
-    target_points,
-)
+from apu_losses.functional.penetration import Energy, Rule, Target, penetration_energy, select_penetrations
+from apu_losses.functional.penetration_selection import PenetrationSelection, target_points
 from apu_losses.functional.self_penetration import select_self_penetrations
 from apu_losses.functional.skin import SkinPatches
 

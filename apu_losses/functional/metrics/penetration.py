@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from apu_losses.functional.geometry import Faces, inside
-from apu_losses.functional.penetration import Target, penetration_points, select_penetrations
+from apu_losses.functional.penetration import Target, select_penetrations
+from apu_losses.functional.penetration_selection import penetration_points
 from apu_losses.kernels.reference import distance2
 from apu_losses.kernels.topology import as_topology
 from apu_losses.kernels.types import Backend

@@ -1,0 +1,49 @@
+"""What the search for penetration found, of two bodies or of one with itself, and the points it names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from apu_losses.functional.rows import gather_points
+
+
+@dataclass(frozen=True)
+class PenetrationSelection:
+    """Vertices that are inside another body, and the point of that body's surface nearest to each. S
+    vertices.
+
+    Attributes:
+        row, vertex: ``(S,)`` the body row and vertex id that is inside.
+        target_row: ``(S,)`` the body that it is inside of.
+        target_vertices: ``(S, M)`` the corners of the nearest face (M = 3), or the nearest vertex (M = 1).
+        target_weights: ``(S, M)`` barycentric weights of these; constants of the gradient.
+        pair: ``(S,)`` which pair of bodies this belongs to.
+        broken: ``(Q,)`` pairs of bodies with coordinates that are not finite; their loss is NaN.
+    """
+
+    row: Tensor
+    vertex: Tensor
+    target_row: Tensor
+    target_vertices: Tensor
+    target_weights: Tensor
+    pair: Tensor
+    broken: Tensor
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+
+def target_points(corner_points: Tensor, selection: PenetrationSelection) -> Tensor:
+    """Points ``(S, 3)`` on the other body's surface from the positions ``(S, M, 3)`` of
+    ``target_vertices``."""
+    return (corner_points * selection.target_weights[..., None].to(corner_points.dtype)).sum(1)
+
+
+def penetration_points(vertices: Tensor, selection: PenetrationSelection) -> tuple[Tensor, Tensor]:
+    """Points ``(S, 3)`` and targets ``(S, 3)`` of a selection, taken from whole bodies ``(N, V, 3)``."""
+    width = selection.target_vertices.shape[1]
+    rows = selection.target_row.repeat_interleave(width)
+    corners = gather_points(vertices, rows, selection.target_vertices.reshape(-1)).reshape(-1, width, 3)
+    return gather_points(vertices, selection.row, selection.vertex), target_points(corners, selection)
