@@ -321,6 +321,19 @@ def _mended(points: Tensor) -> Tensor:
     return torch.where(good[:, None], points, torch.nan_to_num(stand_in, 0.0, 0.0, 0.0))
 
 
+def _queries(points: Tensor, slots: Tensor | None, wanted: Tensor | None) -> tuple[Tensor, _Blocks]:
+    """Which of ``points (Q, 3)`` to ask for, and these in blocks; ``slots`` order all of them."""
+    if wanted is None:
+        mended = _mended(points)
+        asked = torch.arange(len(points), device=points.device)
+        return asked, _Blocks(mended[None], tree.block_slots(mended) if slots is None else slots)
+    asked = wanted.nonzero()[:, 0]
+    if not len(asked):
+        return asked, _Blocks(points[None, :0], asked)
+    mended = _mended(points[asked])
+    return asked, _Blocks(mended[None], tree.block_slots(mended))
+
+
 def _tiles_to_visit(
     queries: _Blocks, lo: Tensor, hi: Tensor, ceiling: Tensor, caution: float
 ) -> tuple[Tensor, Tensor]:
@@ -382,8 +395,9 @@ def nearest_vertex(
     for i, (p, m) in enumerate(items if count and vertices.shape[1] else ()):
         if not bool(torch.isfinite(vertices[m]).all()):
             continue
-        mended = _mended(points[p])
-        queries = _Blocks(mended[None], tree.block_slots(mended) if point_slots is None else point_slots)
+        asked, queries = _queries(points[p], point_slots, None if wanted is None else wanted[i])
+        if not len(asked):
+            continue
         targets = _Blocks(
             vertices[m : m + 1], tree.block_slots(vertices[m]) if vertex_slots is None else vertex_slots
         )
@@ -408,8 +422,9 @@ def nearest_vertex(
             ids = torch.where(same, targets.ids[t[s], :, None], largest).amin(1)
             lowest = torch.minimum(lowest, _least(k[s], ids, len(seed), largest))
         found = best < limit
-        d2[i, queries.ids.flatten()] = torch.where(found, best, math.inf).flatten()
-        index[i, queries.ids.flatten()] = torch.where(found, lowest, -1).flatten()
+        at = asked[queries.ids.flatten()]
+        d2[i, at] = torch.where(found, best, math.inf).flatten()
+        index[i, at] = torch.where(found, lowest, -1).flatten()
     return _finish(points, vertices, d2, index, wanted, skipped, rows)
 
 
@@ -435,8 +450,9 @@ def nearest_surface(
     for i, (p, m) in enumerate(items if count and len(faces) else ()):
         if not bool(torch.isfinite(used[m]).all()):
             continue
-        mended = _mended(points[p])
-        queries = _Blocks(mended[None], tree.block_slots(mended) if point_slots is None else point_slots)
+        asked, queries = _queries(points[p], point_slots, None if wanted is None else wanted[i])
+        if not len(asked):
+            continue
         corners = vertices[m][faces[order]]
         lo, hi = corners.flatten(1, 2).amin(1), corners.flatten(1, 2).amax(1)
         # The closest point rounds in its own way: grow the boxes and lower the bounds a little.
@@ -466,7 +482,7 @@ def nearest_surface(
         a, b, c = vertices[m][faces[chosen]].unbind(-2)
         _, v, w = reference.closest_on_triangle(queries.x[0], a, b, c)
         bary = torch.where(found[..., None], torch.stack([(1 - v) - w, v, w], dim=-1), 0.0)
-        at = queries.ids.flatten()
+        at = asked[queries.ids.flatten()]
         d2[i, at] = torch.where(found, best, math.inf).flatten()
         face[i, at] = torch.where(found, lowest, -1).flatten()
         weights[i, at] = bary.flatten(0, 1)
