@@ -16,6 +16,7 @@ from apu_losses.synthetic import (
     draw_scene,
     extra_shape_directions,
     load_truth_body,
+    load_truth_scenes,
 )
 from apu_losses.synthetic.annotator_words import part_of
 from apu_losses.synthetic.draw import draw
@@ -153,10 +154,14 @@ def test_drawing_follows_from_the_seed():
         draw("embrace", 0)
 
 
-def test_a_scene_is_drawn_again_as_it_was():
+@pytest.mark.parametrize("interaction", ["talk", "punch"])
+def test_a_shipped_scene_is_drawn_again_from_its_seed(interaction):
     pytest.importorskip("igl", reason="libigl is an extra: pip install 'apu-losses[synthetic]'")
-    first, again = draw_scene("hand on shoulder", 1), draw_scene("hand on shoulder", 1)
-    assert isinstance(first, TruthScene) and isinstance(again, TruthScene)
-    assert first.name == "hand on shoulder-1"
-    np.testing.assert_allclose(again.vertices, first.vertices, atol=1e-5)
-    assert first.intended == again.intended and first.contact_regions == again.contact_regions
+    (shipped,) = load_truth_scenes("all", interactions=[interaction], per_type=1)
+    drawn, again = (draw_scene(interaction, shipped.seed) for _ in range(2))
+    assert isinstance(drawn, TruthScene) and isinstance(again, TruthScene)
+    np.testing.assert_array_equal(again.vertices, drawn.vertices)
+    # types that touch in few places are stable; the file, not the solver, is what is the same everywhere
+    np.testing.assert_allclose(drawn.vertices, shipped.vertices, atol=1e-5)
+    assert drawn.name == f"{interaction}-{shipped.seed}"
+    assert drawn.intended == shipped.intended and drawn.contact_regions == shipped.contact_regions
