@@ -42,8 +42,17 @@ def _input() -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError, KeyError, ImportError) as error:
-        text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
-        raise BadInput(" ".join(text.split())) from error
+        raise BadInput(_in_words(error)) from error
+
+
+def _in_words(error: Exception) -> str:
+    """One line; of an error of the system without its number."""
+    text = str(error)
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        text = f"{error.filename}: {error.strerror[:1].lower()}{error.strerror[1:]}"
+    elif isinstance(error, KeyError) and error.args:
+        text = str(error.args[0])
+    return " ".join(text.split())
 
 
 def _version(wanted: bool) -> None:
@@ -469,7 +478,7 @@ def _writing() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise BadInput(" ".join(str(error).split())) from error
+        raise BadInput(_in_words(error)) from error
 
 
 def _complain(where: str, message: str) -> None:

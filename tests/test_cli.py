@@ -103,6 +103,40 @@ def test_bad_input_is_one_line_and_code_2(apu, arguments, said, tmp_path, monkey
     assert not list(tmp_path.iterdir())
 
 
+READERS = {
+    "fit": ["-o", "out"],
+    "convert": ["--to", "free", "-o", "out.npz"],
+    "propose": ["-o", "out.jsonl"],
+    "detect": ["-o", "out.jsonl"],
+    "ask": ["-o", "out", "--model", "some-model"],
+    "parse": [],
+}
+
+
+KINDS = ("missing", "an empty folder", "empty", "wrong", "binary")
+# `detect` fetches its weights before it opens a picture
+UNREADABLE = [(c, kind) for c in READERS for kind in (KINDS[:2] if c == "detect" else KINDS)]
+
+
+@pytest.mark.parametrize(("command", "kind"), UNREADABLE)
+def test_a_file_that_cannot_be_used_is_said_in_one_line(apu, command, kind, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    suffix = {"convert": ".npz", "detect": ".png", "ask": ".png"}.get(command, ".json")
+    path = tmp_path / f"given{suffix}"
+    if kind == "an empty folder":
+        path.mkdir()
+    elif kind != "missing":
+        path.write_bytes({"empty": b"", "wrong": b'{"a": 1}', "binary": bytes(range(256))}[kind])
+    before = set(tmp_path.iterdir())
+    code, out, err = apu(command, path.name, *READERS[command])
+    assert code == (1 if command == "parse" and kind in ("empty", "wrong") else 2), (out, err)
+    assert err.count("\n") <= 1 and "Traceback" not in out + err and "Errno" not in out + err
+    if code == 2:
+        assert err.startswith(f"apu {command}: ") and len(err) > len(f"apu {command}: x") + 10 and out == ""
+        assert "interrupted" not in err
+    assert set(tmp_path.iterdir()) == before
+
+
 def broken(kind: str, folder: Path) -> str:
     """Break the second scene of a folder; what the message must name."""
     path = folder / "hug_again.json"

@@ -183,8 +183,6 @@ def convert_file(
 
     if Path(out).suffix != ".npz":
         raise ValueError(f"out must end in .npz, got {str(out)!r}")
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"{path}: no such file")
     arrays, _ = load_parameters(path)
     unknown = sorted(arrays.keys() - source.parameters.keys())
     if unknown or not arrays:

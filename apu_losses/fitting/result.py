@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -112,7 +113,12 @@ def load_parameters(
 
     Raises:
         FileNotFoundError: there is no such file.
+        ValueError: the file is no ``.npz`` archive of arrays.
     """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{path}: no such file")
+    if not zipfile.is_zipfile(path):
+        raise ValueError(f"{path}: not an .npz archive, as `apu fit` leaves one a scene")
     with np.load(path, allow_pickle=False) as file:
         arrays = {name: file[name] for name in file.files}
     start = {

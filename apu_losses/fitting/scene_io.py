@@ -86,6 +86,11 @@ def scene_from_dict(
     wrong = _not_finite(data)
     if wrong:
         raise SceneFileError(f"{where}: {wrong}")
+    if not isinstance(data, dict) or "people" not in data:
+        raise SceneFileError(
+            f"{where}: not a scene: an object with 'schema_version', 'image' and 'people' is expected; "
+            "`apu propose` makes scenes from detections"
+        )
     errors = sorted(
         Draft202012Validator(scene_schema()).iter_errors(data), key=lambda e: list(map(str, e.path))
     )
