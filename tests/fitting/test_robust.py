@@ -138,7 +138,9 @@ def assert_same_bits(a: FitResult, b: FitResult) -> None:
     assert a.parameters.keys() == b.parameters.keys()
     for name, value in a.parameters.items():
         np.testing.assert_array_equal(value, b.parameters[name], err_msg=name)
-    assert a.stages == b.stages and a.before == b.before and a.after == b.after
+    assert a.stages == b.stages
+    for one, other in ((a.before, b.before), (a.after, b.after)):
+        np.testing.assert_equal(one.to_dict(), other.to_dict())
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -202,3 +204,47 @@ def test_numbers_that_cannot_be_are_refused_where_they_are_given(body, bad):
     with pytest.raises(ValueError, match="focal"):
         SceneCamera(bad, (0.0, 0.0))
     ScenePerson(Keypoints2D("body25", np.full((25, 2), bad), np.zeros(25)))  # what was not seen lies anywhere
+
+
+def crowd(body, count=5) -> Scene:
+    """A chain of people, each with a hand near the next one's shoulder, and one who touches themself."""
+    starts = [parameters(transl=[1.05 * (i - count / 2), 0.3, 6.0], age=[0.15 * i]) for i in range(count)]
+    contacts = [SceneContact(i, i + 1, HAND_ON_SHOULDER) for i in range(count - 1)]
+    contacts.append(SceneContact(0, 0, ContactMap([[2, 50]])))
+    return scene([person(body, start) for start in starts], contacts, f"crowd of {count}")
+
+
+def test_a_mixed_batch_of_every_defect(fitter_of, short, body, good):
+    """Scenes of 1, 2 and 5 people and every defect at once; then the same without what cannot be fitted."""
+    broken_crowd = crowd(body)
+    lost = replace(broken_crowd.people[3], initial=InitialBody({"body_pose": np.full(63, NAN)}))
+    broken_crowd = replace(broken_crowd, people=[*broken_crowd.people[:3], lost, broken_crowd.people[4]])
+    bad = [make(body) for make, _ in CASES.values()]
+    reasons = [reason for _, reason in CASES.values()]
+    scenes = [good[0], *bad[:9], crowd(body), *bad[9:], broken_crowd, good[1]]
+    expected = [None, *reasons[:9], None, *reasons[9:], "initial", None]
+    fitter = fitter_of(short, batch_size=len(scenes))
+    results = fitter.fit(scenes)
+    for one, result, reason in zip(scenes, results, expected, strict=True):
+        assert result.scene == one.name and result.failed == (reason is not None), result.verdict.reason
+        assert reason is None or reason in result.verdict.reason
+        assert len(result.parameters["transl"]) == len(one.people)
+    fitted = [i for i, reason in enumerate(expected) if reason is None]
+    again = fitter.fit([scenes[i] for i in fitted])
+    for index, other in zip(fitted, again, strict=True):
+        assert_same_bits(results[index], other)
+
+
+def test_every_term_takes_every_defect(fitter_of, short, body):
+    """Terms that no recipe weighs, too: finite losses where the scene can be fitted."""
+    every = short.weighted(
+        **dict.fromkeys(("facing", "minimum_distance", "ground", "depth_order", "smoothness", "age"), 1.0),
+        self_penetration=1.0,
+    )
+    every = replace(every, stages=tuple(replace(s, max_iterations=2) for s in every.stages[-1:]))
+    usable = [make(body) for make, reason in CASES.values() if reason is None]
+    scenes = [*usable, crowd(body), replace(crowd(body), name="floor", ground=(0.0, -1.0, 0.0, -1.5))]
+    scenes = [replace(s, depth_order=[(1, 0)]) for s in scenes]
+    for one, result in zip(scenes, fitter_of(every).fit(scenes), strict=True):
+        assert not result.failed, (one.name, result.verdict.reason)
+        assert np.isfinite(list(result.stages[-1].terms.values())).all()
