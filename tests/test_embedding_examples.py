@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
-EMBEDDING = sorted(p for p in EXAMPLES.glob("*.py") if p.name[:2] in ("01", "02", "07", "08", "09", "10"))
+EMBEDDING = sorted(
+    p for p in EXAMPLES.glob("*.py") if p.name[:2] in ("01", "02", "07", "08", "09", "10", "11")
+)
 
 
 def main_of(number: str):
@@ -62,3 +64,13 @@ def test_compiled_training_step_with_inductor_gives_the_same():
 def test_trainer_with_torch_func():
     history = main_of("10")(steps=6, pairs=2)
     assert history[-1] < 0.9 * history[0]
+
+
+def test_watching_a_fit(tmp_path, capsys):
+    path = main_of("11")(log_file=str(tmp_path / "fit.jsonl"))
+    said = capsys.readouterr().out.splitlines()
+    assert len(path) > 100 and path[0].shape == (2, 3)
+    assert (path[-1] - path[0]).norm(dim=1).max() > 0.2  # the start is 40 cm apart in depth
+    assert said[0].startswith("contact 0: ") and "keypoints" in said[0]
+    logged = (tmp_path / "fit.jsonl").read_text().splitlines()
+    assert 0.1 * len(path) <= len(logged) <= 0.1 * len(path) + 2
