@@ -11,9 +11,6 @@ from apu_losses.bodies.keypoints import KeypointTable, Landmarks, keypoint_table
 from apu_losses.bodies.protocol import ParameterSpec, PosedBody
 from apu_losses.bodies.rotation import rotation_matrix
 
-MHR_VERTEX_COUNT = 18439
-"""Vertices of MHR at the level of detail that SAM 3D Body returns."""
-
 
 class PosedMeshBody:
     """A body model whose bodies are given meshes: each can be turned about its centre and moved.

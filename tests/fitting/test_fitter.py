@@ -84,6 +84,20 @@ def test_self_contact(fitter_of, body):
     assert result.before.part_distance[0] > 0.08 and result.after.part_distance[0] < 0.01
 
 
+def test_a_hand_leaves_the_own_belly(fitter_of, body):
+    pose = np.zeros((21, 3))
+    pose[15], pose[17] = [0.39, -0.55, -0.66], [0.27, -1.44, -1.38]  # left shoulder and elbow
+    weights = {"self_penetration": 3e2, "initial_pose": 10.0, "keypoints": 1e-4}
+    preset = recipe(weights, ["body_pose"], 30, learning_rate=0.03)
+    alone = scene([person(body, parameters(body_pose=pose.ravel()))])
+    losses = []
+    (result,) = fitter_of(preset).fit(
+        [alone], callback=lambda now: losses.append(now.terms["self_penetration"])
+    )
+    assert losses[0] > 1000 and losses[-1] < 0.02 * losses[0]
+    assert np.abs(result.parameters["body_pose"] - result.start["body_pose"]).max() < 1.0
+
+
 def arm_across():
     pose = np.zeros((21, 3))
     pose[15] = [0, -1.0, 0]  # the left arm points forward
