@@ -30,6 +30,8 @@ from torch import Tensor
 
 from apu_losses.bodies.protocol import PosedBody
 from apu_losses.fitting import FitProgress, FitResult, Preset, Scene, SceneFitter, load_preset
+from apu_losses.fitting.group import weighted_terms
+from apu_losses.fitting.residuals import curvature
 from apu_losses.fitting.state import FitState
 
 RESULTS = Path(__file__).resolve().parent / "results"
@@ -134,25 +136,33 @@ class IterationProfile:
     def __init__(self, fitter: SceneFitter, every: int) -> None:
         self.fitter = fitter
         self.every = every
-        self.weights = {stage.name: stage.weights for stage in fitter.preset.stages}
+        self.stages = {stage.name: stage for stage in fitter.preset.stages}
         self.milliseconds: dict[tuple[str, str], list[float]] = defaultdict(list)
         self.scenes: dict[str, list[int]] = defaultdict(list)
 
     def __call__(self, event: FitProgress) -> None:
-        if event.iteration % self.every != self.every - 1:
+        every = max(1, min(self.every, event.max_iterations // 5))
+        if event.iteration % every != every - 1:
             return
-        live, geometry = event.state, self.fitter.geometry
+        live, geometry, stage = event.state, self.fitter.geometry, self.stages[event.stage]
         params = {k: v.detach().clone().requires_grad_(v.requires_grad) for k, v in live.params.items()}
         state = TimedState(
             live.body, geometry.regions, geometry.topology, live.batch, params, live.start, live.reference
         )
         state.clock = clock = Stopwatch(self.fitter.device)
         loss = live.batch.keypoints.new_zeros(())
-        for name, weight in self.weights[event.stage].items():
-            if weight > 0:
-                with clock.part(name):
-                    loss = loss + weight * self.fitter.terms[name](state).sum()
+        weighted = weighted_terms(stage, self.fitter.terms)
+        for name, term, weight in weighted:
+            with clock.part(name):
+                loss = loss + weight * term(state).sum()
         clock.backward(loss)
+        if stage.optimizer == "levenberg_marquardt":
+            names = [n for n in (*stage.free, *stage.free_where_seen) if params[n].requires_grad]
+            moving = torch.ones_like(torch.cat([params[name].detach() for name in names], 1))
+            with clock.part("curvature"):
+                found = curvature(weighted, state, names, moving)
+            with clock.part("step"):
+                found.step(moving, moving.new_full((live.batch.size,), stage.damping).double())
         for name, seconds in clock.seconds.items():
             self.milliseconds[event.stage, name].append(1e3 * seconds)
         self.scenes[event.stage].append(live.batch.size)

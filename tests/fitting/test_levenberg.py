@@ -315,6 +315,23 @@ def test_a_scene_that_breaks_ends_alone(body):
         assert_same(result, alone)
 
 
+def test_a_step_to_where_the_loss_is_not_a_number_is_not_taken(body):
+    """A term that holds in a small place only: the scene ends in it, lower than it began."""
+    start = parameters()
+
+    def fenced(state):
+        moved = (state.params["transl"] - state.start["transl"]).norm(dim=1)
+        return state.per_scene(torch.where(moved > 0.05, torch.nan, 0 * moved))
+
+    preset = recipe({"keypoints": 0.02}, free=("transl",), iterations=8, **LM).weighted(fenced=1.0)
+    seen = {**start, "transl": np.array([0.2, 0.3, 4.0])}
+    fitter = SceneFitter(body, preset=preset, terms={"fenced": fenced})
+    (result,) = fitter.fit([scene([person(body, start, seen)])])
+    assert not result.failed
+    assert 0.0 < np.linalg.norm(result.parameters["transl"] - result.start["transl"]) <= 0.05
+    assert result.after.keypoint_error[0] < result.before.keypoint_error[0]
+
+
 def test_scenes_that_need_no_step_are_over(body):
     preset = recipe({"initial_pose": 1.0}, iterations=30, relative_slope=1e-4, **LM)
     (result,) = SceneFitter(body, preset=preset).fit([pair(body)])
