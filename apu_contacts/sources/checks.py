@@ -35,20 +35,6 @@ def check_metres(points: ArrayLike, where: str) -> float:
     raise ConventionError(f"{where}: one person spans {extent:.4g}, metres are expected: {likely}")
 
 
-def check_stature(height: float, where: str) -> None:
-    """Whether a standing height is one in metres.
-
-    Raises:
-        ConventionError: naming the unit that would fit.
-    """
-    if 0.4 <= height <= 2.5:
-        return
-    for unit, factor in (("centimetres", 100), ("millimetres", 1000)):
-        if 0.4 <= height / factor <= 2.5:
-            raise ConventionError(f"{where}: height {height:.4g}: {unit}?")
-    raise ConventionError(f"{where}: height {height:.4g} m; people are 0.4 to 2.5 m tall")
-
-
 def check_matrices(matrices: ArrayLike, where: str) -> None:
     """Whether ``(..., 3, 3)`` are rotations.
 

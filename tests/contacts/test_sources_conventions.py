@@ -11,7 +11,6 @@ from apu_contacts.sources.checks import (
     check_matrices,
     check_metres,
     check_pelvis,
-    check_stature,
     check_vectors,
 )
 from apu_contacts.sources.conventions import (
@@ -208,11 +207,6 @@ def test_units_are_named() -> None:
         check_metres(person / 100, "x")
     with pytest.raises(ConventionError, match="several people"):
         check_metres(person * 4, "x")
-    check_stature(1.7, "x")
-    with pytest.raises(ConventionError, match=r"height 170: centimetres\?"):
-        check_stature(170, "x")
-    with pytest.raises(ConventionError, match=r"people are 0\.4 to 2\.5 m tall"):
-        check_stature(0.1, "x")
 
 
 def test_rotations_are_checked() -> None:
