@@ -59,7 +59,15 @@ def select_self_penetrations(
     within = inside(points, vertices, topology, points_topology=topology, backend=backend)
     patches = skin.patch.to(vertices.device)
     found = [
-        _way_out(row, own, points[row, own], vertices[row], skin.around(int(patch)), topology, backend)
+        _way_out(
+            row,
+            own,
+            points[row, own],
+            vertices[row],
+            skin.around(int(patch), vertices.device),
+            topology,
+            backend,
+        )
         for row in range(len(vertices))
         for patch in patches[within[row]].unique()
         for own in [torch.nonzero(within[row] & (patches == patch))[:, 0]]

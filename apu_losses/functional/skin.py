@@ -88,18 +88,19 @@ class SkinPatches:
         self._graph = _edge_lengths(self._faces, points)
         self.centres, patch = _cover(self._graph, _WIDTH)
         self.patch = torch.from_numpy(patch)
-        self._made: dict[int, Surroundings] = {}
+        self._made: dict[tuple[int, torch.device], Surroundings] = {}
 
-    def around(self, patch: int) -> Surroundings:
-        """What is near to a patch and what is far, on the device of the mesh."""
-        if patch not in self._made:
+    def around(self, patch: int, device: torch.device) -> Surroundings:
+        """What is near to a patch and what is far, on a device."""
+        if (patch, device) not in self._made:
             reached = dijkstra(self._graph, indices=self.centres[patch], limit=self.apart) <= self.apart
             near = reached[self._faces[self._order]].all(1)
-            self._made[patch] = Surroundings(
-                _closed(self._faces[self._order[near]], self.topology),
-                _part(self._faces[self._order[~near]], self.topology.vertex_count, self.topology),
+            count = self.topology.vertex_count
+            self._made[patch, device] = Surroundings(
+                _closed(self._faces[self._order[near]], count, device),
+                _part(self._faces[self._order[~near]], count, device),
             )
-        return self._made[patch]
+        return self._made[patch, device]
 
 
 def _edge_lengths(faces: NDArray[np.int64], points: NDArray[np.float64]) -> csr_array:
@@ -142,9 +143,8 @@ def _cover(graph: csr_array, width: float) -> tuple[list[int], NDArray[np.int64]
     return centres, patch
 
 
-def _closed(faces: NDArray[np.int64], whole: MeshTopology) -> ClosedPart:
+def _closed(faces: NDArray[np.int64], count: int, device: torch.device) -> ClosedPart:
     start, end = faces.reshape(-1), faces[:, [1, 2, 0]].reshape(-1)
-    count = whole.vertex_count
     # an edge that is walked one way only is a border; the lid walks it the other way
     open_ = ~np.isin(start * count + end, end * count + start)
     a, b = start[open_], end[open_]
@@ -152,16 +152,15 @@ def _closed(faces: NDArray[np.int64], whole: MeshTopology) -> ClosedPart:
     links = csr_array((np.ones(len(a)), (np.searchsorted(rim, a), np.searchsorted(rim, b))), (len(rim),) * 2)
     lids, lid = connected_components(links, directed=False) if len(rim) else (0, np.zeros(0, np.int64))
     fan = np.stack([b, a, count + lid[np.searchsorted(rim, a)]], 1)
-    device = whole.faces.device
     return ClosedPart(
-        _part(np.concatenate([faces, fan]), count + lids, whole),
+        _part(np.concatenate([faces, fan]), count + lids, device),
         torch.from_numpy(rim).to(device),
         torch.from_numpy(lid.astype(np.int64)).to(device),
         int(lids),
     )
 
 
-def _part(faces: NDArray[np.int64], vertex_count: int, whole: MeshTopology) -> MeshTopology:
+def _part(faces: NDArray[np.int64], vertex_count: int, device: torch.device) -> MeshTopology:
     """A mesh of faces that already stand in block order; its tree is one leaf, for exact sums."""
     count = len(faces)
     part = MeshTopology(
@@ -175,4 +174,4 @@ def _part(faces: NDArray[np.int64], vertex_count: int, whole: MeshTopology) -> M
         node_skip=torch.tensor([1]),
         closed=is_closed(faces, vertex_count),
     )
-    return part.to(whole.faces.device)
+    return part.to(device)

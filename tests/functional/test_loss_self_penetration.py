@@ -6,6 +6,7 @@ import igl
 import numpy as np
 import pytest
 import torch
+from loss_toys import icosphere
 
 from apu_losses import SelfPenetrationLoss
 from apu_losses.bodies import load_body
@@ -104,6 +105,15 @@ def test_a_bent_tube_folds_and_does_not_penetrate(skin, degrees):
     overlaps = inside(bodies + 1e-3 * vertex_normals(bodies, FACES), bodies, FACES).any()
     assert bool(overlaps) == (degrees > 100)
     assert self_penetration_loss(bodies, skin).item() == 0
+
+
+def test_a_loose_piece_inside_is_part_of_the_body():
+    """Eyes in a head: other pieces of the mesh hang on the skin that is nearest to them."""
+    eye, eye_faces = icosphere(0.02, (0.3, 0.0, 0.0), subdivisions=2)
+    both = torch.cat([STRAIGHT[0], eye])
+    topology = MeshTopology.build(torch.cat([FACES, eye_faces + len(STRAIGHT[0])]), len(both), both)
+    assert inside(eye[None] + 0.001, both[None], topology).any()
+    assert self_penetration_loss(both[None].float(), SkinPatches(topology, both)).item() == 0
 
 
 def test_one_body_says_nothing_of_another(skin):
