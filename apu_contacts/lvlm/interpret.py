@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from apu_contacts.contact_map import PartContact
-from apu_contacts.lvlm.answer import Repair, Unexplained
+from apu_contacts.lvlm.blocks import read_text
+from apu_contacts.lvlm.collected import Collected, add_contact, join_sides
 from apu_contacts.lvlm.keys import contact_key, document_key, is_remark, says_whether
 from apu_contacts.lvlm.lenient import Node
-from apu_contacts.lvlm.refusal import takes_back
+from apu_contacts.lvlm.refusal import says_nothing_touches, takes_back
+from apu_contacts.lvlm.sentences import read_sentence
 from apu_contacts.lvlm.vocabulary import (
     PartPhrase,
     Stated,
@@ -23,49 +24,6 @@ from apu_contacts.regions.table import PART_SIDES, PARTS
 _CONTACT_KEYS = ("body_part_person_left", "body_part_person_right", "confidence")
 _WRAPPING = 4
 """Levels of ``{"answer": {"result": ...}}`` that are looked through."""
-
-
-@dataclass(slots=True)
-class Draft:
-    """A contact whose confidence has not been put on its scale yet."""
-
-    part_a: PartPhrase
-    side_a: str
-    part_b: PartPhrase
-    side_b: str
-    confidence: Stated | None
-    start: int
-    end: int
-
-
-@dataclass(slots=True)
-class Collected:
-    """What has been read so far; positions refer to the raw text."""
-
-    text: str
-    interaction: str = ""
-    people: dict[str, str] = field(default_factory=dict)
-    orientation: str = ""
-    drafts: list[Draft] = field(default_factory=list)
-    refusal: str | None = None
-    has_contacts_key: bool = False
-    documents: int = 0
-    repairs: list[Repair] = field(default_factory=list)
-    unexplained: list[Unexplained] = field(default_factory=list)
-    unknown_words: dict[str, None] = field(default_factory=dict)
-
-    def repair(self, kind: str, start: int, end: int, meaning: str) -> None:
-        """Logs a repair."""
-        self.repairs.append(Repair(kind, start, end, meaning))
-
-    def reject(self, start: int, end: int, reason: str) -> None:
-        """Logs characters that were left out."""
-        self.unexplained.append(Unexplained(start, end, self.text[start : min(end, start + 200)], reason))
-
-    def unknown(self, words: str, start: int, end: int) -> None:
-        """Logs a contact that was left out for a word that the vocabulary does not know."""
-        self.unknown_words[words] = None
-        self.reject(start, end, f"the vocabulary does not know {words!r}")
 
 
 def read_value(node: Node, into: Collected, depth: int = 0) -> bool:
@@ -259,9 +217,6 @@ def _read_element(element: Node, into: Collected) -> None:
 
 
 def _read_contacts_text(value: Node, into: Collected) -> None:
-    from apu_contacts.lvlm.blocks import read_text
-    from apu_contacts.lvlm.refusal import says_nothing_touches
-
     words = str(value.value)
     if says_nothing_touches(words) or not words.strip():
         into.repair("no contacts", value.start, value.end, "read as an empty list")
@@ -279,8 +234,6 @@ def _read_contacts_text(value: Node, into: Collected) -> None:
 
 
 def _read_sentence(element: Node, into: Collected) -> None:
-    from apu_contacts.lvlm.refusal import says_nothing_touches
-    from apu_contacts.lvlm.sentences import read_sentence
 
     if not element.closed:
         into.reject(element.start, element.end, "cut off")
@@ -469,16 +422,6 @@ def _side_words(side: Node | None) -> str:
     return read_side(str(side.value))
 
 
-def join_sides(phrase: PartPhrase, stated: str) -> str:
-    """The side of the part field and of the side field as one; ``"none"`` where they contradict each
-    other."""
-    if not stated or stated == "none":
-        return phrase.side or "none"
-    if not phrase.side or phrase.soft or phrase.side == stated:
-        return stated
-    return "none"
-
-
 def _confidence(node: Node | None, into: Collected) -> Stated | None:
     if node is None:
         return None
@@ -493,98 +436,3 @@ def _confidence(node: Node | None, into: Collected) -> Stated | None:
         into.repair("confidence not readable", node.start, node.end, "the default was taken")
         return None
     return stated
-
-
-def add_contact(
-    found_a: list[tuple[PartPhrase, str]],
-    found_b: list[tuple[PartPhrase, str]],
-    confidence: Stated | None,
-    start: int,
-    end: int,
-    into: Collected,
-    exchange: bool = False,
-) -> None:
-    """Adds the contact of person a's part with person b's; one contact per part where "and" joins several.
-
-    Phrases that say whose part they name have to agree with their place, unless ``exchange`` allows to put
-    them in order. A contact of a person with itself is left out.
-    """
-    persons = {phrase.person for phrase, _ in found_a}, {phrase.person for phrase, _ in found_b}
-    if exchange and persons == ({"b"}, {"a"}):
-        found_a, found_b = found_b, found_a
-        into.repair("people exchanged", start, end, "the parts name their owners in the other order")
-    elif not (persons[0] <= {"", "a"} and persons[1] <= {"", "b"}):
-        into.reject(start, end, "not a contact between the two people")
-        return
-    if len(found_a) > 1 and len(found_b) > 1:
-        # Which of several touches which is not said: the weaker reading is that some of them do.
-        into.repair("and", start, end, "lists on both sides were read as alternatives")
-        found_a, found_b = [_weaken(found_a)], [_weaken(found_b)]
-    elif len(found_a) > 1 or len(found_b) > 1:
-        into.repair("and", start, end, "one contact for each of the parts")
-    for phrase_a, side_a in found_a:
-        for phrase_b, side_b in found_b:
-            for phrase, side in ((phrase_a, side_a), (phrase_b, side_b)):
-                if len(phrase.parts) > 1:
-                    into.repair("alternatives", start, end, " or ".join(phrase.parts))
-                if phrase.soft and side == "both":
-                    into.repair("plural", start, end, f"{phrase.parts[0]}s read as both sides")
-            into.drafts.append(Draft(phrase_a, side_a, phrase_b, side_b, confidence, start, end))
-
-
-def _weaken(found: list[tuple[PartPhrase, str]]) -> tuple[PartPhrase, str]:
-    parts = tuple(dict.fromkeys(part for phrase, _ in found for part in phrase.parts))
-    sides = {side for _, side in found}
-    return PartPhrase(parts), sides.pop() if len(sides) == 1 else "none"
-
-
-def finish_contacts(into: Collected, default_confidence: float) -> tuple[PartContact, ...]:
-    """Puts the confidences on one scale and merges contacts that are stated twice; the higher confidence
-    stays.
-
-    A number without unit is a fraction where it is at most 1. Where an answer has numbers above 10 and up to
-    100, its numbers above 1 are percentages, and so are its whole numbers. Between 1 and 10 the scale cannot
-    be told.
-    """
-    numbers = [
-        draft.confidence.value for draft in into.drafts if draft.confidence and not draft.confidence.fraction
-    ]
-    percent = bool(numbers) and 10 < max(numbers) <= 100
-    merged: dict[tuple[object, ...], PartContact] = {}
-    for draft in into.drafts:
-        value = _scaled(draft, percent, default_confidence, into)
-        contact = PartContact(
-            draft.part_a.parts[0],
-            draft.side_a,
-            draft.part_b.parts[0],
-            draft.side_b,
-            value,
-            alternatives_a=draft.part_a.parts[1:],
-            alternatives_b=draft.part_b.parts[1:],
-        )
-        key = (draft.part_a.parts, draft.side_a, draft.part_b.parts, draft.side_b)
-        if key in merged:
-            into.repair("duplicate", draft.start, draft.end, "merged with the same contact before it")
-            if merged[key].confidence >= value:
-                continue
-        merged[key] = contact
-    if percent:
-        into.repair("percentages", 0, 0, "confidences up to 100 were divided by 100")
-    return tuple(merged.values())
-
-
-def _scaled(draft: Draft, percent: bool, default: float, into: Collected) -> float:
-    if draft.confidence is None:
-        return default
-    value, fraction = draft.confidence
-    if not fraction and percent and (value > 1 or value == int(value)):
-        value /= 100
-    if value > 1:
-        into.repair(
-            "confidence not readable",
-            draft.start,
-            draft.end,
-            f"{value:g} fits no scale; the default was taken",
-        )
-        return default
-    return value

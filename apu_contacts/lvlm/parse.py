@@ -14,7 +14,8 @@ from typing import Any, NoReturn
 from apu_contacts.contact_map import PartContact
 from apu_contacts.lvlm.answer import AnswerParseError, ContactAnswer, Repair, Unexplained
 from apu_contacts.lvlm.blocks import read_text
-from apu_contacts.lvlm.interpret import Collected, finish_contacts, read_value
+from apu_contacts.lvlm.collected import Collected, finish_contacts
+from apu_contacts.lvlm.interpret import read_value
 from apu_contacts.lvlm.lenient import Node, Reading, check_length
 from apu_contacts.lvlm.refusal import is_refusal, says_nothing_touches
 from apu_contacts.lvlm.schema import conforms

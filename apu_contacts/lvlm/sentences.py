@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from apu_contacts.lvlm.interpret import Collected, add_contact, join_sides
+from apu_contacts.lvlm.collected import Collected, add_contact, join_sides
 from apu_contacts.lvlm.keys import ContactKey, contact_key, document_key, is_remark
 from apu_contacts.lvlm.refusal import says_nothing_touches
 from apu_contacts.lvlm.vocabulary import (
