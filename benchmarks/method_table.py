@@ -24,7 +24,7 @@ import numpy as np
 import torch
 
 from apu_losses.fitting import Preset, load_preset
-from apu_losses.synthetic import load_truth_scenes
+from apu_losses.synthetic import DEVELOPMENT_TYPES, HELD_OUT_TYPES, load_truth_scenes
 from apu_losses.synthetic.method_table import (
     ContactSource,
     Method,
@@ -39,13 +39,11 @@ from apu_losses.synthetic.method_table import (
     trace,
 )
 from apu_losses.synthetic.method_table.report import (
-    kept_by,
-    margins,
+    main_report,
     markdown,
     mean_table,
     number,
     stopping_table,
-    type_table,
     with_interval,
 )
 from apu_losses.synthetic.method_table.statistics import difference, mean_of
@@ -84,29 +82,7 @@ class Bench:
 def main_part(bench: Bench) -> str:
     """All scenes, the kept ones, the margins, by type."""
     methods = main_rows(bench.preset, OURS)
-    scores = bench.run(methods)
-    shown = sorted(
-        methods, key=lambda m: ["initial", "no_contact", "heuristic", "automatic", "truth"].index(m.key)
-    )
-    kept = kept_by(scores["automatic"])
-    share = 100 * float(np.mean(kept))
-    return "\n\n".join(
-        [
-            "## All scenes",
-            mean_table(shown, scores, compared="no_contact"),
-            margins(scores),
-            "## The same kept scenes\n\n"
-            f"The filter (keypoint error under {bench.preset.filter_pixels:g} px for both people) keeps "
-            f"{sum(kept)} of {len(kept)} scenes ({share:.0f} %) after the fit to automatic maps. Every row "
-            "is averaged over these scenes, whatever the filter says of its own fits.",
-            mean_table(shown, scores, kept, compared="no_contact"),
-            margins(scores, kept),
-            "## By interaction type\n\nJoint PA-MPJPE, mm.",
-            type_table(shown, scores),
-            "## How the fits ended",
-            stopping_table(shown, scores),
-        ]
-    )
+    return main_report(methods, bench.run(methods), bench.preset.filter_pixels)
 
 
 def ablation_part(bench: Bench, scenes: int) -> str:
@@ -272,11 +248,11 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="write benchmarks/results and the plot")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    scenes = spread_over_types(load_truth_scenes(arguments.split))
+    names = HELD_OUT_TYPES if arguments.split == "held_out" else DEVELOPMENT_TYPES
+    per_type = None if arguments.scenes is None else -(-arguments.scenes // len(names))
+    per_type = 1 if arguments.quick else per_type
+    scenes = spread_over_types(load_truth_scenes(arguments.split, per_type=per_type), arguments.scenes)
     types = len({s.interaction for s in scenes})
-    if arguments.quick:
-        scenes = scenes[:types]
-    scenes = scenes[: arguments.scenes]
     runner = MethodRunner(
         scenes, arguments.cache, block=arguments.block, seed=arguments.seed, device=arguments.device
     )

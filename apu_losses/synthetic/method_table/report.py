@@ -136,3 +136,37 @@ def stopping_table(methods: Sequence[Method], scores: Scores) -> str:
             )
     head = ["method", "iterations", "at a limit, %", "failed", "kept by the filter, %", "seconds a pair"]
     return markdown(head, rows)
+
+
+ORDER = ("initial", "no_contact", "heuristic", "automatic", "truth")
+"""Of the main rows, by what they are told."""
+
+
+def main_report(methods: Sequence[Method], scores: Scores, filter_pixels: float) -> str:
+    """The main table in all its parts: all scenes, the kept ones, by type, how the fits ended.
+
+    Args:
+        methods: those of `main_rows`.
+        filter_pixels: the limit of the filter.
+    """
+    shown = sorted((m for m in methods if m.key in ORDER), key=lambda m: ORDER.index(m.key))
+    kept = kept_by(scores["automatic"])
+    share = 100 * float(np.mean(kept))
+    return "\n\n".join(
+        [
+            "## All scenes",
+            mean_table(shown, scores, compared="no_contact"),
+            margins(scores),
+            "## The same kept scenes",
+            f"The filter (keypoint error under {filter_pixels:g} px for both people) keeps {sum(kept)} of "
+            f"{len(kept)} scenes ({share:.0f} %) after the fit to automatic maps. Every row is averaged over "
+            "these scenes, whatever the filter says of its own fits.",
+            mean_table(shown, scores, kept, compared="no_contact"),
+            margins(scores, kept),
+            "## By interaction type",
+            "Joint PA-MPJPE, mm.",
+            type_table(shown, scores),
+            "## How the fits ended",
+            stopping_table(shown, scores),
+        ]
+    )
