@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from apu_contacts.sources._records import Array, People, Source, load_content
-from apu_contacts.sources.checks import check_pelvis
 from apu_contacts.sources.conventions import (
     MEAN_PELVIS,
     Camera,
@@ -22,6 +21,7 @@ from apu_contacts.sources.conventions import (
 from apu_contacts.sources.detection import InitialEstimate
 from apu_contacts.sources.errors import SourceFormatError
 from apu_contacts.sources.names import SMPL_JOINTS, SMPLX_JOINTS, SMPLX_OUTPUT_JOINTS
+from apu_contacts.sources.pelvis import check_pelvis
 
 _COMMON = ("global_orient", "body_pose", "age")
 _ROTATIONS = {"left_hand_pose": 15, "right_hand_pose": 15, "jaw_pose": 1, "leye_pose": 1, "reye_pose": 1}

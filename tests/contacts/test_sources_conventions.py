@@ -6,13 +6,7 @@ import numpy as np
 import pytest
 
 from apu_contacts.sources import Camera, ConventionError, InitialEstimate, SourceFormatError
-from apu_contacts.sources.checks import (
-    check_in_front,
-    check_matrices,
-    check_metres,
-    check_pelvis,
-    check_vectors,
-)
+from apu_contacts.sources.checks import check_in_front, check_matrices, check_metres, check_vectors
 from apu_contacts.sources.conventions import (
     MEAN_PELVIS,
     axis_angle,
@@ -28,6 +22,7 @@ from apu_contacts.sources.conventions import (
     translation_to_weak_perspective,
     weak_perspective_to_translation,
 )
+from apu_contacts.sources.pelvis import check_pelvis
 
 RANDOM = np.random.default_rng(5)
 
