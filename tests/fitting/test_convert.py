@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from other_body import other_body
+from other_body import full_smplx_file, other_body
 
 from apu_contacts.regions.transfer import SurfaceCorrespondence
 from apu_losses.bodies import LinearBlendBody, load_body
@@ -73,6 +73,32 @@ def test_a_correspondence_is_found_on_the_templates(bodies: Any) -> None:
     assert there.mean_mm.max() < 3 and there.p95_mm.max() < 8, (there.mean_mm, there.p95_mm)
     same = body_correspondence(free, free)
     np.testing.assert_array_equal(same.corners[:, 0], np.arange(free.num_vertices))
+
+
+def test_a_file_of_the_full_smplx_layout(tmp_path: Path) -> None:
+    """10,475 vertices and a triangulation of its own, another mean person, no infants: both ways."""
+    full_smplx_file(tmp_path / "SMPLX_NEUTRAL.npz")
+    with np.load(tmp_path / "SMPLX_NEUTRAL.npz") as file:
+        shapes = {key: file[key].shape for key in ("v_template", "shapedirs", "posedirs", "J_regressor")}
+    assert shapes == {
+        "v_template": (10475, 3),
+        "shapedirs": (10475, 3, 400),
+        "posedirs": (10475, 3, 486),
+        "J_regressor": (55, 10475),
+    }
+    free, other = load_body(), load_body(tmp_path / "SMPLX_NEUTRAL.npz")
+    params = people(free)
+    there = convert_parameters(params, free, other)
+    assert there.unsure.float().mean() < 0.02
+    adult, child = there.mean_mm.tolist()
+    assert adult < 2.5 and there.p95_mm[0] < 8 and child < 7  # 1.8, 5.9 and 4.6 when this was written
+    back = convert_parameters(there.parameters, other, free)
+    assert back.mean_mm.max() < 2.5
+    off = 1000 * (free.pose(back.parameters).vertices() - free.pose(params).vertices()).norm(dim=-1).mean(1)
+    assert off[0] < 1.5  # 0.7
+    # and from there to the free body first
+    own = {name: value for name, value in people(other).items() if name in other.parameters}
+    assert convert_parameters(own, other, free).mean_mm.max() < 3
 
 
 def test_mistakes_are_named(bodies: Any) -> None:
