@@ -40,9 +40,10 @@ def other_body(path: Path, *, seed: int = 0) -> Any:
 
 
 def full_smplx_file(path: Path, *, vertices: int = 10475, seed: int = 0) -> None:
-    """Write a body with the keys and shapes of an official SMPL-X file and a mesh of its own: edges of the free
-    body's are contracted until ``vertices`` are left, the others slide along the surface, and the mean
-    person and the basis of shapes are others."""
+    """Write a body with the keys and shapes of an official SMPL-X file and a mesh of its own.
+
+    Edges of the free body's are contracted until ``vertices`` are left, the others slide along the surface, and
+    the mean person and the basis of shapes are others."""
     rng = np.random.default_rng(seed)
     with (resources.files("apu_losses.bodies") / "data" / "free_body.npz").open("rb") as file:
         free = dict(np.load(file))
@@ -74,8 +75,8 @@ def full_smplx_file(path: Path, *, vertices: int = 10475, seed: int = 0) -> None
     directions[:, :, :10] = moved(shapes @ np.linalg.qr(rng.normal(size=(10, 10)))[0])
     weights = moved(free["weights"])
     triangles = triangles[distinct]
-    # the official mesh's landmarks are known by vertex number; this one says where its own are: at the vertices
-    # nearest to the free body's
+    # the official mesh's landmarks are known by vertex number; this one says where its own are: at the
+    # vertices nearest to the free body's
     corners = free["f"][free["landmark_faces"]].astype(int)
     at = (free["v_template"][corners] * free["landmark_bary"][..., None]).sum(1)
     nearest = cKDTree(moved(free["v_template"])).query(at)[1]
@@ -96,8 +97,8 @@ def full_smplx_file(path: Path, *, vertices: int = 10475, seed: int = 0) -> None
 
 
 def _contracted(faces: Any, count: int, wanted: int, rng: np.random.Generator) -> Any:
-    """``(V,)`` the vertex that each one becomes when ``wanted`` edges that share no neighbour are contracted, in
-    rounds; the mesh stays closed and without handles."""
+    """``(V,)`` the vertex that each one becomes when ``wanted`` edges are contracted, in rounds in which none are
+    neighbours; the mesh stays closed and without handles."""
     merged = np.arange(count)
     around: list[set[int]] = [set() for _ in range(count)]
     for a, b, c in faces:

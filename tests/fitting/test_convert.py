@@ -88,17 +88,14 @@ def test_a_file_of_the_full_smplx_layout(tmp_path: Path) -> None:
     }
     free, other = load_body(), load_body(tmp_path / "SMPLX_NEUTRAL.npz")
     params = people(free)
-    there = convert_parameters(params, free, other)
+    there = convert_parameters(params, free, other, vertices=500)
     assert there.unsure.float().mean() < 0.02
     adult, child = there.mean_mm.tolist()
     assert adult < 2.5 and there.p95_mm[0] < 8 and child < 7  # 1.8, 5.9 and 4.6 when this was written
-    back = convert_parameters(there.parameters, other, free)
+    back = convert_parameters(there.parameters, other, free, vertices=500)
     assert back.mean_mm.max() < 2.5
     off = 1000 * (free.pose(back.parameters).vertices() - free.pose(params).vertices()).norm(dim=-1).mean(1)
     assert off[0] < 1.5  # 0.7
-    # and from there to the free body first
-    own = {name: value for name, value in people(other).items() if name in other.parameters}
-    assert convert_parameters(own, other, free).mean_mm.max() < 3
 
 
 def test_mistakes_are_named(bodies: Any) -> None:
