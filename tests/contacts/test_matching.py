@@ -11,6 +11,7 @@ import pytest
 from apu_contacts.keypoints import SKELETONS, Keypoints2D, convert
 from apu_contacts.sources import (
     assemble,
+    find_duplicates,
     keypoint_distances,
     match_boxes,
     match_people,
@@ -142,6 +143,25 @@ def test_thirty_people_with_missing_joints_and_strangers(seed: int) -> None:
     assert all(
         "above 0.15" in why or "too few" in why or "better match" in why for why in found.unmatched_a.values()
     )
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_thirty_people_some_of_them_detected_twice(seed: int) -> None:
+    """Each person is matched once, by the better of the two records; the other is left with its reason."""
+    generator = np.random.default_rng(100 + seed)
+    people = crowd(30, generator)
+    a = [detect(p, generator, 0.002, missing=0.3) for p in people]
+    a += [detect(people[i], generator, 0.03, missing=0.3) for i in range(8)]  # once more, and worse
+    b = [detect(p, generator, 0.002, missing=0.3) for p in people]
+    found = match_people(a, b)
+    assert {m.index_a: m.index_b for m in found.matches} == {i: i for i in range(30)}
+    assert set(found.unmatched_a) == set(range(30, 38)) and not found.unmatched_b
+    assert all("better match" in why for why in found.unmatched_a.values())
+    doubled = [m.margin for m in found.matches if m.index_a < 8]
+    clear = [m.margin for m in found.matches if m.index_a >= 8]
+    assert min(*doubled, *clear) > 0 and np.mean(doubled) < np.mean(clear)
+    twice = {frozenset(pair[:2]) for pair in find_duplicates(a)}
+    assert {frozenset((i, 30 + i)) for i in range(8)} <= twice
 
 
 def test_a_greedy_choice_would_be_wrong() -> None:

@@ -75,6 +75,7 @@ def test_a_correspondence_is_found_on_the_templates(bodies: Any) -> None:
     np.testing.assert_array_equal(same.corners[:, 0], np.arange(free.num_vertices))
 
 
+@pytest.mark.slow
 def test_a_file_of_the_full_smplx_layout(tmp_path: Path) -> None:
     """10,475 vertices and a triangulation of its own, another mean person, no infants: both ways."""
     full_smplx_file(tmp_path / "SMPLX_NEUTRAL.npz")
