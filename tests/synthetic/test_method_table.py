@@ -103,7 +103,8 @@ def test_weights_are_soft_or_one_and_the_truth_is_the_truth(pictures: list[Obser
     for picture in pictures:
         (soft,) = contacts_of(picture, ContactSource(annotator=CAREFUL))
         (hard,) = contacts_of(picture, ContactSource(annotator=CAREFUL, soft=False))
-        assert (hard.contacts.weights == 1).all() and (soft.contacts.weights < 1).all()
+        trust = ContactSource().trust
+        assert (hard.contacts.weights == trust).all() and (soft.contacts.weights < trust).all()
         assert np.array_equal(soft.contacts.pairs, hard.contacts.pairs)
         (truth,) = contacts_of(picture, ContactSource("truth"))
         assert [tuple(p) for p in truth.contacts.pairs] == list(picture.truth.contact_regions)

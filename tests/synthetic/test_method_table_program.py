@@ -41,7 +41,7 @@ def test_the_quick_form_runs_and_resumes(
     arguments = ["--quick", "--scenes", "2", "--preset", str(recipe), "--cache", str(tmp_path / "kept")]
     monkeypatch.setattr(sys, "argv", ["method_table.py", *arguments])
     tables = []
-    for fitted in (5, 0):
+    for fitted in (6, 0):
         method_table.main()
         printed = capsys.readouterr().out
         assert printed.count(": block 1 of 1") == fitted

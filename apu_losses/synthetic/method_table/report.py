@@ -98,7 +98,11 @@ def margins(scores: Scores, keep: Sequence[bool] | None = None) -> str:
         ("automatic", "initial"),
         ("automatic", "no_contact"),
         ("automatic", "heuristic"),
+        ("fused", "initial"),
+        ("fused", "no_contact"),
+        ("fused", "automatic"),
         ("truth", "automatic"),
+        ("truth", "fused"),
         ("no_contact", "initial"),
         ("heuristic", "no_contact"),
     ):
@@ -138,7 +142,7 @@ def stopping_table(methods: Sequence[Method], scores: Scores) -> str:
     return markdown(head, rows)
 
 
-ORDER = ("initial", "no_contact", "heuristic", "automatic", "truth")
+ORDER = ("initial", "no_contact", "heuristic", "automatic", "fused", "truth")
 """Of the main rows, by what they are told."""
 
 
