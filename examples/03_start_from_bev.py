@@ -11,18 +11,16 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from PIL import Image
-
 import apu_contacts as ac
 import apu_losses as al
+from apu_contacts.pictures import picture_size
 from apu_losses.fitting import SceneContact, scene_from_detections
 
 
 def main(folder: str | Path, out: str | Path, preset: str | al.Preset = "best") -> al.FitResult:
     """Returns the fit of the pair that stands closest; its parameters and its record lie at ``out``."""
     folder = Path(folder)
-    with Image.open(folder / "image.png") as image:
-        width, height = image.size
+    width, height = picture_size(folder / "image.png")
 
     # --- who is who in the two files; whoever is missing in one is named with the reason ---
     people = ac.assemble(

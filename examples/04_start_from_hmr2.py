@@ -19,10 +19,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from PIL import Image
-
 import apu_contacts as ac
 import apu_losses as al
+from apu_contacts.pictures import picture_size
 from apu_contacts.sources import read_hmr2, read_keypoint_arrays
 from apu_losses.fitting import SceneContact, scene_from_detections
 
@@ -30,8 +29,7 @@ from apu_losses.fitting import SceneContact, scene_from_detections
 def main(folder: str | Path, out: str | Path, preset: str | al.Preset = "best") -> al.FitResult:
     """Returns the fit of two people; its parameters and its record lie at ``out``."""
     folder = Path(folder)
-    with Image.open(folder / "image.png") as image:
-        size = image.size
+    size = picture_size(folder / "image.png")
 
     estimates = read_hmr2(folder / "hmr2.npz", size)
     print("as HMR2 has them:", *(f"{e.joints[:, 2].mean():.1f} m away" for e in estimates))

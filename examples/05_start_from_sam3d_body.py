@@ -12,10 +12,10 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 import apu_contacts as ac
 import apu_losses as al
+from apu_contacts.pictures import picture_size
 from apu_contacts.sources import read_sam3d_body
 from apu_losses.fitting import SceneCamera, SceneContact, scene_from_detections
 
@@ -23,8 +23,7 @@ from apu_losses.fitting import SceneCamera, SceneContact, scene_from_detections
 def main(folder: str | Path, out: str | Path, preset: str | al.Preset = "best") -> al.FitResult:
     """Returns the fit of two people; its parameters and its record lie at ``out``."""
     folder = Path(folder)
-    with Image.open(folder / "image.png") as image:
-        size = image.size
+    size = picture_size(folder / "image.png")
 
     estimates = read_sam3d_body(folder / "sam3d.pkl", size)
     people = [

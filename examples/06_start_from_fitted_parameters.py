@@ -14,10 +14,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from PIL import Image
-
 import apu_contacts as ac
 import apu_losses as al
+from apu_contacts.pictures import picture_size
 from apu_contacts.sources import Camera, read_parameters, write_amass
 from apu_losses.bodies.region_map import region_map_for
 from apu_losses.fitting import SceneContact, model_of, posed_estimate, scene_from_detections
@@ -28,8 +27,7 @@ def main(
 ) -> al.FitResult:
     """Returns the fit of two people; its parameters, its record and an AMASS-like file lie at ``out``."""
     folder = Path(folder)
-    with Image.open(folder / "image.png") as image:
-        size = image.size
+    size = picture_size(folder / "image.png")
     model = al.load_body(body)
     camera = Camera.from_image_size(*size)
 

@@ -173,7 +173,11 @@ class People:
 
 def _is_one_person(table: Mapping[str, Any], counted: Mapping[str, int], where: str) -> bool:
     key = next((key for key in counted if key in table), None)
-    return key is not None and as_array(table[key], f"{where}: {key}").ndim == counted[key]
+    if key is None:
+        return False
+    value = as_array(table[key], f"{where}: {key}")
+    # an empty array of any shape is nobody
+    return value.ndim == counted[key] and value.size > 0
 
 
 def _paired(shape: Sequence[int], found: Sequence[int]) -> list[tuple[int, int]]:

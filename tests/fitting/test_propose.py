@@ -13,7 +13,9 @@ import pytest
 import torch
 from PIL import Image
 
+from apu_contacts.detect import DetectedPeople, detect_pictures, find_pictures
 from apu_contacts.keypoints import SKELETONS, Keypoints2D
+from apu_contacts.pictures import picture_size
 from apu_contacts.sources import Camera, InitialEstimate, PersonDetection, write_openpose
 from apu_contacts.sources.conventions import MEAN_PELVIS
 from apu_contacts.sources.names import SMPLX_OUTPUT_JOINTS
@@ -332,6 +334,52 @@ def test_real_photographs(real_dir: Path, tmp_path: Path) -> None:
     scenes = list(propose_scenes(find_images(real_dir), report=report))
     assert [scene.name for scene in scenes] == ["college_232334", "girls_250416"]
     assert report.counts["proposed"] == 30 and sum(report.counts.values()) == 445
+
+
+# From pictures
+
+
+def test_detected_pictures_and_an_estimators_files_become_scenes(body: BodyModel, tmp_path: Path) -> None:
+    """`apu detect --estimates` lists what `apu propose` needs: a turned picture, nobody, no estimate."""
+    camera = Camera.from_image_size(WIDTH, HEIGHT)
+    people = people_in_camera(body, camera, [(-0.25, 0.0, 4.0), (0.25, 0.0, 4.1)])
+    photos, meshes = tmp_path / "photos", tmp_path / "hmr2"
+    photos.mkdir()
+    meshes.mkdir()
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was held upright: the file lies on its side
+    Image.new("RGB", (HEIGHT, WIDTH)).save(photos / "hug.png", exif=exif)
+    for name in ("alone", "nobody"):
+        Image.new("RGB", (WIDTH, HEIGHT)).save(photos / f"{name}.png")
+    write_hmr2(meshes / "hug.npz", people)
+    write_hmr2(meshes / "nobody.npz", [])
+
+    def detector(picture: Path) -> DetectedPeople:
+        seen = [] if picture.stem == "nobody" else people
+        xy = np.array([person["pixels"] for person in seen]).reshape(-1, 25, 2)
+        confidence = np.array([np.where(p["mask"], 0.9, 0.0) for p in seen]).reshape(-1, 25)
+        return DetectedPeople(
+            "body25", xy, confidence, confidence, np.zeros((len(seen), 4)), picture_size(picture)
+        )
+
+    out = tmp_path / "detections.jsonl"
+    summary = detect_pictures(
+        find_pictures([photos]), detector, out, estimates={"hmr2": str(meshes / "{name}.npz")}
+    )
+    assert summary.without_estimate == {"hmr2": ["alone"]} and summary.empty == ["nobody"]
+    report = ProposalReport()
+    (scene,) = propose_scenes(find_images(out), body=lambda: body, report=report)
+    assert (scene.name, scene.width, scene.height, len(scene.people)) == ("hug", WIDTH, HEIGHT, 2)
+    assert scene.image == str((photos / "hug.png").resolve())
+    assert report.counts["no mesh"] == 1 and report.counts["proposed"] == 1 and not report.notes
+
+
+def test_without_any_estimate_it_says_what_is_missing(tmp_path: Path) -> None:
+    write_openpose(tmp_path / "openpose.json", [])
+    Image.new("RGB", (WIDTH, HEIGHT)).save(tmp_path / "image.png")
+    report = ProposalReport()
+    assert not list(propose_scenes(find_images(tmp_path), report=report))
+    assert "a fit needs a start: run one of bev, hmr2" in report.notes[0]
 
 
 # The command
