@@ -69,8 +69,8 @@ def test_trainer_with_torch_func():
 def test_watching_a_fit(tmp_path, capsys):
     path = main_of("11")(log_file=str(tmp_path / "fit.jsonl"))
     said = capsys.readouterr().out.splitlines()
-    assert len(path) > 100 and path[0].shape == (2, 3)
+    assert len(path) > 20 and path[0].shape == (2, 3)
     assert (path[-1] - path[0]).norm(dim=1).max() > 0.2  # the start is 40 cm apart in depth
     assert said[0].startswith("contact 0: ") and "keypoints" in said[0]
     logged = (tmp_path / "fit.jsonl").read_text().splitlines()
-    assert 0.1 * len(path) <= len(logged) <= 0.1 * len(path) + 2
+    assert 0.1 * len(path) <= len(logged) <= 0.1 * len(path) + 5  # each stage counts from 0

@@ -107,5 +107,5 @@ def test_contact_pulls_given_meshes_together(body: PosedMeshBody) -> None:
         optimiser.zero_grad()
         gap.square().backward()
         optimiser.step()
-        gaps.append(float(gap))
+        gaps.append(gap.item())
     assert gaps[0] > 0.5 and min(gaps) < 0.02
