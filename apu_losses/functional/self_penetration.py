@@ -24,7 +24,6 @@ from apu_losses.functional.normals import vertex_normals
 from apu_losses.functional.penetration import Energy, penetration_energy
 from apu_losses.functional.penetration_selection import PenetrationSelection, penetration_points
 from apu_losses.functional.skin import SkinPatches, Surroundings
-from apu_losses.kernels.topology import MeshTopology
 from apu_losses.kernels.types import Backend
 
 _OFF = 1e-3  # metres out of the own skin: more than rounding at 60 m, less than skin is thick
@@ -57,15 +56,18 @@ def select_self_penetrations(
     broken = ~vertices.isfinite().flatten(1).all(1)
     points = vertices + _OFF * vertex_normals(vertices, topology.faces)
     within = inside(points, vertices, topology, points_topology=topology, backend=backend)
+    total = winding_number(
+        points, vertices, topology, wanted=within, points_topology=topology, backend=backend
+    )
     patches = skin.patch.to(vertices.device)
     found = [
         _way_out(
             row,
             own,
             points[row, own],
+            total[row, own],
             vertices[row],
             skin.around(int(patch), vertices.device),
-            topology,
             backend,
         )
         for row in range(len(vertices))
@@ -82,24 +84,26 @@ def _way_out(
     row: int,
     ids: Tensor,
     points: Tensor,
+    total: Tensor,
     body: Tensor,
     around: Surroundings,
-    topology: MeshTopology,
     backend: Backend,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Row, vertex, corners and weights of those vertices of one patch that far skin encloses.
 
     Args:
         row, body: the body and its vertices ``(V, 3)``.
-        ids: ``(K,)`` vertices of the patch; ``points (K, 3)``: just outside their own skin.
+        ids: ``(K,)`` vertices of the patch; ``points (K, 3)``: just outside their own skin; ``total (K,)``:
+            winding numbers of the whole body there.
         around: what is near and what is far.
     """
     near = around.near
-    total = winding_number(points[None], body[None], topology, backend=backend)[0]
     fold = winding_number(
         points[None], near.vertices(body[None]), near.topology, method="exact", backend=backend
     )[0]
     deep = torch.nonzero(total - fold > 0.5)[:, 0]
+    if not len(deep):
+        return deep, deep, deep.new_zeros(0, 3), body.new_zeros(0, 3)
     out = nearest_surface(body[None, ids[deep]], body[None], around.far, backend=backend)
     return torch.full_like(deep, row), ids[deep], around.far.faces[out.face[0]], out.barycentric[0].to(body)
 

@@ -243,7 +243,7 @@ def test_every_term_takes_every_defect(fitter_of, short, body):
         self_penetration=1.0,
         penetration=1.0,
     )
-    every = replace(every, stages=tuple(replace(s, max_iterations=2) for s in every.stages[:1]))
+    every = replace(every, stages=tuple(replace(s, max_iterations=1) for s in every.stages[:1]))
     usable = [make(body) for make, reason in CASES.values() if reason is None]
     scenes = [*usable, crowd(body), replace(crowd(body), name="floor", ground=(0.0, -1.0, 0.0, -1.5))]
     scenes = [replace(s, depth_order=[(1, 0)]) for s in scenes]
