@@ -454,6 +454,8 @@ TITLES = {
     "cuda_same": "On a GPU against the cpu back end (soft minimum, winding number: equal to rounding)",
     "cuda_limits": "Limits of the GPU, measured",
     "cuda": "Triton kernels, forward unless said, by CUDA events (megabytes: peak over what was held before)",
+    "cuda_size": "Triton kernels against mesh size, one pair",
+    "cuda_kernels": "Milliseconds that the GPU is busy (torch profiler): all kernels of a call, the longest",
 }
 
 
@@ -513,20 +515,22 @@ def main() -> None:
     if args.threads:
         torch.set_num_threads(args.threads)
     report, about = Report(), {**machine(), "clock": args.clock}
+    RESULTS.mkdir(exist_ok=True)
+    label = f"_{args.threads}_threads" if args.threads else ""
+    out = RESULTS / f"kernels_{args.device}{label}{'_quick' if args.quick else ''}.md"
     print(json.dumps(about))
     if args.device == "cuda":
-        about["gpu"] = torch.cuda.get_device_name()
+        import triton
+
+        about |= {"gpu": torch.cuda.get_device_name(), "triton": triton.__version__}
         from kernels_cuda import cuda_table
 
         warmup("cuda", "cuda")
-        cuda_table(report, args.batches)
+        cuda_table(report, args.batches, lambda: out.write_text(markdown(report.rows, about)))
     else:
         warmup()
         for name in args.tables:
             TABLES[name](report, args)
-    RESULTS.mkdir(exist_ok=True)
-    label = f"_{args.threads}_threads" if args.threads else ""
-    out = RESULTS / f"kernels_{args.device}{label}{'_quick' if args.quick else ''}.md"
     out.write_text(markdown(report.rows, about))
     if args.device == "cpu" and "size" in args.tables:
         plot(report, RESULTS.parents[1] / "docs" / "images" / "kernels_size.svg")

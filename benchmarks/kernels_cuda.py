@@ -30,6 +30,7 @@ from kernels_peers import (
     matrix_by_cdist,
     plain_penetration,
     proxy_of,
+    resized,
     sampled_chamfer,
     sampled_vertices,
 )
@@ -46,11 +47,14 @@ def on_gpu(e: Embrace) -> Embrace:
 
 
 def events(call: Call, rounds: int = 20, budget_ms: float = 400.0) -> float:
-    """Median milliseconds of a call by CUDA events, host overhead and launches included."""
+    """Median milliseconds of a call by CUDA events, host overhead and launches included.
+
+    The first two calls compile and warm up. What takes long is timed once.
+    """
     call()
     call()
     times: list[float] = []
-    while len(times) < rounds and (len(times) < 3 or sum(times) < budget_ms):
+    while len(times) < rounds and (len(times) < 3 or sum(times) < budget_ms) and sum(times) < 3 * budget_ms:
         torch.cuda.synchronize()
         start, stop = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
         start.record()
@@ -185,8 +189,8 @@ def limits() -> dict[str, float]:
     return {"copy_gbytes_a_second": copy / 1e9, "float32_product_tflops": product / 1e12}
 
 
-def cuda_table(report: Any, batches: list[int]) -> None:
-    """Correctness, then speed at each batch size."""
+def cuda_table(report: Any, batches: list[int], save: Call) -> None:
+    """Correctness, speed at each batch size and mesh size, GPU time by kernel; ``save()`` after each part."""
     print("\nTriton kernels on", torch.cuda.get_device_name(), flush=True)
     host = embrace(2)
     e = on_gpu(host)
@@ -196,10 +200,11 @@ def cuda_table(report: Any, batches: list[int]) -> None:
     proxy = proxy_of(host)
     proxy = Proxy(proxy.vertex_ids.cuda(), proxy.faces.cuda())
     for batch in batches:
+        save()
         e = on_gpu(embrace(batch))
         pairs = closest_pairs(e, 30)
         instead = peers(e, pairs, proxy)
-        slow = operators(e, pairs, "torch") if batch <= 8 else {}
+        slow = operators(e, pairs, "torch") if batch == 1 else {}
         for name, call in operators(e, pairs, "cuda").items():
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats()
@@ -212,15 +217,28 @@ def cuda_table(report: Any, batches: list[int]) -> None:
                 others["torch"] = slow[name]
             ratios = {f"x_over_{k}": events(c, rounds=5) / ms for k, c in others.items()}
             report.add("cuda", name, batch=batch, ms=ms, ms_an_item=ms / batch, megabytes=megabytes, **ratios)
+    save()
+    for vertices in (7000, 13000, 27000):
+        e = on_gpu(resized(embrace(1), vertices))
+        for name, call in operators(e, closest_pairs(e, 30), "cuda").items():
+            report.add("cuda_size", name, vertices=e.a.shape[1], ms=events(call))
+    save()
+    for batch in (1, 8):
+        e = on_gpu(embrace(batch))
+        for name, call in operators(e, closest_pairs(e, 30), "cuda").items():
+            parts = kernel_time(call)
+            longest = ", ".join(f"{k} {v:.3f}" for k, v in list(parts.items())[:3])
+            report.add("cuda_kernels", name, batch=batch, gpu_ms=sum(parts.values()), longest=longest)
+    save()
 
 
 # ---------------------------------------------------------------- tiles and warps
 
 SWEEP: dict[str, dict[str, list[int]]] = {
-    "region_min": {"BM": [16, 32], "BN": [32, 64], "num_warps": [1, 2, 4]},
-    "nearest": {"BM": [16, 32, 64], "BN": [32, 64], "num_warps": [2, 4]},
-    "surface": {"BM": [8, 16, 32], "BN": [16, 32], "num_warps": [1, 2, 4]},
-    "fit_nodes": {"LARGE": [512, 1024], "num_warps": [2, 4, 8]},
+    "region_min": {"BM": [16, 32], "BN": [32, 64], "num_warps": [2, 4]},
+    "nearest": {"BM": [16, 32], "BN": [32, 64], "num_warps": [2, 4]},
+    "surface": {"BM": [16, 32], "BN": [16, 32], "num_warps": [2, 4]},
+    "fit_nodes": {"SMALL": [16, 32], "num_warps": [1, 2]},
     "inside": {"BM": [16, 32, 64], "num_warps": [1, 2]},
 }
 _ASKED = {

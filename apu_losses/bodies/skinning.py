@@ -133,8 +133,8 @@ class LinearBlendBody:
         self._backend = backend
         self._data = data
         self._dtype = dtype
-        self._device = torch.device(device)
-        self._tables = _Tables.build(data, dtype, self._device)
+        self._tables = _Tables.build(data, dtype, torch.device(device))
+        self._device = self._tables.template.device  # "cuda" is some GPU, here it has its number
         self._parameters = _parameter_specs(data)
         self._keypoint_tables: dict[str, KeypointTable] = {}
 

@@ -4,6 +4,8 @@ Distances are rounded as in the reference: no fused multiply-adds (``enable_fp_f
 launch), the same order of operations. Minima carry (distance, index) and compare both, so the order of the
 threads never shows.
 
+Counts are not specialised: a kernel that was compiled serves any batch and any mesh.
+
 The kernels of this folder pass in Triton's interpreter and compile ahead for sm_80, sm_90 and gfx942.
 `benchmarks/results/` says on which GPUs they ran. They have not run on an AMD GPU.
 """
@@ -56,7 +58,7 @@ def item_rows(row_q, row_m, rows_q, rows_m, item, HAS_ROWS: tl.constexpr):
     return own, mesh, wrong
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["count"])
 def finite_kernel(values, out, count, BN: tl.constexpr):
     """Whether all ``count`` numbers of an item are finite."""
     item = tl.program_id(0).to(tl.int64)

@@ -8,7 +8,7 @@ import triton.language as tl
 from apu_losses.kernels.cuda.common import FAR, corners_of, dot, item_rows, load3, not_finite, squared
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["queries", "padded", "targets", "rows_q", "rows_m"])
 def nearest_kernel(
     points, vertices, slots, row_q, row_m, wanted, finite, out_d2, out_id,
     queries, padded, targets, rows_q, rows_m, limit, skipped,
@@ -62,7 +62,7 @@ def _residual(ax, ay, az, v, ux, uy, uz, w, wx, wy, wz):
     return dot(x, y, z, x, y, z)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["vertex_count", "tiles"])
 def face_tiles_kernel(vertices, faces, order, corners, boxes, vertex_count, tiles, BN: tl.constexpr):
     """Corners of a tile of BN faces in block order, and its box, NaN where a corner is not finite."""
     tile = tl.program_id(0)
@@ -171,7 +171,7 @@ def _closest_in_tile(c, ids, px, py, pz, best, face, best_v, best_w, want, BN: t
     return best, face, best_v, best_w
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["queries", "padded", "tiles", "rows_q", "rows_m"])
 def surface_kernel(
     points, corners, slots, face_slots, boxes, row_q, row_m, wanted, finite, out_d2, out_face, out_weights,
     queries, padded, tiles, rows_q, rows_m, limit, skipped,

@@ -21,7 +21,7 @@ def _load3_or_far(base, index, mask):
     return x, y, z
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["count_a", "count_b", "rows_a", "rows_b", "groups_a", "groups_b"])
 def region_min_kernel(
     verts_a, verts_b, row_a, row_b, group_a, group_b, union_offsets, union_regions,
     offsets_a, ids_a, offsets_b, ids_b, out_d2, out_a, out_b, part_d2, part_key,
@@ -122,7 +122,7 @@ def region_min_kernel(
         tl.store(out_b + k, tl.where(found, at_least % count_b, -1))
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["edges", "count_b"])
 def least_part_kernel(
     part_d2, part_key, out_d2, out_a, out_b, edges, count_b, limit, BM: tl.constexpr, PARTS: tl.constexpr
 ):
@@ -155,7 +155,7 @@ def _ends(row_a, row_b, index_a, index_b, end, edges, count_a, count_b, in_all, 
     return k, second, side, i >= 0, at_a, at_b
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["edges", "count_a", "count_b"])
 def edge_gradient_kernel(
     verts_a, verts_b, row_a, row_b, index_a, index_b, gradient, out_a, out_b, edges, count_a, count_b,
     BM: tl.constexpr, BN: tl.constexpr, SAME: tl.constexpr,

@@ -8,7 +8,7 @@ import triton.language as tl
 from apu_losses.kernels.cuda.common import load3, not_finite, squared
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["count_a", "count_b"])
 def soft_min_kernel(
     verts_a, verts_b, row_a, row_b, group_a, group_b, offsets_a, ids_a, offsets_b, ids_b,
     part_least, part_sum, count_a, count_b, temperature, BM: tl.constexpr, BN: tl.constexpr,
@@ -60,7 +60,7 @@ def soft_min_kernel(
     tl.store(part_sum + at, tl.where(poisoned, float("nan"), s))
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["edges"])
 def soft_join_kernel(
     part_least, part_sum, out, out_least, out_sum, edges, temperature, BM: tl.constexpr, PARTS: tl.constexpr
 ):
@@ -83,7 +83,7 @@ def soft_join_kernel(
     tl.store(out_sum + k, tl.where(found & (poisoned == 0), s, 0.0), mask=real)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["count_a", "count_b"])
 def soft_gradient_kernel(
     verts_a, verts_b, row_a, row_b, group_a, group_b, offsets_a, ids_a, offsets_b, ids_b,
     least, sums, gradient, first, out, count_a, count_b, temperature, BM: tl.constexpr, BN: tl.constexpr,

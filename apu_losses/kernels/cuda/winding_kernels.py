@@ -134,7 +134,7 @@ def _fit_faces(vertices, faces, order, first, last, to, span, triangles, LEAF, U
         tl.store(span + 6, tl.max(bad, axis=0).to(tl.float32))
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["vertex_count", "face_count", "count", "rows"])
 def fit_nodes_kernel(
     vertices, faces, order, start, end, skip, triangles, nodes, spans, vertex_count, face_count, count, rows,
     SMALL: tl.constexpr, UNIT: tl.constexpr,
@@ -268,7 +268,7 @@ def _join(units, spans, low, high, to, box, finite, ROOT, BU: tl.constexpr):
             tl.store(finite, tl.where(tl.max(bad, axis=0) > 0.0, 0, 1))
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["count", "rows"])
 def join_units_kernel(
     start, end, nodes, spans, boxes, finite, count, rows,
     UNIT: tl.constexpr, BU: tl.constexpr, EACH: tl.constexpr,
@@ -376,7 +376,7 @@ def _queries(
     return mesh, to, real, bad, asked, px, py, pz
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["queries", "padded", "faces", "count", "rows", "rows_q", "rows_m"])
 def winding_kernel(
     points, triangles, nodes, start, end, skip, boxes, finite, slots, row_q, row_m, wanted, out, out_bound,
     queries, padded, faces, count, rows, rows_q, rows_m, beta,
@@ -403,7 +403,7 @@ def winding_kernel(
     tl.store(out_bound + to, tl.where(bad, float("nan"), tl.where(asked, bound, 0.0)), mask=real)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["queries", "padded", "faces", "count", "rows", "rows_q", "rows_m"])
 def inside_kernel(
     points, triangles, nodes, start, end, skip, boxes, finite, slots, row_q, row_m, wanted, out,
     queries, padded, faces, count, rows, rows_q, rows_m, beta, low, high,
