@@ -139,8 +139,10 @@ class IterationProfile:
         self.stages = {stage.name: stage for stage in fitter.preset.stages}
         self.milliseconds: dict[tuple[str, str], list[float]] = defaultdict(list)
         self.scenes: dict[str, list[int]] = defaultdict(list)
+        self.iterations: dict[str, int] = defaultdict(int)
 
     def __call__(self, event: FitProgress) -> None:
+        self.iterations[event.stage] += 1
         every = max(1, min(self.every, event.max_iterations // 5))
         if event.iteration % every != every - 1:
             return
@@ -174,6 +176,14 @@ class IterationProfile:
             for (of, name), values in self.milliseconds.items()
             if of == stage
         }
+
+    def shares(self) -> dict[str, float]:
+        """Percent of the time of all iterations of all stages, by part."""
+        total: dict[str, float] = defaultdict(float)
+        for stage, count in self.iterations.items():
+            for name, milliseconds in self.means(stage).items():
+                total[name] += count * milliseconds
+        return {name: 100 * value / sum(total.values()) for name, value in total.items()}
 
 
 @dataclass(frozen=True)
@@ -271,6 +281,21 @@ def parts_table(runs: list[Run], stage: str) -> str:
     return "\n".join(lines)
 
 
+def shares_table(runs: list[Run]) -> str:
+    """What share of the whole fit each part takes, one column a batch size."""
+    shares = [run.profile.shares() for run in runs]
+    names = sorted({name for found in shares for name in found}, key=lambda n: -shares[-1].get(n, 0.0))
+    lines = [
+        "| part | " + " | ".join(f"batch {run.batch}" for run in runs) + " |",
+        "| --- |" + " ---: |" * len(runs),
+    ]
+    lines += [
+        f"| {name} | " + " | ".join(f"{found.get(name, 0.0):.1f} %" for found in shares) + " |"
+        for name in names
+    ]
+    return "\n".join(lines)
+
+
 def shortened(preset: Preset, iterations: int) -> Preset:
     """The recipe with stages of at most so many iterations."""
     stages = [replace(s, max_iterations=min(s.max_iterations, iterations)) for s in preset.stages]
@@ -291,6 +316,7 @@ def report(preset: Preset, batches: list[int], least: int, device: str, every: i
     ]
     for stage in preset.stages:
         text += [f'Milliseconds of an iteration in the stage "{stage.name}":', parts_table(runs, stage.name)]
+    text += ["Share of all iterations of the fit:", shares_table(runs)]
     return "\n\n".join(text)
 
 
