@@ -373,18 +373,21 @@ def plot(report: Report, path: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(1, 2, figsize=(10, 4))
-    for axis, table, x in ((axes[0], "batch", "batch"), (axes[1], "size", "vertices")):
+    figure, axes = pyplot.subplots(2, 2, figsize=(10, 7), sharex="col")
+    labels = {"ms": "milliseconds", "megabytes": "megabytes beyond inputs"}
+    for column, (table, x) in enumerate((("batch", "batch"), ("size", "vertices"))):
         rows = [r for r in report.rows if r["table"] == table]
-        for name in dict.fromkeys(r["name"] for r in rows):
-            mine = [r for r in rows if r["name"] == name]
-            axis.plot([r[x] for r in mine], [r["ms"] for r in mine], marker="o", label=name)
-        axis.set_xscale("log")
-        axis.set_yscale("log")
+        for row, (y, label) in enumerate(labels.items()):
+            axis = axes[row, column]
+            for name in dict.fromkeys(r["name"] for r in rows):
+                mine = [r for r in rows if r["name"] == name]
+                axis.plot([r[x] for r in mine], [max(r[y], 0.1) for r in mine], marker="o", label=name)
+            axis.set_xscale("log")
+            axis.set_yscale("log")
+            axis.set_ylabel(label)
+            axis.grid(True, which="both", alpha=0.3)
         axis.set_xlabel("pairs of bodies in a batch" if x == "batch" else "vertices of a body, one pair")
-        axis.set_ylabel("milliseconds")
-        axis.grid(True, which="both", alpha=0.3)
-    axes[0].legend(fontsize=7)
+    axes[0, 0].legend(fontsize=7)
     figure.tight_layout()
     figure.savefig(path)
 

@@ -159,5 +159,13 @@ def counted_work(e: Embrace, pairs: g.RegionPairs) -> dict[str, tuple[float, flo
         to_faces.numel() * _BOUND + visited * 8 * LANES * _CLOSEST,
         vertices + e.topology.faces.numel() * 8 + near.numel() * 24,
     )
+    within = g.inside(e.a, e.b, e.topology, points_topology=e.topology)[0]
+    asking = within[e.topology.slots].view(-1, 16).any(1)  # blocks of queries that hold a vertex inside
+    furthest = torch.where(within, closest, torch.zeros_like(closest))[e.topology.slots].view(-1, 16).amax(1)
+    visited = float((to_faces <= furthest[:, None])[asking].sum())
+    out["penetration fwd+bwd"] = (
+        out["inside"][0] + float(asking.sum()) * len(low) * _BOUND + visited * 8 * LANES * _CLOSEST,
+        out["inside"][1] + vertices + near.numel() * 24,
+    )
     out["nearest vertex"] = (bounds.numel() * _BOUND + tiles * _TILE, vertices + near.numel() * 12)
     return out
