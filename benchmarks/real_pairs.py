@@ -114,6 +114,7 @@ def row(
     out["joint max"] = max(float(np.max(m.pose_change_max)) for m in metrics)
     out["spine max"] = max(float(np.max(m.spine_change_max)) for m in metrics)
     out["stature cm"] = 100 * max(float(np.abs(m.stature_change).max()) for m in metrics)
+    out["shape max"] = max(float(np.max(m.shape_change)) for m in metrics)
     out["iterations"] = float(np.sum([r.iterations for r in results])) if results else 0.0
     out["seconds"] = float(np.sum([r.seconds for r in results])) if results else 0.0
     return out
@@ -135,8 +136,8 @@ def table(rows: list[dict[str, float | str]]) -> str:
 def people_table(results: list[FitResult], scenes: list[Scene]) -> str:
     """Every person of a run: where the plausibility limits are nearest."""
     lines = [
-        "| scene | person | err px start | err px | pose rms | joint max | spine max | stature cm |",
-        "|" + " --- |" * 8,
+        "| scene | person | err px start | err px | pose rms | joint max | spine max | stature cm | shape max |",
+        "|" + " --- |" * 9,
     ]
     for result, scene in zip(results, scenes, strict=True):
         m = result.after
@@ -148,6 +149,7 @@ def people_table(results: list[FitResult], scenes: list[Scene]) -> str:
                 m.pose_change_max[i],
                 m.spine_change_max[i],
                 100 * m.stature_change[i],
+                m.shape_change[i],
             )
             lines.append(
                 f"| {scene.name} | {person.label} | " + " | ".join(f"{n:.1f}" for n in numbers) + " |"

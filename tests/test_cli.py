@@ -331,6 +331,7 @@ def test_the_demo_starts_apart_and_ends_in_contact(tmp_path):
     assert max(after.keypoint_error) < 0.5 * max(before.keypoint_error)
     assert done.result.verdict.kept
     assert max(after.pose_change_max) < 60 and max(map(abs, after.stature_change)) < 0.05
+    assert max(after.shape_change) < 2  # at 4 and more of these units people are skin and bone
 
 
 def test_staged_folder_is_all_or_nothing(tmp_path):

@@ -11,12 +11,12 @@ from dataclasses import asdict, dataclass
 import torch
 from torch import Tensor
 
-from apu_losses.fitting.body_pose import pose_joints, smplx_pose
+from apu_losses.fitting.body_pose import pose_joints, shape_parameter, smplx_pose
 from apu_losses.fitting.state import FitState
 from apu_losses.functional.geometry import region_min_distance, safe_sqrt
 from apu_losses.functional.penetration import select_penetrations
 from apu_losses.functional.penetration_selection import penetration_points
-from apu_losses.functional.plausibility import PoseChange, pose_change
+from apu_losses.functional.plausibility import PoseChange, pose_change, shape_change
 from apu_losses.functional.reprojection import keypoint_error
 
 
@@ -35,6 +35,8 @@ class SceneMetrics:
         depth_max: metres, the deepest.
         pose_change_rms, pose_change_max, spine_change_max: ``(P,)`` degrees from the start of the fit.
         stature_change: ``(P,)`` metres from the start, signed.
+        shape_change: ``(P,)`` largest change of a shape coefficient from the start, in its units; 0 for a body
+            without shape.
         hand_keypoint_error: ``(P,)`` as ``keypoint_error`` for the keypoints of both hands; NaN for a person
             without, empty where nobody's hand was seen.
     """
@@ -50,6 +52,7 @@ class SceneMetrics:
     pose_change_max: tuple[float, ...]
     spine_change_max: tuple[float, ...]
     stature_change: tuple[float, ...]
+    shape_change: tuple[float, ...] = ()
     hand_keypoint_error: tuple[float, ...] = ()
 
     def to_dict(self) -> dict[str, object]:
@@ -82,6 +85,11 @@ def evaluate(state: FitState) -> list[SceneMetrics]:
     change = _pose_change(state)
     stature = state.stature - state.body.stature(state.start)
 
+    name = shape_parameter(state.body)
+    shape = torch.zeros_like(stature)
+    if name is not None:
+        shape = shape_change(state.params[name], state.start[name])
+
     def of_people(values: Tensor, scene: int) -> tuple[float, ...]:
         return tuple(values[batch.row_scene == scene].tolist())
 
@@ -101,6 +109,7 @@ def evaluate(state: FitState) -> list[SceneMetrics]:
                 pose_change_max=of_people(change.largest, scene),
                 spine_change_max=of_people(change.spine, scene),
                 stature_change=of_people(stature, scene),
+                shape_change=of_people(shape, scene),
                 hand_keypoint_error=of_people(hand, scene) if bool(hands[scene]) else (),
             )
         )

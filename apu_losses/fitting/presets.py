@@ -100,7 +100,7 @@ def best() -> Preset:
         "pose_prior": 1.0,
         "hand_pose": 1.0,
         "orientation": 400.0,
-        "shape": 1.0,
+        "shape": 40.0,  # lighter, second-order steps buy contact with bodies of skin and bone
         "stature": 2.0,
     }
     return Preset(

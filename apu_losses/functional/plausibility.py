@@ -55,3 +55,14 @@ def stature_change(stature: Tensor, start: Tensor) -> Tensor:
             f"stature and start must have the same shape, got {tuple(stature.shape)} and {tuple(start.shape)}"
         )
     return 100 * (stature - start)
+
+
+@torch.no_grad()
+def shape_change(betas: Tensor, start: Tensor) -> Tensor:
+    """``(N,)`` the largest change of a shape coefficient, ``(N, S)``, in its units: standard deviations for
+    SMPL-X's and the free body's. Raises ValueError on shapes that do not agree."""
+    if betas.shape != start.shape or betas.ndim != 2:
+        raise ValueError(
+            f"betas and start must have the same shape (N, S), got {tuple(betas.shape)} and {tuple(start.shape)}"
+        )
+    return (betas - start).abs().amax(1)

@@ -37,6 +37,8 @@ def measurement_rows(scene: Scene, result: FitResult) -> list[Row]:
         change = f"{after.pose_change_rms[index]:.0f} deg rms, {after.pose_change_max[index]:.0f} largest"
         rows.append((f"pose change, {who}", "", change))
         rows.append((f"stature change, {who}", "", f"{100 * after.stature_change[index]:+.1f} cm"))
+        if after.shape_change:
+            rows.append((f"largest change of a shape coefficient, {who}", "", f"{after.shape_change[index]:.1f}"))
     return rows
 
 

@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from apu_losses.functional.contact_edges import ContactEdges
 from apu_losses.functional.metrics import contact_distances, share_within
-from apu_losses.functional.plausibility import SPINE, pose_change, stature_change
+from apu_losses.functional.plausibility import SPINE, pose_change, shape_change, stature_change
 from apu_losses.functional.pose_prior import BODY_JOINTS
 from apu_losses.functional.shape_prior import shape_change_prior, shape_prior, stature_prior
 from apu_losses.modules import ShapePrior
@@ -48,6 +48,15 @@ def test_shape_errors():
         stature_prior(torch.ones(2), torch.ones(3))
     with pytest.raises(ValueError, match="same shape"):
         stature_change(torch.ones(2), torch.ones(3))
+    with pytest.raises(ValueError, match="same shape"):
+        shape_change(BETAS, BETAS[:, :5])
+
+
+def test_shape_change_is_the_largest_of_the_coefficients():
+    np.testing.assert_allclose(
+        shape_change(BETAS, BETAS.flip(0)), np.abs(BETAS.numpy() - BETAS.numpy()[::-1]).max(1)
+    )
+    assert shape_change(torch.full((1, 10), float("nan")), torch.zeros(1, 10)).isnan().all()
 
 
 def test_pose_change_in_degrees():
