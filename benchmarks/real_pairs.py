@@ -136,7 +136,8 @@ def table(rows: list[dict[str, float | str]]) -> str:
 def people_table(results: list[FitResult], scenes: list[Scene]) -> str:
     """Every person of a run: where the plausibility limits are nearest."""
     lines = [
-        "| scene | person | err px start | err px | pose rms | joint max | spine max | stature cm | shape max |",
+        "| scene | person | err px start | err px | pose rms | joint max | spine max | stature cm | "
+        "shape max |",
         "|" + " --- |" * 9,
     ]
     for result, scene in zip(results, scenes, strict=True):

@@ -35,8 +35,8 @@ class SceneMetrics:
         depth_max: metres, the deepest.
         pose_change_rms, pose_change_max, spine_change_max: ``(P,)`` degrees from the start of the fit.
         stature_change: ``(P,)`` metres from the start, signed.
-        shape_change: ``(P,)`` largest change of a shape coefficient from the start, in its units; 0 for a body
-            without shape.
+        shape_change: ``(P,)`` largest change of a shape coefficient from the start, in its units; 0 for a
+            body without shape.
         hand_keypoint_error: ``(P,)`` as ``keypoint_error`` for the keypoints of both hands; NaN for a person
             without, empty where nobody's hand was seen.
     """

@@ -63,6 +63,7 @@ def shape_change(betas: Tensor, start: Tensor) -> Tensor:
     SMPL-X's and the free body's. Raises ValueError on shapes that do not agree."""
     if betas.shape != start.shape or betas.ndim != 2:
         raise ValueError(
-            f"betas and start must have the same shape (N, S), got {tuple(betas.shape)} and {tuple(start.shape)}"
+            f"betas and start must have the same shape (N, S), got {tuple(betas.shape)} and "
+            f"{tuple(start.shape)}"
         )
     return (betas - start).abs().amax(1)

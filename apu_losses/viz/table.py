@@ -38,7 +38,8 @@ def measurement_rows(scene: Scene, result: FitResult) -> list[Row]:
         rows.append((f"pose change, {who}", "", change))
         rows.append((f"stature change, {who}", "", f"{100 * after.stature_change[index]:+.1f} cm"))
         if after.shape_change:
-            rows.append((f"largest change of a shape coefficient, {who}", "", f"{after.shape_change[index]:.1f}"))
+            label = f"largest change of a shape coefficient, {who}"
+            rows.append((label, "", f"{after.shape_change[index]:.1f}"))
     return rows
 
 
