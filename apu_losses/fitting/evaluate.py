@@ -14,8 +14,7 @@ from torch import Tensor
 from apu_losses.fitting.body_pose import pose_joints, shape_parameter, smplx_pose
 from apu_losses.fitting.state import FitState
 from apu_losses.functional.geometry import region_min_distance, safe_sqrt
-from apu_losses.functional.penetration import select_penetrations
-from apu_losses.functional.penetration_selection import penetration_points
+from apu_losses.functional.metrics.penetration import summarise_depths, vertex_depths
 from apu_losses.functional.plausibility import PoseChange, pose_change, shape_change
 from apu_losses.functional.reprojection import keypoint_error
 
@@ -31,7 +30,8 @@ class SceneMetrics:
             a person has no such keypoint.
         confident_keypoint_error: ``(P,)`` the same over confidence above 0.5.
         inside_vertices: vertices that lie inside another person, all pairs together.
-        depth_p95: metres, 95th percentile of their depth to the nearest surface; 0 where none is inside.
+        depth_p95: metres, 95th percentile of their depth to the nearest surface; 0 where none is inside, NaN
+            where a body is not finite.
         depth_max: metres, the deepest.
         pose_change_rms, pose_change_max, spine_change_max: ``(P,)`` degrees from the start of the fit.
         stature_change: ``(P,)`` metres from the start, signed.
@@ -81,7 +81,9 @@ def evaluate(state: FitState) -> list[SceneMetrics]:
     hand, hands = torch.full_like(error, torch.nan), batch.per_scene(batch.sees_hand.any(1).float())
     if batch.any_hand:
         hand = keypoint_error(state.hands2d, batch.hand_keypoints, batch.hand_confidence, batch.scale)
-    depth, owner = penetration_depths(state)
+    depths = vertex_depths(state.vertices, state.topology, batch.pair_a, batch.pair_b)
+    broken = batch.per_scene(depths.broken.float(), batch.pair_scene) > 0
+    depth = summarise_depths(depths.depth, batch.pair_scene[depths.pair], broken)
     change = _pose_change(state)
     stature = state.stature - state.body.stature(state.start)
 
@@ -95,16 +97,15 @@ def evaluate(state: FitState) -> list[SceneMetrics]:
 
     metrics = []
     for scene in range(batch.size):
-        own = depth[owner == scene]
         metrics.append(
             SceneMetrics(
                 contact_distance=tuple(squared["pairs"][0][squared["pairs"][1] == scene].tolist()),
                 part_distance=tuple(squared["parts"][0][squared["parts"][1] == scene].tolist()),
                 keypoint_error=of_people(error, scene),
                 confident_keypoint_error=of_people(confident, scene),
-                inside_vertices=len(own),
-                depth_p95=float(own.quantile(0.95)) if len(own) else 0.0,
-                depth_max=float(own.max()) if len(own) else 0.0,
+                inside_vertices=0 if broken[scene] else int(depth.inside[scene]),
+                depth_p95=float(depth.p95[scene]),
+                depth_max=float(depth.largest[scene]),
                 pose_change_rms=of_people(change.rms, scene),
                 pose_change_max=of_people(change.largest, scene),
                 spine_change_max=of_people(change.spine, scene),
@@ -127,14 +128,3 @@ def _pose_change(state: FitState) -> PoseChange:
         return PoseChange(still, still, still, still.long())
     spine = [i for i, name in enumerate(names) if name.startswith("spine")]
     return pose_change(state.params["body_pose"], state.start["body_pose"], spine=spine)
-
-
-def penetration_depths(state: FitState) -> tuple[Tensor, Tensor]:
-    """Depth to the nearest surface, ``(K,)``, of the vertices inside another person, and their scenes."""
-    batch = state.batch
-    if not len(batch.pair_a):
-        return state.vertices.new_zeros(0), batch.pair_scene
-    found = select_penetrations(state.vertices, state.topology, batch.pair_a, batch.pair_b, target="surface")
-    points, targets = penetration_points(state.vertices, found)
-    depth = (points - targets).norm(dim=-1)
-    return depth, batch.pair_scene[found.pair]

@@ -37,6 +37,9 @@ class Calls:
     def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
         return self.function, self.args
 
+    def __repr__(self) -> str:  # names a test: the same in every process
+        return f"Calls({self.function.__name__})"
+
 
 @pytest.fixture
 def chumpy() -> Iterator[types.SimpleNamespace]:

@@ -97,6 +97,13 @@ def test_penetration_equals_libigl(metrics, meshes, body):
     assert metrics.depth_max == pytest.approx(depth.max(), abs=2e-5)
 
 
+def test_a_body_that_is_not_finite_is_no_body_without_penetration(fitter, three, people):
+    far = tensors(people)
+    far["transl"][0, 2] = torch.nan
+    found = fitter.measure(three, far)
+    assert np.isnan(found.depth_p95) and np.isnan(found.depth_max) and found.inside_vertices == 0
+
+
 def test_changes_from_the_start_by_hand(fitter, three, people, body):
     start = [
         {**p, "body_pose": p["body_pose"] + 0.1 * some_pose(7), "betas": np.full(10, 0.2)} for p in people

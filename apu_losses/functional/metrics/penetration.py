@@ -27,7 +27,48 @@ class PenetrationDepth(NamedTuple):
     largest: Tensor
 
 
+class VertexDepths(NamedTuple):
+    """Of the K vertices that are inside another body: ``depth (K,)`` in metres and ``pair (K,)``, which pair
+    of bodies each belongs to; ``broken (Q,)``: pairs with a body that is not finite."""
+
+    depth: Tensor
+    pair: Tensor
+    broken: Tensor
+
+
 @torch.no_grad()
+def vertex_depths(
+    vertices: Tensor,
+    faces: Faces,
+    rows_a: Tensor,
+    rows_b: Tensor,
+    *,
+    target: Target = "surface",
+    backend: Backend = "auto",
+) -> VertexDepths:
+    """The depth of every vertex of either body that is inside the other.
+
+    Arguments as of `apu_losses.functional.penetration.select_penetrations`; depth to the nearest surface
+    point is fairer than to the nearest vertex.
+    """
+    found = select_penetrations(vertices, faces, rows_a, rows_b, target=target, backend=backend)
+    return VertexDepths(distance2(*penetration_points(vertices, found)).sqrt(), found.pair, found.broken)
+
+
+def summarise_depths(depth: Tensor, owner: Tensor, broken: Tensor) -> PenetrationDepth:
+    """Number, 95th percentile and largest of the depths ``(K,)`` of each owner ``(K,)`` in 0..S-1.
+
+    ``broken (S,)`` owners are NaN; an owner of none has zeros.
+    """
+    columns = []
+    for index in range(len(broken)):
+        own = depth[owner == index]
+        p95, largest = (own.quantile(0.95), own.max()) if len(own) else depth.new_zeros(2).unbind()
+        columns.append(torch.stack([depth.new_tensor(float(len(own))), p95, largest]))
+    table = torch.stack(columns) if columns else depth.new_zeros(0, 3)
+    return PenetrationDepth(*torch.where(broken[:, None], torch.nan, table).unbind(1))
+
+
 def penetration_depth(
     vertices: Tensor,
     faces: Faces,
@@ -37,22 +78,9 @@ def penetration_depth(
     target: Target = "surface",
     backend: Backend = "auto",
 ) -> PenetrationDepth:
-    """How many vertices of two bodies are inside each other, and how deep.
-
-    Arguments as of `apu_losses.functional.penetration.select_penetrations`; depth to the nearest surface
-    point is fairer than to the nearest vertex.
-    """
-    found = select_penetrations(vertices, faces, rows_a, rows_b, target=target, backend=backend)
-    depth = distance2(*penetration_points(vertices, found)).sqrt()
-    columns = []
-    for pair in range(len(rows_a)):
-        own = depth[found.pair == pair]
-        some = len(own) > 0
-        p95, largest = (own.quantile(0.95), own.max()) if some else (depth.new_zeros(()), depth.new_zeros(()))
-        columns.append(torch.stack([depth.new_tensor(float(len(own))), p95, largest]))
-    table = torch.stack(columns) if columns else depth.new_zeros(0, 3)
-    table = torch.where(found.broken[:, None], torch.nan, table)
-    return PenetrationDepth(*table.unbind(1))
+    """How many vertices of two bodies are inside each other, and how deep; arguments as of
+    `vertex_depths`."""
+    return summarise_depths(*vertex_depths(vertices, faces, rows_a, rows_b, target=target, backend=backend))
 
 
 @torch.no_grad()

@@ -223,5 +223,4 @@ def _storer(vector_type: Any, vector: Any) -> Any:
 
 load = _loader(f32x16, _FLOATS)
 store = _storer(f32x16, _FLOATS)
-load_int = _loader(i32x16, _INTS)
 store_int = _storer(i32x16, _INTS)

@@ -1,1 +1,4 @@
-"""The cuda back end: Triton kernels. Imported, with triton, at its first use. Run on an H100 and an H200."""
+"""The cuda back end: Triton kernels. Imported, with triton, at its first use.
+
+Measured on an NVIDIA H100; compiled ahead for the GPUs that ``tools/compile_triton.py`` is asked for.
+"""
