@@ -451,7 +451,8 @@ TITLES = {
     "penetration": "Penetration both ways, forward and backward, full resolution",
     "soft": "Soft minimum, 30 pairs, forward and backward, batch 1",
     "limits": "The machine's limits, one thread, and each operator's share (multiply-adds fused; "
-    "kernels that match the reference's bits do not fuse and can reach half)",
+    "kernels that match the reference's bits do not fuse and can reach half; needed_gflop is what pruning by "
+    "boxes cannot avoid, so the shares are lower bounds)",
     "batch": "Cost against batch size (megabytes: peak over what was held before)",
     "size": "Cost against mesh size, one pair",
     "cuda_same": "On a GPU against the cpu back end (soft minimum, winding number: equal to rounding)",

@@ -7,9 +7,10 @@ import time
 import numpy as np
 import torch
 from kernels_peers import Embrace
+from torch import Tensor
 
 from apu_losses.functional import geometry as g
-from apu_losses.kernels.blocks import _Blocks, _bound
+from apu_losses.kernels.blocks import _bound
 from apu_losses.kernels.cpu.jit import inlined, kernel
 from apu_losses.kernels.cpu.simd import LANES, fused, splat, store
 from apu_losses.kernels.cpu.winding import NODE, fit_tree
@@ -119,53 +120,95 @@ def peak_copy(megabytes: int = 256) -> float:
     return 2 * source.numel() * 4 / _best(lambda: target.copy_(source))
 
 
+def _blocks_of(rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Boxes ``(N, 3)`` of blocks of points ``(N, n, 3)``."""
+    return rows.amin(1), rows.amax(1)
+
+
+def _needed(lanes: Tensor, limits: Tensor, low: Tensor, high: Tensor, asking: Tensor, other: Tensor) -> int:
+    """Of the block pairs (asking, other), those in which a lane cannot do without the other block.
+
+    ``lanes (N, 16, 3)`` points of the asking blocks, ``limits (pairs, 16)`` squared distance that the lanes
+    ended with, ``low, high (M, 3)`` boxes of the other blocks.
+    """
+    count = 0
+    for s in range(0, len(asking), 1 << 16):
+        part = slice(s, s + (1 << 16))
+        points = lanes[asking[part]]
+        bound = _bound(points, points, low[other[part], None], high[other[part], None])
+        count += int((bound <= limits[part]).any(1).sum())
+    return count
+
+
+def _work(bounds: int, near: int, needed: int, block: float) -> float:
+    """Operations for bounds of block pairs, of 16 lanes where these are near, and of blocks evaluated."""
+    return bounds * _BOUND + near * LANES * _BOUND + needed * block
+
+
+def _search(lanes: Tensor, best: Tensor, low: Tensor, high: Tensor, block: float) -> float:
+    """Operations of a search from blocks of 16 queries ``lanes (N, 16, 3)`` in blocks with boxes ``(M, 3)``.
+
+    ``best (N, 16)``: the squared distances that it finds; negative for lanes that do not ask.
+    """
+    asks = torch.nonzero(best.amax(1) >= 0)[:, 0]
+    lo, hi = _blocks_of(lanes[asks])
+    near = _bound(lo[:, None], hi[:, None], low[None], high[None]) <= best[asks].amax(1)[:, None]
+    k, other = torch.nonzero(near, as_tuple=True)
+    needed = _needed(lanes, best[asks[k]], low, high, asks[k], other)
+    return _work(near.numel(), len(k), needed, block)
+
+
+def _region_work(e: Embrace, wanted: Tensor) -> float:
+    """Operations of the region minima ``wanted (R, R)``."""
+    best = g.region_distance_matrix(e.a, e.b, e.regions).distance2[0]
+    region = torch.repeat_interleave(torch.arange(len(e.regions)), e.regions.block_offsets.diff())
+    a, b = (x[0][e.regions.slots].view(-1, LANES, 3) for x in (e.a, e.b))
+    (lo_a, hi_a), (lo_b, hi_b) = _blocks_of(a), _blocks_of(b)
+    asked = wanted[region][:, region]
+    limit = best[region][:, region]
+    bounds = _bound(lo_a[:, None], hi_a[:, None], lo_b[None], hi_b[None])
+    p, q = torch.nonzero(asked & (bounds <= limit), as_tuple=True)
+    needed = _needed(b, limit[p, q, None], lo_a, hi_a, q, p)
+    return _work(int(asked.sum()), len(p), needed, _TILE)
+
+
 def counted_work(e: Embrace, pairs: g.RegionPairs) -> dict[str, tuple[float, float]]:
     """Floating-point operations that pruning by boxes cannot avoid, and bytes in and out, for each operator.
 
-    All bounds of block pairs, and the tiles whose bound does not exceed the final distance. What the kernels
-    evaluate before they know that distance comes on top and shows as a share below one.
+    The kernels bound all pairs of blocks, then each of 16 lanes where the blocks are near, and evaluate what
+    is left; counted with the distances that they end with. What they evaluate before they know these comes on
+    top (for the inside test: the finer walks), so the shares are too small, never too large.
     """
-    a, b = _Blocks(e.a, e.regions.slots), _Blocks(e.b, e.regions.slots)
-    bounds = _bound(a.lo[0, :, None], a.hi[0, :, None], b.lo[0, None], b.hi[0, None])
-    best = g.region_distance_matrix(e.a, e.b, e.regions).distance2[0]
-    region = torch.repeat_interleave(torch.arange(len(e.regions)), e.regions.block_offsets.diff())
-    needed = bounds <= best[region][:, region]
-    per_pair_bounds = e.regions.block_offsets.diff()
-    wanted = torch.zeros_like(best, dtype=torch.bool)
+    blocks = e.regions.block_offsets.diff()
+    regions, count = len(e.regions), e.a.shape[1]
+    wanted = torch.zeros(regions, regions, dtype=torch.bool)
     wanted[pairs.group_a, pairs.group_b] = True
-    in_pairs = wanted[region][:, region]
     vertices = 2 * e.a.numel() * 4
     out: dict[str, tuple[float, float]] = {}
     out["sparse 30 pairs"] = (
-        float(in_pairs.sum()) * _BOUND + float((needed & in_pairs).sum()) * _TILE,
-        float(per_pair_bounds[pairs.group_a].sum() + per_pair_bounds[pairs.group_b].sum()) * 16 * 12,
+        _region_work(e, wanted),
+        float(blocks[pairs.group_a].sum() + blocks[pairs.group_b].sum()) * 16 * 12,
     )
-    out["matrix"] = (
-        float(needed.numel()) * _BOUND + float(needed.sum()) * _TILE,
-        vertices + best.numel() * 20,
-    )
-    qa, qb = _Blocks(e.a, e.topology.slots), _Blocks(e.b, e.topology.slots)
-    bounds = _bound(qa.lo[0, :, None], qa.hi[0, :, None], qb.lo[0, None], qb.hi[0, None])
-    near = g.nearest_vertex(e.a, e.b, points_topology=e.topology, vertices_topology=e.topology).distance2[0]
-    worst = near[e.topology.slots].view(-1, 16).amax(1)
-    tiles = float((bounds <= worst[:, None]).sum())
-    out["inside"] = (_walk_work(e), vertices + e.topology.faces.numel() * 8 + near.numel() * 4)
-    closest = g.nearest_surface(e.a, e.b, e.topology, points_topology=e.topology).distance2[0]
-    corners = e.b[0][e.topology.faces[e.topology.face_slots.view(-1, 8)]].flatten(1, 2)
-    low, high = corners.amin(1), corners.amax(1)
-    to_faces = _bound(qa.lo[0, :, None], qa.hi[0, :, None], low[None], high[None])
-    visited = float((to_faces <= closest[e.topology.slots].view(-1, 16).amax(1)[:, None]).sum())
+    out["matrix"] = (_region_work(e, torch.ones_like(wanted)), vertices + regions**2 * 20)
+    t = e.topology
+    inside = _walk_work(e)
+    out["inside"] = (inside, vertices + t.faces.numel() * 8 + count * 4)
+    queries, targets = (x[0][t.slots].view(-1, LANES, 3) for x in (e.a, e.b))
+    faces = _blocks_of(e.b[0][t.faces[t.face_slots.view(-1, 8)]].flatten(1, 2))
+    closest = g.nearest_surface(e.a, e.b, t, points_topology=t).distance2[0]
+    surface = 8 * LANES * _CLOSEST
     out["nearest surface"] = (
-        to_faces.numel() * _BOUND + visited * 8 * LANES * _CLOSEST,
-        vertices + e.topology.faces.numel() * 8 + near.numel() * 24,
+        _search(queries, closest[t.slots].view(-1, LANES), *faces, surface),
+        vertices + t.faces.numel() * 8 + count * 24,
     )
-    within = g.inside(e.a, e.b, e.topology, points_topology=e.topology)[0]
-    asking = within[e.topology.slots].view(-1, 16).any(1)  # blocks of queries that hold a vertex inside
-    furthest = torch.where(within, closest, torch.zeros_like(closest))[e.topology.slots].view(-1, 16).amax(1)
-    visited = float((to_faces <= furthest[:, None])[asking].sum())
+    deep = torch.where(g.inside(e.a, e.b, t, points_topology=t)[0], closest, -1.0)
     out["penetration fwd+bwd"] = (
-        out["inside"][0] + float(asking.sum()) * len(low) * _BOUND + visited * 8 * LANES * _CLOSEST,
-        out["inside"][1] + vertices + near.numel() * 24,
+        inside + _search(queries, deep[t.slots].view(-1, LANES), *faces, surface),
+        out["inside"][1] + vertices + count * 24,
     )
-    out["nearest vertex"] = (bounds.numel() * _BOUND + tiles * _TILE, vertices + near.numel() * 12)
+    near = g.nearest_vertex(e.a, e.b, points_topology=t, vertices_topology=t).distance2[0]
+    out["nearest vertex"] = (
+        _search(queries, near[t.slots].view(-1, LANES), *_blocks_of(targets), _TILE),
+        vertices + count * 12,
+    )
     return out
