@@ -295,6 +295,18 @@ def test_doctor_finds_nothing_wrong_here(apu):
         assert word in out
 
 
+def test_doctor_tells_every_back_end_and_what_auto_takes(apu, monkeypatch):
+    from apu_losses.kernels import describe
+
+    monkeypatch.setenv("COLUMNS", "250")
+    rows = [line.split() for line in apu("doctor")[1].splitlines()]
+    for line in describe():
+        said = next(row for row in rows if row[:2] == ["kernels", line.name])
+        assert said[2] == ("ok" if line.available else "absent")
+        assert " ".join(said[3:]).startswith(line.reason)
+        assert all(" ".join(said).count(kind) == 1 for kind in line.auto_for)
+
+
 def test_doctor_says_what_is_wrong(apu, monkeypatch):
     from apu_contacts.regions import RegionMap
 

@@ -308,7 +308,8 @@ def region_soft_min_gradient(
         d2 = reference.distance2(a[:, None], b[None])
         weight = 2 * g * torch.softmax(-d2.flatten() / temperature, 0).view(d2.shape)
         for c in range(3):
-            step = weight * (a[:, None, c] - b[None, :, c])
+            # What overflows has no weight; a difference that does times zero would be NaN.
+            step = torch.where(d2 < math.inf, weight * (a[:, None, c] - b[None, :, c]), 0.0)
             grad_a[ra, ids_a, c] += step.sum(1)
             grad_b[rb, ids_b, c] -= step.sum(0)
     return grad_a, grad_b

@@ -119,6 +119,19 @@ def region_matrix(
     return RegionMinimum(*(t.view(batch, count_a, count_b) for t in flat))
 
 
+def _near_distances(a: Tensor, b: Tensor) -> Tensor:
+    """Squared distances of all pairs of ``a (n, 3)`` and ``b (m, 3)`` but those that overflow, flat.
+
+    A pair that is infinitely far has weight 0 in a soft minimum, but would turn its gradient into NaN.
+    """
+    d2 = distance2(a[:, None], b[None])
+    near = torch.isfinite(d2)
+    if bool(near.all()):
+        return d2.flatten()
+    i, j = torch.nonzero(near, as_tuple=True)
+    return distance2(a.index_select(0, i), b.index_select(0, j))
+
+
 def region_soft_min(
     verts_a: Tensor,
     verts_b: Tensor,
@@ -144,8 +157,9 @@ def region_soft_min(
         elif not bool(torch.isfinite(a).all() & torch.isfinite(b).all()):
             values.append(verts_a.new_full((), math.nan))
         else:
-            d2 = distance2(a[:, None], b[None]).flatten()
-            values.append(-temperature * torch.logsumexp(-d2 / temperature, dim=0))
+            d2 = _near_distances(a, b)
+            soft = -temperature * torch.logsumexp(-d2 / temperature, dim=0)
+            values.append(soft if len(d2) else verts_a.new_full((), math.inf))
     return torch.stack(values) if values else verts_a.new_zeros(0)
 
 

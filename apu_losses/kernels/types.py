@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -121,7 +122,10 @@ class RegionPairs:
         sizes = offsets.diff()
         if bool((sizes < 0).any()):
             raise ValueError("offsets: expected numbers that never fall; item sizes would be negative")
-        rows = torch.repeat_interleave(torch.arange(len(sizes), device=offsets.device), sizes)
+        # By NumPy: torch starts OpenMP for this however short it is, and hangs there in a forked process.
+        rows = torch.from_numpy(np.repeat(np.arange(len(sizes), dtype=np.int64), sizes.numpy(force=True))).to(
+            offsets.device
+        )
         return cls(rows, rows, region_a, region_b, unions)
 
     @classmethod

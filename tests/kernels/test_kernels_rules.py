@@ -92,6 +92,77 @@ def test_nearest_rules(backend):
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
+def test_ties_of_nearest_points_go_to_the_lowest(backend):
+    # Forty copies of a triangle, each with corners of its own, listed from the last to the first.
+    corners = torch.tensor([[0.0, 0, 0], [1, 0, 0], [0, 1, 0]]).repeat(1, 40, 1)
+    faces = torch.arange(120).view(40, 3).flip(0)
+    points = torch.tensor([[[0.2, 0.2, 1.0], [-1, -1, 0], [1, 0, 0], [0, 2, -2]]])
+    mesh = g.MeshTopology.build(faces, 120, corners[0])
+    assert g.nearest_surface(points, corners, mesh, backend=backend).face.tolist() == [[0, 0, 0, 0]]
+    assert g.nearest_vertex(points, corners, backend=backend).vertex.tolist() == [[0, 0, 1, 2]]
+
+
+def soft_case(backend):
+    """Soft minima that are a sum, coincident, empty, poisoned and too far, and what flows back."""
+    a = torch.tensor([[[0.0, 0, 0], [1, 0, 0], [0, nan, 0], [3e38, 0, 0], [0, 0, 0]]], requires_grad=True)
+    b = torch.tensor([[[0.0, 0, 0], [0, 1, 0], [-3e38, 0, 0], [0, inf, 0]]], requires_grad=True)
+    regions_a = RegionIndex.from_lists([[0, 4], [], [2, 0], [3], [1], [0, 3]], 5).to(a.device)
+    regions_b = RegionIndex.from_lists([[0], [], [2], [3], [1], [1, 2]], 4).to(a.device)
+    group_a, group_b = (
+        torch.tensor([[0, 4, 5], [5, 1, 0], [2, 0, 3]]),
+        torch.tensor([[0, 4, 5], [4, 0, 1], [0, 3, 2]]),
+    )
+    row = torch.zeros(9, dtype=torch.int64)
+    pairs = g.RegionPairs(row, row, group_a.flatten(), group_b.flatten())
+    soft = g.region_soft_minimum(a, b, pairs, regions_a, regions_b, temperature=0.5, backend=backend)
+    return soft.detach(), *torch.autograd.grad(soft, (a, b), torch.ones_like(soft))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_soft_minimum_rules(backend):
+    soft, grad_a, grad_b = soft_case(backend)
+    # Two coincident vertices at distance zero, one pair, one pair of two near: then nothing, NaN, overflow.
+    expected = [-0.5 * math.log(2), 2.0, 1.0, 1.0, inf, inf, nan, nan, inf]
+    torch.testing.assert_close(soft, torch.tensor(expected), equal_nan=True)
+    # 2 (a - b) of the three that are finite and apart; nothing to what is empty, poisoned or too far.
+    torch.testing.assert_close(grad_a, torch.tensor([[[0.0, -4, 0], [2, -2, 0], [0] * 3, [0] * 3, [0] * 3]]))
+    torch.testing.assert_close(grad_b, torch.tensor([[[0.0, 0, 0], [-2, 6, 0], [0] * 3, [0] * 3]]))
+
+
+def winding_case(backend, method):
+    """Winding numbers and the inside test of a tetrahedron, of one with NaN, and of one with infinity."""
+    mesh = torch.tensor([[[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1], [nan, 0, 0]]]).repeat(3, 1, 1)
+    mesh[1, 2, 1], mesh[2, 3, 2] = nan, -inf
+    faces = torch.tensor([[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]])
+    points = torch.tensor([[[0.1, 0.1, 0.1], [5, 5, 5], [nan, 0, 0], [0.1, inf, 0.1], [0.1, 0.1, -inf]]])
+    points = points.repeat(3, 1, 1)
+    w = g.winding_number(points, mesh, faces, method=method, backend=backend)
+    return w, g.inside(points, mesh, faces, method=method, backend=backend)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("method", ["tree", "exact", "rays"])
+def test_winding_number_rules(backend, method):
+    """A vertex that no face names may be anything; what is not finite is NaN, and inside of nothing."""
+    w, within = winding_case(backend, method)
+    expected = torch.full((3, 5), nan)
+    expected[0, :2] = torch.tensor([1.0, 0.0])
+    torch.testing.assert_close(w, expected, equal_nan=True, rtol=1e-4, atol=1e-4)
+    assert within.nonzero().tolist() == [[0, 0]]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("target", ["vertex", "surface"])
+def test_a_mesh_that_is_not_finite_is_no_mesh_without_penetration(backend, target):
+    m = pair(2, 1)
+    b = m.b.clone()
+    b[1, 3, 0] = inf
+    found = g.penetration(m.a, b, m.topology, target=target, backend=backend)
+    assert found.distance2[0].isfinite().all() and found.distance2[1].isnan().all()
+    assert found.inside[0].any() and not found.inside[1].any() and found.target[1].eq(-1).all()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_degenerate_faces(backend):
     vertices = torch.tensor([[[0.0, 0, 0], [2, 0, 0], [1, 0, 0], [5, 5, 5]]])
     points = torch.tensor([[[0.5, 1.0, 0], [-1, 0, 0], [5, 5, 6]]])
@@ -127,6 +198,19 @@ def test_far_from_the_origin_nothing_is_lost(backend):
     near = g.nearest_vertex(a, b, backend=backend)
     exact = torch.cdist(a.double(), b.double()).amin(2).square()
     assert (near.distance2 - exact).abs().max() < 1e-6
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_regions_of_any_size(backend):
+    """Vertex ids beyond 16 bits."""
+    count = 70_000
+    x = torch.arange(count, dtype=torch.float32)
+    a = torch.stack([x, torch.zeros_like(x), torch.zeros_like(x)], 1)[None]
+    b = torch.tensor([[[count - 3.0, 1, 0], [count - 2, 0.5, 0]]])
+    regions = [RegionIndex.from_lists([range(n)], n) for n in (count, 2)]
+    found = g.region_distance_matrix(a, b, *regions, backend=backend)
+    assert found.index_a.item() == count - 2 and found.index_b.item() == 1 and found.distance2.item() == 0.25
+    assert g.nearest_vertex(b, a, backend=backend).vertex.tolist() == [[count - 3, count - 2]]
 
 
 @pytest.mark.parametrize("backend", ["torch", "cpu"])

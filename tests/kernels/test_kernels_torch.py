@@ -5,6 +5,7 @@ mode.
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -16,7 +17,7 @@ from kernels_meshes import GPU, pair
 from torch.utils.data import DataLoader, Dataset
 
 from apu_losses.functional import geometry as g
-from apu_losses.kernels import ops
+from apu_losses.kernels import ops, warmup
 
 BACKENDS = ["torch", "cpu", *GPU]
 ROOT = Path(__file__).resolve().parents[2]
@@ -64,6 +65,33 @@ def test_opcheck(backend):
         torch.library.opcheck(op, args)
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_opcheck_of_gradients(backend):
+    m = pair(2, 2)
+    p = edges(m)
+    rows = (p.row_a, p.row_b, p.group_a, p.group_b)
+    regions, topology = m.regions.to(m.a.device), m.topology.to(m.a.device)
+    items = torch.tensor([0, 1, 0]), torch.tensor([1, 1, 0])
+    none = (None, None)
+    near = g.region_min_distance(m.a, m.b, p, regions, backend=backend)
+    index = (near.index_a, near.index_b)
+    soft = (m.a, m.b, *rows, *layout(regions), *layout(regions), *none, 1e-2, backend)
+    value, least, sums = ops.region_soft_min(*soft)
+    for op, args in (
+        (ops.edge_gradient, (m.a, m.b, p.row_a, p.row_b, *index, near.distance2, backend)),
+        (ops.edge_gradient, (m.a, None, p.row_a, p.row_b, *index, near.distance2, backend)),
+        (ops.region_soft_min_gradient, (*soft, least, sums, torch.ones_like(value))),
+    ):
+        torch.library.opcheck(op, args)
+    for rows_of in (none, items):
+        options = {"rows": None if rows_of == none else rows_of, "backend": backend}
+        d2, vertex = g.nearest_vertex(m.a, m.b, **options)
+        torch.library.opcheck(ops.nearest_gradient, (m.a, m.b, vertex, d2, *rows_of, backend))
+        d2, face, weights = g.nearest_surface(m.a, m.b, topology, **options)
+        surface = (m.a, m.b, topology.faces, face, weights, d2, *rows_of, backend)
+        torch.library.opcheck(ops.surface_gradient, surface)
+
+
 def total(a, b, m, p, backend):
     """One loss through all operators."""
     contact = g.region_min_distance(a, b, p, m.regions, backend=backend).distance2
@@ -86,6 +114,20 @@ def test_compile_gives_the_same(backend):
         results.append((value.detach(), *torch.autograd.grad(value, (a, b))))
     for eager, compiled in zip(*results, strict=True):
         assert torch.allclose(eager, compiled, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="inductor compiles C++")
+def test_compile_by_inductor_gives_the_same():
+    m = pair(2, 2)
+    p = edges(m)
+    results = []
+    for call in (total, torch.compile(total, fullgraph=True)):
+        a, b = m.a.clone().requires_grad_(), m.b.clone().requires_grad_()
+        value = call(a, b, m, p, "cpu")
+        results.append((value.detach(), *torch.autograd.grad(value, (a, b))))
+    for eager, compiled in zip(*results, strict=True):
+        assert torch.allclose(eager, compiled, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("backend", ["reference", "torch"])
@@ -126,13 +168,29 @@ def test_the_same_bits_every_time_and_for_any_number_of_threads(backend):
         assert all(torch.equal(x, y) for x, y in zip(run[1:], runs[0][1:], strict=True))
 
 
-def test_inference_mode():
-    m = pair(1, 2)
+def answers(a, b, m, backend):
+    """What every operator says of a pair."""
+    p = edges(m)
+    return (
+        *g.region_min_distance(a, b, p, m.regions, backend=backend),
+        *g.region_distance_matrix(a, b, m.regions, backend=backend),
+        g.region_soft_minimum(a, b, p, m.regions, temperature=1e-2, backend=backend),
+        *g.nearest_vertex(a, b, points_topology=m.topology, backend=backend),
+        *g.nearest_surface(a, b, m.topology, backend=backend),
+        g.winding_number(a, b, m.topology, backend=backend),
+        g.inside(a, b, m.topology, backend=backend),
+        *g.penetration(a, b, m.topology, target="surface", backend=backend),
+    )
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_inference_mode(backend):
+    m = pair(2, 2)
     with torch.inference_mode():
-        a, b = m.a * 1.0, m.b * 1.0
-        found = g.region_distance_matrix(a, b, m.regions)
-        assert g.inside(a, b, m.topology).any() and found.distance2.is_inference()
-    assert torch.equal(found.index_a, g.region_distance_matrix(m.a, m.b, m.regions).index_a)
+        found = answers(m.a * 1.0, m.b * 1.0, m, backend)
+        assert all(x.is_inference() for x in found)
+    for got, expected in zip(found, answers(m.a, m.b, m, backend), strict=True):
+        assert torch.equal(got, expected)
 
 
 def test_inputs_need_not_be_contiguous():
@@ -148,18 +206,30 @@ def test_inputs_need_not_be_contiguous():
             assert torch.equal(call(a, b), call(m.a, m.b))
 
 
-def test_several_python_threads():
-    m = pair(2, 3)
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_several_python_threads(backend):
+    """All operators at once from four threads, gradients included."""
+    m = pair(2, 2)
     before = torch.get_num_threads()
-    expected = g.nearest_vertex(m.a, m.b)
-    wrong = []
+    p = edges(m)
+
+    def once():
+        a, b = m.a.clone().requires_grad_(), m.b.clone().requires_grad_()
+        with torch.device(m.a.device):  # a thread does not inherit the default device
+            found = answers(a, b, m, backend)
+            return *found, *torch.autograd.grad(total(a, b, m, p, backend), (a, b))
+
+    expected = once()
+    wrong, errors = [], []
 
     def work():
-        for _ in range(10):
-            got = g.nearest_vertex(m.a, m.b)
-            matrix = g.region_distance_matrix(m.a, m.b, m.regions)
-            if not torch.equal(got.vertex, expected.vertex) or bool(matrix.distance2.isnan().any()):
-                wrong.append(1)
+        try:
+            for _ in range(4):
+                wrong.extend(
+                    k for k, (x, y) in enumerate(zip(once(), expected, strict=True)) if not x.equal(y)
+                )
+        except Exception as error:
+            errors.append(error)
 
     try:
         torch.set_num_threads(2)
@@ -167,10 +237,10 @@ def test_several_python_threads():
         for t in threads:
             t.start()
         for t in threads:
-            t.join(60)
+            t.join(120)
     finally:
         torch.set_num_threads(before)
-    assert not wrong and not any(t.is_alive() for t in threads)
+    assert not wrong and not errors and not any(t.is_alive() for t in threads)
 
 
 class _Items(Dataset):
@@ -180,7 +250,7 @@ class _Items(Dataset):
     def __getitem__(self, k):
         torch.set_num_threads(2)
         m = pair(2, 2, seed=k)
-        return g.region_distance_matrix(m.a, m.b, m.regions, backend="cpu").distance2
+        return torch.cat([x.flatten().double() for x in answers(m.a, m.b, m, "cpu")])
 
 
 @pytest.mark.parametrize("context", ["fork", "spawn"])
@@ -196,6 +266,45 @@ def test_data_loader_workers(context):
     loader = DataLoader(_Items(), batch_size=None, num_workers=1, multiprocessing_context=context, timeout=60)
     for got, want in zip(loader, expected, strict=True):
         assert torch.equal(got, want)
+
+
+def compiled():
+    """How many signatures each numba kernel of the cpu back end has been compiled for."""
+    from numba.core.dispatcher import Dispatcher
+
+    modules = [m for name, m in list(sys.modules.items()) if name.startswith("apu_losses.kernels")]
+    return {
+        (v.__module__, v.__name__): len(v.signatures)
+        for m in modules
+        for v in vars(m).values()
+        if isinstance(v, Dispatcher)
+    }
+
+
+def print_what_warmup_leaves():
+    """Number of kernels compiled by the warm-up, and those that a first use compiles again."""
+    warmup("cpu")
+    before = compiled()
+    m = pair(2, 2)
+    p = edges(m)
+    a, b = m.a.clone().requires_grad_(), m.b.clone().requires_grad_()
+    answers(a, b, m, "cpu")
+    torch.autograd.grad(total(a, b, m, p, "cpu"), (a, b))
+    print(sum(before.values()), sorted(k for k, n in compiled().items() if n != before.get(k)))
+
+
+def test_warmup_leaves_nothing_to_compile():
+    """In a process of its own, where no kernel has run before."""
+    path = os.pathsep.join([str(ROOT), str(Path(__file__).parent)])
+    done = subprocess.run(
+        [sys.executable, "-c", "import test_kernels_torch as t; t.print_what_warmup_leaves()"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": path},
+    )
+    assert done.returncode == 0, done.stderr
+    count, rest = done.stdout.split(maxsplit=1)
+    assert int(count) > 20 and rest.strip() == "[]"
 
 
 def test_importing_the_geometry_does_not_import_numba_or_triton():

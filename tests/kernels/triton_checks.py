@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from kernels_meshes import pair
+from test_kernels_rules import soft_case, winding_case
 
 from apu_losses.functional import geometry as g
 from apu_losses.kernels.cpu.winding import NODE, fit_tree
@@ -113,6 +114,19 @@ def test_rules():
     for pairs in (g.RegionPairs(far, zero, zero, zero), g.RegionPairs(zero, zero, zero, far)):
         found = g.region_min_distance(a, b, pairs, regions_a, regions_b, backend="cuda")
         assert torch.isnan(found.distance2).all() and found.index_a.eq(-1).all()
+
+
+def test_rules_of_sums():
+    torch.set_default_device(DEVICE)
+    try:
+        for got, expected in zip(*both(soft_case), strict=True):
+            torch.testing.assert_close(got, expected, equal_nan=True)
+        for method in ("tree", "exact"):
+            got, expected = both(lambda k, m=method: winding_case(k, m))
+            torch.testing.assert_close(got[0], expected[0], equal_nan=True, rtol=1e-4, atol=1e-4)
+            assert torch.equal(got[1], expected[1])
+    finally:
+        torch.set_default_device("cpu")
 
 
 @pytest.mark.parametrize("target", ["vertex", "surface"])

@@ -149,10 +149,13 @@ def soft_edges_gradient(
                 for lane in range(LANES):
                     r = p * LANES + lane
                     if real_a & np.int32(1 << lane):
-                        w = mul(_tile_weights(xa, r, x, y, z, splat(least[k]), per_t, real_b, zero), scale)
-                        dx = mul(w, sub(splat(xa[0, r]), x))
-                        dy = mul(w, sub(splat(xa[1, r]), y))
-                        dz = mul(w, sub(splat(xa[2, r]), z))
+                        w = _tile_weights(xa, r, x, y, z, splat(least[k]), per_t, real_b, zero)
+                        # A difference that overflows times a weight of zero would be NaN.
+                        kept = less(zero, w)
+                        w = mul(w, scale)
+                        dx = where_bits(kept, mul(w, sub(splat(xa[0, r]), x)), zero)
+                        dy = where_bits(kept, mul(w, sub(splat(xa[1, r]), y)), zero)
+                        dz = where_bits(kept, mul(w, sub(splat(xa[2, r]), z)), zero)
                         bx_sum = add(bx_sum, dx)
                         by_sum = add(by_sum, dy)
                         bz_sum = add(bz_sum, dz)

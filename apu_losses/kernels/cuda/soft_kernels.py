@@ -120,9 +120,11 @@ def soft_gradient_kernel(
             dz = az[:, None] - bz[None, :]
             weight = scale * tl.exp((low - squared(dx, dy, dz)) / temperature)
             weight = tl.where(in_a[:, None] & in_b[None, :], weight, 0.0)
-            gx += weight * dx
-            gy += weight * dy
-            gz += weight * dz
+            # A difference that overflows times a weight of zero would be NaN.
+            kept = weight != 0.0
+            gx += tl.where(kept, weight * dx, 0.0)
+            gy += tl.where(kept, weight * dy, 0.0)
+            gz += tl.where(kept, weight * dz, 0.0)
         to = out + (tl.load(first + k) + u) * 3
         tl.store(to, tl.sum(gx, axis=1), mask=in_a)
         tl.store(to + 1, tl.sum(gy, axis=1), mask=in_a)
