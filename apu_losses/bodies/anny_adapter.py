@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from apu_losses.bodies.anny_derivatives import AnnyDerivatives, bone_vectors
+from apu_losses.bodies.anny_rig import AnnyPose, AnnyRig
 from apu_losses.bodies.keypoints import KeypointTable, Landmarks, keypoint_table
+from apu_losses.bodies.kinematics import KinematicTree
 from apu_losses.bodies.protocol import ParameterSpec, PosedBody
 from apu_losses.bodies.rotation import rotation_matrix
 
-# y up, facing +z, from Anny's z up, facing -y
-_UPRIGHT = ((1.0, 0.0, 0.0), (0.0, 0.0, 1.0), (0.0, -1.0, 0.0))
 _DEFAULTS = {"age": 2 / 3}  # a young adult; all other phenotypes are halfway
 _BONE_FINGERS = ("thumb", "index", "middle", "ring", "pinky")
 
@@ -26,11 +27,11 @@ class AnnyBody:
     ``body_pose`` turns Anny's bones but the root relative to their rest pose, in axis-angle, about the body's
     axes. Joints are the heads of its bones under SMPL-X's names where there are such.
 
-    All vertices are computed for any few of them: for long fits the free body, which is made from Anny,
-    is several times as fast.
+    Shape coefficients and bones are the package's, and only the vertices that are asked for are shaped and
+    skinned, linearly.
 
     Args:
-        model: an ``anny.Anny`` object with linear blend skinning; None: one with all phenotypes (the first
+        model: an ``anny.Anny`` object; None: one with all phenotypes (the first
             build takes a minute or two and 0.8 GB of cache on disk).
         dtype: floating-point type of the computation.
         device: where it happens.
@@ -57,7 +58,8 @@ class AnnyBody:
         self._model = model.to(dtype=dtype, device=device)
         self._dtype, self._device = dtype, torch.device(device)
         self._faces = torch.as_tensor(model.get_triangular_faces(), device=device).to(torch.int64)
-        self._upright = torch.tensor(_UPRIGHT, dtype=dtype, device=device)
+        self._rig = AnnyRig(self._model)
+        self._tree = KinematicTree(self._rig.parents).to(self._device)
         self.phenotype_labels: tuple[str, ...] = tuple(model.phenotype_labels)
         self.bone_labels: tuple[str, ...] = tuple(model.bone_labels)
         sources = _joint_sources(self.bone_labels)
@@ -122,23 +124,17 @@ class AnnyBody:
             ValueError: on an unknown parameter, a wrong shape, or rows that do not agree.
         """
         full = self._complete(params)
-        local = rotation_matrix(full["body_pose"].unflatten(1, (-1, 3)))
-        turned = self._upright.T @ local @ self._upright
-        rows = len(turned)
-        deltas = torch.eye(4, dtype=self._dtype, device=self._device).repeat(
-            rows, len(self.bone_labels), 1, 1
-        )
-        deltas = deltas.clone()
-        deltas[:, 1:, :3, :3] = turned
-        out = self._model(
-            pose_parameters=deltas, phenotype_kwargs=full["phenotypes"], pose_parameterization="local-ref"
-        )
-        mesh = out["vertices"].expand(rows, -1, -1) @ self._upright.T
-        heads = self._mix @ (out["bone_poses"].expand(rows, -1, -1, -1)[..., :3, 3] @ self._upright.T)
-        root = heads[:, self._joint_names.index("pelvis"), None]
-        rotation = rotation_matrix(full["global_orient"]).mT
-        place = root + full["transl"][:, None]
-        return AnnyPose((mesh - root) @ rotation + place, (heads - root) @ rotation + place)
+        bones = self._rig.bones(full["phenotypes"], rotation_matrix(bone_vectors(full)))
+        return AnnyPose(self._rig, bones, self._mix, full["transl"])
+
+    def derivatives(self, params: Mapping[str, Tensor], names: Sequence[str]) -> AnnyDerivatives:
+        """How joints, keypoints and vertices move with the parameters ``names``, in closed form.
+
+        Args:
+            params: as for ``pose``.
+            names: the parameters to differentiate by, in this order.
+        """
+        return AnnyDerivatives(self._rig, self._tree, self._mix, self._complete(params), names, self._table)
 
     def keypoints(self, posed: PosedBody, skeleton: str) -> Tensor:
         """``(N, K, 3)`` keypoints of a skeleton; those that the body lacks are zero without gradient."""
@@ -150,8 +146,7 @@ class AnnyBody:
 
     def stature(self, params: Mapping[str, Tensor]) -> Tensor:
         """``(N,)`` standing height in metres of the unposed body, differentiable in ``phenotypes``."""
-        full = self._complete(params)
-        height = self._model(phenotype_kwargs=full["phenotypes"])["rest_vertices"][..., 2]
+        height = self._rig.heights(self._complete(params)["phenotypes"])
         return height.amax(1) - height.amin(1)
 
     def _complete(self, params: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -201,30 +196,6 @@ class AnnyBody:
 
 
 _FACE = ("nose", "left_eye", "right_eye", "left_ear", "right_ear")
-
-
-class AnnyPose:
-    """N posed bodies; the whole mesh is there."""
-
-    def __init__(self, mesh: Tensor, joints: Tensor) -> None:
-        self._mesh = mesh
-        self._joints = joints
-
-    def __len__(self) -> int:
-        return len(self._mesh)
-
-    @property
-    def joints(self) -> Tensor:
-        """``(N, J, 3)`` joint positions, metres."""
-        return self._joints
-
-    def vertices(self, ids: Tensor | None = None) -> Tensor:
-        """``(N, V, 3)`` all vertices, or ``(N, M, 3)`` those of ``ids (M,)``."""
-        return self._mesh if ids is None else self._mesh.index_select(1, ids)
-
-    def select(self, rows: Tensor, vertex_ids: Tensor) -> Tensor:
-        """``(K, 3)`` vertex ``vertex_ids[k]`` of body ``rows[k]``."""
-        return self._mesh[rows, vertex_ids]
 
 
 def _joint_sources(bones: tuple[str, ...]) -> dict[str, list[str]]:

@@ -122,7 +122,7 @@ class LinearBlendDerivatives:
         s = self._skeleton
         arm = s.positions[:, :, None] - s.positions[:, None, self._turned]  # (N, J, T, 3)
         arm = arm * self._below[None, :, :, None]
-        turn = _cross_columns(self._axes[:, None], arm)
+        turn = cross_columns(self._axes[:, None], arm)
         rest = s.joint_dirs.permute(1, 2, 0)
         shape = self._shape_offsets + s.transforms[..., :3] @ rest
         return self._columns(turn, shape)
@@ -147,7 +147,7 @@ class LinearBlendDerivatives:
         shares = rest.weight[:, :, None] * self._below[rest.joint]  # (K, I, T)
         arm = shares.transpose(1, 2) @ placed
         arm = arm - shares.sum(1)[..., None] * s.positions[rows[:, None], self._turned]
-        turn = _cross_columns(self._axes[rows], arm)
+        turn = cross_columns(self._axes[rows], arm)
         blended = (rest.weight[:, :, None, None] * transforms[..., :3]).sum(1)
         if rest.correctives is not None:
             turn = turn + (blended @ self._corrective_columns(rows, rest).flatten(2)).unflatten(2, (-1, 3))
@@ -234,7 +234,7 @@ def _skew(v: Tensor) -> Tensor:
     return torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).unflatten(-1, (3, 3))
 
 
-def _cross_columns(axes: Tensor, arm: Tensor) -> Tensor:
+def cross_columns(axes: Tensor, arm: Tensor) -> Tensor:
     """``axes[..., t, :, c] x arm[..., t, :]`` as ``(..., 3, T, 3)`` with the components before the joints."""
     a0, a1, a2 = axes.unbind(-2)
     x, y, z = (part[..., None] for part in arm.unbind(-1))

@@ -13,6 +13,8 @@ from scipy.spatial import cKDTree
 from apu_contacts.regions import REGIONS
 from apu_losses.bodies import BodyModel, PosedBody
 from apu_losses.bodies.anny_adapter import AnnyBody
+from apu_losses.bodies.anny_derivatives import AnnyDerivatives
+from apu_losses.bodies.derivatives import ForwardModeDerivatives, body_derivatives
 from apu_losses.bodies.region_map import region_map_for
 
 pytestmark = pytest.mark.slow
@@ -48,6 +50,26 @@ def test_it_turns_about_its_pelvis(body: AnnyBody) -> None:
     pelvis = still.joints[:, body.joint_names.index("pelvis"), None]
     expected = (still.vertices() - pelvis) @ roma.rotvec_to_rotmat(turn).mT + pelvis
     torch.testing.assert_close(turned.vertices(), expected, atol=1e-9, rtol=0)
+
+
+def test_closed_form_equals_forward_mode(body: AnnyBody) -> None:
+    generator = torch.Generator().manual_seed(0)
+    params = {
+        name: 0.4 * torch.randn(3, spec.size, generator=generator, dtype=torch.float64)
+        for name, spec in body.parameters.items()
+    }
+    params["phenotypes"] = torch.rand(3, len(body.phenotype_labels), generator=generator, dtype=torch.float64)
+    params["body_pose"][0, :30] = 0.0  # bones that do not turn at all
+    names = ("transl", "body_pose", "phenotypes", "global_orient")
+    rows = torch.arange(3).repeat_interleave(20)
+    ids = torch.randint(body.num_vertices, (60,), generator=generator)
+    ours, twin = body_derivatives(body, params, names), ForwardModeDerivatives(body, params, names)
+    assert isinstance(ours, AnnyDerivatives)
+    torch.testing.assert_close(ours.joints, twin.joints, atol=1e-9, rtol=0)
+    torch.testing.assert_close(ours.select(rows, ids), twin.select(rows, ids), atol=1e-9, rtol=0)
+    torch.testing.assert_close(ours.keypoints("body25"), twin.keypoints("body25"), atol=1e-9, rtol=0)
+    some = body_derivatives(body, params, ("body_pose",)).joints
+    torch.testing.assert_close(some, twin.joints[..., 3 : 3 + some.shape[-1]], atol=1e-9, rtol=0)
 
 
 def test_its_regions_are_transferred_and_as_symmetric_as_it_is(body: AnnyBody) -> None:
