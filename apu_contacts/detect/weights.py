@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import socket
+import ssl
 import tempfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from urllib.error import URLError
+from urllib.error import HTTPError, URLError
 from urllib.parse import urldefrag, urlparse
 from urllib.request import Request, urlopen
 
@@ -123,13 +125,30 @@ def _download(
         _check(partial, digest, address)
         partial.replace(target)
     except (URLError, OSError) as error:
-        reason = getattr(error, "reason", None) or error
         raise WeightsError(
-            f"{address}: cannot be fetched ({reason}); fetch it where there is a connection, and give the "
-            "file's path"
+            f"{address}: the weights cannot be fetched: {_why(error, address, timeout)}. Fetch the file "
+            f"where there is a connection, and save it as {target}, or give its path instead of the address "
+            "(apu detect: --person-weights, --pose-weights)"
         ) from error
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _why(error: OSError, address: str, timeout: float) -> str:
+    """What went wrong, in words: "[Errno -2] Name or service not known" says little to most people."""
+    host = urlparse(address).netloc
+    if isinstance(error, HTTPError):
+        return f"{host} answered {error.code} ({error.reason})"
+    cause = getattr(error, "reason", error)  # what urllib wraps
+    if isinstance(cause, socket.gaierror):
+        return f"{host} is unknown to this machine, which has no connection or no name server"
+    if isinstance(cause, ssl.SSLError):
+        return f"{host} has no certificate that this machine trusts ({getattr(cause, 'reason', cause)})"
+    if isinstance(cause, TimeoutError):
+        return f"{host} did not answer within {timeout:g} seconds"
+    if isinstance(cause, ConnectionError):
+        return f"{host} refused or closed the connection"
+    return str(getattr(cause, "strerror", None) or cause)
 
 
 def _unpacked(archive: Path, folder: Path) -> Path:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import re
+import socket
+import ssl
 import threading
 import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.error import URLError
 
 import pytest
 
-from apu_contacts.detect import WeightsError, fetch_weights
+from apu_contacts.detect import WeightsError, fetch_weights, weights
 from apu_contacts.detect.weights import weights_folder
 
 CONTENT = bytes(range(256)) * 20000
@@ -87,7 +91,7 @@ def test_an_address_is_fetched_once(server, tmp_path):
     ("path", "message"),
     [
         ("/short.onnx", "connection ended after|cannot be fetched"),
-        ("/gone.onnx", r"cannot be fetched \(Not Found\).*give the file's path"),
+        ("/gone.onnx", r"cannot be fetched: \S+ answered 404 \(Not Found\).*give its path instead"),
         (f"/model.onnx#sha256={'0' * 64}", "another file, or a damaged one"),
     ],
 )
@@ -98,8 +102,39 @@ def test_what_fails_leaves_nothing_behind(server, tmp_path, path, message):
 
 
 def test_no_server_at_all(tmp_path):
-    with pytest.raises(WeightsError, match=r"cannot be fetched .*where there is a connection"):
+    with pytest.raises(
+        WeightsError, match=r"127\.0\.0\.1:9 refused .*where there is a connection, and save it"
+    ):
         fetch_weights("http://127.0.0.1:9/model.onnx", folder=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("cause", "message"),
+    [
+        (socket.gaierror(-2, "Name or service not known"), "weights.example is unknown to this machine"),
+        (ssl.SSLCertVerificationError("self-signed certificate"), "no certificate that this machine trusts"),
+        (TimeoutError("timed out"), "did not answer within 60 seconds"),
+        (ConnectionResetError(104, "Connection reset by peer"), "refused or closed the connection"),
+        (OSError(28, "No space left on device"), "No space left on device"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+@pytest.mark.parametrize("wrapped", [True, False])
+def test_a_failure_is_a_sentence_that_says_what_to_do(monkeypatch, tmp_path, cause, message, wrapped):
+    """urllib wraps what goes wrong while it connects, and lets through what goes wrong afterwards."""
+
+    def fail(*_, **__):
+        raise URLError(cause) if wrapped else cause
+
+    monkeypatch.setattr(weights, "urlopen", fail)
+    with pytest.raises(WeightsError, match=message) as caught:
+        fetch_weights("https://weights.example/model.onnx", folder=tmp_path)
+    said = str(caught.value)
+    assert "Errno" not in said and "--pose-weights" in said
+    # what is saved where it says is found the next time
+    where = Path(re.search(r"save it as (\S+),", said)[1])
+    where.write_bytes(CONTENT)
+    assert fetch_weights("https://weights.example/model.onnx", folder=tmp_path) == where
 
 
 def test_the_one_network_of_an_archive_is_unpacked(server, tmp_path):
