@@ -11,10 +11,13 @@ from apu_losses.bodies.anny_adapter import AnnyBody
 from apu_losses.bodies.correspondence import body_correspondence, unposed_correspondence
 from apu_losses.bodies.families import SMPLX
 from apu_losses.bodies.load import load_body
+from apu_losses.bodies.posed_mesh import PosedMeshBody
 from apu_losses.bodies.skinning import LinearBlendBody
 
 
-def region_map_for(body: LinearBlendBody | AnnyBody, path: str | Path | None = None) -> RegionMap:
+def region_map_for(
+    body: LinearBlendBody | AnnyBody | PosedMeshBody, path: str | Path | None = None
+) -> RegionMap:
     """The region map of a body: from a file, the one that ships, or made for the body's template.
 
     ``RegionMap.kind`` says which: official from the official file; the free body's and one made for an SMPL-X
@@ -22,12 +25,13 @@ def region_map_for(body: LinearBlendBody | AnnyBody, path: str | Path | None = N
     rules need, are transferred from the free body.
 
     Args:
-        body: the free body, one read from a file, or Anny.
+        body: the free body, one read from a file, or Anny; given meshes with a path only.
         path: a map that ``RegionMap.save`` wrote, or the official ``contact_regions.json`` (SMPL-X only).
 
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: it is no region map, or one of another mesh.
+        TypeError: given meshes, which have no rest pose, without a path.
 
     Warns:
         UserWarning: the map had to be made from the template, and so is approximate.
@@ -41,6 +45,11 @@ def region_map_for(body: LinearBlendBody | AnnyBody, path: str | Path | None = N
         joints = data.joint_regressor @ data.v_template
         regions = RegionMap.from_template(
             data.v_template, data.faces, data.weights, joints, data.joint_names, topology=body.name
+        )
+    elif isinstance(body, PosedMeshBody):
+        raise TypeError(
+            f"{body.name!r} is a set of posed meshes, whose map is made by fitting the free body to them: "
+            "apu_losses.fitting.posed_mesh_regions(meshes).regions"
         )
     else:
         free = load_body("free")
@@ -62,7 +71,7 @@ def region_map_for(body: LinearBlendBody | AnnyBody, path: str | Path | None = N
     return regions
 
 
-def _read(path: Path, body: LinearBlendBody | AnnyBody) -> RegionMap:
+def _read(path: Path, body: LinearBlendBody | AnnyBody | PosedMeshBody) -> RegionMap:
     if path.suffix == ".json" and path.is_file():
         try:
             content = json.loads(path.read_text(encoding="utf-8"))

@@ -7,6 +7,7 @@ from apu_losses.fitting.fitter import SceneFitter
 from apu_losses.fitting.from_detections import model_of, posed_estimate, scene_from_detections
 from apu_losses.fitting.least_squares import LeastSquaresResult, levenberg_marquardt
 from apu_losses.fitting.log import FitLog
+from apu_losses.fitting.mesh_regions import posed_mesh_regions
 from apu_losses.fitting.presets import PRESET_NAMES, load_preset
 from apu_losses.fitting.progress import FitProgress, StageReport
 from apu_losses.fitting.propose import (
@@ -68,6 +69,7 @@ __all__ = [
     "make_batch",
     "model_of",
     "posed_estimate",
+    "posed_mesh_regions",
     "propose_scenes",
     "read_scene_lines",
     "save_scene",
