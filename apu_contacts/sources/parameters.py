@@ -16,6 +16,7 @@ from apu_contacts.sources.conventions import (
     Camera,
     axis_angle,
     origin_to_pelvis_translation,
+    pca_to_hand_pose,
     to_camera_frame,
 )
 from apu_contacts.sources.detection import InitialEstimate
@@ -40,6 +41,7 @@ def read_parameters(
     camera: Camera | None = None,
     estimator: str = "parameters",
     flat_hand_mean: bool | None = None,
+    hand_components: tuple[ArrayLike, ArrayLike] | None = None,
 ) -> list[InitialEstimate]:
     """People (or frames) from arrays of body parameters, whatever they are called.
 
@@ -52,8 +54,8 @@ def read_parameters(
     BUDDI                  as smplx, with ``scale`` (SMPL-XA's age); see `read_buddi`
     =====================  ==================================================================================
 
-    Rotations are axis-angle or matrices. Hands as PCA coefficients (6 or 12 numbers) are left out with a
-    note: `apu_contacts.sources.conventions.pca_to_hand_pose` converts them with the body model's components.
+    Rotations are axis-angle or matrices. Hands as PCA coefficients (6 or 12 numbers) need the components of
+    their body model, ``hand_components``, and are left out with a note without them.
     ``joints``, as the smplx package returns them, are read where they are there; their pelvis tells whether
     the translation is smplx's.
 
@@ -71,6 +73,8 @@ def read_parameters(
         flat_hand_mean: what hand poses are relative to, the flat hand (True) or the mean hand of the model
             (False); see `InitialEstimate`. Where it is not given: the flat hand for a full pose in one array
             (``poses`` of 156 or 165, as AMASS has it), the mean hand for hands by their smplx names.
+        hand_components: ``(K, 45)`` of the left and of the right hand, ``hands_componentsl`` and
+            ``hands_componentsr`` of the model's file, for hands as K PCA coefficients or fewer.
 
     Raises:
         SourceMissingError, UnsafePickleError: as `read_npz` and `read_numpy_pickle`.
@@ -85,7 +89,7 @@ def read_parameters(
     for i in wanted:
         if not 0 <= i < people.count:
             raise ValueError(f"rows: {i} is none of the {people.count} rows of {where}")
-        person = _person(people, i, model, pelvis, extrinsic, camera, estimator)
+        person = _person(people, i, model, pelvis, extrinsic, camera, estimator, hand_components)
         flat = people.has("poses") if flat_hand_mean is None else flat_hand_mean
         person = replace(person, flat_hand_mean=flat)
         result.append(person.checked(f"{where}: row {i}"))
@@ -100,9 +104,10 @@ def _person(
     extrinsic: tuple[ArrayLike, ArrayLike] | None,
     camera: Camera | None,
     estimator: str,
+    hand_components: tuple[ArrayLike, ArrayLike] | None,
 ) -> InitialEstimate:
     where = f"{people.where}: row {i}"
-    parameters, own, model, notes = _poses(people, i, model, where)
+    parameters, own, model, notes = _poses(people, i, model, where, hand_components)
     if model not in MEAN_PELVIS:
         raise ValueError(f"model must be one of {', '.join(MEAN_PELVIS)}, got {model!r}")
     shape = people.first("betas", "shapes")
@@ -167,7 +172,11 @@ def _rest(pelvis: ArrayLike, i: int) -> Array:
 
 
 def _poses(
-    people: People, i: int, model: str | None, where: str
+    people: People,
+    i: int,
+    model: str | None,
+    where: str,
+    hand_components: tuple[ArrayLike, ArrayLike] | None,
 ) -> tuple[dict[str, Array], dict[str, Array], str, list[str]]:
     """Common parameters, the model's own, the model, notes."""
     own: dict[str, Array] = {}
@@ -205,7 +214,18 @@ def _poses(
             continue
         value = people.row(name, i)
         if name in _HANDS and value.size not in (45, 135):
-            notes.append(f"{name} has {value.size} PCA coefficients and was left out")
+            if hand_components is None:
+                notes.append(
+                    f"{name} has {value.size} PCA coefficients and was left out: hand_components are needed"
+                )
+                continue
+            basis = np.asarray(hand_components[_HANDS.index(name)], dtype=np.float64)
+            if basis.ndim != 2 or basis.shape[1] != 45 or len(basis) < value.size:
+                raise SourceFormatError(
+                    f"{where}: {name} has {value.size} PCA coefficients, for which hand_components must have "
+                    f"shape (>= {value.size}, 45), got {basis.shape}"
+                )
+            own[name] = pca_to_hand_pose(value, basis, np.zeros(45))  # the mean is flat_hand_mean's affair
             continue
         own[name] = axis_angle(value, joints, f"{where}: {name}")
     return parameters, own, model or ("smpl" if count == 23 else "smplx"), notes
@@ -228,12 +248,17 @@ def read_amass(
     )
 
 
-def read_buddi(source: str | Path | Mapping[str, Any]) -> list[InitialEstimate]:
+def read_buddi(
+    source: str | Path | Mapping[str, Any],
+    *,
+    hand_components: tuple[ArrayLike, ArrayLike] | None = None,
+) -> list[InitialEstimate]:
     """The two people of a result of BUDDI: a pickle with ``humans`` (parameters of SMPL-XA, two rows each)
     and ``cam``. The camera is the default one, 60 degrees over the longer side.
 
     Args:
         source: the ``.pkl``, or the dictionary.
+        hand_components: as of `read_parameters`; BUDDI keeps hands as PCA coefficients, which it never moves.
 
     Raises:
         SourceMissingError, UnsafePickleError, SourceFormatError, ConventionError: as `read_parameters`.
@@ -242,6 +267,8 @@ def read_buddi(source: str | Path | Mapping[str, Any]) -> list[InitialEstimate]:
     if not isinstance(content, Mapping) or not isinstance(content.get("humans"), Mapping):
         raise SourceFormatError(f"{where}: expected a dictionary with 'humans', as BUDDI's results have it")
     try:
-        return read_parameters(dict(content["humans"]), model="smplx", estimator="buddi")
+        return read_parameters(
+            dict(content["humans"]), model="smplx", estimator="buddi", hand_components=hand_components
+        )
     except SourceFormatError as error:
         raise type(error)(f"{where}: {error}") from None

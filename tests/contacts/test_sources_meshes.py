@@ -33,6 +33,7 @@ from apu_contacts.sources import (
 from apu_contacts.sources.conventions import (
     MEAN_PELVIS,
     axis_angle_to_matrices,
+    hand_pose_to_pca,
     pelvis_to_origin_translation,
     translation_to_weak_perspective,
 )
@@ -583,6 +584,28 @@ def test_parameters_with_smplx_names(tmp_path: Path) -> None:
     text = tmp_path / "p.json"
     text.write_text(json.dumps({k: np.asarray(v).tolist() for k, v in one.items()}))
     assert len(read_parameters(text)) == 1
+
+
+def test_hands_as_pca_coefficients_with_the_components_of_their_model() -> None:
+    random = generator()
+    left, right = (np.linalg.qr(random.normal(size=(45, 45)))[0] for _ in range(2))
+    angles = random.normal(0, 0.2, (2, N, 45))
+    for count in (6, 12):
+        kept = [angles[k] @ basis[:count].T @ basis[:count] for k, basis in enumerate((left, right))]
+        out = fitted(left_hand_pose=kept[0] @ left[:count].T, right_hand_pose=kept[1] @ right[:count].T)
+        for people in (
+            read_parameters(out, hand_components=(left, right)),
+            read_buddi({"humans": out}, hand_components=(left, right)),
+        ):
+            for i, person in enumerate(people):
+                assert np.allclose(person.own["left_hand_pose"], kept[0][i])
+                assert np.allclose(person.own["right_hand_pose"], kept[1][i])
+                assert not person.flat_hand_mean and not any("PCA" in note for note in person.notes)
+                # and back: what was in the file
+                back = hand_pose_to_pca(person.own["left_hand_pose"], left, np.zeros(45), count)
+                assert np.allclose(back, out["left_hand_pose"][i])
+        with pytest.raises(SourceFormatError, match=rf"has {count} PCA coefficients.*\(>= {count}, 45\)"):
+            read_parameters(out, hand_components=(left[:4], right))
 
 
 def test_parameters_exact_pelvis_and_errors() -> None:
