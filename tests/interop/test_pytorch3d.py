@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
+import sys
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -50,6 +51,63 @@ def test_the_flip_is_that_of_the_documented_projection() -> None:
     assert torch.linalg.det(arguments["R"]).allclose(torch.ones(2))  # a rotation, no mirror image
     right_and_down = documented_pixels(torch.tensor([[[0.5, 0.2, 2.0]], [[0.5, 0.2, 2.0]]]), arguments)
     assert (right_and_down[:, 0] > CAMERA.center).all()
+
+
+def test_an_opencv_camera_comes_back_as_it_went() -> None:
+    """renderer/camera_conversions.py documents R = R_cv^T and T = t_cv with the x and y axes negated."""
+    generator = torch.Generator().manual_seed(2)
+    turn = torch.linalg.qr(torch.randn(2, 3, 3, generator=generator))[0]
+    turn = turn * torch.linalg.det(turn)[:, None, None].sign()
+    shift = torch.randn(2, 3, generator=generator) + torch.tensor([0, 0, 5.0])
+    signs = torch.tensor([-1.0, -1.0, 1.0])
+    cameras = SimpleNamespace(
+        R=turn.mT * signs,  # columns, for row vectors
+        T=shift * signs,
+        focal_length=CAMERA.focal[:, None].expand(2, 2),
+        principal_point=CAMERA.center,
+        image_size=SIZE,
+        in_ndc=lambda: False,
+    )
+    _, rotation, translation = from_perspective_cameras(cameras)
+    torch.testing.assert_close(rotation, turn)
+    torch.testing.assert_close(translation, shift)
+
+
+def test_one_pixel_in_closed_form() -> None:
+    """A metre to the right at four metres, seen with 400 px: 100 px to the right; PyTorch3D's +X is left."""
+    camera = PinholeCamera(torch.tensor([400.0]), torch.tensor([[320.0, 240.0]]))
+    arguments = camera_arguments(camera, torch.tensor([[480.0, 640.0]]))
+    point = torch.tensor([[[1.0, 0.5, 4.0]]])
+    view = point @ arguments["R"] + arguments["T"]
+    assert view.tolist() == [[[-1.0, -0.5, 4.0]]]
+    assert camera.project(point).tolist() == [[[420.0, 290.0]]]
+    torch.testing.assert_close(documented_pixels(point, arguments), camera.project(point))
+
+
+def test_meshes_are_made_as_the_package_takes_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``Meshes(verts=[...], faces=[...])``, one list entry a mesh; gradients pass through."""
+    given: dict[str, Any] = {}
+
+    class Meshes:
+        def __init__(self, verts: list[Tensor], faces: list[Tensor]) -> None:
+            given.update(verts=verts, faces=faces)
+
+        def verts_list(self) -> list[Tensor]:
+            return list(given["verts"])
+
+        def faces_list(self) -> list[Tensor]:
+            return list(given["faces"])
+
+    for name in ("pytorch3d", "pytorch3d.structures"):
+        monkeypatch.setitem(sys.modules, name, ModuleType(name))
+    sys.modules["pytorch3d.structures"].Meshes = Meshes  # type: ignore[attr-defined]
+    vertices = torch.randn(2, 5, 3, requires_grad=True)
+    faces = torch.tensor([[0, 1, 2], [2, 3, 4]])
+    back, triangles = from_meshes(to_meshes(vertices, faces))
+    assert torch.equal(back, vertices) and torch.equal(triangles, faces)
+    assert [tuple(v.shape) for v in given["verts"]] == [(5, 3)] * 2 and len(given["faces"]) == 2
+    (gradient,) = torch.autograd.grad(back.square().sum(), vertices)
+    torch.testing.assert_close(gradient, 2 * vertices.detach())
 
 
 @pytest.mark.parametrize("ndc", [False, True])
