@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kernels_meshes import GPU, all_edges, pair
+from kernels_meshes import GPU, all_edges, blob, pair
 
 from apu_losses.functional import geometry as g
 from apu_losses.kernels.topology import RegionIndex
@@ -280,3 +280,44 @@ def test_search_for_disagreement(backend, case):
         lambda k: g.nearest_surface(a, b, topology, backend=k),
     ):
         assert_same(call(backend), call("reference"))
+
+
+@st.composite
+def sums(draw):
+    """A closed mesh moved at random, perhaps flattened or on a coarse grid, and points in and around it."""
+    seed, subdivisions = draw(st.integers(0, 2**31)), draw(st.integers(0, 2))
+    scale, flat = draw(st.sampled_from([1e-2, 1.0, 30.0])), draw(st.sampled_from([1.0, 0.2]))
+    rng = np.random.default_rng(seed)
+    vertices, faces = blob(subdivisions)
+    vertices = vertices * [1, 1, flat] + draw(st.sampled_from([0.0, 0.02])) * rng.normal(size=vertices.shape)
+    points = rng.normal(size=(draw(st.integers(1, 80)), 3)) * 0.5
+    offset = draw(st.sampled_from([0.0, 5.0])) * rng.normal(size=3)
+    v, p = (torch.tensor(scale * (x + offset), dtype=torch.float32)[None] for x in (vertices, points))
+    return p, v, torch.tensor(faces), scale, draw(st.sampled_from([1e-3, 1e-1]))
+
+
+@pytest.mark.parametrize("backend", FAST)
+@settings(max_examples=40, deadline=None)
+@given(sums())
+def test_search_for_disagreement_of_sums(backend, case):
+    """Winding numbers, the inside test and soft minima, against the reference in float64."""
+    points, vertices, faces, scale, temperature = case
+    mesh = g.MeshTopology.build(faces, vertices.shape[1], vertices[0])
+    exact = g.winding_number(points.double(), vertices.double(), faces, backend="reference")
+    for method, tolerance in (("exact", 1e-4), ("rays", 1e-4)):
+        w = g.winding_number(points, vertices, mesh, method=method, backend=backend)
+        assert (w - exact).abs().max() < tolerance, method
+    bounded = g.winding_number_bounded(points, vertices, mesh, backend=backend)
+    assert ((bounded.value - exact).abs() <= bounded.bound + 1e-4).all()
+    assert torch.equal(g.inside(points, vertices, mesh, backend=backend), exact > 0.5)
+    regions_a, regions_b = (
+        RegionIndex.from_lists([range(n), range(n // 2), [0]], n)
+        for n in (points.shape[1], vertices.shape[1])
+    )
+    pairs = g.RegionPairs.from_offsets([0, 3], [0, 1, 2], [1, 2, 0])
+    exact_soft, soft = (
+        g.region_soft_minimum(*x, pairs, regions_a, regions_b, temperature=temperature * scale**2, backend=k)
+        for x, k in (((points.double(), vertices.double()), "reference"), ((points, vertices), backend))
+    )
+    assert torch.equal(soft.isinf(), exact_soft.isinf())
+    assert ((soft - exact_soft) / scale**2).nan_to_num(0.0, 0.0, 0.0).abs().max() < 1e-5
