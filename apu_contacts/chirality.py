@@ -7,95 +7,30 @@ whose keypoints lie close to each other in the picture.
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from apu_contacts.contact_map import PartContact
-from apu_contacts.keypoints.parts import MIDLINE_PARTS, part_keypoints
-from apu_contacts.keypoints.skeletons import skeleton
 from apu_contacts.keypoints.types import Keypoints2D
 from apu_contacts.lvlm.answer import ContactAnswer
+from apu_contacts.pair_keypoints import MIN_CONFIDENCE, Joints, KeypointPair, Sides
+from apu_contacts.pair_keypoints import part_distance as part_distance
+from apu_contacts.pair_keypoints import people_size as people_size
+from apu_contacts.side_belief import FLIP, DistanceModel, SideBelief, has_side, side_prior
+from apu_contacts.side_posterior import side_posteriors
 
 Rule = Literal["paper", "posterior"]
-Sides = tuple[str, str]
+Estimates = tuple[Joints | None, Joints | None]
 
 DEFAULT_TAU = 0.25
 """Fall-off of W_ij, in fractions of the two people's size in the picture."""
 
-MIN_CONFIDENCE = 0.2
-"""Keypoints with less confidence than this are treated as missing, as in the filter (design section 4.7)."""
-
 CLEAR = 0.5
 """Margin from which a decision counts as clear: the best is at least three times as likely as the other."""
-
-_FLIP = {"left": "right", "right": "left"}
-
-
-@dataclass(frozen=True)
-class SideBelief:
-    """How far a model's stated sides are believed, before any keypoint is looked at.
-
-    The three ways of being wrong are not alike: models exchange left and right of both people together more
-    often than of one (paper, section 3.1). ``kept + together + 2 * alone`` must be 1.
-
-    Args:
-        kept: both sides are right.
-        together: both are flipped.
-        alone: only the first is flipped; and the same for the second.
-
-    Raises:
-        ValueError: if one is negative or they do not add up to 1.
-    """
-
-    kept: float = 0.4
-    together: float = 0.3
-    alone: float = 0.15
-
-    def __post_init__(self) -> None:
-        total = self.kept + self.together + 2 * self.alone
-        if min(self.kept, self.together, self.alone) < 0 or abs(total - 1) > 1e-6:
-            raise ValueError(
-                f"kept + together + 2 * alone must be 1 and none negative, got {self}, sum {total:g}"
-            )
-
-
-@dataclass(frozen=True)
-class DistanceModel:
-    """How likely a keypoint distance is between two parts that touch, up to a factor.
-
-    ``outlier + (1 - outlier) * exp(-d / sqrt(scale^2 + (error / c)^2))``, d in fractions of the people's size
-    and c the lower confidence of the two keypoints: a doubtful keypoint tells less. The constant is what
-    keeps one wrong keypoint from deciding everything.
-
-    Args:
-        scale: mean distance between the keypoints of parts that touch; the keypoints lie inside of the body.
-        error: standard error of a keypoint of confidence 1.
-        outlier: floor of the likelihood.
-
-    Raises:
-        ValueError: if a value is out of range.
-    """
-
-    scale: float = 0.06
-    error: float = 0.01
-    outlier: float = 0.005
-
-    def __post_init__(self) -> None:
-        if not (self.scale > 0 and self.error >= 0 and 0 < self.outlier < 1):
-            raise ValueError(f"scale must be above 0, error at least 0, outlier between 0 and 1, got {self}")
-
-    def likelihood(self, distance: float, confidence: float) -> float:
-        """Of one distance; NaN for a distance that is not known."""
-        if math.isnan(distance):
-            return math.nan
-        spread = math.hypot(self.scale, self.error / confidence)
-        return self.outlier + (1 - self.outlier) * math.exp(-distance / spread)
 
 
 @dataclass(frozen=True)
@@ -141,58 +76,6 @@ class PersonOrder(NamedTuple):
         return self.margin >= CLEAR
 
 
-def people_size(keypoints_a: Keypoints2D, keypoints_b: Keypoints2D) -> float:
-    """Size of two people in the picture, in pixels: the geometric mean of their keypoint boxes' diagonals.
-
-    Raises:
-        ValueError: if a person has fewer than two keypoints above `MIN_CONFIDENCE`, or all in one point.
-    """
-    diagonals = []
-    for name, person in (("keypoints_a", keypoints_a), ("keypoints_b", keypoints_b)):
-        seen = person.xy[person.confidence >= MIN_CONFIDENCE]
-        diagonal = float(np.linalg.norm(seen.max(0) - seen.min(0))) if len(seen) > 1 else 0.0
-        if diagonal == 0.0:
-            raise ValueError(
-                f"{name} must have two keypoints of confidence {MIN_CONFIDENCE} or more at different "
-                f"places, got "
-                f"{len(seen)}; was this person matched to the right detection?"
-            )
-        diagonals.append(diagonal)
-    return math.sqrt(diagonals[0] * diagonals[1])
-
-
-def part_distance(
-    part_a: str, side_a: str, part_b: str, side_b: str, keypoints_a: Keypoints2D, keypoints_b: Keypoints2D
-) -> float:
-    """Smallest pixel distance between the keypoints of two parts; NaN where either has none detected."""
-    return _nearest((part_a,), side_a, (part_b,), side_b, keypoints_a, keypoints_b)[0]
-
-
-def _nearest(
-    parts_a: tuple[str, ...],
-    side_a: str,
-    parts_b: tuple[str, ...],
-    side_b: str,
-    keypoints_a: Keypoints2D,
-    keypoints_b: Keypoints2D,
-) -> tuple[float, float]:
-    """Smallest pixel distance, and the lower confidence of the two keypoints; NaN, 0 if there is none."""
-    rows_a, rows_b = _rows(parts_a, side_a, keypoints_a), _rows(parts_b, side_b, keypoints_b)
-    if not len(rows_a) or not len(rows_b):
-        return math.nan, 0.0
-    gaps = np.linalg.norm(keypoints_a.xy[rows_a][:, None] - keypoints_b.xy[rows_b][None], axis=-1)
-    i, j = divmod(int(gaps.argmin()), len(rows_b))
-    confidence = min(keypoints_a.confidence[rows_a[i]], keypoints_b.confidence[rows_b[j]])
-    return float(gaps[i, j]), float(confidence)
-
-
-def _rows(parts: tuple[str, ...], side: str, keypoints: Keypoints2D) -> NDArray[np.int64]:
-    names = [name for part in parts for name in part_keypoints(part, side)]
-    rows = skeleton(keypoints.skeleton).indices(names)
-    found: NDArray[np.int64] = rows[keypoints.confidence[rows] >= MIN_CONFIDENCE]
-    return found
-
-
 def denoise_chirality(
     answer: ContactAnswer | Iterable[PartContact],
     keypoints_a: Keypoints2D,
@@ -201,12 +84,14 @@ def denoise_chirality(
     tau: float = DEFAULT_TAU,
     belief: SideBelief | None = None,
     distances: DistanceModel | None = None,
+    estimates: Estimates | None = None,
 ) -> list[DenoisedContact]:
     """Sets each contact's sides to those that the keypoints support, and gives it the weight W_ij.
 
     ``rule="paper"`` (section 3.1) believes the model where it says that the two sides are the same or
     opposite and lets only both flip together. ``rule="posterior"`` (design 4.4) weighs all four combinations:
-    how far stated sides are believed times how likely each keypoint distance is between parts that touch.
+    how far stated sides are believed times how likely each keypoint distance is between parts that touch, for
+    all contacts of the answer together (`side_posteriors`). So give it whole answers.
 
     The weight is ``confidence * probability * exp(-d / tau)`` (design 4.3), d the keypoint distance of the
     chosen sides over the people's size; the probability is 1 under the paper's rule. Where joints are missing
@@ -226,6 +111,8 @@ def denoise_chirality(
         tau: fall-off of the weight, a fraction of the people's size.
         belief: how far stated sides are believed, for the posterior; the default if None.
         distances: likelihood of keypoint distances, for the posterior; the default if None.
+        estimates: bodies estimated of person a and b in one camera frame, as ``PersonDetection.initial``:
+            the posterior then looks at depths, too. Left out where either is None.
 
     Returns:
         one contact per contact given, in the same order.
@@ -240,32 +127,19 @@ def denoise_chirality(
     contacts = answer.contacts if isinstance(answer, ContactAnswer) else tuple(answer)
     if not contacts:
         return []
-    pair = _Pair(keypoints_a, keypoints_b, people_size(keypoints_a, keypoints_b))
+    pair = KeypointPair.of(keypoints_a, keypoints_b, estimates)
     if rule == "paper":
         return [_by_paper(contact, pair, tau) for contact in contacts]
-    belief, distances = belief or SideBelief(), distances or DistanceModel()
-    return [_by_posterior(contact, pair, tau, belief, distances) for contact in contacts]
+    posteriors = side_posteriors(contacts, pair, belief, distances)
+    return [_by_posterior(c, pair, tau, found) for c, found in zip(contacts, posteriors, strict=True)]
 
 
-class _Pair(NamedTuple):
-    a: Keypoints2D
-    b: Keypoints2D
-    size: float
-
-    def distance(self, contact: PartContact, sides: Sides) -> tuple[float, float]:
-        """Distance over size, and the keypoints' confidence."""
-        parts_a = (contact.part_a, *contact.alternatives_a)
-        parts_b = (contact.part_b, *contact.alternatives_b)
-        pixels, confidence = _nearest(parts_a, sides[0], parts_b, sides[1], self.a, self.b)
-        return pixels / self.size, confidence
-
-
-def _by_paper(contact: PartContact, pair: _Pair, tau: float) -> DenoisedContact:
+def _by_paper(contact: PartContact, pair: KeypointPair, tau: float) -> DenoisedContact:
     stated = (contact.side_a, contact.side_b)
-    other = (_FLIP.get(stated[0], stated[0]), _FLIP.get(stated[1], stated[1]))
+    other = (FLIP.get(stated[0], stated[0]), FLIP.get(stated[1], stated[1]))
     # A midline half has nothing but the other part's side to go with.
-    limbs = _has_side(contact, 0) and _FLIP.get(stated[0]), _has_side(contact, 1) and _FLIP.get(stated[1])
-    if not any(limbs) and not all(side in _FLIP for side in stated):
+    limbs = has_side(contact, 0) and FLIP.get(stated[0]), has_side(contact, 1) and FLIP.get(stated[1])
+    if not any(limbs) and not all(side in FLIP for side in stated):
         other = stated
     found = {sides: pair.distance(contact, sides)[0] for sides in (stated, other)}
     chosen = other if found[other] < found[stated] else stated
@@ -280,23 +154,10 @@ def _distance_margin(found: Mapping[Sides, float]) -> float:
     return (values[1] - values[0]) / (values[1] + values[0])
 
 
-def _has_side(contact: PartContact, person: int) -> bool:
-    """Whether the part has keypoints of its own on either side."""
-    parts = (
-        (contact.part_a, *contact.alternatives_a)
-        if person == 0
-        else (contact.part_b, *contact.alternatives_b)
-    )
-    return not MIDLINE_PARTS.issuperset(parts)
-
-
 def _by_posterior(
-    contact: PartContact, pair: _Pair, tau: float, belief: SideBelief, distances: DistanceModel
+    contact: PartContact, pair: KeypointPair, tau: float, posterior: Mapping[Sides, float]
 ) -> DenoisedContact:
     stated = (contact.side_a, contact.side_b)
-    prior = side_prior(contact, belief)
-    found = {sides: pair.distance(contact, sides) for sides in prior}
-    posterior = _posterior(prior, found, distances)
     ranked = sorted(posterior, key=lambda sides: (-posterior[sides], sides != stated))
     chosen = ranked[0]
     margin = posterior[chosen] - posterior[ranked[1]] if len(ranked) > 1 else 0.0
@@ -309,65 +170,11 @@ def _by_posterior(
         )
         probability = sum(p for sides, p in posterior.items() if _agree(kept, sides))
         return _denoised(contact, kept, pair.distance(contact, kept)[0], tau, margin, probability)
-    return _denoised(contact, chosen, found[chosen][0], tau, margin, probability)
+    return _denoised(contact, chosen, pair.distance(contact, chosen)[0], tau, margin, probability)
 
 
 def _agree(general: Sides, sides: Sides) -> bool:
     return all(g in ("none", s) for g, s in zip(general, sides, strict=True))
-
-
-def side_prior(contact: PartContact, belief: SideBelief) -> dict[Sides, float]:
-    """Belief in each combination of sides before keypoints are looked at; adds up to 1.
-
-    Args:
-        contact: its ``sides``, where it has them (a fused contact), is a distribution of the stated sides.
-        belief: how far stated sides are believed.
-    """
-    told: Mapping[Sides, float] = getattr(contact, "sides", None) or {(contact.side_a, contact.side_b): 1.0}
-    prior: dict[Sides, float] = {}
-    for stated, share in told.items():
-        for sides, p in _flips(contact, stated, belief).items():
-            prior[sides] = prior.get(sides, 0.0) + share * p
-    total = sum(prior.values())
-    return {sides: p / total for sides, p in prior.items() if p > 0}
-
-
-def _flips(contact: PartContact, stated: Sides, belief: SideBelief) -> dict[Sides, float]:
-    """The combinations that may be meant by one, with their shares."""
-    limbs = _has_side(contact, 0), _has_side(contact, 1)
-    if all(side in _FLIP for side in stated):
-        a, b = stated
-        return {
-            (a, b): belief.kept,
-            (_FLIP[a], _FLIP[b]): belief.together,
-            **({(_FLIP[a], b): belief.alone} if limbs[0] else {}),
-            **({(a, _FLIP[b]): belief.alone} if limbs[1] else {}),
-        }
-    flipped = belief.together + belief.alone
-    options: list[dict[str, float]] = []
-    for side, limb in zip(stated, limbs, strict=True):
-        if side in _FLIP and limb:
-            options.append({side: 1 - flipped, _FLIP[side]: flipped})
-        elif side == "none" and limb:
-            options.append({"left": 0.5, "right": 0.5})
-        else:
-            options.append({side: 1.0})
-    return {(a, b): p * q for (a, p), (b, q) in itertools.product(options[0].items(), options[1].items())}
-
-
-def _posterior(
-    prior: Mapping[Sides, float], found: Mapping[Sides, tuple[float, float]], distances: DistanceModel
-) -> dict[Sides, float]:
-    """Prior times likelihood. A combination with missing joints counts as likely as the known ones on
-    average."""
-    likelihoods = {sides: distances.likelihood(*found[sides]) for sides in prior}
-    known = [sides for sides in prior if not math.isnan(likelihoods[sides])]
-    if not known:
-        return dict(prior)
-    mean = sum(prior[s] * likelihoods[s] for s in known) / sum(prior[s] for s in known)
-    weights = {s: prior[s] * (likelihoods[s] if s in known else mean) for s in prior}
-    total = sum(weights.values())
-    return {sides: weight / total for sides, weight in weights.items()}
 
 
 def _denoised(
@@ -419,22 +226,21 @@ def person_order(
     """
     contacts = answer.contacts if isinstance(answer, ContactAnswer) else tuple(answer)
     belief, distances = belief or SideBelief(), distances or DistanceModel()
-    size = people_size(keypoints_a, keypoints_b)
-    given, exchanged = _Pair(keypoints_a, keypoints_b, size), _Pair(keypoints_b, keypoints_a, size)
+    given = KeypointPair.of(keypoints_a, keypoints_b)
     log_odds = 0.0
     for contact in contacts:
-        evidence = [_evidence(contact, pair, belief, distances) for pair in (given, exchanged)]
+        evidence = [_evidence(contact, pair, belief, distances) for pair in (given, given.exchanged)]
         if None not in evidence:
             log_odds += contact.confidence * (math.log(evidence[0] or 1.0) - math.log(evidence[1] or 1.0))
     if position:
-        offset = (_center(keypoints_b) - _center(keypoints_a)) / (0.5 * size)
+        offset = (_center(keypoints_b) - _center(keypoints_a)) / (0.5 * given.size)
         log_odds += 3.0 * math.tanh(offset)
     probability = 1 / (1 + math.exp(-abs(log_odds)))
     return PersonOrder(log_odds < 0, probability, 2 * probability - 1)
 
 
 def _evidence(
-    contact: PartContact, pair: _Pair, belief: SideBelief, distances: DistanceModel
+    contact: PartContact, pair: KeypointPair, belief: SideBelief, distances: DistanceModel
 ) -> float | None:
     """Likelihood of a contact between these two people, over the sides that may be meant; None if not
     known."""

@@ -113,6 +113,18 @@ def test_weights_are_soft_or_one_and_the_truth_is_the_truth(pictures: list[Obser
         assert contacts_of(picture, ContactSource(annotator=silent)) == ()
 
 
+def test_sides_as_meant_are_the_answer_without_its_flips(pictures: list[Observation]) -> None:
+    flips = replace(CAREFUL, flipped=0.8, flipped_alone=0.4)
+    changed = 0
+    for picture in pictures:
+        told = ContactSource(sides="as told", order="as told", annotator=flips)
+        meant = set(as_true_pairs(picture, replace(told, sides="as meant")))
+        assert meant == set(as_true_pairs(picture, replace(told, annotator=CAREFUL)))
+        assert set(picture.truth.contact_regions) <= meant
+        changed += meant != set(as_true_pairs(picture, told))
+    assert changed >= 2
+
+
 def _scene(picture: Observation, parameters: dict[str, np.ndarray], contacts: Sequence = ()) -> Scene:
     scene = scene_from_detections(picture.detections, picture.view.width, picture.view.height, contacts)
     people = [

@@ -12,12 +12,13 @@ from apu_contacts import parse_answer
 from apu_contacts.chirality import DEFAULT_TAU, denoise_chirality, person_order
 from apu_contacts.contact_map import ContactMap, PartContact
 from apu_contacts.lvlm import FusedContact, fuse_answers
+from apu_contacts.side_belief import SideBelief
 from apu_losses.fitting import SceneContact
 from apu_losses.synthetic.annotator import AnnotatorNoise, annotate
 from apu_losses.synthetic.observe import Observation
 
 Source = Literal["none", "answer", "truth"]
-Sides = Literal["as told", "paper", "posterior"]
+Sides = Literal["as told", "paper", "posterior", "as meant"]
 Order = Literal["decided", "either", "as told", "wrong"]
 
 FUSED: tuple[tuple[str, int], ...] = tuple((m, s) for m in ("steady", "terse", "talkative") for s in (0, 1))
@@ -30,7 +31,8 @@ class ContactSource:
 
     Args:
         source: nowhere, a simulated answer, or the truth (the ceiling).
-        sides: how the left and right of an answer are repaired.
+        sides: how the left and right of an answer are repaired. ``"as meant"`` is no method but the ceiling
+            of all: the same answer as if its annotator had flipped none.
         order: which person is meant: decided from the keypoints where that is clear and open elsewhere; open
             everywhere; as the answer says; or, to see what it costs, always the wrong one.
         soft: weights that fall with the keypoint distance, or 1 for every contact.
@@ -68,10 +70,13 @@ def contacts_of(seen: Observation, wanted: ContactSource, seed: int = 0) -> tupl
     if not told:
         return ()
     order: Literal["given", "either"] = "given"
+    found = person_order(told, *keypoints)
+    if wanted.sides == "as meant":
+        straight = replace(wanted.annotator, flipped=0.0, flipped_alone=0.0)
+        told = _told(seen, replace(wanted, annotator=straight), seed)
     if wanted.order == "either":
         order = "either"
     elif wanted.order in ("decided", "wrong"):
-        found = person_order(told, *keypoints)
         if wanted.order == "wrong":
             # the truth is known here: the order that agrees with it is exchanged
             told = [_transposed(c) for c in told] if _agrees(seen, told) else told
@@ -80,7 +85,16 @@ def contacts_of(seen: Observation, wanted: ContactSource, seed: int = 0) -> tupl
         elif found.exchanged:
             told = [_transposed(c) for c in told]
     if wanted.sides != "as told":
-        told = list(denoise_chirality(told, *keypoints, rule=wanted.sides, tau=wanted.tau))
+        told = list(
+            denoise_chirality(
+                told,
+                *keypoints,
+                rule="paper" if wanted.sides == "paper" else "posterior",
+                tau=wanted.tau,
+                belief=SideBelief(1.0, 0.0, 0.0) if wanted.sides == "as meant" else None,
+                estimates=(seen.detections[left].initial, seen.detections[right].initial),
+            )
+        )
     told = [
         replace(contact, weight=wanted.trust * (contact.effective_weight if wanted.soft else 1.0))
         for contact in told

@@ -30,7 +30,7 @@ from apu_losses.synthetic.observation_noise import ObservationNoise
 from apu_losses.synthetic.observe import Observation, observe
 from apu_losses.synthetic.scene_truth import TruthScene
 
-VERSION = 1
+VERSION = 2
 """To be raised when a change of the code changes figures: what was kept before is then not used any more."""
 
 _STANDING_STILL = Preset(
