@@ -295,7 +295,8 @@ def detect(
     pictures: Annotated[list[Path], typer.Argument(help="Pictures, or folders of them.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The .jsonl to write; keypoints go beside it.")],
     model: Annotated[
-        str, typer.Option(help="wholebody (133 keypoints) or body (17), each also with -small or -large.")
+        str,
+        typer.Option(help="wholebody (133 keypoints), feet (26) or body (17); also with -small or -large."),
     ] = "wholebody",
     person_weights: Annotated[
         str | None, typer.Option(help="Your own YOLOX: path or address, with #sha256=... to check it.")

@@ -14,10 +14,11 @@ WHOLEBODY_SCORE_SCALE = 5.0
 BODY_SCORE_SCALE = 1.0
 """RTMPose's body models peak near 1."""
 
+_KINDS = {"wholebody": "Wholebody", "feet": "BodyWithFeet", "body": "Body"}  # rtmlib's names
 DETECTOR_NAMES: tuple[str, ...] = tuple(
-    f"{kind}-{size}" if size else kind for kind in ("wholebody", "body") for size in ("", "small", "large")
+    f"{kind}-{size}" if size else kind for kind in _KINDS for size in ("", "small", "large")
 )
-"""``wholebody`` finds 133 keypoints (body, feet, face, hands) and ``body`` COCO's 17."""
+"""``wholebody`` finds 133 keypoints (body, feet, face, hands), ``feet`` Halpe's 26 and ``body`` COCO's 17."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def named_models(name: str) -> DetectorModels:
         raise ValueError(f"model must be one of {', '.join(DETECTOR_NAMES)}, got {name!r}")
     kind, _, size = name.partition("-")
     rtmlib = import_rtmlib()
-    listed = (rtmlib.Wholebody if kind == "wholebody" else rtmlib.Body).MODE[_SIZES[size]]
+    listed = getattr(rtmlib, _KINDS[kind]).MODE[_SIZES[size]]
     return DetectorModels(
         listed["det"],
         listed["pose"],

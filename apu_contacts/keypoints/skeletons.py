@@ -4,8 +4,9 @@ A joint has the same name in every skeleton that has it, so that conversion is a
 right are the person's own.
 
 Orders: COCO-17 and COCO-WholeBody-133 as their annotations define them (body, feet, iBUG-68 face, left hand,
-right hand); BODY_25, its hands and its 70-point face as the OpenPose output format documents them. ``hands``
-are the two hands alone, the left one first: the part of a fit beside BODY_25.
+right hand); BODY_25, its hands and its 70-point face as the OpenPose output format documents them; Halpe-26
+as AlphaPose and RTMPose document it. ``hands`` are the two hands alone, the left one first: the part of a fit
+beside BODY_25.
 """
 
 from __future__ import annotations
@@ -61,6 +62,9 @@ _BODY25 = (
     "right_ear",
     "left_ear",
     *_FEET,
+)
+_HALPE_FEET = tuple(
+    f"{side}_{point}" for point in ("big_toe", "small_toe", "heel") for side in ("left", "right")
 )
 _FACE = tuple(f"face_{i}" for i in range(NUM_FACE))
 _PUPILS = ("right_pupil", "left_pupil")
@@ -129,6 +133,7 @@ SKELETONS: MappingProxyType[str, Skeleton] = MappingProxyType(
             _skeleton("coco17", _COCO17),
             _skeleton("coco_wholebody133", (*_COCO17, *_FEET, *_FACE, *_LEFT_HAND, *_RIGHT_HAND)),
             _skeleton("body25", _BODY25),
+            _skeleton("halpe26", (*_COCO17, "head_top", "neck", "mid_hip", *_HALPE_FEET)),
             _skeleton("body25_hands_face", (*_BODY25, *_LEFT_HAND, *_RIGHT_HAND, *_FACE, *_PUPILS)),
             _skeleton("hands", (*_LEFT_HAND, *_RIGHT_HAND)),
         )

@@ -14,9 +14,9 @@ from apu_contacts.sources._json import CLIP_ABOVE, CLIP_BELOW, kind, read_json
 from apu_contacts.sources._records import Array, Source, as_array, load_content
 from apu_contacts.sources.errors import NoPeopleError, SourceFormatError
 
-BY_COUNT = {len(SKELETONS[name]): name for name in ("coco17", "coco_wholebody133", "body25")}
+BY_COUNT = {len(SKELETONS[name]): name for name in ("coco17", "coco_wholebody133", "body25", "halpe26")}
 _OTHERS = {
-    26: "Halpe-26: run the detector with a COCO-WholeBody model",
+    136: "Halpe-136: run the detector with a COCO-WholeBody or Halpe-26 model",
     18: "OpenPose's COCO body model",
     14: "LSP or CrowdPose",
     16: "MPII",
@@ -43,8 +43,8 @@ def keypoints_from_arrays(
     Args:
         keypoints: ``(N, J, 2)`` pixels, or ``(N, J, 3)`` with the score third.
         scores: ``(N, J)``; not needed where the third column is there.
-        order: name of the skeleton; where it is not given, what J says: 17 (COCO), 133 (COCO-WholeBody) or 25
-            (BODY_25).
+        order: name of the skeleton; where it is not given, what J says: 17 (COCO), 26 (Halpe), 25 (BODY_25)
+            or 133 (COCO-WholeBody).
         score_scale: what scores are divided by. Detectors of the SimCC kind (RTMPose) may give scores of
             several units; then say which score means certain.
         where: for messages.
@@ -217,7 +217,7 @@ def read_coco_results(
 ) -> dict[str, list[Keypoints2D]]:
     """The people of each image of a COCO results file, by its ``image_id`` as text, in the file's order.
 
-    The layout is a list of ``{image_id, category_id, keypoints: x, y, score, ..., score}`` of 17 or 133
+    The layout is a list of ``{image_id, category_id, keypoints: x, y, score, ..., score}`` of 17, 26 or 133
     joints; COCO-WholeBody's, with ``foot_kpts``, ``face_kpts``, ``lefthand_kpts`` and ``righthand_kpts``
     apart, is read too, and AlphaPose's, whose ``image_id`` is the file's name.
 

@@ -262,7 +262,7 @@ class LinearBlendBody:
 
         Args:
             posed: what ``pose`` returned.
-            skeleton: ``"body25"``, ``"coco17"`` or ``"coco_wholebody133"``.
+            skeleton: ``"body25"``, ``"coco17"``, ``"coco_wholebody133"``, ``"halpe26"``.
 
         Returns:
             ``(N, K, 3)``; keypoints that the body lacks (see ``keypoint_mask``) are zero without gradient.

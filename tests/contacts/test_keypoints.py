@@ -45,6 +45,7 @@ def test_sizes_and_unique_names() -> None:
         "coco17": 17,
         "coco_wholebody133": 133,
         "body25": 25,
+        "halpe26": 26,
         "body25_hands_face": 137,
         "hands": 42,
     }
@@ -94,12 +95,30 @@ def test_an_undetected_neck_of_body25_stays_undetected() -> None:
 
 @pytest.mark.parametrize(
     ("small", "large"),
-    [("coco17", "coco_wholebody133"), ("body25", "body25_hands_face"), ("coco17", "body25")],
+    [
+        ("coco17", "coco_wholebody133"),
+        ("body25", "body25_hands_face"),
+        ("coco17", "body25"),
+        ("body25", "halpe26"),
+    ],
 )
 def test_there_and_back(small: str, large: str) -> None:
     keypoints = random_keypoints(small)
     back = convert(convert(keypoints, large), small)
     assert np.array_equal(back.xy, keypoints.xy) and np.array_equal(back.confidence, keypoints.confidence)
+
+
+def test_halpes_joints_lie_where_it_documents_them() -> None:
+    """17 head, 18 neck, 19 hip, then big toes, small toes and heels, the left one first each."""
+    names = SKELETONS["halpe26"].joint_names
+    assert names[:17] == SKELETONS["coco17"].joint_names and names[17:20] == ("head_top", "neck", "mid_hip")
+    assert [names[k] for k in (20, 21, 24, 25)] == [
+        "left_big_toe",
+        "right_big_toe",
+        "left_heel",
+        "right_heel",
+    ]
+    assert SKELETONS["halpe26"].mirror[17:] == (17, 18, 19, 21, 20, 23, 22, 25, 24)
 
 
 def test_mirror_tables_are_the_published_ones() -> None:

@@ -39,7 +39,9 @@ def save_json(path: Path, content: Any) -> Path:
     return path
 
 
-@pytest.mark.parametrize(("joints", "name"), [(17, "coco17"), (133, "coco_wholebody133"), (25, "body25")])
+@pytest.mark.parametrize(
+    ("joints", "name"), [(17, "coco17"), (133, "coco_wholebody133"), (25, "body25"), (26, "halpe26")]
+)
 def test_rtmlib_arrays(tmp_path: Path, joints: int, name: str) -> None:
     xy, scores = arrays(joints)
     np.savez(tmp_path / "a.npz", keypoints=xy, scores=scores)
@@ -72,7 +74,7 @@ def test_scores_of_another_scale() -> None:
         (np.zeros((2, 17)), np.zeros((2, 17)), r"expected shape \(people, joints, 2 or 3\)"),
         (np.zeros((2, 17, 2)), None, "scores are missing"),
         (np.zeros((2, 17, 2)), np.zeros((2, 16)), r"scores must have shape \(2, 17\)"),
-        (np.zeros((1, 26, 3)), None, "26 joints are none of 17 .coco17.*Halpe-26"),
+        (np.zeros((1, 136, 3)), None, "136 joints are none of 17 .coco17.*Halpe-136"),
         (np.full((1, 17, 3), np.nan), None, "not finite"),
     ],
 )
@@ -171,6 +173,36 @@ def test_coco_results_there_and_back(tmp_path: Path) -> None:
                 a.skeleton == skeleton and np.allclose(a.xy, b.xy) and np.allclose(a.confidence, b.confidence)
             )
     assert json.loads((tmp_path / "a.json").read_text())[0]["image_id"] == 139
+
+
+def test_alphapose_results(tmp_path: Path) -> None:
+    """``alphapose-results.json``: images by their file's name, 26 joints, boxes and track numbers beside."""
+    xy, scores = arrays(26, 3)
+    scores[0, 0] = 1.0078  # a peak above 1, as in its files
+    records = [
+        {
+            "image_id": f"{k // 2}.jpg",
+            "category_id": 1,
+            "keypoints": np.column_stack([xy[k], scores[k]]).ravel().tolist(),
+            "score": 3.0,
+            "box": [1.0, 2.0, 3.0, 4.0],
+            "idx": [0.0],
+        }
+        for k in range(3)
+    ]
+    read = read_coco_results(save_json(tmp_path / "alphapose-results.json", records))
+    assert [(name, len(people)) for name, people in read.items()] == [("0.jpg", 2), ("1.jpg", 1)]
+    first = read["0.jpg"][0]
+    assert first.skeleton == "halpe26" and np.allclose(first.xy, xy[0]) and first.confidence[0] == 1
+    body = convert(first, "body25")
+    index = SKELETONS["body25"].index
+    assert np.allclose(body.xy[index["left_heel"]], xy[0, 24]) and np.allclose(
+        body.xy[index["neck"]], xy[0, 18]
+    )
+    # toes that were detected are kept, whatever the other detector says
+    other = Keypoints2D("body25", body.xy + 1, body.confidence)
+    merged = merge_keypoints(first, other, joints=("big_toe", "small_toe", "heel"))
+    assert np.allclose(merged.xy[19:], body.xy[19:])
 
 
 def test_coco_wholebody_results_in_parts(tmp_path: Path) -> None:

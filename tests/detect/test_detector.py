@@ -187,7 +187,7 @@ def test_loading_says_nothing_on_standard_output(folder, capfd, caplog):
     ("make", "message"),
     [
         (lambda p: tiny.heat_map_model(p), r"two SimCC outputs.*heat maps, as of ViTPose"),
-        (lambda p: tiny.pose_model(p, 26), r"26 joints are none of.*Halpe-26"),
+        (lambda p: tiny.pose_model(p, 136), r"136 joints are none of.*Halpe-136"),
         (lambda p: tiny.pose_model(p, 17, bins=3), r"expected 2 bins for each of 48 pixels.*got 144"),
         (lambda p: tiny.person_model(p), r"two SimCC outputs"),
         (lambda p: p.write_bytes(b"not a network"), r"cannot be loaded as an ONNX model"),
@@ -228,6 +228,8 @@ def test_named_models_are_those_that_rtmlib_lists():
     large, small = named_models("wholebody-large"), named_models("body-small")
     assert "rtmw" in str(large.pose) and large.pose_size == (288, 384) and large.score_scale == 5
     assert "rtmpose" in str(small.pose) and small.person_size == (416, 416) and small.score_scale == 1
+    feet = named_models("feet")
+    assert "halpe26" in str(feet.pose) and feet.score_scale == 1
     with pytest.raises(ValueError, match="model must be one of wholebody, "):
         named_models("openpose")
 
