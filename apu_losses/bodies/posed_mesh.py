@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
+from apu_contacts.sources.detection import InitialEstimate
 from apu_losses.bodies.keypoints import KeypointTable, Landmarks, keypoint_table
 from apu_losses.bodies.protocol import ParameterSpec, PosedBody
 from apu_losses.bodies.rotation import rotation_matrix
@@ -17,7 +20,7 @@ class PosedMeshBody:
 
     Contact, penetration and keypoint losses then work on the output of any estimator, without its parametric
     model. Vertices must be in the frame of the losses (OpenCV camera, metres): for SAM 3D Body that is
-    ``pred_vertices + pred_cam_t[:, None]``.
+    ``pred_vertices + pred_cam_t[:, None]``; `from_estimates` takes what its reader gives.
 
     The parameter ``mesh`` says which mesh a row is; left out, row n is mesh n (or all rows the only one).
 
@@ -85,6 +88,50 @@ class PosedMeshBody:
             ),
             "mesh": ParameterSpec(1, False, (-1.0,), "number of the given mesh; -1: the number of the row"),
         }
+
+    @classmethod
+    def from_estimates(
+        cls, estimates: Sequence[InitialEstimate], faces: ArrayLike, *, name: str | None = None
+    ) -> PosedMeshBody:
+        """The meshes of an estimator's people, in the order of the list, with their named 3D points.
+
+        Args:
+            estimates: what a reader of `apu_contacts.sources` gave, with ``vertices`` of one topology. People
+                of different cameras are moved into one first (`InitialEstimate.in_camera`).
+            faces: ``(F, 3)`` triangles, which estimators keep beside their results (``estimator.faces`` of
+                SAM 3D Body, ``faces`` of an smplx object).
+            name: short name for reports; the estimates' own body model if None.
+
+        Raises:
+            ValueError: nobody, somebody without vertices, people of different topologies, points or cameras,
+                and as the class.
+        """
+        if not estimates:
+            raise ValueError("estimates must hold somebody, got an empty list")
+        first = estimates[0]
+        meshes = []
+        for number, each in enumerate(estimates):
+            if each.vertices is None:
+                raise ValueError(f"estimates[{number}] of {each.estimator!r} has no vertices: only joints")
+            meshes.append(each.vertices)
+            if len(each.vertices) != len(meshes[0]) or each.joint_names != first.joint_names:
+                raise ValueError(
+                    f"estimates[{number}] has {len(each.vertices)} vertices and {len(each.joint_names)} "
+                    f"named points, estimates[0] {len(meshes[0])} and {len(first.joint_names)}: another "
+                    "topology, or another estimator"
+                )
+            if each.camera != first.camera:
+                raise ValueError(
+                    f"estimates[{number}] is in another camera than estimates[0]: move all into one, "
+                    "[e.in_camera(camera) for e in estimates]"
+                )
+        return cls(
+            torch.tensor(np.array(meshes)).float(),
+            torch.tensor(np.asarray(faces).astype(np.int64)),
+            joints=torch.tensor(np.array([each.joints for each in estimates])).float(),
+            joint_names=first.joint_names,
+            name=name or first.model,
+        )
 
     @property
     def name(self) -> str:

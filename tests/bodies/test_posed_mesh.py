@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import roma
 import torch
 
+from apu_contacts.sources import Camera, InitialEstimate
 from apu_losses.bodies import BodyModel, PosedBody, PosedMeshBody, load_body
 
 NAMES = ("left_wrist", "right_wrist", "left_shoulder", "right_shoulder", "pelvis")
@@ -72,6 +76,29 @@ def test_keypoints_are_those_that_were_given(body: PosedMeshBody) -> None:
     torch.testing.assert_close(found[:, 7], posed.joints[:, 0])
     torch.testing.assert_close(found[:, 1], posed.joints[:, 2:4].mean(1))
     assert not found[:, ~mask].any()
+
+
+def test_it_is_made_of_what_a_reader_gives(body: PosedMeshBody) -> None:
+    camera = Camera(900.0, (320.0, 240.0))
+    given = [
+        InitialEstimate(
+            "sam3d", {}, NAMES, joints.double().numpy(), model="mhr", camera=camera, vertices=vertices.numpy()
+        )
+        for joints, vertices in zip(body._joints, body._vertices, strict=True)
+    ]
+    made = PosedMeshBody.from_estimates(given, body.faces.numpy().astype(np.int32))
+    assert made.name == "mhr" and made.joint_names == NAMES
+    torch.testing.assert_close(made.pose({}).vertices(), body.pose({}).vertices())
+    torch.testing.assert_close(made.pose({}).joints, body.pose({}).joints)
+    for changed, message in (
+        (replace(given[1], vertices=None), r"estimates\[1\] of 'sam3d' has no vertices"),
+        (replace(given[1], vertices=given[1].vertices[:-1]), "another topology, or another estimator"),
+        (replace(given[1], camera=Camera(901.0, (320.0, 240.0))), "in another camera than estimates"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            PosedMeshBody.from_estimates([given[0], changed], body.faces)
+    with pytest.raises(ValueError, match="must hold somebody"):
+        PosedMeshBody.from_estimates([], body.faces)
 
 
 def test_mistakes_are_named(body: PosedMeshBody) -> None:

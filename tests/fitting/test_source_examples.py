@@ -12,6 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
+from apu_contacts import RegionMap
 from apu_contacts.keypoints import SKELETONS, Keypoints2D
 from apu_contacts.sources import BEV_JOINTS, Camera, write_openpose
 from apu_contacts.sources.names import MHR70_JOINTS
@@ -43,7 +44,14 @@ def people() -> dict[str, Any]:
     for k, person in enumerate(named):
         person.update({name: points[k, i] for i, name in enumerate(names) if present[i]})
     pelvis = posed.joints[:, 0].double().numpy()
-    return {"pose": pose.numpy(), "pelvis": pelvis, "points": points, "named": named, "present": present}
+    return {
+        "pose": pose.numpy(),
+        "pelvis": pelvis,
+        "points": points,
+        "named": named,
+        "present": present,
+        "vertices": posed.vertices().double().numpy(),
+    }
 
 
 @pytest.fixture
@@ -132,6 +140,31 @@ def test_sam3d_body(folder: Path, people: dict[str, Any]) -> None:
     (folder / "sam3d.pkl").write_bytes(pickle.dumps(records))
     result = run("05_start_from_sam3d_body.py", folder, folder / "out")
     check(result, folder / "out", people)
+
+
+@pytest.mark.filterwarnings("ignore:the region map of 'mhr' is transferred")
+def test_meshes_of_sam3d_body(folder: Path, people: dict[str, Any]) -> None:
+    points = stack(people, MHR70_JOINTS, people["pelvis"])
+    order = np.random.default_rng(2).permutation(people["vertices"].shape[1])  # another mesh than ours
+    records = [
+        {
+            "pred_keypoints_3d": points[k],
+            "pred_vertices": people["vertices"][k][order] - people["pelvis"][k],
+            "pred_cam_t": people["pelvis"][k],
+            "focal_length": np.float32(Camera.from_image_size(*SIZE).focal),
+        }
+        for k in range(2)
+    ]
+    (folder / "sam3d.pkl").write_bytes(pickle.dumps(records))
+    np.save(folder / "faces.npy", np.argsort(order)[load_body("free").faces.numpy()])
+    result = run("12_meshes_of_sam3d_body.py", folder, folder / "out")
+    assert not result.failed and set(result.parameters) == {"global_orient", "transl", "mesh"}
+    regions = RegionMap.load(folder / "mhr_regions.npz")
+    assert regions.kind == "transferred" and regions.topology == "mhr"
+    # keypoints lie 1 to 3 cm from the joints of their name, as an estimator's do
+    assert (regions.labels() == RegionMap.load("free").labels()[order]).mean() > 0.95
+    again = run("12_meshes_of_sam3d_body.py", folder, folder / "out")  # with the map that was kept
+    np.testing.assert_array_equal(again.parameters["transl"], result.parameters["transl"])
 
 
 def test_fitted_parameters(folder: Path, people: dict[str, Any]) -> None:
