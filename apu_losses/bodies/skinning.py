@@ -16,6 +16,7 @@ from apu_losses.bodies.blend import Influences, blend_items, blend_mesh
 from apu_losses.bodies.families import SMPLX, Family
 from apu_losses.bodies.keypoints import KeypointTable, Landmarks, keypoint_table
 from apu_losses.bodies.kinematics import KinematicTree
+from apu_losses.bodies.ordered import steady_matmul
 from apu_losses.bodies.protocol import ParameterSpec, PosedBody
 from apu_losses.bodies.skinning_derivatives import (
     LinearBlendDerivatives,
@@ -291,7 +292,9 @@ class LinearBlendBody:
         full = self._complete(known, rows, wanted)
         if "expression" in full:
             full["expression"] = torch.zeros_like(full["expression"])
-        heights = self._tables.stature_base + self._coefficients(full) @ self._tables.stature_dirs
+        heights = self._tables.stature_base + steady_matmul(
+            self._coefficients(full), self._tables.stature_dirs
+        )
         return heights.amax(1) - heights.amin(1)
 
     def _keypoint_table(self, skeleton: str) -> KeypointTable:
@@ -379,7 +382,7 @@ class LinearBlendPose:
         self._backend = backend
         self._coefficients = coefficients
         self._transl = transl
-        rest = tables.joint_template + (coefficients @ tables.joint_dirs).unflatten(1, (-1, 3))
+        rest = tables.joint_template + steady_matmul(coefficients, tables.joint_dirs).unflatten(1, (-1, 3))
         # (N, J, 12): the row-major 3x4 transform from the rest pose to the posed body, without transl
         self._transforms, positions, self._rotations = articulate(rotvec, rest, tables.tree, backend)
         self._joints = positions + transl[:, None]
@@ -414,7 +417,7 @@ class LinearBlendPose:
             _check_ids(ids, tables)
             template, dirs = tables.template.index_select(0, ids), tables.dirs.index_select(0, ids)
         count = len(template)
-        shaped = torch.addmm(template.flatten()[None], self._coefficients, dirs.flatten(0, 1).T)
+        shaped = template.flatten() + steady_matmul(self._coefficients, dirs.flatten(0, 1).T)
         rest = shaped.unflatten(1, (count, 3))
         if tables.correctives is not None:
             rest = tables.correctives.add_shared(rest, self._pose_feature(), ids)
@@ -565,14 +568,14 @@ class _Correctives:
         """Add to ``rest (N, M, 3)``, the vertices ``ids`` of every body (None: all)."""
         feature = feature.index_select(1, self._features)
         if ids is None:
-            offsets = (feature @ self._posedirs[:-1].flatten(0, 1).T).unflatten(1, (-1, 3))
+            offsets = steady_matmul(feature, self._posedirs[:-1].flatten(0, 1).T).unflatten(1, (-1, 3))
             return rest + offsets if self._all else rest.index_add(1, self._vertices, offsets)
         rows = self._row_of_vertex[ids]
         touched = (rows < len(self._vertices)).nonzero()[:, 0]
         if len(touched) == 0:
             return rest
         directions = self._posedirs.index_select(0, rows[touched])
-        offsets = (feature @ directions.flatten(0, 1).T).unflatten(1, (-1, 3))
+        offsets = steady_matmul(feature, directions.flatten(0, 1).T).unflatten(1, (-1, 3))
         return rest.index_add(1, touched, offsets)
 
     def add_items(self, rest: Tensor, feature: Tensor, rows: Tensor, ids: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from apu_losses.bodies.kinematics import KinematicTree
+from apu_losses.bodies.ordered import ordered_matmul, sparse_mix
 
 _SERIES_BELOW = 1e-3  # squared angle
 
@@ -113,7 +114,7 @@ class LinearBlendDerivatives:
             torch.eye(3, dtype=rest.dtype, device=rest.device),
         )
         moved = turned_by @ bone
-        positions = torch.einsum("mj,nmcs->njcs", s.tree.descendants.T.to(rest), moved)
+        positions = sparse_mix(s.tree.descendants.to(rest), moved)
         return positions - s.transforms[..., :3] @ rest
 
     @cached_property
@@ -130,13 +131,13 @@ class LinearBlendDerivatives:
     def keypoints(self, skeleton: str) -> Tensor:
         """``(N, K, 3, D)`` of the keypoints of a skeleton; zero for those that the body lacks."""
         joint_weights, ids, vertex_weights = self._keypoint_weights(skeleton)
-        found = torch.einsum("kj,njcd->nkcd", joint_weights, self.joints)
+        found = sparse_mix(joint_weights, self.joints)
         if not len(ids):
             return found
         count = len(self._skeleton.positions)
         rows = torch.arange(count, device=ids.device).repeat_interleave(len(ids))
         points = self.select(rows, ids.repeat(count)).unflatten(0, (count, len(ids)))
-        return found + torch.einsum("km,nmcd->nkcd", vertex_weights, points)
+        return found + sparse_mix(vertex_weights, points)
 
     def select(self, rows: Tensor, vertex_ids: Tensor) -> Tensor:
         """``(K, 3, D)`` of vertex ``vertex_ids[k]`` of body ``rows[k]``."""
@@ -145,14 +146,16 @@ class LinearBlendDerivatives:
         transforms = s.transforms[rows[:, None], rest.joint]  # (K, I, 3, 4)
         placed = (transforms[..., :3] @ rest.points[:, None, :, None])[..., 0] + transforms[..., 3]
         shares = rest.weight[:, :, None] * self._below[rest.joint]  # (K, I, T)
-        arm = shares.transpose(1, 2) @ placed
+        arm = ordered_matmul(shares.transpose(1, 2), placed)
         arm = arm - shares.sum(1)[..., None] * s.positions[rows[:, None], self._turned]
         turn = cross_columns(self._axes[rows], arm)
         blended = (rest.weight[:, :, None, None] * transforms[..., :3]).sum(1)
         if rest.correctives is not None:
-            turn = turn + (blended @ self._corrective_columns(rows, rest).flatten(2)).unflatten(2, (-1, 3))
+            turn = turn + ordered_matmul(blended, self._corrective_columns(rows, rest).flatten(2)).unflatten(
+                2, (-1, 3)
+            )
         offsets = (rest.weight[:, :, None, None] * self._shape_offsets[rows[:, None], rest.joint]).sum(1)
-        return self._columns(turn, blended @ rest.dirs + offsets)
+        return self._columns(turn, ordered_matmul(blended, rest.dirs) + offsets)
 
     def _corrective_columns(self, rows: Tensor, rest: RestVertices) -> Tensor:
         """``(K, 3, T, 3)`` how the correctives move the rest vertices."""

@@ -129,7 +129,7 @@ class _Fit:
         """``(M, D)`` the next step of every scene."""
         if self.curve is None:
             raise RuntimeError("no point was taken yet")
-        return self.curve.step(self.gradient, damping)
+        return self.curve.step(self.gradient, damping, self.group.batch.row_scene)
 
     def trial(self, step: Tensor) -> Params:
         """The parameters after a step; age stays an interpolation between adult (0) and infant (1)."""
@@ -176,5 +176,5 @@ class _Fit:
         fit.values = {name: value[kept] for name, value in self.values.items()}
         fit.gradient = self.gradient[rows]
         if self.curve is not None:
-            fit.curve = self.curve.only(kept, smaller.batch.row_scene)
+            fit.curve = self.curve.only(kept)
         return fit

@@ -93,53 +93,56 @@ class SquaresTerm(Protocol):
 class Curvature:
     """Gauss-Newton's approximation of the second derivatives of each scene's loss.
 
-    Scenes of P people have matrices of ``P D`` rows: person after person, each with the D free numbers.
+    A scene's matrix is over the F numbers of its people that may move. Nothing of others goes into it,
+    not even the size of what is summed, so that a scene takes the same steps in any company.
 
     Attributes:
-        blocks: by number of people P: ``(scenes (G,), matrices (G, P D, P D))``.
-        row_scene: ``(N,)`` the scene of each person, rising.
+        numbers: of each scene, ``(F,)`` which of its people's P times D free numbers may move, person after
+            person.
+        matrices: of each scene, ``(F, F)``.
     """
 
-    blocks: dict[int, tuple[Tensor, Tensor]]
-    row_scene: Tensor
+    numbers: tuple[Tensor, ...]
+    matrices: tuple[Tensor, ...]
 
     def replaced(self, which: Tensor, other: Curvature) -> Curvature:
         """``other``'s matrices for the scenes ``which (S,)`` bool, these for the rest."""
-        mixed = {
-            people: (scenes, torch.where(which[scenes, None, None], other.blocks[people][1], matrices))
-            for people, (scenes, matrices) in self.blocks.items()
-        }
-        return Curvature(mixed, self.row_scene)
+        pairs = zip(which.tolist(), self.matrices, other.matrices, strict=True)
+        return Curvature(self.numbers, tuple(new if taken else old for taken, old, new in pairs))
 
-    def only(self, kept: Tensor, row_scene: Tensor) -> Curvature:
-        """Of the scenes ``kept (A,)`` alone, rising, whose people are those of ``row_scene``."""
-        blocks = {}
-        for people, (scenes, matrices) in self.blocks.items():
-            stays = torch.isin(scenes, kept)
-            if bool(stays.any()):
-                blocks[people] = (torch.searchsorted(kept, scenes[stays]), matrices[stays])
-        return Curvature(blocks, row_scene)
+    def only(self, kept: Tensor) -> Curvature:
+        """Of the scenes ``kept (A,)`` alone."""
+        scenes = kept.tolist()
+        return Curvature(tuple(self.numbers[s] for s in scenes), tuple(self.matrices[s] for s in scenes))
 
-    def step(self, gradient: Tensor, damping: Tensor) -> Tensor:
+    def step(self, gradient: Tensor, damping: Tensor, row_scene: Tensor) -> Tensor:
         """``-(H + damping diag H)^-1 g``: ``(N, D)`` from ``(N, D)`` and ``(S,)``.
 
         A scene whose system cannot be solved takes no step.
+
+        Args:
+            row_scene: ``(N,)`` the scene of each person, rising.
         """
-        step = torch.zeros_like(gradient)
-        for people, (scenes, matrices) in self.blocks.items():
-            rows = torch.nonzero(torch.isin(self.row_scene, scenes))[:, 0]
-            matrix = matrices.double()
-            g = gradient[rows].double().reshape(len(scenes), -1)
-            diagonal = matrix.diagonal(dim1=1, dim2=2)
-            scaled = damping[scenes, None] * diagonal
-            # a number that nothing depends on stays
-            scaled = torch.where(diagonal > 0, scaled + 1e-9 * diagonal, 1.0)
-            factor, info = torch.linalg.cholesky_ex(matrix + torch.diag_embed(scaled))
-            found = -torch.cholesky_solve(g[..., None], factor)[..., 0]
-            usable = (info == 0) & found.isfinite().all(1)
-            found = torch.where(usable[:, None], found, 0.0)
-            step[rows] = found.reshape(len(scenes) * people, -1).to(step.dtype)
-        return step
+        steps = []
+        people = torch.bincount(row_scene, minlength=len(self.matrices)).tolist()
+        for own, share, numbers, matrix in zip(
+            gradient.double().split(people), damping, self.numbers, self.matrices, strict=True
+        ):
+            step = torch.zeros_like(own).flatten()
+            step[numbers] = _damped_step(own.flatten()[numbers], matrix.double(), share)
+            steps.append(step.reshape(own.shape))
+        return torch.cat(steps).to(gradient.dtype)
+
+
+def _damped_step(gradient: Tensor, matrix: Tensor, damping: Tensor) -> Tensor:
+    """``(F,)`` the step of one scene."""
+    diagonal = matrix.diagonal()
+    # a number that nothing depends on stays
+    scaled = torch.where(diagonal > 0, (damping + 1e-9) * diagonal, 1.0)
+    factor, info = torch.linalg.cholesky_ex(matrix + torch.diag(scaled))
+    found = -torch.cholesky_solve(gradient[:, None], factor)[:, 0]
+    usable = (info == 0) & found.isfinite().all()
+    return torch.where(usable, found, 0.0)
 
 
 def curvature(
@@ -162,24 +165,17 @@ def curvature(
                 squares.append((term.residuals(state, movement), weight))
         elif getattr(term, "separable", False):
             diagonal += weight * _separable_curvature(term, state, movement)
-    local, people = _people(batch.row_scene, batch.size)
-    blocks = {}
-    for count in torch.unique(people).tolist():
-        scenes = torch.nonzero(people == count)[:, 0]
-        jacobian = _jacobian(squares, batch.row_scene, local, scenes, count, diagonal)
-        rows = batch.rows_of(scenes)
-        jacobian = jacobian * moves[rows].reshape(len(scenes), 1, -1)
-        matrices = jacobian.transpose(1, 2) @ jacobian
-        own = (diagonal * moves)[rows].reshape(len(scenes), -1)
-        blocks[count] = (scenes, matrices + torch.diag_embed(own))
-    return Curvature(blocks, batch.row_scene)
-
-
-def _people(row_scene: Tensor, scenes: int) -> tuple[Tensor, Tensor]:
-    """``(N,)`` each person's number within their scene, and ``(S,)`` how many people each scene has."""
-    people = torch.bincount(row_scene, minlength=scenes)
-    first = people.cumsum(0) - people
-    return torch.arange(len(row_scene), device=row_scene.device) - first[row_scene], people
+    people = torch.bincount(batch.row_scene, minlength=batch.size)
+    jacobians = _jacobians(squares, batch.row_scene, people, diagonal)
+    numbers, matrices = [], []
+    for jacobian, own, free in zip(
+        jacobians, diagonal.split(people.tolist()), moves.split(people.tolist()), strict=True
+    ):
+        which = torch.nonzero(free.flatten())[:, 0]
+        j = jacobian[:, which]
+        numbers.append(which)
+        matrices.append(j.T @ j + torch.diag(own.flatten()[which]))
+    return Curvature(tuple(numbers), tuple(matrices))
 
 
 def _separable_curvature(term: Term, state: FitState, movement: Movement) -> Tensor:
@@ -208,40 +204,37 @@ def _separable_curvature(term: Term, state: FitState, movement: Movement) -> Ten
     return torch.cat([torch.zeros_like(leaf) if s is None else s for s, leaf in pairs], 1)
 
 
-def _jacobian(
-    squares: Sequence[tuple[Residuals, float]],
-    row_scene: Tensor,
-    local: Tensor,
-    scenes: Tensor,
-    people: int,
-    like: Tensor,
-) -> Tensor:
-    """``(G, R, P D)``: all residuals of G scenes of P people, times the root of twice their weight.
+def _jacobians(
+    squares: Sequence[tuple[Residuals, float]], row_scene: Tensor, people: Tensor, like: Tensor
+) -> list[Tensor]:
+    """Of each scene ``(R, P D)``: all its residuals, times the root of twice their weight.
 
-    Scenes with fewer residuals than others have rows of zeros. ``like (N, D)`` says the type.
+    Args:
+        row_scene: ``(N,)`` the scene of each person, rising.
+        people: ``(S,)`` how many people each scene has.
+        like: ``(N, D)``, for its type.
     """
-    place = torch.full((int(row_scene.max()) + 1,), -1, dtype=torch.int64, device=row_scene.device)
-    place[scenes] = torch.arange(len(scenes), device=scenes.device)
-    filled = torch.zeros(len(scenes), dtype=torch.int64, device=scenes.device)
+    first = people.cumsum(0) - people
+    filled = torch.zeros_like(people)
     found: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
     for residuals, weight in squares:
-        owner = place[row_scene[residuals.parts[0][0]]]
-        kept = torch.nonzero(owner >= 0)[:, 0]
-        owner = owner[kept]
+        owner = row_scene[residuals.parts[0][0]]
         width = residuals.value.shape[1]
-        scale = (2 * weight * residuals.weight[kept]).sqrt()[:, None, None]
-        at = filled[owner] + width * rank_within(owner, len(scenes))
-        filled = filled + width * torch.bincount(owner, minlength=len(scenes))
-        for rows, jacobian in residuals.parts:
-            found.append((owner, at, local[rows[kept]], jacobian[kept] * scale))
-    longest, size = int(filled.max()), like.shape[1]
-    out = like.new_zeros(len(scenes) * longest * people, size)
-    for owner, at, person, jacobian in found:
-        width = jacobian.shape[1]
-        lines = at[:, None] + torch.arange(width, device=at.device)
-        target = (owner[:, None] * longest + lines) * people + person[:, None]
+        scale = (2 * weight * residuals.weight).sqrt()[:, None, None]
+        at = filled[owner] + width * rank_within(owner, len(people))
+        filled = filled + width * torch.bincount(owner, minlength=len(people))
+        found += [(owner, at, rows, jacobian * scale) for rows, jacobian in residuals.parts]
+    ends = (filled * people).cumsum(0)
+    begins = ends - filled * people
+    size = like.shape[1]
+    out = like.new_zeros(int(ends[-1]), size)  # a line for each residual and person
+    for owner, at, rows, jacobian in found:
+        lines = at[:, None] + torch.arange(jacobian.shape[1], device=at.device)
+        person = (rows - first[owner])[:, None]
+        target = begins[owner][:, None] + lines * people[owner][:, None] + person
         out.index_add_(0, target.flatten(), jacobian.flatten(0, 1))
-    return out.reshape(len(scenes), longest, people * size)
+    parts = zip(out.split((ends - begins).tolist()), people.tolist(), strict=True)
+    return [part.reshape(-1, count * size) for part, count in parts]
 
 
 def rank_within(owner: Tensor, owners: int) -> Tensor:

@@ -168,19 +168,16 @@ def test_curvature_of_keypoints_that_fit_is_their_second_derivative(posed):
     step = 1e-5
     numeric = (gradient(step * direction)[0] - gradient(-step * direction)[0]) / (2 * step)
     state = gradient(torch.zeros_like(direction))[1]
-    blocks = curvature([("keypoints", term, 1.0)], state, FREE, torch.ones_like(direction)).blocks
-    (scenes, matrices) = blocks[2]
-    assert scenes.tolist() == [0]
-    analytic = (matrices[0] @ direction.flatten()).reshape(2, 80)
+    (matrix,) = curvature([("keypoints", term, 1.0)], state, FREE, torch.ones_like(direction)).matrices
+    analytic = (matrix @ direction.flatten()).reshape(2, 80)
     torch.testing.assert_close(analytic, numeric, rtol=1e-4, atol=1e-5 * float(numeric.abs().max()))
 
 
 @pytest.mark.parametrize("name", SEPARABLE)
 def test_curvature_of_a_separable_term_is_its_second_derivative(posed, name):
     term = BUILT_IN[name]()
-    (_, (matrix,)) = curvature(
-        [(name, term, 1.0)], posed, FREE, torch.ones(2, 80, dtype=torch.float64)
-    ).blocks[2]
+    moves = torch.ones(2, 80, dtype=torch.float64)
+    (matrix,) = curvature([(name, term, 1.0)], posed, FREE, moves).matrices
     changed, first = posed.params["body_pose"], 3
     if name in ("shape", "age"):
         changed, first = posed.params["betas" if name == "shape" else "age"], 66 if name == "shape" else 76
@@ -287,17 +284,15 @@ def test_ten_steps_reach_what_a_hundred_of_adam_do_not(body):
 
 
 def test_mixed_scenes_end_where_they_end_alone(body):
-    # penetration jumps where a vertex comes in: there the last bits may decide which step is taken
-    preset = lm_recipe(7, {name: weight for name, weight in WEIGHTS.items() if name != "penetration"})
+    """To the bit: nothing of a scene depends on its batch, so that searches which jump jump alike."""
+    preset = lm_recipe(7)
     scenes = mixed_scenes(body)
     together = SceneFitter(body, preset=preset).fit(scenes)
     again = SceneFitter(body, preset=preset).fit(scenes)
     for one, twin, which in zip(together, again, scenes, strict=True):
         assert_same(one, twin)
         (alone,) = SceneFitter(body, preset=preset).fit([which])
-        # the last bits of a sum depend on the batch, and steps enlarge them
-        assert alone.stages[0].loss == pytest.approx(one.stages[0].loss, rel=1e-3)
-        np.testing.assert_allclose(alone.parameters["body_pose"], one.parameters["body_pose"], atol=0.02)
+        assert_same(one, alone)
 
 
 def test_a_scene_that_breaks_ends_alone(body):

@@ -125,7 +125,7 @@ def short():
 
 @pytest.fixture(scope="module")
 def first_order(short):
-    """The same with Adam in both stages, which follows the last bits of a batch without magnifying them."""
+    """The same with Adam in both stages: there a scene may break in the second."""
     adam = [replace(s, optimizer="adam", learning_rate=s.learning_rate or 0.015) for s in short.stages]
     return replace(short, stages=tuple(adam))
 
@@ -139,11 +139,6 @@ def good(body):
 @pytest.fixture(scope="module")
 def undisturbed(fitter_of, short, good):
     return fitter_of(short).fit(good)
-
-
-@pytest.fixture(scope="module")
-def undisturbed_first_order(fitter_of, first_order, good):
-    return fitter_of(first_order).fit(good)
 
 
 def assert_same_bits(a: FitResult, b: FitResult) -> None:
@@ -162,27 +157,12 @@ def test_a_bad_scene_ends_with_a_reason(case, fitter_of, short, body, good, undi
     if reason is not None:
         assert bad.failed and not bad.verdict.kept
         assert bad.verdict.reason.startswith("failed: ") and reason in bad.verdict.reason
-        assert_same_bits(first, undisturbed[0])
-        assert_same_bits(last, undisturbed[1])
     else:
         assert not bad.failed, bad.verdict.reason
         assert all(np.isfinite(value).all() for value in bad.parameters.values())
         assert all(np.isfinite(s.loss) for s in bad.stages)
-    for result, alone in ((first, undisturbed[0]), (last, undisturbed[1])):
-        # the last bits of a sum depend on the batch; a vertex that is inside for one and not for the other
-        # then bends a second-order step, so the second stage is compared by what it reaches
-        assert result.stages[0].loss == pytest.approx(alone.stages[0].loss, rel=1e-4)
-        assert result.stages[1].loss == pytest.approx(alone.stages[1].loss, rel=0.05)
-
-
-@pytest.mark.parametrize("case", CASES)
-def test_a_bad_scene_moves_no_parameter_of_the_others(
-    case, fitter_of, first_order, body, good, undisturbed_first_order
-):
-    first, _, last = fitter_of(first_order).fit([good[0], CASES[case][0](body), good[1]])
-    for result, alone in zip((first, last), undisturbed_first_order, strict=True):
-        for name, value in alone.parameters.items():
-            np.testing.assert_allclose(result.parameters[name], value, atol=1e-5, err_msg=name)
+    assert_same_bits(first, undisturbed[0])
+    assert_same_bits(last, undisturbed[1])
 
 
 # a step of Levenberg-Marquardt to nowhere is not taken, so a scene cannot break there

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from apu_losses.bodies.ordered import ordered_matmul
 from apu_losses.fitting.batch import HANDS, SKELETON, SceneBatch
 from apu_losses.fitting.residuals import Movement, Residuals
 from apu_losses.fitting.state import FitState
@@ -95,7 +96,7 @@ class KeypointTerm:
         camera = batch.camera.rows(row)
         where, scale = points.detach()[row, joint][:, None], batch.scale[row][:, None]
         value = (camera.project(where)[:, 0] - detected[row, joint]) * scale
-        jacobian = camera.project_jacobian(where)[:, 0] @ moved[row, joint] * scale[..., None]
+        jacobian = ordered_matmul(camera.project_jacobian(where)[:, 0], moved[row, joint]) * scale[..., None]
         weight = confidence[row, joint] ** self.confidence_power
         if self.robust is not None:
             weight = weight * geman_mcclure_weight(value.square().sum(1), self.robust)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from apu_losses.bodies.ordered import ordered_matmul
 from apu_losses.fitting.residuals import Movement, Residuals, no_residuals, rank_within
 from apu_losses.fitting.state import FitState
 from apu_losses.functional.penetration import Energy, Rule, Target, penetration_energy, select_penetrations
@@ -118,7 +119,10 @@ class _Pushed:
         value, slope = depth, torch.ones_like(depth)
         if energy == "quartic":  # (100 d^2)^2 is the square of 100 d^2
             value, slope = 100 * depth**2, 200 * depth
-        parts = [(found.row[kept], out @ moved[: len(kept)]), (rows, -out @ surface)]
+        parts = [
+            (found.row[kept], ordered_matmul(out, moved[: len(kept)])),
+            (rows, -ordered_matmul(out, surface)),
+        ]
         return Residuals(value, share, [(row, slope[..., None] * jacobian) for row, jacobian in parts])
 
 
