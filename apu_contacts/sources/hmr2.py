@@ -15,10 +15,12 @@ from apu_contacts.sources.conventions import (
 )
 from apu_contacts.sources.detection import InitialEstimate
 from apu_contacts.sources.errors import NoPeopleError, SourceFormatError
-from apu_contacts.sources.names import OPENPOSE25_OF_SMPL, SMPL_JOINTS
+from apu_contacts.sources.names import OPENPOSE25_OF_SMPL, SMPL_JOINTS, SMPL_OUTPUT_JOINTS
 
 CROP_FOCAL, CROP_PIXELS = 5000.0, 256.0
 """HMR2's focal length for a crop of 256 pixels. In the full image it is ``5000 / 256 * max(W, H)``."""
+_BODY25_FIRST = (25, 44, 49)
+"""Numbers of joints of HMR-like outputs that begin with BODY_25's slots."""
 
 
 def read_hmr2(
@@ -33,8 +35,10 @@ def read_hmr2(
     Read are ``pred_smpl_params`` (or its members: ``global_orient``, ``body_pose``, ``betas``; rotation
     matrices, or axis-angle), the translation ``pred_cam_t_full`` with ``scaled_focal_length`` (or
     ``focal_length`` of the full image), else ``pred_cam`` with ``box_center`` and ``box_size``, from which
-    the translation is computed; and, where they are there, ``pred_keypoints_3d`` (the first 25 are SMPL's
-    joints in BODY_25's slots), ``pred_vertices``, ``img_size``, ``cam_int``, ``bbox``.
+    the translation is computed; and, where they are there, ``pred_keypoints_3d``, ``pred_vertices``,
+    ``img_size``, ``cam_int``, ``bbox``. How many 3D keypoints there are says what they are: 44 are HMR2's
+    (the first 25 SMPL's joints in BODY_25's slots; likewise SPIN's 49, and 25), 45 the smplx package's and 24
+    SMPL's.
 
     Args:
         source: ``.npz``, ``.pkl`` of NumPy arrays, or the dictionary (arrays or tensors), or a list of them.
@@ -64,7 +68,7 @@ def read_camerahmr(
     source: Source, image_size: Sequence[float] | None = None, *, allow_empty: bool = False
 ) -> list[InitialEstimate]:
     """The people of CameraHMR's output: as `read_hmr2`, with the camera that it estimates in ``cam_int``
-    ``(3, 3)``, so that depths are those of the true focal length.
+    ``(3, 3)``, so that depths are those of the true focal length. Its joints are the smplx package's 45.
 
     Args, Raises: as `read_hmr2`.
     """
@@ -139,12 +143,13 @@ def _joints(people: People, i: int, translation: Array) -> tuple[tuple[str, ...]
         note = "no 3D joints in the file: its pelvis is taken to be that of the mean shape"
         return ("pelvis",), (translation + MEAN_PELVIS["smpl"])[None], (note,)
     xyz = people.get("pred_keypoints_3d", i, -1, 3) + translation
-    if len(xyz) == len(SMPL_JOINTS):
-        return SMPL_JOINTS[:22], xyz[:22], ()
-    if len(xyz) < len(OPENPOSE25_OF_SMPL):
+    if len(xyz) in (len(SMPL_JOINTS), len(SMPL_OUTPUT_JOINTS)):
+        named = [(name, k) for k, name in enumerate(SMPL_OUTPUT_JOINTS[: len(xyz)]) if name is not None]
+        return tuple(name for name, _ in named), xyz[[k for _, k in named]], ()
+    if len(xyz) not in _BODY25_FIRST:
         raise SourceFormatError(
-            f"{people.where}: person {i}: pred_keypoints_3d must hold 24 joints (SMPL's) or 25 and more "
-            f"(BODY_25's slots first, 44 in HMR2), got {len(xyz)}"
+            f"{people.where}: person {i}: pred_keypoints_3d must hold 44 joints (HMR2's; 25 or 49 are read "
+            f"alike), 45 (of the smplx package) or 24 (SMPL's), got {len(xyz)}, whose order is not known"
         )
     return OPENPOSE25_OF_SMPL, xyz[:25], ()
 

@@ -15,6 +15,13 @@ SMPLX_OUTPUT_JOINTS: tuple[str, ...] = (*SMPLX_JOINTS, *_FACE, *_FEET)
 """The first 66 of the 127 (with the face contour 144) joints that the smplx package returns: then five points
 of the face and six of the feet. Finger tips and landmarks of the face follow, and have no name here."""
 
+SMPL_OUTPUT_JOINTS: tuple[str | None, ...] = (*SMPL_JOINTS[:22], None, None, *_FACE, *_FEET, *(None,) * 10)
+"""The 45 joints that the smplx package returns for SMPL: its 24, of which the last two (a hand each) exist in
+no other body, five points of the face, six of the feet, and ten finger tips of flat hands."""
+
+SMPLH_OUTPUT_JOINTS: tuple[str, ...] = (*SMPL_JOINTS[:22], *SMPLX_JOINTS[25:], *_FACE, *_FEET)
+"""The first 63 of the 73 that it returns for SMPL-H."""
+
 OPENPOSE25_OF_SMPL: tuple[str, ...] = tuple(
     "pelvis" if name == "mid_hip" else name for name in SKELETONS["body25"].joint_names
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from apu_contacts.sources.errors import NoPeopleError, SourceFormatError
 from apu_contacts.sources.names import SMPL_JOINTS, SMPLX_JOINTS
 
 _ROTATIONS = {24: "smpl", 52: "smplh", 55: "smplx"}
+_KEYS = ("pose", "betas", "trans", "joints3d", "vertices3d", "boxes")
 _UNITS = {"mm": 1000.0, "cm": 100.0, "m": 1.0}
 
 
@@ -21,6 +22,7 @@ def read_nlf(
     source: Source,
     image_size: Sequence[float],
     *,
+    image: int = 0,
     unit: str = "mm",
     fov: float = 55.0,
     intrinsics: object = None,
@@ -29,12 +31,14 @@ def read_nlf(
     """The people of one image of NLF's output dictionary (``detect_smpl``, ``detect_smpl_batched``).
 
     Read are ``pose``, ``betas``, ``trans``, ``joints3d`` and, where they are there, ``vertices3d``, ``boxes``
-    (x, y, width, height, and a score): arrays of the people of one image. Joints are in the camera frame, in
-    millimetres. Where the joints come without parameters, the orientation is taken from the trunk.
+    (x, y, width, height, and a score): arrays of the people of one image, or lists of them with one entry an
+    image, as the model returns them. Joints are in the camera frame, in millimetres. Where they come without
+    parameters, the orientation is taken from the trunk.
 
     Args:
         source: ``.npz``, ``.pkl`` of NumPy arrays, or the dictionary (arrays or tensors).
         image_size: width and height in pixels.
+        image: which image of a batch.
         unit: of ``joints3d`` and ``vertices3d``; ``trans`` is taken in the unit that puts the pelvis where
             the joints have it.
         fov: degrees over the longer side that NLF was told to assume (its default is 55).
@@ -49,7 +53,7 @@ def read_nlf(
     if unit not in _UNITS:
         raise ValueError(f"unit must be one of {', '.join(_UNITS)}, got {unit!r}")
     content, where = load_content(source)
-    people = People(content, where, {"joints3d": 2})
+    people = People(_of_image(content, image, where), where, {"joints3d": 2})
     if people.count == 0:
         if allow_empty:
             return []
@@ -63,6 +67,27 @@ def read_nlf(
     return [
         _person(people, i, camera, _UNITS[unit]).checked(f"{where}: person {i}") for i in range(people.count)
     ]
+
+
+def _of_image(content: object, image: int, where: str) -> object:
+    """The entries of one image, where they are a batch's: a list of arrays, or an axis more."""
+    if not isinstance(content, Mapping) or "joints3d" not in content:
+        return content
+    joints = content["joints3d"]
+    batch = len(joints) if isinstance(joints, list | tuple) else 0
+    nested = batch and getattr(joints[0], "ndim", np.ndim(joints[0])) == 3
+    if not (nested or getattr(joints, "ndim", 0) == 4 or _is_ragged(joints)):
+        return content
+    if not 0 <= image < len(joints):
+        raise ValueError(f"{where}: image {image} is none of the {len(joints)} of the batch")
+    return {
+        key: value[image] if key in _KEYS and value is not None else value for key, value in content.items()
+    }
+
+
+def _is_ragged(joints: object) -> bool:
+    """Images with different numbers of people, as NumPy saves them."""
+    return isinstance(joints, np.ndarray) and joints.dtype == object and joints.ndim == 1
 
 
 def _person(people: People, i: int, camera: Camera, per_metre: float) -> InitialEstimate:

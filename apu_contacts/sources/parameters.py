@@ -21,7 +21,12 @@ from apu_contacts.sources.conventions import (
 )
 from apu_contacts.sources.detection import InitialEstimate
 from apu_contacts.sources.errors import SourceFormatError
-from apu_contacts.sources.names import SMPL_JOINTS, SMPLX_JOINTS, SMPLX_OUTPUT_JOINTS
+from apu_contacts.sources.names import (
+    SMPL_OUTPUT_JOINTS,
+    SMPLH_OUTPUT_JOINTS,
+    SMPLX_JOINTS,
+    SMPLX_OUTPUT_JOINTS,
+)
 from apu_contacts.sources.pelvis import check_pelvis
 
 _COMMON = ("global_orient", "body_pose", "age")
@@ -156,13 +161,16 @@ def _joints(people: People, i: int, pelvis: Array, notes: list[str]) -> tuple[tu
     if not people.has("joints"):
         return ("pelvis",), pelvis[None]
     xyz = people.get("joints", i, -1, 3)
-    if len(xyz) in (22, 24, 45, 52, 73):
-        return SMPL_JOINTS[:22], xyz[:22]
-    if len(xyz) < len(SMPLX_JOINTS):
+    order: tuple[str | None, ...] = SMPLX_OUTPUT_JOINTS
+    if len(xyz) in (22, 24, 45):
+        order = SMPL_OUTPUT_JOINTS
+    elif len(xyz) in (52, 73):
+        order = SMPLH_OUTPUT_JOINTS
+    elif len(xyz) < len(SMPLX_JOINTS):
         notes.append(f"joints has {len(xyz)} rows, an order that is not smplx's, and was left out")
         return ("pelvis",), pelvis[None]
-    names = SMPLX_OUTPUT_JOINTS[: len(xyz)]
-    return names, xyz[: len(names)]
+    named = [(name, k) for k, name in enumerate(order[: len(xyz)]) if name is not None]
+    return tuple(name for name, _ in named), xyz[[k for _, k in named]]
 
 
 def _rest(pelvis: ArrayLike, i: int) -> Array:

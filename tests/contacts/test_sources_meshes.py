@@ -38,7 +38,14 @@ from apu_contacts.sources.conventions import (
     translation_to_weak_perspective,
 )
 from apu_contacts.sources.multihmr import padded_to_image
-from apu_contacts.sources.names import MHR70_JOINTS, OPENPOSE25_OF_SMPL, SMPL_JOINTS, SMPLX_JOINTS
+from apu_contacts.sources.names import (
+    MHR70_JOINTS,
+    OPENPOSE25_OF_SMPL,
+    SMPL_JOINTS,
+    SMPL_OUTPUT_JOINTS,
+    SMPLH_OUTPUT_JOINTS,
+    SMPLX_JOINTS,
+)
 
 SIZE = (900, 600)
 N = 2
@@ -185,7 +192,11 @@ def test_hmr2_into_the_default_camera_is_metres_away_and_in_place() -> None:
     [
         ({"pred_keypoints_3d": body(44) * 1000}, ConventionError, "millimetres"),
         ({"pred_cam_t_full": np.full((N, 3), -5.0)}, ConventionError, "behind the camera"),
-        ({"pred_keypoints_3d": body(14)}, SourceFormatError, "24 joints .* or 25 and more"),
+        (
+            {"pred_keypoints_3d": body(14)},
+            SourceFormatError,
+            "45 .of the smplx package. or 24 .SMPL's., got 14",
+        ),
         ({"pred_cam_t_full": np.full((N, 3), np.nan)}, SourceFormatError, "not finite"),
         ({"box_size": np.ones(3), "pred_cam_t_full": None}, SourceFormatError, "for each of 2 people"),
         (
@@ -277,6 +288,37 @@ def test_camerahmr_has_the_cameras_own_focal_length() -> None:
     for cam_int in (matrix, np.tile(matrix, (N, 1, 1))):
         person = read_camerahmr(hmr2(cam_int=cam_int, pred_cam_t_full=near))[0]
         assert person.camera == Camera(850.0, (440, 310)) and person.estimator == "camerahmr"
+
+
+def test_the_number_of_joints_says_their_order() -> None:
+    """HMR2 maps SMPL's joints to BODY_25's slots; CameraHMR saves what the smplx package returns."""
+    for count in (24, 45):
+        out = hmr2(pred_keypoints_3d=body(count))
+        person = read_camerahmr(out)[1]
+        xyz = dict(zip(person.joint_names, person.joints - out["pred_cam_t_full"][1], strict=True))
+        given = out["pred_keypoints_3d"][1]
+        for name, k in {"pelvis": 0, "left_hip": 1, "right_knee": 5, "head": 15, "right_wrist": 21}.items():
+            assert np.allclose(xyz[name], given[k]), name
+        if count == 45:  # the vertices that smplx adds: its VertexJointSelector's order
+            for name, k in {
+                "nose": 24,
+                "right_eye": 25,
+                "left_ear": 28,
+                "left_big_toe": 29,
+                "right_heel": 34,
+            }.items():
+                assert np.allclose(xyz[name], given[k]), name
+        assert len(xyz) == (22 if count == 24 else 33) and "left_hand" not in xyz
+    for count in (25, 44, 49):
+        assert read_hmr2(hmr2(pred_keypoints_3d=body(count)))[0].joint_names == OPENPOSE25_OF_SMPL
+
+
+def test_the_smplx_packages_joints_are_in_this_order() -> None:
+    """Its names of SMPL-X's joints: the vertices that it adds are the same for all of its bodies."""
+    theirs = pytest.importorskip("smplx.joint_names").JOINT_NAMES
+    assert [name for name in SMPL_OUTPUT_JOINTS if name is not None] == [*theirs[:22], *theirs[55:66]]
+    assert len(SMPL_OUTPUT_JOINTS) == 45
+    assert [*theirs[:22], *theirs[25:66]] == list(SMPLH_OUTPUT_JOINTS)
 
 
 # Multi-HMR
@@ -464,6 +506,29 @@ def test_nlf(joints: int) -> None:
     assert np.allclose(in_mm.own["transl"], out["trans"][0]), "the pelvis says which unit trans has"
 
 
+def test_nlf_as_the_model_returns_it(tmp_path: Path) -> None:
+    """``detect_smpl_batched`` gives lists with an entry an image, of as many people as there are."""
+    alone = {key: value[:1] for key, value in nlf().items()}
+    nobody = {key: value[:0] for key, value in nlf().items()}
+    images = (nlf(), alone, nobody)
+    batch: dict[str, Any] = {key: [image[key] for image in images] for key in alone}
+    ragged = {key: np.array([None] * 3, dtype=object) for key in batch}
+    for key, values in batch.items():
+        for k, value in enumerate(values):
+            ragged[key][k] = value
+    np.savez(tmp_path / "batch.npz", **ragged)
+    np.savez(tmp_path / "one.npz", **{key: [value] for key, value in nlf().items()})
+    expected = read_nlf(nlf(), SIZE)
+    for source in (batch, tmp_path / "batch.npz", tmp_path / "one.npz"):
+        for a, b in zip(read_nlf(source, SIZE), expected, strict=True):
+            assert np.allclose(a.joints, b.joints) and a.confidence == b.confidence
+            assert np.allclose(a.parameters["body_pose"], b.parameters["body_pose"])
+    assert len(read_nlf(batch, SIZE, image=1)) == 1
+    assert read_nlf(batch, SIZE, image=2, allow_empty=True) == []
+    with pytest.raises(ValueError, match="image 3 is none of the 3 of the batch"):
+        read_nlf(batch, SIZE, image=3)
+
+
 def test_nlf_variants_and_errors() -> None:
     only_joints = read_nlf(nlf(pose=None, betas=None, trans=None), SIZE)[0]
     turned = axis_angle_to_matrices(only_joints.parameters["global_orient"])
@@ -638,8 +703,11 @@ def test_joints_in_the_file_tell_the_convention() -> None:
         read_parameters({**out, "transl": th, "joints": joints})
     with pytest.raises(ConventionError, match="a translation in millimetres"):
         read_parameters({**out, "transl": out["transl"] * 1000, "joints": joints})
-    for count, named in ((24, 22), (45, 22), (73, 22), (55, 55)):
-        assert len(read_parameters({**out, "joints": joints[:, :count]})[0].joint_names) == named
+    for count, named in ((22, 22), (24, 22), (45, 33), (52, 52), (73, 63), (55, 55)):
+        given = read_parameters({**out, "joints": joints[:, :count]})[0]
+        assert len(given.joint_names) == named
+        nose = {45: 24, 73: 52}.get(count)
+        assert nose is None or np.allclose(given.joints[given.joint_names.index("nose")], joints[0, nose])
     other = read_parameters({**out, "joints": joints[:, :17]})[0]
     assert other.joint_names == ("pelvis",) and any("17 rows" in note for note in other.notes)
     turn, shift = np.diag([-1.0, 1.0, -1.0]), np.array([0.0, 0.0, 7.0])
