@@ -417,8 +417,8 @@ def _refuse_empty_regions(edges: ContactEdges, regions: Regions, vertices: Tenso
     if torch.compiler.is_compiling():
         return
     index = as_region_index(regions, vertices)
-    used = edges.searched_regions
-    empty = used[(index.offsets[used + 1] - index.offsets[used]) == 0]
+    used, offsets = edges.searched_regions, index.offsets.cpu()
+    empty = used[offsets[used + 1] == offsets[used]]
     if len(empty):
         raise ValueError(
             f"contact_maps name regions {empty.tolist()}, which have no vertices in this region map; "
