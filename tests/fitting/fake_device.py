@@ -1,8 +1,10 @@
 """A device that is not there: tensors that say they are on it hold their numbers on the host.
 
-As on a GPU, an operation between a tensor of the device and one of the host raises, numbers leave the device
-only when they are asked for, and no kernel of the CPU takes its tensors. PyTorch lets one such device be
-added to a process, for good: use it in a process of its own.
+As on a GPU, an operation between a tensor of the device and one of the host raises, and numbers leave the
+device only when they are asked for. This library's operators count as one operation each, which the kernels
+of the CPU carry out, but for `opened_operators`.
+
+PyTorch lets one such device be added to a process, for good: use it in a process of its own.
 """
 
 from __future__ import annotations
@@ -26,8 +28,6 @@ _MAKERS = (
 )
 _TAKE_HOST_POSITIONS = (_aten.index.Tensor, _aten.index_put_.default, _aten._index_put_impl_.default)
 _ONE_DEVICE_EVEN_FOR_NUMBERS = (_aten.cat.default, _aten.stack.default)
-
-
 _OPENED: list[bool] = []
 _LIBRARIES: list[torch.library.Library] = []  # kept alive: what it registers goes with it
 

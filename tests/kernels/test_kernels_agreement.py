@@ -228,16 +228,29 @@ def test_dtypes_under_auto(dtype):
     assert_same(g.nearest_vertex(m.a, m.b), g.nearest_vertex(m.a, m.b, backend="reference"))
     got, expected = (g.nearest_surface(m.a, m.b, m.topology, backend=k) for k in ("auto", "reference"))
     assert_same(got, expected)
+    got, expected = (g.penetration(m.a, m.b, m.topology, backend=k) for k in ("auto", "reference"))
+    assert got.inside.any() and torch.equal(got.inside, expected.inside)
+    assert got.distance2.dtype == expected.distance2.dtype and torch.equal(got.distance2, expected.distance2)
+    for call in (
+        lambda k: g.region_soft_minimum(m.a, m.b, pairs, m.regions, temperature=1e-2, backend=k),
+        lambda k: g.winding_number(m.a, m.b, m.topology, method="exact", backend=k),
+        lambda k: g.winding_number(m.a, m.b, m.topology, method="rays", backend=k),
+    ):
+        torch.testing.assert_close(call("auto"), call("reference"), rtol=1e-4, atol=1e-4)
 
 
 def test_float64_on_torch_is_exact():
     m = pair(2, 2, dtype=torch.float64)
+    edges = g.RegionPairs.from_unions([0, 1], [1, 0], [[0, 3], [5]], [[2], [7, 8]])
     for call in (
         lambda k: g.region_distance_matrix(m.a, m.b, m.regions, backend=k),
         lambda k: g.nearest_vertex(m.a, m.b, backend=k),
         lambda k: g.nearest_surface(m.a, m.b, m.topology, backend=k),
+        lambda k: g.region_min_distance(m.a, m.b, edges, m.regions, backend=k),
     ):
         assert_same(call("torch"), call("reference"))
+    got, expected = (g.inside(m.a, m.b, m.topology, backend=k) for k in ("torch", "reference"))
+    assert got.any() and torch.equal(got, expected)
 
 
 @st.composite

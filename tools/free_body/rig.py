@@ -7,8 +7,8 @@ import re
 import numpy as np
 
 from apu_contacts.joints import SMPLX
+from apu_losses.bodies import anny_adapter
 
-BONE_FINGERS = ("thumb", "index", "middle", "ring", "pinky")  # the order of MakeHuman's finger1..finger5
 JOINT_NAMES = SMPLX
 _BODY_PARENTS = (-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19, 15, 15, 15)
 _LEFT_HAND_PARENTS = (20, 25, 26, 20, 28, 29, 20, 31, 32, 20, 34, 35, 20, 37, 38)
@@ -39,7 +39,7 @@ def bone_to_joint(label: str) -> int:
     if stem == "head":
         return JOINT["head"]
     if stem.startswith("finger"):
-        return JOINT[f"{side}_{BONE_FINGERS[int(stem[6]) - 1]}{stem[8]}"]
+        return JOINT[f"{side}_{anny_adapter.BONE_FINGERS[int(stem[6]) - 1]}{stem[8]}"]
     limbs = {
         "eye": "eye_smplhf",
         "upperleg": "hip",
@@ -61,27 +61,5 @@ def bone_to_joint(label: str) -> int:
 
 def joint_sources() -> dict[str, list[str]]:
     """SMPL-X joint -> the bones whose heads are averaged to place it (the jaw is placed apart)."""
-    out = {
-        "pelvis": ["root"],
-        "spine1": ["spine04"],
-        "spine2": ["spine02"],
-        "spine3": ["spine01"],
-        "neck": ["neck01"],
-        "head": ["head"],
-    }
-    for side, a, _ in SIDES:
-        out |= {
-            f"{side}_hip": [f"upperleg01.{a}"],
-            f"{side}_knee": [f"lowerleg01.{a}"],
-            f"{side}_ankle": [f"foot.{a}"],
-            f"{side}_foot": [f"toe{i}-1.{a}" for i in range(1, 6)],
-            f"{side}_collar": [f"clavicle.{a}"],
-            f"{side}_shoulder": [f"upperarm01.{a}"],
-            f"{side}_elbow": [f"lowerarm01.{a}"],
-            f"{side}_wrist": [f"wrist.{a}"],
-            f"{side}_eye_smplhf": [f"eye.{a}"],
-        }
-        for number, finger in enumerate(BONE_FINGERS, 1):
-            for phalanx in (1, 2, 3):
-                out[f"{side}_{finger}{phalanx}"] = [f"finger{number}-{phalanx}.{a}"]
-    return out
+    eyes = {f"{side}_eye_smplhf": [f"eye.{a}"] for side, a, _ in SIDES}
+    return anny_adapter.joint_sources() | eyes
