@@ -13,6 +13,7 @@ from torch import Tensor
 
 from apu_contacts.regions import RegionMap
 from apu_losses.bodies import AnnyBody, LinearBlendBody, load_body
+from apu_losses.bodies.posed_mesh import PosedMeshBody
 from apu_losses.bodies.protocol import BodyModel
 from apu_losses.bodies.region_map import region_map_for
 from apu_losses.fitting.batch import SKELETON, SceneBatch, make_batch
@@ -57,6 +58,7 @@ class SceneFitter:
 
     Raises:
         ValueError: an unknown preset, term or free parameter, or a region map of another mesh.
+        TypeError: given meshes of another topology than the free body's, without ``regions``.
 
     Example:
         >>> fitter = SceneFitter(preset="paper")           # doctest: +SKIP
@@ -275,8 +277,10 @@ class SceneFitter:
 
 def _default_regions(body: BodyModel) -> RegionMap:
     free = RegionMap.load("free")
-    if body.num_vertices != free.vertex_count and isinstance(body, LinearBlendBody | AnnyBody):
-        return region_map_for(body)
+    if body.num_vertices != free.vertex_count and isinstance(
+        body, LinearBlendBody | AnnyBody | PosedMeshBody
+    ):
+        return region_map_for(body)  # raises for given meshes, and says how theirs is found
     return free
 
 

@@ -11,6 +11,7 @@ from apu_contacts.regions import RegionMap
 from apu_contacts.sources.names import MHR70_JOINTS
 from apu_losses.bodies import PosedMeshBody, load_body
 from apu_losses.bodies.region_map import region_map_for
+from apu_losses.fitting import SceneFitter
 from apu_losses.fitting.mesh_regions import posed_mesh_regions
 
 UPRIGHT = (np.pi, 0.0, 0.0)
@@ -81,6 +82,8 @@ def test_what_does_not_place_a_body_is_said(estimated) -> None:
         posed_mesh_regions(bare)
     with pytest.raises(TypeError, match="posed_mesh_regions"):
         region_map_for(bare)
+    with pytest.raises(TypeError, match="posed_mesh_regions"):
+        SceneFitter(meshes)
 
 
 @pytest.mark.slow
