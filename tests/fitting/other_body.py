@@ -11,6 +11,8 @@ import numpy as np
 from scipy import sparse
 from scipy.spatial import cKDTree
 
+from apu_losses.bodies.families import SMPL, SMPLX, Family
+
 
 def other_body(path: Path, *, seed: int = 0) -> Any:
     """Write the body; returns the free body's vertex id of each of its vertices."""
@@ -37,6 +39,34 @@ def other_body(path: Path, *, seed: int = 0) -> Any:
         **{key: free[key] for key in free if key.startswith(("hands_", "kintree"))},
     )
     return order
+
+
+def whole_body_as(family: Family, path: Path) -> None:
+    """The free body written out with another family's joints, all vertices kept: a closed mesh."""
+    with (resources.files("apu_losses.bodies") / "data" / "free_body.npz").open("rb") as file:
+        free = dict(np.load(file))
+    index = {name: i for i, name in enumerate(family.joint_names)}
+    homes = [
+        n if n in index else "head" if n == "jaw" or "eye" in n else f"{n.split('_')[0]}_hand"
+        for n in SMPLX.joint_names
+    ]
+    weights = np.zeros((len(free["v_template"]), len(index)))
+    for old, home in enumerate(homes):
+        weights[:, index[home]] += free["weights"][:, old]
+    stands_for = {"left_hand": "left_middle1", "right_hand": "right_middle1"}
+    rows = [SMPLX.joint_names.index(stands_for.get(name, name)) for name in family.joint_names]
+    parents = free["kintree_table"][0].astype(np.int64)
+    tree = [0] + [index[SMPLX.joint_names[parents[row]]] for row in rows[1:]]
+    np.savez(
+        path,
+        v_template=free["v_template"],
+        f=free["f"],
+        shapedirs=free["shapedirs"][:, :, :10],
+        weights=weights,
+        J_regressor=free["J_regressor"][rows],
+        kintree_table=np.stack([tree, np.arange(len(index))]),
+        **{key: value for key, value in free.items() if key.startswith("hands_") and family is not SMPL},
+    )
 
 
 def full_smplx_file(path: Path, *, vertices: int = 10475, seed: int = 0) -> None:

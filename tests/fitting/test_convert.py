@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from other_body import full_smplx_file, other_body
+from other_body import full_smplx_file, other_body, whole_body_as
 
 from apu_contacts.regions.transfer import SurfaceCorrespondence
 from apu_losses.bodies import LinearBlendBody, load_body
 from apu_losses.bodies.correspondence import body_correspondence
+from apu_losses.bodies.families import SMPL, SMPLH, Family
 from apu_losses.fitting.convert import convert_file, convert_parameters
 
 
@@ -73,6 +74,28 @@ def test_a_correspondence_is_found_on_the_templates(bodies: Any) -> None:
     assert there.mean_mm.max() < 3 and there.p95_mm.max() < 8, (there.mean_mm, there.p95_mm)
     same = body_correspondence(free, free)
     np.testing.assert_array_equal(same.corners[:, 0], np.arange(free.num_vertices))
+
+
+@pytest.mark.parametrize(
+    ("family", "adult", "child", "back"),
+    [(SMPL, 4.5, 9.0, 1.5), (SMPLH, 1.0, 6.0, 1.5)],  # 3.1, 6.6, 0.7 and 0.7, 4.7, 1.1 when this was written
+    ids=lambda value: getattr(value, "name", None),
+)
+def test_bodies_with_fewer_joints(
+    tmp_path: Path, family: Family, adult: float, child: float, back: float
+) -> None:
+    """SMPL has no fingers, neither file has infants: what they cannot take is left over, and told."""
+    whole_body_as(family, tmp_path / "BODY.npz")
+    free, other = load_body(), load_body(tmp_path / "BODY.npz")
+    there = convert_parameters(people(free), free, other)
+    assert there.mean_mm[0] < adult and there.mean_mm[1] < child, there.mean_mm
+    again = convert_parameters(there.parameters, other, free)
+    assert again.mean_mm.max() < back, again.mean_mm
+    found = other.pose(there.parameters).vertices()
+    expected = free.pose(people(free)).vertices()  # vertex by vertex: the mesh is the same
+    torch.testing.assert_close(
+        1000 * (found - expected).norm(dim=-1).mean(1), there.mean_mm, atol=0.1, rtol=0
+    )
 
 
 @pytest.mark.slow

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from importlib import resources
 
 import numpy as np
 import pytest
 import torch
 from fitting_scenes import CAMERA, HAND_ON_SHOULDER, UPRIGHT, scene
+from other_body import whole_body_as
 
 from apu_contacts import Keypoints2D, RegionMap
 from apu_contacts.keypoints import SKELETONS
@@ -20,34 +20,6 @@ from apu_losses.fitting.body_pose import pose_joints, smplx_pose
 
 BEST = load_preset("best")
 SHORT = replace(BEST, stages=[replace(stage, max_iterations=60) for stage in BEST.stages])
-
-
-def whole_body_as(family, path):
-    """The free body written out with another family's joints, all vertices kept: a closed mesh."""
-    with (resources.files("apu_losses.bodies") / "data" / "free_body.npz").open("rb") as file:
-        free = dict(np.load(file))
-    index = {name: i for i, name in enumerate(family.joint_names)}
-    homes = [
-        n if n in index else "head" if n == "jaw" or "eye" in n else f"{n.split('_')[0]}_hand"
-        for n in SMPLX.joint_names
-    ]
-    weights = np.zeros((len(free["v_template"]), len(index)))
-    for old, home in enumerate(homes):
-        weights[:, index[home]] += free["weights"][:, old]
-    stands_for = {"left_hand": "left_middle1", "right_hand": "right_middle1"}
-    rows = [SMPLX.joint_names.index(stands_for.get(name, name)) for name in family.joint_names]
-    parents = free["kintree_table"][0].astype(np.int64)
-    tree = [0] + [index[SMPLX.joint_names[parents[row]]] for row in rows[1:]]
-    np.savez(
-        path,
-        v_template=free["v_template"],
-        f=free["f"],
-        shapedirs=free["shapedirs"][:, :, :10],
-        weights=weights,
-        J_regressor=free["J_regressor"][rows],
-        kintree_table=np.stack([tree, np.arange(len(index))]),
-        **{key: value for key, value in free.items() if key.startswith("hands_") and family is not SMPL},
-    )
 
 
 def seen(body, params):
