@@ -69,11 +69,10 @@ def posed_mesh_regions(
         UserWarning: always; the map is approximate.
     """
     free = load_body("free")
-    given = torch.arange(len(meshes.pose({})), dtype=torch.float32)[:, None]
     with torch.no_grad():
-        given_meshes = meshes.pose({"mesh": given.to(meshes.faces.device)})
-        surfaces = given_meshes.vertices().double().cpu().numpy()
-        points = given_meshes.joints.double().cpu().numpy()
+        given = meshes.pose({})
+        surfaces = given.vertices().double().cpu().numpy()
+        points = given.joints.double().cpu().numpy()
     faces = meshes.faces.cpu().numpy()
     first, named = _placed(free, meshes.joint_names, points)
     params = first
