@@ -2,7 +2,7 @@
 
 from apu_losses.fitting.batch import SceneBatch, make_batch
 from apu_losses.fitting.evaluate import SceneMetrics, evaluate
-from apu_losses.fitting.filter import Verdict, judge
+from apu_losses.fitting.filter import Verdict, held_share, judge
 from apu_losses.fitting.fitter import SceneFitter
 from apu_losses.fitting.from_detections import model_of, posed_estimate, scene_from_detections
 from apu_losses.fitting.least_squares import LeastSquaresResult, levenberg_marquardt
@@ -60,6 +60,7 @@ __all__ = [
     "Verdict",
     "evaluate",
     "find_images",
+    "held_share",
     "initial_parameters",
     "judge",
     "levenberg_marquardt",

@@ -7,6 +7,10 @@ from dataclasses import dataclass
 
 from apu_losses.fitting.evaluate import SceneMetrics
 from apu_losses.fitting.progress import StageReport
+from apu_losses.fitting.scene import Scene
+
+HELD = 0.05
+"""Metres within which a contact counts as held after a fit; chosen on the synthetic development types."""
 
 
 @dataclass(frozen=True)
@@ -38,3 +42,32 @@ def judge(stages: Sequence[StageReport], metrics: SceneMetrics, limit_pixels: fl
     if errors[worst] < limit_pixels:
         return Verdict(True, f"{said}, under the limit of {limit_pixels:g}")
     return Verdict(False, f"{said}, not under the limit of {limit_pixels:g}")
+
+
+def held_share(scene: Scene, metrics: SceneMetrics, metres: float = HELD) -> float:
+    """Share of the weight of a scene's part contacts that ends within ``metres``, 0 to 1.
+
+    A robust contact term lets go of contacts that do not go with the keypoints, with the priors or with each
+    other. What it let go of says that an answer is doubtful, which keypoint errors cannot: they are small
+    with and without right contacts. Half of the weight is a useful limit (docs/benchmark.md). Contacts of
+    which it is open who is who are measured in the order as given.
+
+    Args:
+        scene: what was fitted; its contact maps have the weights.
+        metrics: `FitResult.after`.
+        metres: distance that counts as touching.
+
+    Returns:
+        NaN for a scene whose contacts have no weight, or that has none.
+
+    Raises:
+        ValueError: metrics of another scene, with another number of contacts.
+    """
+    weights = [group.weight for edge in scene.contacts for group in edge.contacts.groups()]
+    if len(weights) != len(metrics.part_distance):
+        raise ValueError(
+            f"metrics has {len(metrics.part_distance)} part contacts where scene {scene.name!r} has "
+            f"{len(weights)}; are these the metrics of that scene's fit?"
+        )
+    held = sum(w for w, d in zip(weights, metrics.part_distance, strict=True) if d <= metres)
+    return held / sum(weights) if sum(weights) > 0 else float("nan")

@@ -11,7 +11,15 @@ from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
 from apu_contacts import ContactMap, PartContact, RegionMap
-from apu_losses.fitting import FitResult, SceneContact, SceneFitter, StageReport, judge, load_parameters
+from apu_losses.fitting import (
+    FitResult,
+    SceneContact,
+    SceneFitter,
+    StageReport,
+    held_share,
+    judge,
+    load_parameters,
+)
 
 HUG = ContactMap.from_parts(
     [PartContact("hand", "left", "shoulder", "right"), PartContact("forearm", "left", "back", "none")]
@@ -140,6 +148,24 @@ def test_nothing_to_measure(fitter, body):
 
 def report(reason="converged"):
     return StageReport("s", 5, reason, 1.0, {})
+
+
+def test_the_share_that_held_is_that_of_weights(three, metrics):
+    parts = [
+        PartContact("hand", "left", "back", "none", weight=0.6),
+        PartContact("foot", "left", "leg", "both", weight=0.2),
+    ]
+    contacts = [
+        SceneContact(0, 1, ContactMap.from_parts(parts)),
+        SceneContact(0, 1, ContactMap([[3, 4]], [0.5])),
+    ]
+    answered = replace(three, contacts=contacts)
+    found = replace(metrics, part_distance=(0.04, 0.3, 0.05, 0.06))  # hand, foot on either leg, the pair
+    assert held_share(answered, found) == pytest.approx((0.6 + 0.2) / 1.5)
+    assert held_share(answered, found, 0.01) == 0 and held_share(answered, found, 0.3) == pytest.approx(1)
+    assert np.isnan(held_share(replace(answered, contacts=()), replace(metrics, part_distance=())))
+    with pytest.raises(ValueError, match="that scene's fit"):
+        held_share(answered, replace(found, part_distance=(0.1,)))
 
 
 def test_verdicts(metrics):

@@ -41,7 +41,13 @@ from apu_losses.synthetic.method_table import (
     trace,
     with_heuristic,
 )
-from apu_losses.synthetic.method_table.report import margins, mean_table, type_table
+from apu_losses.synthetic.method_table.report import (
+    held_by,
+    main_report,
+    margins,
+    mean_table,
+    type_table,
+)
 
 CAREFUL = AnnotatorNoise.none()
 SHORT = Preset(
@@ -296,6 +302,23 @@ def test_tables_print_the_means_that_they_are_given() -> None:
     assert by_type[2].startswith("| hug | 10 | 160 | 140 |") and by_type[-1].startswith(
         "| **mean over types** | 20 |"
     )
+
+
+def test_scenes_are_kept_whose_contacts_held() -> None:
+    own = _scores([0.1, 0.1, 0.1, 0.1])
+    shares = (1.0, 0.5, 0.49, float("nan"))
+    own = [replace(s, held=share) for s, share in zip(own, shares, strict=True)]
+    assert held_by(own) == [False, True, False, False]  # the keypoint filter does not keep the first
+    methods = main_rows(SHORT, ContactSource())
+    scores = {
+        "no_contact": _scores([0.2, 0.15, 0.1, 0.1]),
+        "automatic": own,
+        "truth": _scores([0.05] * 4),
+    }
+    text = main_report(methods, scores, 20.0)
+    part = text[text.index("## Where contacts held") : text.index("## By interaction")]
+    assert "keeps 1 of 4 scenes (25 %)" in part and part.count("automatic under no_contact") == 1
+    assert "| automatic under no_contact | 33.3 [" in part and "truth under" not in part
 
 
 def test_a_beginning_of_the_scenes_holds_every_type(made_scenes: list[TruthScene]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from apu_contacts.contact_map import ContactMap
-from apu_losses.fitting import FitResult, SceneFitter
+from apu_losses.fitting import FitResult, Scene, SceneFitter, held_share
 from apu_losses.functional.contact_edges import ContactEdges
 from apu_losses.functional.geometry import contact_map_from_meshes
 from apu_losses.functional.metrics import (
@@ -54,6 +54,7 @@ class SceneScores:
         iterations: in all stages.
         limited: stages that ended at their limit of iterations.
         seconds: of fitting.
+        held: share of the weight of the method's own contacts that the fit holds (`held_share`).
     """
 
     scene: str
@@ -76,6 +77,7 @@ class SceneScores:
     iterations: int = 0
     limited: int = 0
     seconds: float = 0.0
+    held: float = float("nan")
 
     def to_dict(self) -> dict[str, Any]:
         """Ready for JSON; what is not finite becomes ``None``."""
@@ -97,18 +99,31 @@ class SceneScores:
 
 @torch.no_grad()
 def score(
-    fitter: SceneFitter, observations: Sequence[Observation], results: Sequence[FitResult]
+    fitter: SceneFitter,
+    observations: Sequence[Observation],
+    results: Sequence[FitResult],
+    given: Sequence[Scene] | None = None,
 ) -> list[SceneScores]:
-    """Measure fits against the truth."""
+    """Measure fits against the truth.
+
+    Args:
+        given: what was fitted, for `SceneScores.held`, which is NaN without.
+    """
     params = {
         name: np.concatenate([np.asarray(result.parameters[name]) for result in results])
         for name in results[0].parameters
     }
     posed = fitter.body.pose(fitter.tensors(params))
     vertices, joints = posed.vertices(), posed.joints[:, :BODY_JOINTS]
-    return [
+    scores = [
         _score_one(fitter, observation, result, vertices[2 * i : 2 * i + 2], joints[2 * i : 2 * i + 2])
         for i, (observation, result) in enumerate(zip(observations, results, strict=True))
+    ]
+    if given is None:
+        return scores
+    return [
+        replace(own, held=held_share(scene, result.after))
+        for own, scene, result in zip(scores, given, results, strict=True)
     ]
 
 
