@@ -148,6 +148,19 @@ def test_gradcheck_in_float64(backend):
     )
 
 
+@pytest.mark.parametrize("backend", ["reference", *BACKENDS])
+def test_a_second_derivative_is_right_or_refused(backend):
+    m = pair(1, 1)
+    a = m.a.clone().requires_grad_()
+    value = g.nearest_vertex(a, m.b, backend=backend).distance2.sum()
+    (once,) = torch.autograd.grad(value, a, create_graph=True)
+    if backend == "reference":
+        assert torch.autograd.grad(once.sum(), a)[0].eq(2).all()
+    else:
+        with pytest.raises(RuntimeError, match="no autograd formula"):
+            torch.autograd.grad(once.sum(), a)
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_the_same_bits_every_time_and_for_any_number_of_threads(backend):
     m = pair(3, 3 if backend == "cpu" else 2)
