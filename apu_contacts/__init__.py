@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from apu_contacts.sources import read_parameters as read_parameters
     from apu_contacts.sources import read_sam3d_body as read_sam3d_body
     from apu_contacts.sources import read_smplerx as read_smplerx
+    from apu_contacts.sources import read_smplifyx as read_smplifyx
     from apu_contacts.sources import read_vitpose_body25 as read_vitpose_body25
     from apu_contacts.sources import write_openpose as write_openpose
 
@@ -105,6 +106,7 @@ _EXPORTS: dict[str, str] = {
     "read_parameters": "apu_contacts.sources",
     "read_sam3d_body": "apu_contacts.sources",
     "read_smplerx": "apu_contacts.sources",
+    "read_smplifyx": "apu_contacts.sources",
     "read_vitpose_body25": "apu_contacts.sources",
     "write_openpose": "apu_contacts.sources",
 }

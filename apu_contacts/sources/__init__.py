@@ -37,6 +37,7 @@ from apu_contacts.sources.openpose import read_openpose
 from apu_contacts.sources.parameters import read_amass, read_buddi, read_parameters
 from apu_contacts.sources.sam3d import read_sam3d_body
 from apu_contacts.sources.smplerx import read_smplerx, read_smplerx_folder
+from apu_contacts.sources.smplifyx import read_smplifyx
 from apu_contacts.sources.vitpose import read_vitpose_body25
 from apu_contacts.sources.write import write_amass, write_coco_results, write_openpose
 
@@ -85,6 +86,7 @@ __all__ = [
     "read_sam3d_body",
     "read_smplerx",
     "read_smplerx_folder",
+    "read_smplifyx",
     "read_vitpose_body25",
     "write_amass",
     "write_coco_results",

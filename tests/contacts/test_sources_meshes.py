@@ -28,6 +28,7 @@ from apu_contacts.sources import (
     read_sam3d_body,
     read_smplerx,
     read_smplerx_folder,
+    read_smplifyx,
     write_amass,
 )
 from apu_contacts.sources.conventions import (
@@ -612,6 +613,51 @@ def test_sam3d(tmp_path: Path) -> None:
     with pytest.raises(ConventionError, match="centimetres"):
         read_sam3d_body(in_cm, SIZE)
     assert len(read_sam3d_body(out[0], SIZE)) == 1, "one person's dictionary"
+
+
+# SMPLify-X
+
+
+def test_smplifyx_puts_every_point_where_its_camera_does(tmp_path: Path) -> None:
+    random = generator()
+    orient, j0 = np.array([2.9, 0.2, -0.3]), np.array([0.01, -0.34, 0.02])
+    turn = axis_angle_to_matrices(np.array([0.1, -0.2, 0.05]))
+    shift = np.array([0.3, 0.2, 40.0])
+    basis = [np.linalg.qr(random.normal(size=(45, 45)))[0] for _ in range(2)]
+    result = {
+        "camera_translation": shift[None],
+        "camera_rotation": turn[None],
+        "global_orient": orient[None],
+        "body_pose": random.normal(size=(1, 32)),
+        "betas": random.normal(size=(1, 10)),
+        "expression": random.normal(size=(1, 10)),
+        "left_hand_pose": random.normal(size=(1, 12)),
+        "right_hand_pose": random.normal(size=(1, 12)),
+        "jaw_pose": np.zeros((1, 3)),
+    }
+    path = tmp_path / "000.pkl"
+    path.write_bytes(pickle.dumps(result, 2))
+    decoded = pose(21)[0].ravel()
+    person = read_smplifyx(path, SIZE, body_pose=decoded, hand_components=(basis[0], basis[1]), pelvis=j0)
+    rest = random.normal(0, 0.4, (30, 3))
+    world = (rest - j0) @ axis_angle_to_matrices(orient).T + j0  # no translation: the camera moves
+    expected = world @ turn.T + shift
+    found = (rest - j0) @ axis_angle_to_matrices(person.parameters["global_orient"]).T + j0
+    assert np.allclose(found + person.own["transl"], expected)
+    assert np.allclose(person.joints[0], turn @ j0 + shift) and person.estimator == "smplifyx"
+    assert np.allclose(person.parameters["body_pose"], decoded) and person.model == "smplx"
+    assert np.allclose(person.own["right_hand_pose"], result["right_hand_pose"][0] @ basis[1][:12])
+    assert person.camera == Camera(5000.0, (450, 300)) and not person.flat_hand_mean
+    near = person.in_camera(Camera.from_image_size(*SIZE))
+    assert 4 < near.joints[0, 2] < 10, "what 5000 pixels made of a picture of 900"
+    still = {k: v for k, v in result.items() if k != "camera_rotation"}
+    assert np.allclose(read_smplifyx(still, SIZE, body_pose=decoded).parameters["global_orient"], orient)
+    with pytest.raises(SourceFormatError, match=r"000\.pkl: body_pose has 32 numbers, VPoser's code"):
+        read_smplifyx(path, SIZE)
+    with pytest.raises(SourceFormatError, match="'camera_translation', as SMPLify-X writes it, found a, b"):
+        read_smplifyx({"a": 1, "b": 2}, SIZE)
+    with pytest.raises(SourceFormatError, match="must be of one person"):
+        read_smplifyx({**result, "camera_translation": np.zeros((2, 3))}, SIZE, body_pose=decoded)
 
 
 # Parameters
