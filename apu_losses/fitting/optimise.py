@@ -96,7 +96,7 @@ def run_adam(
             adam = adam.moved_to(smaller, rows)
             group = smaller
         previous = group.snapshot()
-        adam.step(iteration)
+        adam.step()
     return reports
 
 
@@ -108,10 +108,8 @@ class _Adam:
         self.stage = stage
         self.optimizer = torch.optim.Adam([group.params[name] for name in group.free], lr=stage.learning_rate)
 
-    def step(self, iteration: int) -> None:
+    def step(self) -> None:
         """One step; age stays an interpolation between adult (0) and infant (1)."""
-        for options in self.optimizer.param_groups:
-            options["lr"] = self.stage.learning_rate_at(iteration)
         self.optimizer.step()
         if "age" in self.stage.free:
             with torch.no_grad():

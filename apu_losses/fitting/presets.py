@@ -103,6 +103,8 @@ def best() -> Preset:
         "shape": 40.0,  # lighter, second-order steps buy contact with bodies of skin and bone
         "stature": 2.0,
     }
+    near = {**weights, "contact": 1.5e5}
+    unshaped = tuple(name for name in moves if name != "betas")
     return Preset(
         name="best",
         terms={
@@ -118,22 +120,34 @@ def best() -> Preset:
             "penetration": {"target": "surface", "energy": "l2"},
         },
         stages=(
-            # from afar second-order steps hold on too early to the vertices that happen to be nearest
+            # from afar second-order steps hold on too early to the vertices that happen to be nearest, and
+            # bodies that may not pass through each other yet stay on the wrong side of each other
             Stage("contact", weights, moves, 0.03, 80, relative_slope=None, free_where_seen=HAND_POSES),
-            Stage(
-                "penetration",
-                {**weights, "contact": 1.5e5, "penetration": 8e3},
-                moves,
-                0.0,
-                16,
-                relative_slope=3e-4,
-                free_where_seen=HAND_POSES,
-                optimizer="levenberg_marquardt",
-                damping=0.1,
-            ),
+            # shapes held: bodies that lie deep in each other would get thin to come apart
+            _second_order("light penetration", {**near, "penetration": 3e2}, unshaped, 6, damping=1.0),
+            _second_order("firm penetration", {**near, "penetration": 3e3}, unshaped, 6),
+            _second_order("penetration", {**near, "penetration": 1e4}, moves, 12),
         ),
         description="Our own: robust contact, stature in centimetres, a firm spine; Adam, then damped "
-        "Gauss-Newton with penetration. Tuned on four real pairs and 32 synthetic scenes.",
+        "Gauss-Newton with penetration that hardens. Tuned on four real pairs and synthetic scenes of the "
+        "development types.",
+    )
+
+
+def _second_order(
+    name: str, weights: dict[str, float], free: tuple[str, ...], steps: int, damping: float = 0.1
+) -> Stage:
+    """A stage of Levenberg-Marquardt of `best`."""
+    return Stage(
+        name,
+        weights,
+        free,
+        0.0,
+        steps,
+        relative_slope=3e-4,
+        free_where_seen=HAND_POSES,
+        optimizer="levenberg_marquardt",
+        damping=damping,
     )
 
 

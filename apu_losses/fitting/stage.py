@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -41,8 +40,6 @@ class Stage:
         optimizer: ``"adam"`` or ``"levenberg_marquardt"``, whose steps cost several times as much and go much
             further; it takes only steps that lower a scene's loss.
         damping: of Levenberg-Marquardt's first step, as a share of the curvature.
-        last_learning_rate: Adam's step size falls along half a cosine from ``learning_rate`` to this at
-            ``max_iterations`` (Loshchilov and Hutter, "SGDR", 2017); ``None`` keeps it.
     """
 
     name: str
@@ -57,7 +54,6 @@ class Stage:
     free_where_seen: tuple[str, ...] = ()
     optimizer: str = "adam"
     damping: float = 1e-2
-    last_learning_rate: float | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "free", tuple(self.free))
@@ -89,19 +85,6 @@ class Stage:
             )
         if not self.free:
             raise ValueError(f"stage {self.name!r}: free names no parameter, so nothing could move")
-        last = self.last_learning_rate
-        if last is not None and not 0 <= last <= self.learning_rate:
-            raise ValueError(
-                f"stage {self.name!r}: last_learning_rate must lie between 0 and learning_rate "
-                f"({self.learning_rate}), got {last}"
-            )
-
-    def learning_rate_at(self, iteration: int) -> float:
-        """Adam's step size after the evaluation ``iteration``, counted from 0."""
-        if self.last_learning_rate is None:
-            return self.learning_rate
-        left = (1 + math.cos(math.pi * iteration / self.max_iterations)) / 2
-        return self.last_learning_rate + left * (self.learning_rate - self.last_learning_rate)
 
 
 @dataclass(frozen=True)

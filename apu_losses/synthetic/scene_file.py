@@ -17,7 +17,6 @@ from apu_losses.synthetic.scene_truth import IntendedContact, TruthScene
 
 FloatArray = NDArray[np.floating[Any]]
 
-SPLITS = ("development", "held_out")
 SAMPLED_VERTICES = (9120, 4933, 7669, 8846, 8635, 3562)
 """Vertices whose positions the archive repeats, so that a reader sees whether its meshes are the same."""
 

@@ -19,7 +19,9 @@ from apu_losses.fitting import InitialBody, Joints3D, SceneContact, SceneFitter,
 from apu_losses.fitting.body_pose import pose_joints, smplx_pose
 
 BEST = load_preset("best")
-SHORT = replace(BEST, stages=[replace(stage, max_iterations=60) for stage in BEST.stages])
+# with penetration from the first step: where the hand lands then does not depend on the last bits
+FIRST = replace(BEST.stages[0], weights={**BEST.stages[0].weights, "penetration": 200.0}, max_iterations=60)
+SHORT = replace(BEST, stages=[FIRST, *BEST.stages[1:]])
 
 
 def seen(body, params):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -175,9 +174,3 @@ def _score_one(
         limited=sum(stage.reason == "iteration limit" for stage in result.stages),
         seconds=result.seconds,
     )
-
-
-@cache
-def higher_is_better() -> frozenset[str]:
-    """The scores of which more is better."""
-    return frozenset({"within_2cm", "pcc", "precision", "recall", "f1"})
