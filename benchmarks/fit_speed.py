@@ -164,7 +164,8 @@ class IterationProfile:
             with clock.part("curvature"):
                 found = curvature(weighted, state, names, moving)
             with clock.part("step"):
-                found.step(moving, moving.new_full((live.batch.size,), stage.damping).double())
+                damping = moving.new_full((live.batch.size,), stage.damping).double()
+                found.step(moving, damping, live.batch.row_scene)
         for name, seconds in clock.seconds.items():
             self.milliseconds[event.stage, name].append(1e3 * seconds)
         self.scenes[event.stage].append(live.batch.size)
