@@ -41,6 +41,7 @@ from apu_losses.synthetic.method_table import (
     trace,
     with_heuristic,
 )
+from apu_losses.synthetic.method_table.convergence import never_stopping
 from apu_losses.synthetic.method_table.report import (
     held_by,
     main_report,
@@ -248,6 +249,23 @@ def test_the_convergence_follows_a_fit_past_its_end(made_scenes: list[TruthScene
     assert found.joint_pa[0] == pytest.approx(np.mean([s.joint_pa for s in start]), rel=1e-4)
     with pytest.raises(ValueError, match="not fitted"):
         trace(runner, Method("initial", "initial", None))
+
+
+def test_a_convergence_ends_where_the_fits_end(made_scenes: list[TruthScene]) -> None:
+    """Scenes end at different steps, and steps that were tried and not taken do not show."""
+    runner = MethodRunner(made_scenes[:2], block=2)
+    last = replace(
+        SHORT.stages[-1],
+        name="second order",
+        optimizer="levenberg_marquardt",
+        learning_rate=0.0,
+        max_iterations=20,
+    )
+    preset = never_stopping(replace(SHORT, stages=(*SHORT.stages, last)), 2)
+    method = Method("automatic", "automatic", preset, ContactSource())
+    found = trace(runner, method, factor=1, every=100)
+    ended = [s.joint_pa for s in runner.run([method])["automatic"]]
+    assert found.joint_pa[-1] == pytest.approx(np.mean(ended), rel=1e-4)
 
 
 def test_the_bootstrap_agrees_with_the_normal_distribution() -> None:

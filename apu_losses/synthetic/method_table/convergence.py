@@ -17,8 +17,13 @@ from apu_losses.synthetic.method_table.scores import BODY_JOINTS
 
 
 class Trace(NamedTuple):
-    """Mean joint PA-MPJPE of a block in metres ``(K,)`` after each of so many ``iterations (K,)``; the
-    numbers of iterations at which a stage ends."""
+    """How a block went: mean joint PA-MPJPE of all its scenes.
+
+    Attributes:
+        iterations: ``(K,)``
+        joint_pa: ``(K,)`` metres after each.
+        stage_ends: numbers of iterations at which a stage ends.
+    """
 
     iterations: NDArray[np.int64]
     joint_pa: NDArray[np.float64]
@@ -53,19 +58,36 @@ def trace(
     truth = torch.as_tensor(np.stack([o.joints[:, :BODY_JOINTS] for o in seen]), dtype=torch.float32)
     preset = never_stopping(method.preset, factor)
     first = {s.name: sum(x.max_iterations for x in preset.stages[:i]) for i, s in enumerate(preset.stages)}
+    second_order = {s.name for s in preset.stages if s.optimizer == "levenberg_marquardt"}
     iterations: list[int] = []
     errors: list[float] = []
+    held = torch.full((len(seen),), torch.nan)  # a scene that has ended stays in the mean
+    loss_of: dict[tuple[str, int], float] = {}
+    reached = [0]
 
     def look(progress: FitProgress) -> None:
-        if progress.iteration % every and progress.iteration + 1 != progress.max_iterations:
+        shown = progress.iteration % every == 0 or progress.iteration + 1 == progress.max_iterations
+        if not shown and progress.stage not in second_order:
             return
         state = progress.state
         with torch.no_grad():
             posed = state.body.pose({name: value.detach() for name, value in state.params.items()})
         joints = posed.joints[:, :BODY_JOINTS].unflatten(0, (-1, 2)).cpu()
-        iterations.append(first[progress.stage] + progress.iteration)
-        errors.append(float(joint_pa_mpjpe(joints, truth[progress.scenes.cpu()]).mean()))
+        found = joint_pa_mpjpe(joints, truth[progress.scenes.cpu()])
+        losses = zip(progress.scenes.tolist(), progress.loss.tolist(), found, strict=True)
+        for scene, loss, error in losses:
+            # the state of a second-order stage is a step that was tried: it counts where it was taken
+            if progress.stage not in second_order or loss < loss_of.get((progress.stage, scene), np.inf):
+                held[scene] = error
+            loss_of[progress.stage, scene] = loss
+        reached[0] = first[progress.stage] + progress.iteration
+        if shown:
+            iterations.append(reached[0])
+            errors.append(float(held.mean()))
 
     runner.fitter(replace(method, preset=preset)).fit(runner.given(method, number), callback=look)
+    if reached[0] > iterations[-1]:  # all scenes had ended before their last stage did
+        iterations.append(reached[0])
+        errors.append(float(held.mean()))
     ends = tuple(first[s.name] + s.max_iterations for s in preset.stages)
     return Trace(np.array(iterations), np.array(errors), ends)
