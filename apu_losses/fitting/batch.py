@@ -180,8 +180,8 @@ def make_batch(
 ) -> SceneBatch:
     """Lay out scenes as tensors; keypoints of any skeleton are converted to BODY_25 and two hands.
 
-    A person whose visible keypoints all lie in one point has no size to measure errors by: such keypoints
-    are treated as missing.
+    A person whose visible keypoints all lie in one point, in single precision, has no size to measure errors
+    by: such keypoints are treated as missing.
 
     Args:
         body: the body that is going to be fitted: keypoints that it does not have (SMPL has no knuckles) are
@@ -247,11 +247,17 @@ def make_batch(
 
 
 def body25(keypoints: Keypoints2D) -> Keypoints2D:
-    """Keypoints in BODY_25 order; missing ones are at (0, 0), and all are missing where they span no box."""
+    """Keypoints in BODY_25 order; missing ones are at (0, 0), and all are missing where they span no box.
+
+    The box is that of single precision, in which a fit computes: there places and confidences that differ
+    little are one, or 0.
+    """
     converted = keypoints if keypoints.skeleton == SKELETON else convert(keypoints, SKELETON)
     xy = np.where(converted.valid[:, None], converted.xy, 0.0)
-    seen = xy[converted.valid]
-    if len(seen) == 0 or not np.ptp(seen, axis=0).max() > 0:
+    with np.errstate(over="ignore", invalid="ignore"):
+        seen = xy.astype(np.float32)[converted.confidence.astype(np.float32) > 0]
+        size = np.ptp(seen, axis=0).max() if len(seen) else 0.0
+    if not 0 < size < np.inf:
         return Keypoints2D(SKELETON, np.zeros_like(xy), np.zeros(len(xy)))
     return Keypoints2D(SKELETON, xy, converted.confidence)
 

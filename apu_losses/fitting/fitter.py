@@ -268,6 +268,8 @@ class SceneFitter:
             results[index] = self._result(
                 scene, 0, batch, nowhere, nowhere, [report], (metrics, metrics), 0.0
             )
+        if not results:
+            raise error  # each alone can be started: no scene is to blame
         return results
 
     def _evaluate(self, batch: SceneBatch, params: Params, start: Params) -> list[SceneMetrics]:

@@ -88,6 +88,12 @@ CASES: dict[str, tuple[Callable[..., Scene], str | None]] = {
     "nobody was seen": (lambda b: couple(b, nobody_saw(parameters(transl=[-0.5, 0.3, 4]))), None),
     "one keypoint only": (lambda b: seen_with(b, set_all(confidence_value=0, rows=slice(1, None))), None),
     "all keypoints in one place": (lambda b: seen_with(b, set_all(xy_value=(300.0, 200.0))), None),
+    "keypoints a nanometre apart": (
+        lambda b: seen_with(b, lambda xy, _: xy.__setitem__(slice(None), 300 + 1e-9 * xy)),
+        None,
+    ),
+    "keypoints of hardly any confidence": (lambda b: seen_with(b, set_all(confidence_value=1e-60)), None),
+    "keypoints beyond float32": (lambda b: seen_with(b, set_all(xy_value=1e60, rows=slice(3, 5))), None),
     "mostly outside the picture": (lambda b: seen_with(b, mostly_outside), None),
     "keypoints a thousand kilometres off": (
         lambda b: seen_with(b, set_all(xy_value=1e30, rows=slice(3, 5))),
