@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from apu_contacts.contact_map import ContactMap
 from apu_contacts.regions import RegionMap
 from apu_losses.functional.contact import ContactForm, Mode, check_soft, pair_contact
-from apu_losses.functional.contact_edges import ContactEdges, Order, Over
+from apu_losses.functional.contact_edges import ContactEdges, Order, Over, maps_of_pairs
 from apu_losses.functional.minimum_distance import minimum_distance
 from apu_losses.functional.penetration import Energy, Rule, Target, penetration_loss
 from apu_losses.functional.pose_prior import (
@@ -81,7 +81,8 @@ class SoftContactLoss(nn.Module):
     def edges(self, contact_maps: ContactMap | Sequence[ContactMap], pairs: int = 1) -> ContactEdges:
         """Maps of a batch of ``pairs`` pairs laid out as `forward` takes them, with the options of this loss.
 
-        One map is that of every pair. A data loader can do this, and compiled code needs it done.
+        One map is that of every pair; of a list there is one a pair, whatever ``pairs`` is. A data loader can
+        do this, and compiled code needs it done.
         """
         maps = [contact_maps] * pairs if isinstance(contact_maps, ContactMap) else list(contact_maps)
         rows = range(2 * len(maps))
@@ -105,8 +106,7 @@ class SoftContactLoss(nn.Module):
         if isinstance(contact_maps, ContactEdges):
             edges = contact_maps.to(verts_a.device)
             return pair_contact(verts_a, verts_b, edges, self.regions, self.form, backend=self.backend)
-        batch = len(verts_a)
-        maps = [contact_maps] * batch if isinstance(contact_maps, ContactMap) else list(contact_maps)
+        maps = maps_of_pairs(contact_maps, len(verts_a))
         # Maps are immutable: the same objects mean the same graph, which costs more to lay out than to
         # search.
         if (

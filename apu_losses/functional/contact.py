@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from apu_contacts.contact_map import ContactMap
-from apu_losses.functional.contact_edges import ContactEdges, Order, Over
+from apu_losses.functional.contact_edges import ContactEdges, Order, Over, maps_of_pairs
 from apu_losses.functional.geometry import Regions, region_min_distance
 from apu_losses.functional.robust import geman_mcclure
 from apu_losses.functional.rows import gather_points, stack_pairs
@@ -237,13 +237,8 @@ def soft_contact(
     """
     check_soft(soft, over)
     batch = len(verts_a)
-    maps = [contact_maps] * batch if isinstance(contact_maps, ContactMap) else list(contact_maps)
-    if len(maps) != batch:
-        raise ValueError(
-            f"contact_maps must be one map or one for each of the {batch} pairs, got {len(maps)}"
-        )
     edges = ContactEdges.from_maps(
-        maps,
+        maps_of_pairs(contact_maps, batch),
         range(batch),
         range(batch, 2 * batch),
         over=over,

@@ -17,6 +17,20 @@ Order = Literal["given", "either"]
 Over = Literal["pairs", "parts"]
 
 
+def maps_of_pairs(contact_maps: ContactMap | Sequence[ContactMap], pairs: int) -> list[ContactMap]:
+    """One map for each of so many pairs of bodies, of one for all of them or one each.
+
+    Raises:
+        ValueError: another number of maps.
+    """
+    maps = [contact_maps] * pairs if isinstance(contact_maps, ContactMap) else list(contact_maps)
+    if len(maps) != pairs:
+        raise ValueError(
+            f"contact_maps must be one map or one for each of the {pairs} pairs, got {len(maps)}"
+        )
+    return maps
+
+
 @dataclass(frozen=True)
 class ContactEdges:
     """Contact maps between bodies, flat: E edges (a map between two bodies) hold C contacts of P searches.

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from apu_contacts.contact_map import ContactMap
 from apu_losses.functional.contact import ContactSelection, select_contacts
-from apu_losses.functional.contact_edges import ContactEdges, Over
+from apu_losses.functional.contact_edges import ContactEdges, Over, maps_of_pairs
 from apu_losses.functional.geometry import Faces, Regions
 from apu_losses.functional.normals import FaceRing, point_normals
 from apu_losses.functional.robust import geman_mcclure_weight
@@ -42,12 +42,15 @@ def facing_energy(
         within: rho, metres.
 
     Returns:
-        ``(E,)`` one value an edge, without a unit; NaN where a coordinate was not finite.
+        ``(E,)`` one value an edge, without a unit; NaN, with zero gradient, where a coordinate was not
+        finite.
     """
-    alike = (1 + (normals_a * normals_b).sum(1)) / 2
-    near = geman_mcclure_weight(distance.detach().square(), within)
+    finite = selection.valid & (normals_a.isfinite() & normals_b.isfinite()).all(1)
+    a, b = (torch.where(finite[:, None], normals, 0.0) for normals in (normals_a, normals_b))
+    alike = (1 + (a * b).sum(1)) / 2
+    near = geman_mcclure_weight(torch.where(finite, distance.detach(), 0.0).square(), within)
     value = selection.weight.to(alike)[selection.contact] * near * alike
-    value = torch.where(selection.valid, value, torch.nan)
+    value = torch.where(finite, value, torch.nan)
     return value.new_zeros(len(selection.swapped)).index_add(0, selection.edge[selection.contact], value)
 
 
@@ -73,11 +76,13 @@ def contact_facing(
 
     Returns:
         ``(B,)``, 0 where all contacts face each other, at most the sum of their weights.
+
+    Raises:
+        ValueError: shapes that do not agree, a region map of another topology, ``within`` not positive.
     """
     vertices, rows_a, rows_b = stack_pairs(verts_a, verts_b)
-    maps = [contact_maps] * len(verts_a) if isinstance(contact_maps, ContactMap) else list(contact_maps)
     edges = ContactEdges.from_maps(
-        maps,
+        maps_of_pairs(contact_maps, len(verts_a)),
         rows_a.tolist(),
         rows_b.tolist(),
         over=over,

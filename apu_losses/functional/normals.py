@@ -40,11 +40,15 @@ def point_normals(corners: Tensor, owner: Tensor, count: int) -> Tensor:
         count: K.
 
     Returns:
-        ``(K, 3)``; zero where all faces are degenerate.
+        ``(K, 3)``; zero where all faces are degenerate; NaN, without gradient, where a corner is not finite.
     """
+    finite = corners.isfinite().flatten(1).all(1)
+    # masked before the difference: a corner that is not finite has no NaN gradient to spread
+    corners = torch.where(finite[:, None, None], corners, 0.0)
     twice_area = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     total = twice_area.new_zeros(count, 3).index_add(0, owner, twice_area)
-    return torch.nn.functional.normalize(total, dim=1)
+    broken = twice_area.new_zeros(count).index_add(0, owner, (~finite).to(twice_area.dtype)) > 0
+    return torch.where(broken[:, None], torch.nan, torch.nn.functional.normalize(total, dim=1))
 
 
 def vertex_normals(vertices: Tensor, faces: Tensor) -> Tensor:

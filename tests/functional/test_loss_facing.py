@@ -83,3 +83,23 @@ def test_a_broken_body_is_nan():
     broken[EAST] = torch.nan
     value = contact_facing(broken[None], SPHERE[None], ContactMap([[0, 1]]), REGIONS, FACES)
     assert value.isnan().all()
+
+
+@pytest.mark.parametrize("place", ["the point itself", "a neighbour of it"])
+def test_a_broken_body_is_nan_alone_and_pulls_at_nobody(place):
+    """The sound body of a broken pair has no gradient from it, and other pairs have theirs."""
+    face, _ = FaceRing.build(FACES, len(SPHERE)).of(torch.tensor([EAST]))
+    ring = [v for v in FACES[face].unique().tolist() if v != EAST]
+    bodies = torch.stack([SPHERE, SPHERE]), torch.stack([SPHERE, SPHERE]) + torch.tensor([0.3, 0.1, 0.0])
+    bodies[0][1, EAST if place == "the point itself" else ring[0]] = torch.nan
+    live = [b.requires_grad_() for b in bodies]
+    value = contact_facing(*live, ContactMap([[0, 2]]), REGIONS, FACES)
+    alone = contact_facing(*(b[:1].detach() for b in bodies), ContactMap([[0, 2]]), REGIONS, FACES)
+    assert value[1].isnan() and value[:1].equal(alone) and value[0] > 0
+    for gradient in torch.autograd.grad(value.sum(), live):
+        assert gradient[0].abs().sum() > 0 and gradient[1].abs().sum() == 0
+
+
+def test_maps_must_fit_the_pairs():
+    with pytest.raises(ValueError, match="one map or one for each of the 1 pairs, got 2"):
+        contact_facing(SPHERE[None], SPHERE[None], [ContactMap([[0, 1]])] * 2, REGIONS, FACES)
