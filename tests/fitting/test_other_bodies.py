@@ -15,8 +15,18 @@ from apu_contacts import Keypoints2D, RegionMap
 from apu_contacts.keypoints import SKELETONS
 from apu_losses.bodies import LinearBlendBody, PosedMeshBody, load_body
 from apu_losses.bodies.families import SMPL, SMPLH, SMPLX
-from apu_losses.fitting import InitialBody, Joints3D, SceneContact, SceneFitter, ScenePerson, load_preset
+from apu_losses.fitting import (
+    FitState,
+    InitialBody,
+    Joints3D,
+    SceneContact,
+    SceneFitter,
+    ScenePerson,
+    load_preset,
+    make_batch,
+)
 from apu_losses.fitting.body_pose import pose_joints, smplx_pose
+from apu_losses.fitting.terms import DepthOrderTerm, SmoothnessTerm
 
 BEST = load_preset("best")
 # with penetration from the first step: where the hand lands then does not depend on the last bits
@@ -122,6 +132,32 @@ def test_meshes_are_counted_through_all_batches(body):
     scenes = [scene([ScenePerson(nobody)] * 2, name="two"), scene([ScenePerson(nobody)], name="one")]
     results = SceneFitter(mesh, preset=SHORT, batch_size=1).fit(scenes)
     assert [r.parameters["mesh"].ravel().tolist() for r in results] == [[0, 1], [2]]
+
+
+@pytest.mark.parametrize(
+    ("names", "counted"),
+    [
+        (("nose", "left_hip", "right_hip"), ("left_hip", "right_hip")),  # not the nose, which comes first
+        (("nose", "pelvis"), ("pelvis",)),
+        (("nose", "left_ear", "right_ear"), ("nose", "left_ear", "right_ear")),
+    ],
+)
+def test_order_and_motion_of_given_meshes_go_by_the_points_that_they_have(body, names, counted):
+    """Two meshes 1 m apart; each named point of the second is nearer by a length of its own."""
+    vertices = body.pose({"transl": torch.tensor([[0.0, 0, 4], [1, 0, 4]])}).vertices()
+    nearer = {"nose": 0.19, "left_hip": 0.02, "right_hip": 0.04, "pelvis": 0.05}
+    nearer |= {"left_ear": 0.06, "right_ear": 0.07}
+    points = vertices[:, :1].repeat(1, len(names), 1)
+    points[1, :, 2] -= torch.tensor([nearer[name] for name in names])
+    meshes = PosedMeshBody(vertices, body.faces, joints=points, joint_names=names)
+    nobody = Keypoints2D("body25", np.zeros((25, 2)), np.zeros(25))
+    people = [ScenePerson(nobody, frame=frame, track="she") for frame in (0, 1)]
+    batch = make_batch([replace(scene(people), depth_order=[(0, 1)])], torch.device("cpu"), torch.float32)
+    state = FitState(meshes, None, None, batch, {"transl": torch.zeros(2, 3)}, {}, {})
+    lengths = np.array([nearer[name] for name in counted])
+    (order,), (speed,) = DepthOrderTerm(margin=1e-6)(state), SmoothnessTerm("velocity")(state)
+    assert order.sqrt().item() == pytest.approx(lengths.mean(), rel=1e-3)
+    assert speed.item() == pytest.approx((1 + lengths**2).sum(), rel=1e-4)
 
 
 def test_the_priors_find_their_joints_by_name(tmp_path, body):

@@ -18,6 +18,8 @@ from apu_losses.functional.temporal import acceleration_energy, velocity_energy
 class SmoothnessTerm:
     """Body joints move steadily from frame to frame of a sequence (people with the same ``track``).
 
+    Of a body without any of SMPL-X's body joints (given meshes), all its named points.
+
     Options: ``order``: ``"acceleration"``, square metres per frame to the fourth, which leaves steady motion
     alone; ``"velocity"``, square metres per squared frame, which holds people still. See
     `apu_losses.fitting.scene.sequence`.
@@ -32,7 +34,7 @@ class SmoothnessTerm:
     def __call__(self, state: FitState) -> Tensor:
         batch = state.batch
         wanted = [i for i, name in enumerate(state.body.joint_names) if name in BODY]
-        joints = state.joints[:, wanted]
+        joints = state.joints[:, wanted] if wanted else state.joints
         count = 3 if self.order == "acceleration" else 2
         runs: list[tuple[int, ...]] = []
         frames: list[tuple[int, ...]] = []

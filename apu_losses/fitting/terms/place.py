@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -78,6 +78,8 @@ class GroundTerm:
 class DepthOrderTerm:
     """Who hides another is the nearer one by the depth of the pelvis: the pairs of ``Scene.depth_order``.
 
+    A body without a pelvis (given meshes) has that of the middle of its hips, else of its named points.
+
     Options: ``form``: ``"hinge"`` (square metres) or ``"logistic"``; ``margin``, metres. See
     `apu_losses.functional.depth_order.depth_order_energy`.
     """
@@ -87,7 +89,7 @@ class DepthOrderTerm:
 
     def __call__(self, state: FitState) -> Tensor:
         batch = state.batch
-        depth = state.joints[:, 0, 2]
+        depth = state.joints[:, _middle(state.body.joint_names), 2].mean(1)
         first = torch.searchsorted(batch.row_scene, torch.arange(batch.size, device=depth.device)).tolist()
         pairs = [
             (first[s] + near, first[s] + far, s)
@@ -99,3 +101,11 @@ class DepthOrderTerm:
         near, far, owner = torch.tensor(pairs, device=depth.device).unbind(1)
         energy = depth_order_energy(depth[near], depth[far], form=self.form, margin=self.margin)
         return batch.per_scene(energy, owner)
+
+
+def _middle(joint_names: Sequence[str]) -> list[int]:
+    """The joints whose mean is the middle of a body."""
+    for names in (("pelvis",), ("left_hip", "right_hip")):
+        if set(names) <= set(joint_names):
+            return [joint_names.index(name) for name in names]
+    return list(range(len(joint_names)))
