@@ -16,6 +16,7 @@ from apu_contacts.regions import RegionMap
 from apu_losses.functional.contact import ContactForm, Mode, check_soft, pair_contact
 from apu_losses.functional.contact_edges import ContactEdges, Order, Over, maps_of_pairs
 from apu_losses.functional.minimum_distance import minimum_distance
+from apu_losses.functional.options import check_choice, check_number
 from apu_losses.functional.penetration import Energy, Rule, Target, penetration_loss
 from apu_losses.functional.pose_prior import (
     Metric,
@@ -51,7 +52,7 @@ class SoftContactLoss(nn.Module):
         backend: of the geometry search.
 
     Raises:
-        ValueError: options that contradict each other.
+        ValueError: options that do not exist or contradict each other.
     """
 
     def __init__(
@@ -67,6 +68,8 @@ class SoftContactLoss(nn.Module):
         backend: Backend = "auto",
     ) -> None:
         super().__init__()
+        check_choice("over", over, Over)
+        check_choice("order", order, Order)
         self.form = ContactForm(mode, robust, soft)
         check_soft(soft, over)
         if template is not None and isinstance(regions, RegionMap):
@@ -177,6 +180,9 @@ class PenetrationLoss(nn.Module):
         backend: Backend = "auto",
     ) -> None:
         super().__init__()
+        check_choice("target", target, Target)
+        check_choice("energy", energy, Energy)
+        check_choice("rule", rule, Rule)
         self.topology = _topology(faces, vertex_count, template)
         self.target: Target = target
         self.energy: Energy = energy
@@ -218,6 +224,7 @@ class SelfPenetrationLoss(nn.Module):
         backend: Backend = "auto",
     ) -> None:
         super().__init__()
+        check_choice("energy", energy, Energy)
         template = torch.as_tensor(template)
         self.skin = SkinPatches(_topology(faces, len(template), template), template, apart)
         self.energy: Energy = energy
@@ -240,6 +247,8 @@ class KeypointReprojectionLoss(nn.Module):
         self, *, confidence_power: float = 1.0, confidence_threshold: float = 0.0, robust: float | None = None
     ) -> None:
         super().__init__()
+        if robust is not None:
+            check_number("robust", robust, positive=True)
         self.confidence_power = confidence_power
         self.confidence_threshold = confidence_threshold
         self.robust = robust
@@ -293,6 +302,7 @@ class InitialPosePrior(nn.Module):
 
     def __init__(self, *, metric: Metric = "geodesic", joint_weights: Tensor | None = None) -> None:
         super().__init__()
+        check_choice("metric", metric, Metric)
         self.metric: Metric = metric
         self.register_buffer("joint_weights", joint_weights)
 

@@ -137,6 +137,13 @@ def test_with_options_changes_one_term():
         ({"weights": {"contact": float("nan")}}, r"contact"),
         ({"max_iterations": -1}, "max_iterations must be >= 0"),
         ({"window": 2}, "window >= 3"),
+        ({"window": 20.5}, "whole numbers, got 1 and 20.5"),
+        ({"weights": {"contact": "high"}}, r"contact.*'high'"),
+        ({"learning_rate": -0.1}, "learning_rate.*-0.1"),
+        ({"learning_rate": "fast"}, "learning_rate.*'fast'"),
+        ({"absolute_slope": float("inf")}, "absolute_slope"),
+        ({"free": "transl"}, "list of names, got 'transl'"),
+        ({"free": ("transl", "transl")}, "twice"),
         ({"reference": "yesterday"}, "'start' or 'stage', got 'yesterday'"),
         ({"free": ()}, "free"),
     ],
@@ -164,6 +171,43 @@ def test_unknown_terms_options_and_presets_are_named(tmp_path):
         load_preset("good")
     with pytest.raises(ValueError, match="around must be 'zero' or 'start'"):
         build_terms(Preset("p", {"shape": {"around": "here"}}, ()), {})
+
+
+@pytest.mark.parametrize(
+    ("term", "options", "said"),
+    [
+        ("contact", {"over": "limbs"}, "over must be 'pairs' or 'parts', got 'limbs'"),
+        ("contact", {"robust": "0.1"}, "robust must be a positive number, got '0.1'"),
+        ("contact", {"robust": 0.0}, "robust must be a positive number, got 0.0"),
+        ("contact", {"soft": 0.01}, "needs over='parts'"),
+        ("contact", {"mode": "chamfer_quartic", "robust": 0.1}, "mode='min' only"),
+        ("keypoints", {"hands": None}, "hands must be a finite number, got None"),
+        ("keypoints", {"robust": -3}, "robust must be a positive"),
+        ("penetration", {"target": "bone"}, "target must be .*'entry', got 'bone'"),
+        ("self_penetration", {"apart": True}, "apart must be a positive number, got True"),
+        ("initial_pose", {"metric": "chordal"}, "metric must be"),
+        ("facing", {"within": float("nan")}, "within must be a positive number"),
+        ("ground", {"robust": 0}, "robust must be a positive"),
+        ("depth_order", {"margin": -0.1}, "margin must be a positive"),
+        ("shape", {"first": "no"}, "first must be a finite number"),
+    ],
+)
+def test_options_are_refused_when_a_recipe_is_read(term, options, said):
+    with pytest.raises(ValueError, match=f"preset 'p': the term '{term}': .*{said}"):
+        build_terms(Preset("p", {term: options}, ()), {})
+
+
+def test_a_term_of_the_callers_that_no_stage_weighs_is_refused():
+    own = {"mine": lambda state: state.per_scene(state.stature)}
+    with pytest.raises(ValueError, match=r"\['mine'\] have no weight.*preset.weighted\(mine=1.0\)"):
+        build_terms(load_preset("best"), own)
+    assert "mine" in build_terms(load_preset("best").weighted(mine=0.0), own)
+
+
+@pytest.mark.parametrize("limit", [0, -1.0, "20"])
+def test_a_filter_must_have_a_limit(limit):
+    with pytest.raises(ValueError, match="filter_pixels must be a positive number"):
+        replace(load_preset("best"), filter_pixels=limit)
 
 
 @pytest.mark.parametrize(

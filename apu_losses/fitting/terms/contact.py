@@ -11,10 +11,12 @@ from torch import Tensor
 from apu_losses.fitting.batch import SceneBatch
 from apu_losses.fitting.residuals import Movement, Residuals, no_residuals
 from apu_losses.fitting.state import FitState
+from apu_losses.fitting.terms.options import check_options
 from apu_losses.functional.contact import (
     ContactForm,
     ContactSelection,
     Mode,
+    check_soft,
     contact_energy,
     contact_weights,
     select_contacts,
@@ -43,6 +45,11 @@ class ContactTerm:
     robust: float | None = None
     soft: float | None = None
 
+    def __post_init__(self) -> None:
+        check_options(self, "robust", "soft")
+        check_soft(self.soft, self.over)
+        self._form()
+
     def __call__(self, state: FitState) -> Tensor:
         batch = state.batch
         if not len(self._edges(batch)):
@@ -57,12 +64,14 @@ class ContactTerm:
         chosen, (points_a, points_b) = state.once(self, lambda: self._search(state))
         return _between(movement, points_a, points_b, chosen, contact_weights(points_a, points_b, chosen))
 
+    def _form(self) -> ContactForm:
+        return ContactForm(self.mode, self.robust, self.soft)
+
     def _edges(self, batch: SceneBatch) -> ContactEdges:
         return batch.contact_edges(self.over, one_search_a_pair=self.soft is not None)
 
     def _search(self, state: FitState) -> tuple[ContactSelection, tuple[Tensor, Tensor]]:
-        form = ContactForm(self.mode, self.robust, self.soft)
-        chosen = select_contacts(state.vertices, self._edges(state.batch), state.regions, form)
+        chosen = select_contacts(state.vertices, self._edges(state.batch), state.regions, self._form())
         return chosen, _points(state, chosen)
 
 
@@ -79,6 +88,9 @@ class FacingTerm:
     _rings: list[tuple[MeshTopology, FaceRing]] = field(
         default_factory=list, init=False, repr=False, compare=False
     )
+
+    def __post_init__(self) -> None:
+        check_options(self, "within")
 
     def __call__(self, state: FitState) -> Tensor:
         batch = state.batch
@@ -114,8 +126,7 @@ class MinimumDistanceTerm:
     between: Literal["edges", "people"] = "edges"
 
     def __post_init__(self) -> None:
-        if self.between not in ("edges", "people"):
-            raise ValueError(f"between must be 'edges' or 'people', got {self.between!r}")
+        check_options(self)
 
     def __call__(self, state: FitState) -> Tensor:
         batch = state.batch

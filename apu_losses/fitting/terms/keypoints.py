@@ -11,6 +11,7 @@ from apu_losses.bodies.ordered import ordered_matmul
 from apu_losses.fitting.batch import HANDS, SKELETON, SceneBatch
 from apu_losses.fitting.residuals import Movement, Residuals
 from apu_losses.fitting.state import FitState
+from apu_losses.fitting.terms.options import check_options
 from apu_losses.functional.reprojection import keypoint_reprojection
 from apu_losses.functional.robust import geman_mcclure_weight
 
@@ -30,6 +31,9 @@ class KeypointTerm:
     robust: float | None = None
     hands: float = 0.5
     hand_threshold: float = 0.3
+
+    def __post_init__(self) -> None:
+        check_options(self, "robust")
 
     def __call__(self, state: FitState) -> Tensor:
         batch = state.batch

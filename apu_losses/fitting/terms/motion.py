@@ -11,6 +11,7 @@ from torch import Tensor
 from apu_contacts.joints import BODY
 from apu_losses.fitting.scene import Scene
 from apu_losses.fitting.state import FitState
+from apu_losses.fitting.terms.options import check_options
 from apu_losses.functional.temporal import acceleration_energy, velocity_energy
 
 
@@ -28,8 +29,7 @@ class SmoothnessTerm:
     order: Literal["acceleration", "velocity"] = "acceleration"
 
     def __post_init__(self) -> None:
-        if self.order not in ("acceleration", "velocity"):
-            raise ValueError(f"order must be 'acceleration' or 'velocity', got {self.order!r}")
+        check_options(self)
 
     def __call__(self, state: FitState) -> Tensor:
         batch = state.batch

@@ -10,6 +10,7 @@ from torch import Tensor
 from apu_losses.bodies.ordered import ordered_matmul
 from apu_losses.fitting.residuals import Movement, Residuals, no_residuals, rank_within
 from apu_losses.fitting.state import FitState
+from apu_losses.fitting.terms.options import check_options
 from apu_losses.functional.penetration import Energy, Rule, Target, penetration_energy, select_penetrations
 from apu_losses.functional.penetration_selection import PenetrationSelection, target_points
 from apu_losses.functional.self_penetration import select_self_penetrations
@@ -30,6 +31,9 @@ class PenetrationTerm:
     target: Target = "surface"
     energy: Energy = "l2"
     rule: Rule = "either"
+
+    def __post_init__(self) -> None:
+        check_options(self)
 
     def __call__(self, state: FitState) -> Tensor:
         batch = state.batch
@@ -63,6 +67,9 @@ class SelfPenetrationTerm:
     apart: float = 0.5
     energy: Energy = "l2"
     _skins: list[SkinPatches] = field(default_factory=list, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        check_options(self, "apart")
 
     def __call__(self, state: FitState) -> Tensor:
         return state.per_scene(state.once(self, lambda: self._search(state)).energy(self.energy))

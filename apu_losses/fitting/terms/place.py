@@ -10,6 +10,7 @@ from torch import Tensor
 
 from apu_contacts.regions import part_regions
 from apu_losses.fitting.state import FitState
+from apu_losses.fitting.terms.options import check_options
 from apu_losses.functional.depth_order import OrderForm, depth_order_energy
 from apu_losses.functional.ground import below_ground, feet_on_ground, fit_ground, ground_height
 
@@ -31,6 +32,9 @@ class GroundTerm:
     _floors: list[tuple[Mapping[str, Tensor], Tensor]] = field(
         default_factory=list, init=False, repr=False, compare=False
     )
+
+    def __post_init__(self) -> None:
+        check_options(self, "robust")
 
     def __call__(self, state: FitState) -> Tensor:
         batch = state.batch
@@ -86,6 +90,9 @@ class DepthOrderTerm:
 
     form: OrderForm = "hinge"
     margin: float = 0.1
+
+    def __post_init__(self) -> None:
+        check_options(self, "margin")
 
     def __call__(self, state: FitState) -> Tensor:
         batch = state.batch

@@ -12,6 +12,7 @@ from apu_losses.fitting.body_pose import pose_joints, smplx_pose
 from apu_losses.fitting.residuals import Movement, Residuals, no_residuals
 from apu_losses.fitting.stage import HAND_POSES
 from apu_losses.fitting.state import FitState
+from apu_losses.fitting.terms.options import check_options
 from apu_losses.functional.hand_prior import hand_pose_prior
 from apu_losses.functional.pose_prior import (
     Metric,
@@ -65,6 +66,9 @@ class InitialPoseTerm:
     spine: float = 1.0
     collars: float = 1.0
     metric: Metric = "axis_angle"
+
+    def __post_init__(self) -> None:
+        check_options(self)
 
     def __call__(self, state: FitState) -> Tensor:
         if not pose_joints(state.body):

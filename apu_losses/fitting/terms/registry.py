@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import fields
 
+from apu_contacts.sources.errors import SourceError
 from apu_losses.fitting.stage import Preset
 from apu_losses.fitting.term import Term
 from apu_losses.fitting.terms.contact import ContactTerm, FacingTerm, MinimumDistanceTerm
@@ -41,7 +42,8 @@ def build_terms(preset: Preset, extra: Mapping[str, Term]) -> dict[str, Term]:
     A built-in term that a stage weighs and ``preset.terms`` does not list has its default options.
 
     Raises:
-        ValueError: a term or option that does not exist, or a stage that weighs a term nobody defines.
+        ValueError: a term or option that does not exist, a value that an option cannot have, a stage that
+            weighs a term nobody defines, or a term of the caller's that no stage weighs.
     """
     terms: dict[str, Term] = {}
     for name, options in preset.terms.items():
@@ -53,9 +55,20 @@ def build_terms(preset: Preset, extra: Mapping[str, Term]) -> dict[str, Term]:
             raise ValueError(
                 f"preset {preset.name!r}: the term {name!r} has no option {unknown}; it has {sorted(known)}"
             )
-        terms[name] = BUILT_IN[name](**options)
+        try:
+            terms[name] = BUILT_IN[name](**options)
+        except SourceError:
+            raise  # of the file that an option names
+        except ValueError as error:
+            raise ValueError(f"preset {preset.name!r}: the term {name!r}: {error}") from None
     weighed = {name for stage in preset.stages for name in stage.weights}
     terms |= {name: term() for name, term in BUILT_IN.items() if name in weighed - set(terms)}
+    idle = sorted(set(extra) - weighed)
+    if idle:
+        raise ValueError(
+            f"terms {idle} have no weight in any stage of preset {preset.name!r}, so nothing would come of "
+            f"them; give them one: preset.weighted({idle[0]}=1.0)"
+        )
     terms.update(extra)
     for stage in preset.stages:
         missing = sorted(set(stage.weights) - set(terms))

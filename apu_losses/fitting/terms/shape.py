@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -10,6 +11,7 @@ from torch import Tensor
 from apu_losses.fitting.body_pose import SHAPES, shape_parameter
 from apu_losses.fitting.residuals import Movement, Residuals
 from apu_losses.fitting.state import FitState
+from apu_losses.fitting.terms.options import check_options
 from apu_losses.functional.shape_prior import shape_change_prior, shape_prior, stature_prior
 
 
@@ -23,13 +25,12 @@ class ShapeTerm:
     stature; 0 leaves it to the stature term.
     """
 
-    around: str = "zero"
+    around: Literal["zero", "start"] = "zero"
     first: float = 1.0
     separable = True
 
     def __post_init__(self) -> None:
-        if self.around not in ("zero", "start"):
-            raise ValueError(f"around must be 'zero' or 'start', got {self.around!r}")
+        check_options(self)
 
     def __call__(self, state: FitState) -> Tensor:
         name = shape_parameter(state.body)
@@ -83,6 +84,9 @@ class AgeTerm:
 
     outside: float = 100.0
     separable = True
+
+    def __post_init__(self) -> None:
+        check_options(self)
 
     def __call__(self, state: FitState) -> Tensor:
         if "age" not in state.params:
