@@ -160,6 +160,36 @@ class Preset:
         terms = {**self.terms, term: {**self.terms.get(term, {}), **options}}
         return self._changed(self.name, terms, [stage.weights for stage in self.stages])
 
+    def freed(self, *parameters: str) -> Preset:
+        """The same recipe in which these body parameters move, too, in every stage: ``freed("age")``."""
+        stages = []
+        for stage in self.stages:
+            free = (*stage.free, *(name for name in parameters if name not in stage.free))
+            seen = tuple(name for name in stage.free_where_seen if name not in parameters)
+            stages.append(replace(stage, free=free, free_where_seen=seen))
+        return replace(self, stages=tuple(stages))
+
+    def held(self, *parameters: str) -> Preset:
+        """The same recipe in which these body parameters stay as they start.
+
+        Raises:
+            ValueError: a parameter that moves in no stage, or a stage in which nothing is left to move.
+        """
+        moving = {name for stage in self.stages for name in (*stage.free, *stage.free_where_seen)}
+        still = sorted(set(parameters) - moving)
+        if still:
+            raise ValueError(
+                f"preset {self.name!r}: {still} move in no stage; what moves is {sorted(moving)}"
+            )
+        stages = []
+        for stage in self.stages:
+            free, seen = (
+                tuple(name for name in names if name not in parameters)
+                for names in (stage.free, stage.free_where_seen)
+            )
+            stages.append(replace(stage, free=free, free_where_seen=seen))
+        return replace(self, stages=tuple(stages))
+
     def for_parameters(self, known: Collection[str]) -> tuple[Preset, tuple[str, ...]]:
         """The same recipe for a body with these parameters, and what had to be left out, in words.
 

@@ -57,11 +57,14 @@ def test_an_adult_carries_a_child(fitter_of, body, free):
     assert ((age >= 0) & (age <= 1)).all() and abs(age[1] - 0.7) < 0.2
 
 
-def test_the_own_recipe_takes_a_child_and_leaves_its_age(fitter_of, body):
+def test_the_own_recipe_takes_a_child_and_leaves_its_age_or_fits_it(fitter_of, body):
     best = load_preset("best")
     short = replace(best, stages=tuple(replace(s, max_iterations=10) for s in best.stages))
     (result,) = fitter_of(short).fit([carried_child(body)])
     assert not result.failed and np.array_equal(result.parameters["age"], result.start["age"])
+    (fitted,) = fitter_of(short.freed("age").weighted(age=1000.0)).fit([carried_child(body)])
+    moved = np.abs(fitted.parameters["age"] - fitted.start["age"])
+    assert not fitted.failed and 0 < moved.max() < 0.1
 
 
 def test_a_sequence_is_smoothed_and_a_jerk_goes(fitter_of, body):

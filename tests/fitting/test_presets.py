@@ -120,6 +120,24 @@ def test_a_built_in_term_is_added_by_its_weight():
     assert build_terms(preset.with_options("facing", within=0.2), {})["facing"].within == 0.2
 
 
+def test_what_moves_can_be_freed_and_held():
+    best = load_preset("best")
+    freed = best.freed("age", "left_hand_pose")
+    assert all({"age", "left_hand_pose"} < set(s.free) for s in freed.stages)
+    assert all(s.free_where_seen == ("right_hand_pose",) for s in freed.stages)
+    assert freed.freed("age") == freed and freed.terms == best.terms
+    held = freed.held("age", "right_hand_pose", "global_orient")
+    assert all(set(s.free) <= {"body_pose", "betas", "transl", "left_hand_pose"} for s in held.stages)
+    assert not any(s.free_where_seen for s in held.stages)
+    assert [s.free for s in best.held("betas").stages] == [
+        tuple(n for n in s.free if n != "betas") for s in best.stages
+    ]
+    with pytest.raises(ValueError, match=r"\['hair'\] move in no stage; what moves is"):
+        best.held("hair")
+    with pytest.raises(ValueError, match="free names no parameter"):
+        best.held("global_orient", "body_pose", "betas", "transl")
+
+
 def test_with_options_changes_one_term():
     preset = load_preset("paper")
     changed = preset.with_options("contact", over="parts", robust=0.1)
