@@ -50,7 +50,7 @@ def load_scenes(path: str | Path, body: BodyModel) -> dict[str, Scene]:
 
 def _named_lines(path: Path) -> dict[str, Scene]:
     """The scenes of a ``.jsonl`` file by their names, which name the files of the results."""
-    from apu_losses.fitting.propose import read_scene_lines
+    from apu_losses.fitting.scene_io import read_scene_lines
 
     scenes: dict[str, Scene] = {}
     for number, scene in enumerate(read_scene_lines(path), 1):

@@ -10,13 +10,7 @@ from apu_losses.fitting.log import FitLog
 from apu_losses.fitting.mesh_regions import posed_mesh_regions
 from apu_losses.fitting.presets import PRESET_NAMES, load_preset
 from apu_losses.fitting.progress import FitProgress, StageReport
-from apu_losses.fitting.propose import (
-    ProposalReport,
-    find_images,
-    propose_scenes,
-    read_scene_lines,
-    write_scene_lines,
-)
+from apu_losses.fitting.propose import ProposalReport, find_images, propose_scenes
 from apu_losses.fitting.result import FitResult, load_parameters
 from apu_losses.fitting.retarget import RetargetOptions, RetargetReport, initial_parameters
 from apu_losses.fitting.scene import (
@@ -28,7 +22,15 @@ from apu_losses.fitting.scene import (
     ScenePerson,
     sequence,
 )
-from apu_losses.fitting.scene_io import SceneFileError, load_scene, save_scene, scene_from_dict, scene_to_dict
+from apu_losses.fitting.scene_io import (
+    SceneFileError,
+    load_scene,
+    read_scene_lines,
+    save_scene,
+    scene_from_dict,
+    scene_to_dict,
+    write_scene_lines,
+)
 from apu_losses.fitting.stage import Preset, Stage
 from apu_losses.fitting.state import FitState
 from apu_losses.fitting.term import Term

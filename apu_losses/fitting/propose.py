@@ -39,7 +39,6 @@ from apu_contacts.sources import (
 from apu_losses.bodies.protocol import BodyModel
 from apu_losses.fitting.from_detections import MIN_JOINTS, posed_estimate, scene_from_detections
 from apu_losses.fitting.scene import Scene, SceneCamera, SceneContact
-from apu_losses.fitting.scene_io import SceneFileError, scene_from_dict, scene_to_dict
 
 UNREADABLE = "unreadable"
 NO_KEYPOINTS = "no keypoint file"
@@ -338,48 +337,3 @@ def _propose(
         report.images_without_scene[UNREADABLE] += 1
         report.notes.append(str(error))
         return None
-
-
-def write_scene_lines(path: str | Path, scenes: Iterator[Scene] | Sequence[Scene]) -> int:
-    """Write scenes as JSON lines, one each, and return how many; the file appears when all are there.
-
-    Raises:
-        OSError: if nothing can be written there.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    count = 0
-    try:
-        with partial.open("w", encoding="utf-8") as stream:
-            for scene in scenes:
-                stream.write(json.dumps(scene_to_dict(scene), separators=(",", ":")) + "\n")
-                count += 1
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-    return count
-
-
-def read_scene_lines(path: str | Path) -> list[Scene]:
-    """The scenes of a file that `write_scene_lines` wrote.
-
-    Raises:
-        SceneFileError: naming the file and the line.
-    """
-    path = Path(path)
-    scenes = []
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise SceneFileError(f"{path}: {error}") from None
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        where = f"{path}, line {number}"
-        try:
-            data = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise SceneFileError(f"{where}: not JSON: {error.msg}") from None
-        scenes.append(scene_from_dict(data, where=where, folder=path.parent))
-    return scenes

@@ -1,11 +1,11 @@
-"""Scenes as JSON files: read with errors that say where, written so that a person can read them."""
+"""Scenes as JSON: one a file that a person can read, or one a line; what cannot be used says where."""
 
 from __future__ import annotations
 
 import json
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -71,6 +71,51 @@ def save_scene(scene: Scene, path: str | Path) -> None:
         raise ValueError(f"scene {scene.name!r}: {_not_finite(data)}") from None
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text + "\n", encoding="utf-8")
+
+
+def write_scene_lines(path: str | Path, scenes: Iterator[Scene] | Sequence[Scene]) -> int:
+    """Write scenes as JSON lines, one each, and return how many; the file appears when all are there.
+
+    Raises:
+        OSError: if nothing can be written there.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    count = 0
+    try:
+        with partial.open("w", encoding="utf-8") as stream:
+            for scene in scenes:
+                stream.write(json.dumps(scene_to_dict(scene), separators=(",", ":")) + "\n")
+                count += 1
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return count
+
+
+def read_scene_lines(path: str | Path) -> list[Scene]:
+    """The scenes of a file that `write_scene_lines` wrote.
+
+    Raises:
+        SceneFileError: naming the file and the line.
+    """
+    path = Path(path)
+    scenes = []
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SceneFileError(f"{path}: {error}") from None
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        where = f"{path}, line {number}"
+        try:
+            data = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise SceneFileError(f"{where}: not JSON: {error.msg}") from None
+        scenes.append(scene_from_dict(data, where=where, folder=path.parent))
+    return scenes
 
 
 def scene_from_dict(
