@@ -15,6 +15,7 @@ from fitting_scenes import (
     recipe,
     scene,
     some_pose,
+    tensors,
 )
 
 from apu_contacts import ContactMap, PartContact, RegionMap
@@ -71,6 +72,41 @@ def test_penetration_pushes_bodies_apart(fitter_of, body):
     (result,) = fitter_of(preset).fit([pair(body, gap=-0.45)])
     assert result.before.inside_vertices > 100
     assert result.after.depth_max < 0.5 * result.before.depth_max
+
+
+def fist_in_belly(body, depth):
+    """Somebody's left fist goes into the side of another, whose arms are up; the tip is ``depth`` m in."""
+    arms_up = np.zeros((21, 3))
+    arms_up[15], arms_up[16] = [0, 0, 1.3], [0, 0, -1.3]
+    stands = parameters(transl=[0, 0, 4], body_pose=arms_up.ravel())
+    posed = body.pose(tensors([stands, parameters(transl=[0, 0, 4])]))
+    belly = posed.joints[0, body.joint_names.index("spine1")]
+    from_belly = (posed.vertices()[0] - belly).abs()
+    level = (from_belly[:, 0] < 0.25) & (from_belly[:, 1] < 0.03)
+    low, high = posed.vertices()[0, level].amin(0), posed.vertices()[0, level].amax(0)
+    fist = posed.joints[1, body.joint_names.index("left_middle3")]
+    way_in = 1.0 if fist[0] > belly[0] else -1.0
+    near = low if way_in > 0 else high
+    wanted = torch.stack([near[0] + way_in * depth, belly[1], (low[2] + high[2]) / 2])
+    enters = parameters(transl=np.array([0, 0, 4]) + (wanted - fist).numpy())
+    return scene([person(body, enters), person(body, stands)]), way_in
+
+
+@pytest.mark.parametrize(("target", "sign"), [("surface", 1), ("entry", -1)])
+def test_a_fist_past_the_middle_of_a_belly_leaves_by_the_way_that_it_came(fitter_of, body, target, sign):
+    """Only with ``target="entry"``: the nearest surface is that of the other side."""
+    lost, way_in = fist_in_belly(body, 0.28)
+    preset = recipe(
+        {"penetration": 1e3, "initial_pose": 1.0},
+        ["transl"],
+        80,
+        {"penetration": {"target": target}},
+        learning_rate=0.005,
+    )
+    (result,) = fitter_of(preset).fit([lost])
+    moved = np.diff(result.start["transl"] - result.parameters["transl"], axis=0)[0, 0] * way_in
+    assert result.before.inside_vertices > 1000 and result.after.inside_vertices == 0
+    assert moved * sign > 0.05
 
 
 def test_self_contact(fitter_of, body):
@@ -244,6 +280,20 @@ def test_a_start_that_is_not_finite_ends_with_a_reason(fitter_of, body):
         assert_same(a, b, atol=1e-5)
     (only,) = fitter.fit([broken_start(body)])
     assert only.failed
+
+
+def test_a_start_that_fails_for_scenes_together_only_is_an_error(fitter_of, body, monkeypatch):
+    fitter = fitter_of(contact_recipe(2))
+    alone = fitter.start
+
+    def start(scenes):
+        if len(scenes) > 1:
+            raise ValueError("too many")
+        return alone(scenes)
+
+    monkeypatch.setattr(fitter, "start", start)
+    with pytest.raises(ValueError, match="too many"):
+        fitter.fit(mixed_scenes(body))
 
 
 def breaking(bad_scene, iteration):
