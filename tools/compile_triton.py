@@ -48,6 +48,16 @@ def kernels() -> list[tuple[Any, dict[str, str], dict[str, Any], int]]:
             for parts, dense in ((16, False), (1, True))
         ),
         (
+            region_kernels.region_nearest_kernel,
+            dict.fromkeys(("verts_q", "verts_t"), _F)
+            | dict.fromkeys(("row_q", "row_t", "group_q", "group_t"), _I)
+            | dict.fromkeys(("offsets_q", "ids_q", "offsets_t", "ids_t", "start"), _I)
+            | {"out_d2": _F, "out_q": _I, "out_t": _I}
+            | dict.fromkeys(("count_q", "count_t", "rows_q", "rows_t"), _N),
+            {**_TILE, "PARTS": 16},
+            4,
+        ),
+        (
             region_kernels.least_part_kernel,
             part | found | {"edges": _N, "count_b": _N, "limit": "fp32"},
             {"BM": 64, "PARTS": 16},

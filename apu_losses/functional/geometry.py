@@ -22,6 +22,7 @@ from apu_losses.kernels import ops, reference
 from apu_losses.kernels import vmap as _vmap  # noqa: F401  registers the rules for torch.func
 from apu_losses.kernels.checks import check_alike, check_cutoff, check_items, check_vertices
 from apu_losses.kernels.dispatch import check_backend, widen
+from apu_losses.kernels.pair_layout import layout_of
 from apu_losses.kernels.topology import MeshTopology, RegionIndex, RegionLists, as_region_index, as_topology
 from apu_losses.kernels.types import (
     Backend,
@@ -29,6 +30,7 @@ from apu_losses.kernels.types import (
     NearestVertex,
     Penetration,
     RegionMinimum,
+    RegionNearest,
     RegionPairs,
     WindingNumber,
 )
@@ -40,6 +42,7 @@ __all__ = [
     "Penetration",
     "RegionIndex",
     "RegionMinimum",
+    "RegionNearest",
     "RegionPairs",
     "WindingNumber",
     "contact_map_from_meshes",
@@ -49,6 +52,7 @@ __all__ = [
     "penetration",
     "region_distance_matrix",
     "region_min_distance",
+    "region_nearest_vertex",
     "region_soft_minimum",
     "safe_sqrt",
     "winding_number",
@@ -129,6 +133,40 @@ def region_min_distance(
     return RegionMinimum(
         *ops.region_min(a, b, *edges, *_layout(index_a), *_layout(index_b), *unions, backend)
     )
+
+
+def region_nearest_vertex(
+    verts_a: Tensor,
+    verts_b: Tensor | None,
+    pairs: RegionPairs,
+    regions: Regions,
+    regions_b: Regions | None = None,
+    *,
+    backend: Backend = "auto",
+) -> RegionNearest:
+    """For every vertex of either group of each edge of ``pairs``, the nearest vertex of the other group.
+
+    Arguments as `region_min_distance`. Returns `RegionNearest`: one flat list of S answers, edge after edge,
+    what a chamfer distance adds up; ties go to the lowest vertex id. The gradient of an answer flows to its
+    two vertices. Half precision is computed, and returned, in float32.
+
+    Where the answers of an edge stand depends on the edges alone; ``pairs`` remembers it, so keep them.
+    ``torch.compile`` has to find it there: call this once before, with the `RegionIndex` that compiled code
+    is given. Raises ``ValueError`` for shapes, rows or groups that do not fit.
+    """
+    index_a, index_b = _regions_of(verts_a, verts_a if verts_b is None else verts_b, regions, regions_b)
+    a = widen(verts_a)
+    b = None if verts_b is None else widen(verts_b)
+    if b is not None:
+        check_alike("verts_a", a, "verts_b", b, batch=False)
+    edges = (pairs.row_a, pairs.row_b, pairs.group_a, pairs.group_b)
+    if check_backend(backend) == "reference":
+        second = a if b is None else b
+        return reference.region_nearest(a, second, *edges, _csr(index_a), _csr(index_b), pairs.unions)
+    layout = layout_of(pairs, index_a, index_b)
+    groups = (*_layout(layout.groups_a), *_layout(layout.groups_b))
+    d2, vertex_a, vertex_b = ops.region_nearest(a, b, *edges, *groups, layout.first, layout.edge, backend)
+    return RegionNearest(d2, vertex_a, vertex_b, layout.offsets)
 
 
 def region_distance_matrix(

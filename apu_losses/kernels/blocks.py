@@ -230,6 +230,119 @@ def _edges(
     return d2, torch.where(found, key // count_b, -1), torch.where(found, key % count_b, -1)
 
 
+@torch.no_grad()
+def region_nearest(
+    verts_a: Tensor,
+    verts_b: Tensor,
+    row_a: Tensor,
+    row_b: Tensor,
+    group_a: Tensor,
+    group_b: Tensor,
+    regions_a: RegionIndex,
+    regions_b: RegionIndex,
+    first: Tensor,
+    count: int,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """`reference.region_nearest` without gradient; groups are regions, see `PairLayout`."""
+    check_edges(verts_a, verts_b, row_a, row_b, group_a, group_b, regions_a, regions_b, None)
+    d2 = verts_a.new_full((count,), math.inf)
+    index_a, index_b = (torch.full((count,), -1, dtype=torch.int64, device=d2.device) for _ in range(2))
+    sides = [
+        (
+            _Blocks(v, r.slots),
+            row,
+            r.block_offsets[group],
+            r.block_offsets.diff()[group],
+            _places(r),
+        )
+        for v, r, row, group in (
+            (verts_a, regions_a, row_a, group_a),
+            (verts_b, regions_b, row_b, group_b),
+        )
+    ]
+    (a, ra, start_a, size_a, places_a), (b, rb, start_b, size_b, places_b) = sides
+    second = first + regions_a.offsets.diff()[group_a]
+    for s in _edge_slices(size_a * size_b):
+        bad = _any_bad(a, ra[s], start_a[s], size_a[s]) | _any_bad(b, rb[s], start_b[s], size_b[s])
+        there = (a, ra[s], start_a[s], size_a[s]), (b, rb[s], start_b[s], size_b[s])
+        for (own, other), to, place, index in (
+            (there, first[s], places_a, (index_a, index_b)),
+            (there[::-1], second[s], places_b, (index_b, index_a)),
+        ):
+            edge, block, least, nearest = _near_blocks(*own, *other, bad)
+            at = to[edge][:, None] + place[block]
+            d2[at] = least
+            index[0][at] = torch.where(nearest >= 0, own[0].ids[block], -1)
+            index[1][at] = nearest
+    return d2, index_a, index_b
+
+
+def _places(regions: RegionIndex) -> Tensor:
+    """``(blocks, 16)`` the position of the vertex in each slot in the ascending list of its region."""
+    sizes = regions.offsets.diff(), BLOCK * regions.block_offsets.diff()
+    (of_id, _), (of_slot, _) = (_expand(size) for size in sizes)
+    keys, wanted = (
+        region * regions.vertex_count + ids
+        for region, ids in ((of_id, regions.vertex_ids), (of_slot, regions.slots))
+    )
+    return (torch.searchsorted(keys, wanted) - regions.offsets[of_slot]).view(-1, BLOCK)
+
+
+def _any_bad(x: _Blocks, row: Tensor, start: Tensor, size: Tensor) -> Tensor:
+    """Which edges have a block that is not finite among blocks ``start:start + size`` of their row."""
+    edge, within = _expand(size)
+    bad = torch.zeros(len(row), dtype=torch.int8, device=row.device)
+    return bad.scatter_reduce_(0, edge, x.bad[row[edge], start[edge] + within].to(torch.int8), "amax") > 0
+
+
+def _near_blocks(
+    own: _Blocks,
+    row: Tensor,
+    start: Tensor,
+    size: Tensor,
+    other: _Blocks,
+    row_o: Tensor,
+    start_o: Tensor,
+    size_o: Tensor,
+    bad: Tensor,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Each block of the own groups (its edge, its number), and for its 16 vertices the nearest others."""
+    edge, within = _expand(size)
+    block, r, ro = start[edge] + within, row[edge], row_o[edge]
+    shape = (len(block), BLOCK)
+    best = own.x.new_full(shape, math.inf)
+    largest = torch.iinfo(torch.int64).max
+    lowest = torch.full(shape, largest, dtype=torch.int64, device=block.device)
+
+    def distances(unit: Tensor, target: Tensor) -> Tensor:
+        # Targets before queries, as in `nearest_vertex`.
+        return _tiles(other, own, ro[unit], target, r[unit], block[unit])
+
+    unit, step = _expand(torch.where(bad[edge], 0, size_o[edge]))
+    target = start_o[edge][unit] + step
+    q, t = (r[unit], block[unit]), (ro[unit], target)
+    bound = _bound(own.lo[q], own.hi[q], other.lo[t], other.hi[t])
+    least = _least(unit, bound, len(block), math.inf)
+    at = torch.arange(len(unit), device=unit.device)
+    seed = _least(unit, torch.where(bound == least[unit], at, len(unit)), len(block), len(unit))
+    seed = seed[seed < len(unit)]
+    for s in _slices(len(seed)):
+        best[unit[seed[s]]] = distances(unit[seed[s]], target[seed[s]]).amin(1)
+    keep = (bound <= best.amax(1)[unit]).nonzero()[:, 0]
+    unit, target = unit[keep], target[keep]
+    for s in _slices(len(unit)):
+        near = distances(unit[s], target[s]).amin(1)
+        best = torch.minimum(best, _least(unit[s], near, len(block), math.inf))
+    for s in _slices(len(unit)):
+        same = distances(unit[s], target[s]) == best[unit[s], None]
+        ids = torch.where(same, other.ids[target[s], :, None], largest).amin(1)
+        lowest = torch.minimum(lowest, _least(unit[s], ids, len(block), largest))
+    some = bad[edge] & (size_o[edge] > 0)
+    found = best < math.inf
+    best = torch.where(some[:, None], math.nan, best)
+    return edge, block, best, torch.where(found, lowest, -1)
+
+
 def region_matrix(
     verts_a: Tensor, verts_b: Tensor, regions_a: RegionIndex, regions_b: RegionIndex, limit: float
 ) -> tuple[Tensor, Tensor, Tensor]:

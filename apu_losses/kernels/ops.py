@@ -118,6 +118,63 @@ def _region_min_backward(ctx: Any, gradient: Tensor, _a: Any, _b: Any) -> tuple[
 region_min.register_autograd(_region_min_backward, setup_context=_region_min_setup)
 
 
+# ---------------------------------------------------------------- nearest vertices of two groups, along edges
+
+
+@torch.library.custom_op("apu_losses::region_nearest", mutates_args=())
+def region_nearest(
+    verts_a: Tensor,
+    verts_b: Tensor | None,
+    row_a: Tensor,
+    row_b: Tensor,
+    group_a: Tensor,
+    group_b: Tensor,
+    offsets_a: Tensor,
+    ids_a: Tensor,
+    slots_a: Tensor,
+    blocks_a: Tensor,
+    offsets_b: Tensor,
+    ids_b: Tensor,
+    slots_b: Tensor,
+    blocks_b: Tensor,
+    first: Tensor,
+    edge: Tensor,
+    backend: str,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """As many answers as ``edge`` has entries; groups are regions here, see `PairLayout`."""
+    second = verts_a if verts_b is None else verts_b
+    a = RegionIndex(verts_a.shape[1], offsets_a, ids_a, slots_a, blocks_a)
+    b = RegionIndex(second.shape[1], offsets_b, ids_b, slots_b, blocks_b)
+    found: tuple[Tensor, Tensor, Tensor] = _module(backend, verts_a).region_nearest(
+        verts_a, second, row_a, row_b, group_a, group_b, a, b, first, len(edge)
+    )
+    return found
+
+
+@region_nearest.register_fake
+def _(verts_a: Tensor, verts_b: Any, row_a: Tensor, *rest: Any) -> tuple[Tensor, Tensor, Tensor]:
+    count = rest[-2].shape[0]
+    return verts_a.new_empty(count), row_a.new_empty(count), row_a.new_empty(count)
+
+
+def _region_nearest_setup(ctx: Any, inputs: Any, output: Any) -> None:
+    verts_a, verts_b, row_a, row_b = inputs[:4]
+    _, index_a, index_b = output
+    ctx.backend = inputs[-1]
+    ctx.mark_non_differentiable(index_a, index_b)
+    ctx.save_for_backward(verts_a, verts_b, row_a, row_b, inputs[-2], index_a, index_b)
+
+
+def _region_nearest_backward(ctx: Any, gradient: Tensor, _a: Any, _b: Any) -> tuple[Tensor | None, ...]:
+    verts_a, verts_b, row_a, row_b, edge, *index = ctx.saved_tensors
+    rows = (row.index_select(0, edge) for row in (row_a, row_b))
+    grads = edge_gradient(verts_a, verts_b, *rows, *index, gradient, ctx.backend)
+    return (grads[0], None if verts_b is None else grads[1], *([None] * 15))
+
+
+region_nearest.register_autograd(_region_nearest_backward, setup_context=_region_nearest_setup)
+
+
 # ---------------------------------------------------------------- all regions against all regions
 
 

@@ -24,7 +24,7 @@ import math
 import torch
 from torch import Tensor
 
-from apu_losses.kernels.types import NearestSurface, NearestVertex, RegionMinimum
+from apu_losses.kernels.types import NearestSurface, NearestVertex, RegionMinimum, RegionNearest
 
 _CHUNK = 1 << 22  # pairs held at once
 
@@ -102,6 +102,52 @@ def region_min(
     a = verts_a[row_a, index_a.clamp(min=0)]
     b = verts_b[row_b, index_b.clamp(min=0)]
     return RegionMinimum(gathered_distance2(a, b, index_a >= 0, least), index_a, index_b)
+
+
+def region_nearest(
+    verts_a: Tensor,
+    verts_b: Tensor,
+    row_a: Tensor,
+    row_b: Tensor,
+    group_a: Tensor,
+    group_b: Tensor,
+    regions_a: tuple[Tensor, Tensor],
+    regions_b: tuple[Tensor, Tensor],
+    unions: tuple[Tensor, Tensor] | None = None,
+) -> RegionNearest:
+    """For each vertex of either group of each edge the nearest of the other; differentiable by autograd."""
+    none = torch.zeros(0, dtype=torch.int64, device=verts_a.device)
+    found = [(verts_a.new_zeros(0), none, none, none)]
+    sizes = [0]
+    edges = zip(row_a.tolist(), row_b.tolist(), group_a.tolist(), group_b.tolist(), strict=True)
+    for k, (ra, rb, ga, gb) in enumerate(edges):
+        ids_a = group_vertices(ga, *regions_a, unions)
+        ids_b = group_vertices(gb, *regions_b, unions)
+        a, b = verts_a[ra, ids_a].detach(), verts_b[rb, ids_b].detach()
+        least, to_b = _group_nearest(a, b)
+        back, to_a = _group_nearest(b, a)
+        near_b, near_a = (
+            torch.where(at >= 0, other[at.clamp(min=0)], -1) if len(other) else at
+            for at, other in ((to_b, ids_b), (to_a, ids_a))
+        )
+        own_a, own_b = torch.where(to_b >= 0, ids_a, -1), torch.where(to_a >= 0, ids_b, -1)
+        pairs = torch.cat([own_a, near_a]), torch.cat([near_b, own_b])
+        found.append((torch.cat([least, back]), *pairs, torch.full_like(pairs[0], k)))
+        sizes += [len(ids_a), len(ids_b)]
+    least, index_a, index_b, edge = (torch.cat(t) for t in zip(*found, strict=True))
+    a = verts_a[row_a[edge], index_a.clamp(min=0)]
+    b = verts_b[row_b[edge], index_b.clamp(min=0)]
+    offsets = torch.tensor(sizes, device=verts_a.device).cumsum(0)
+    return RegionNearest(gathered_distance2(a, b, index_a >= 0, least), index_a, index_b, offsets)
+
+
+def _group_nearest(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """For each of ``a (n, 3)`` the distance to and position of the nearest of ``b (m, 3)``."""
+    if not len(b) or not bool(torch.isfinite(a).all() & torch.isfinite(b).all()):
+        value = math.nan if len(b) else math.inf
+        return a.new_full((len(a),), value), torch.full((len(a),), -1, device=a.device)
+    near = nearest_vertex(a[None], b[None])
+    return near.distance2[0], near.vertex[0]
 
 
 def region_matrix(

@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import itertools
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from typing import Any, Protocol, cast, runtime_checkable
 
@@ -43,6 +44,17 @@ def _array(values: Any, dtype: Any) -> NDArray[Any]:
     if isinstance(values, Tensor):
         values = values.detach().cpu().numpy()
     return np.ascontiguousarray(values, dtype=dtype)
+
+
+@contextmanager
+def to_be_kept() -> Iterator[None]:
+    """A context for what is made once and kept, whoever asks for it first.
+
+    In a transform of `torch.func` NumPy cannot read a tensor, and a tensor that is made there belongs to the
+    transform; one that is made in inference mode can never be saved for a backward.
+    """
+    with torch.inference_mode(False), torch._C._DisableFuncTorch():
+        yield
 
 
 def block_order(points: NDArray[np.float64], block: int = BLOCK) -> NDArray[np.int64]:
@@ -137,27 +149,47 @@ class RegionIndex:
     def _from_lists(
         cls, lists: list[NDArray[np.int64]], vertex_count: int, template: ArrayLike | Tensor | None
     ) -> RegionIndex:
-        slots = [np.zeros(0, np.int64)]
         points = None if template is None else _array(template, np.float64)
         if points is not None and points.shape != (vertex_count, 3):
             raise ValueError(f"template: expected shape ({vertex_count}, 3), got {points.shape}")
-        blocks = [0]
-        for ids in lists:
-            if len(ids) and points is not None:
-                ids = ids[block_order(np.nan_to_num(points[ids]))]
-            slots.append(_padded(ids) if len(ids) else ids)
-            blocks.append(blocks[-1] + len(slots[-1]) // BLOCK)
+        if points is not None:
+            lists = [ids[block_order(np.nan_to_num(points[ids]))] if len(ids) else ids for ids in lists]
+        return cls._from_orders(lists, vertex_count)
+
+    @classmethod
+    def _from_orders(cls, orders: list[NDArray[np.int64]], vertex_count: int) -> RegionIndex:
+        """The vertices of each region in block order, without repeats."""
+        none = np.zeros(0, np.int64)
+        slots = [_padded(ids) if len(ids) else ids for ids in orders]
         return cls(
             vertex_count,
-            torch.from_numpy(np.cumsum([0, *(len(x) for x in lists)]).astype(np.int64)),
-            torch.from_numpy(np.concatenate([np.zeros(0, np.int64), *lists])),
-            torch.from_numpy(np.concatenate(slots)),
-            torch.tensor(blocks, dtype=torch.int64),
+            torch.from_numpy(np.cumsum([0, *(len(x) for x in orders)]).astype(np.int64)),
+            torch.from_numpy(np.concatenate([none, *(np.sort(x) for x in orders)])),
+            torch.from_numpy(np.concatenate([none, *slots])),
+            torch.from_numpy(np.cumsum([0, *(len(x) // BLOCK for x in slots)]).astype(np.int64)),
         )
 
     def vertices(self, region: int) -> Tensor:
         """Vertex ids of one region, ascending."""
         return self.vertex_ids[int(self.offsets[region]) : int(self.offsets[region + 1])]
+
+    def unions(self, offsets: Tensor, regions: Tensor) -> RegionIndex:
+        """Unions of regions as the regions of a new index: union g is ``regions[offsets[g]:offsets[g + 1]]``.
+
+        Each vertex once, in the block order of these regions.
+        """
+        slots, blocks = _array(self.slots, np.int64), _array(self.block_offsets, np.int64) * BLOCK
+        listed, bounds = _array(regions, np.int64), _array(offsets, np.int64)
+        if len(listed) and not 0 <= listed.min() <= listed.max() < len(self):
+            raise ValueError(
+                f"regions: expected numbers in [0, {len(self)}), got {listed.min()}..{listed.max()}"
+            )
+        orders = []
+        for start, end in itertools.pairwise(bounds):
+            parts = [slots[blocks[r] : blocks[r + 1]] for r in listed[start:end]]
+            together = np.concatenate([slots[:0], *parts])
+            orders.append(together[np.sort(np.unique(together, return_index=True)[1])])
+        return type(self)._from_orders(orders, self.vertex_count).to(self.offsets.device)
 
     def to(self, device: torch.device | str) -> RegionIndex:
         """The same layout on another device; copied once, then remembered."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -25,6 +25,22 @@ class RegionMinimum(NamedTuple):
     distance2: Tensor
     index_a: Tensor
     index_b: Tensor
+
+
+class RegionNearest(NamedTuple):
+    """For every vertex of either group of each edge, the nearest vertex of the other group; S answers.
+
+    ``distance2 (S,)``: squared distance. ``index_a``, ``index_b`` ``(S,)``: vertex ids in the two meshes,
+    int64. ``offsets (2K + 1,)``: the answers of edge k are first, from ``offsets[2k]`` on, those of the
+    vertices ``index_a`` of its group a, ascending, then, from ``offsets[2k + 1]`` on, those of the vertices
+    ``index_b`` of its group b. Where the other group is empty +inf and both ids -1; NaN and -1 for all
+    answers of an edge with a vertex in either group that is not finite.
+    """
+
+    distance2: Tensor
+    index_a: Tensor
+    index_b: Tensor
+    offsets: Tensor
 
 
 class NearestVertex(NamedTuple):
@@ -73,7 +89,7 @@ class RegionPairs:
     Edge k asks for the minimum between group ``group_a[k]`` of body ``row_a[k]`` and group ``group_b[k]`` of
     body ``row_b[k]``. A group is a region, or, with ``unions``, a union of regions: ``unions = (offsets
     (G+1,), regions (M,))`` lists the regions of each group (CSR). All tensors are int64.
-    An edge from a row to itself is self-contact.
+    An edge from a row to itself is self-contact. ``laid_out``: what `region_nearest_vertex` remembers.
     """
 
     row_a: Tensor
@@ -81,6 +97,7 @@ class RegionPairs:
     group_a: Tensor
     group_b: Tensor
     unions: tuple[Tensor, Tensor] | None = None
+    laid_out: list[Any] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         count = self.row_a.shape

@@ -21,7 +21,14 @@ from apu_losses.kernels import ops
 # Arguments with one entry a body, an edge or an item, which grow with the mapped dimension.
 _STACKED = {"verts_a", "verts_b", "points", "vertices", "group_a", "group_b", "wanted"}
 # Arguments that number the rows of another argument.
-_ROWS = {"row_a": "verts_a", "row_b": "verts_b", "row_points": "points", "row_mesh": "vertices"}
+_ROWS = {
+    "row_a": "verts_a",
+    "row_b": "verts_b",
+    "row_points": "points",
+    "row_mesh": "vertices",
+    "first": "edge",
+    "edge": "group_a",
+}
 
 
 def _rule(op: Any) -> Callable[..., Any]:
@@ -65,6 +72,7 @@ def _apart(value: Tensor, count: int) -> Tensor:
 
 for _op in (
     ops.region_min,
+    ops.region_nearest,
     ops.region_matrix,
     ops.region_soft_min,
     ops.nearest_vertex,

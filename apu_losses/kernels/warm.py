@@ -8,7 +8,9 @@ import torch
 
 from apu_losses.kernels import ops
 from apu_losses.kernels.dispatch import resolve
+from apu_losses.kernels.pair_layout import layout_of
 from apu_losses.kernels.topology import MeshTopology, RegionIndex
+from apu_losses.kernels.types import RegionPairs
 
 _TETRAHEDRON = [[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]]
 
@@ -33,6 +35,9 @@ def warmup(backend: str = "auto", device: torch.device | str = "cpu") -> float:
         inf = float("inf")
         found = ops.region_min(verts, None, zero, zero, zero, one, *layout, *layout, None, None, backend)
         ops.edge_gradient(verts, None, zero, zero, *found[1:], found[0], backend)
+        pairs = layout_of(RegionPairs(zero, zero, zero, one), regions, regions)
+        flat = (pairs.first, pairs.edge)
+        ops.region_nearest(verts, None, zero, zero, zero, one, *layout, *layout, *flat, backend)
         ops.region_matrix(verts, verts, *layout, *layout, inf, backend)
         soft = (verts, verts, zero, zero, zero, one, *layout, *layout, None, None, 1.0, backend)
         value, least, sums = ops.region_soft_min(*soft)

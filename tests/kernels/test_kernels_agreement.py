@@ -51,6 +51,46 @@ def test_region_min(backend, batch, subdivisions):
 
 
 @pytest.mark.parametrize("backend", FAST)
+@pytest.mark.parametrize("batch, subdivisions", [(1, 1), (3, 2), (1, 3)])
+def test_region_nearest(backend, batch, subdivisions):
+    m = pair(batch, subdivisions)
+    row, ga, gb = all_edges(batch, len(m.regions))
+    pairs = g.RegionPairs(row, row, ga, gb)
+    a, b = m.a.clone().requires_grad_(), m.b.clone().requires_grad_()
+    expected = g.region_nearest_vertex(a, b, pairs, m.regions, backend="reference")
+    got = g.region_nearest_vertex(a, b, pairs, m.regions, backend=backend)
+    assert_same(got, expected)
+    assert_same_direction(gradients(got.distance2, a, b), gradients(expected.distance2, a, b))
+    # The smallest of both sides is the region minimum.
+    least = g.region_min_distance(a, b, pairs, m.regions, backend=backend).distance2
+    for k in range(len(pairs)):
+        for s in range(2 * k, 2 * k + 2):
+            side = got.distance2[got.offsets[s] : got.offsets[s + 1]]
+            assert not len(side) or side.min() == least[k]
+
+
+@pytest.mark.parametrize("backend", FAST)
+def test_region_nearest_of_unions_and_one_tensor(backend, monkeypatch):
+    """Self-contact, a union that is the whole, an empty one, a region named twice; in many small parts."""
+    from apu_losses.kernels import blocks
+
+    monkeypatch.setattr(blocks, "_BLOCK_PAIRS", 20)
+    monkeypatch.setattr(blocks, "_TILES", 7)
+    m = pair(2, 2)
+    bodies = torch.cat([m.a, m.b]).requires_grad_()
+    edges = g.RegionPairs.from_unions(
+        [0, 1, 2, 3, 0],
+        [2, 3, 2, 1, 1],
+        [[0, 3], list(range(len(m.regions))), [1], [11], [4, 4, 5]],
+        [[2], [7, 8, 9], [6, 5], [0], [4]],
+    )
+    expected = g.region_nearest_vertex(bodies, None, edges, m.regions, backend="reference")
+    got = g.region_nearest_vertex(bodies, None, edges, m.regions, backend=backend)
+    assert_same(got, expected)
+    assert_same_direction(gradients(got.distance2, bodies), gradients(expected.distance2, bodies))
+
+
+@pytest.mark.parametrize("backend", FAST)
 @pytest.mark.parametrize("cutoff", [None, 0.05, 1e-4])
 def test_region_matrix(backend, cutoff):
     m = pair(2, 3)
@@ -98,9 +138,8 @@ def test_two_topologies(backend):
     row, ga, gb = all_edges(2, len(small.regions))
     pairs = g.RegionPairs(row, row, ga, gb)
     args = (small.a, large.b, pairs, small.regions, large.regions)
-    assert_same(
-        g.region_min_distance(*args, backend=backend), g.region_min_distance(*args, backend="reference")
-    )
+    for call in (g.region_min_distance, g.region_nearest_vertex):
+        assert_same(call(*args, backend=backend), call(*args, backend="reference"))
 
 
 @pytest.mark.parametrize("backend", FAST)
@@ -225,6 +264,11 @@ def test_dtypes_under_auto(dtype):
     expected = g.region_min_distance(m.a, m.b, pairs, m.regions, backend="reference")
     assert got.distance2.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
     assert_same(got, expected)
+    got, expected = (
+        g.region_nearest_vertex(m.a, m.b, pairs, m.regions, backend=k) for k in ("auto", "reference")
+    )
+    assert got.distance2.dtype == expected.distance2.dtype
+    assert_same(got, expected)
     assert_same(g.nearest_vertex(m.a, m.b), g.nearest_vertex(m.a, m.b, backend="reference"))
     got, expected = (g.nearest_surface(m.a, m.b, m.topology, backend=k) for k in ("auto", "reference"))
     assert_same(got, expected)
@@ -289,6 +333,7 @@ def test_search_for_disagreement(backend, case):
         lambda k: g.region_distance_matrix(a, b, regions_a, regions_b, backend=k),
         lambda k: g.region_distance_matrix(a, b, regions_a, regions_b, cutoff=0.4, backend=k),
         lambda k: g.region_min_distance(a, b, unions, regions_a, regions_b, backend=k),
+        lambda k: g.region_nearest_vertex(a, b, unions, regions_a, regions_b, backend=k),
         lambda k: g.nearest_vertex(a, b, backend=k),
         lambda k: g.nearest_surface(a, b, topology, backend=k),
     ):

@@ -32,6 +32,10 @@ OPERATORS = {
     "region_min of unions": lambda a, b, k: (
         g.region_min_distance(a, b, UNIONS, MESH.regions, backend=k).distance2
     ),
+    "region_nearest": lambda a, b, k: g.region_nearest_vertex(a, b, EDGES, MESH.regions, backend=k).distance2,
+    "region_nearest of unions within one tensor": lambda a, b, k: (
+        g.region_nearest_vertex(torch.cat([a[:1], b[:1]]), None, UNIONS, MESH.regions, backend=k).distance2
+    ),
     "soft": lambda a, b, k: g.region_soft_minimum(a, b, EDGES, MESH.regions, temperature=1e-2, backend=k),
     "matrix": lambda a, b, k: g.region_distance_matrix(a, b, MESH.regions, backend=k).distance2,
     "nearest_vertex": lambda a, b, k: g.nearest_vertex(a, b, backend=k).distance2,

@@ -41,6 +41,29 @@ def test_region_matrix_is_that_of_kd_trees(backend):
             assert abs(np.min(tree.query(a[m.regions.vertices(i).numpy()])[0]) - found[i, j].item()) < 1e-6
 
 
+@pytest.mark.parametrize("backend", ["reference", *BACKENDS])
+def test_region_nearest_is_that_of_kd_trees(backend):
+    m = pair(1, 3)
+    a, b, _ = arrays(m)
+    pairs = g.RegionPairs.from_unions(
+        [0, 0, 0], [0, 0, 0], [[3], [10], [8, 2]], [[4], [9], list(range(len(m.regions)))]
+    )
+    found = g.region_nearest_vertex(m.a, m.b, pairs, m.regions, backend=backend)
+    sides = [([3], [4]), ([10], [9]), ([8, 2], range(len(m.regions)))]
+    assert len(found.offsets) == 7 and found.offsets[-1] == len(found.distance2)
+    for k, lists in enumerate(sides):
+        ids_a, ids_b = (np.unique(np.concatenate([m.regions.vertices(r) for r in side])) for side in lists)
+        for s, (own, other, ids, others, place) in enumerate(
+            ((a, b, ids_a, ids_b, (found.index_a, found.index_b)),
+             (b, a, ids_b, ids_a, (found.index_b, found.index_a)))
+        ):  # fmt: skip
+            part = slice(*found.offsets[2 * k + s : 2 * k + s + 2].tolist())
+            distance, index = cKDTree(other[others]).query(own[ids])
+            np.testing.assert_allclose(found.distance2[part].sqrt().cpu(), distance, atol=1e-6)
+            np.testing.assert_array_equal(place[0][part].cpu(), ids)
+            assert (place[1][part].cpu().numpy() != others[index]).mean() < 1e-2
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_nearest_surface_is_that_of_libigl(backend):
     m = pair(1, 4)

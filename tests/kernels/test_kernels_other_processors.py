@@ -25,6 +25,7 @@ def answers() -> dict[str, torch.Tensor]:
     pairs, t = g.RegionPairs(row, row, ga, gb), m.topology
     a, b = m.a.clone().requires_grad_(), m.b.clone().requires_grad_()
     minimum = g.region_min_distance(a, b, pairs, m.regions, backend="cpu")
+    near = g.region_nearest_vertex(a, b, pairs, m.regions, backend="cpu")
     matrix = g.region_distance_matrix(a, b, m.regions, cutoff=0.2, backend="cpu")
     vertex = g.nearest_vertex(a, b, points_topology=t, vertices_topology=t, backend="cpu")
     surface = g.nearest_surface(a, b, t, points_topology=t, backend="cpu")
@@ -33,7 +34,13 @@ def answers() -> dict[str, torch.Tensor]:
     grads = torch.autograd.grad(finite.sum() + vertex.distance2.sum() + deep.distance2.sum(), (a, b))
     soft = g.region_soft_minimum(a, b, pairs, m.regions, temperature=1e-3, backend="cpu")
     found = {"inside": deep.inside, "rays": g.inside(a, b, t, method="rays", backend="cpu")}
-    for name, fields in (("minimum", minimum), ("matrix", matrix), ("vertex", vertex), ("surface", surface)):
+    for name, fields in (
+        ("minimum", minimum),
+        ("near", near),
+        ("matrix", matrix),
+        ("vertex", vertex),
+        ("surface", surface),
+    ):
         found |= {f"{name} {k}": x.detach() for k, x in enumerate(fields)}
     sums = {"soft": soft.detach(), "winding": g.winding_number(a, b, t, points_topology=t, backend="cpu")}
     return (

@@ -91,6 +91,50 @@ def test_nearest_rules(backend):
     assert surface.barycentric[0, 1:].eq(0).all()
 
 
+def nearest_case(backend):
+    """Ties, coincident vertices, empty groups, what is not finite, what overflows, and what flows back."""
+    a = torch.tensor([[[0.0, 0, 0]] * 20 + [[0, nan, 0], [3e38, 0, 0], [0, 0, 2]]], requires_grad=True)
+    b = torch.tensor(
+        [[[5.0, 0, 0]] + [[0.0, 0, 1], [0, 1, 0]] * 12 + [[-3e38, 0, 0], [0, inf, 0]]], requires_grad=True
+    )
+    lists_a, lists_b = [[22, 7, 5], [], [20, 3], [21], [1]], [[4, 3, 2, 0], [], [26, 1], [25], [1, 25]]
+    regions_a = RegionIndex.from_lists(lists_a, 23).to(a.device)
+    regions_b = RegionIndex.from_lists(lists_b, 27).to(a.device)
+    group_a, group_b = torch.tensor([0, 1, 0, 2, 4, 1, 3, 4]), torch.tensor([0, 0, 1, 0, 2, 2, 3, 4])
+    row = torch.zeros(8, dtype=torch.int64)
+    pairs = g.RegionPairs(row, row, group_a, group_b)
+    found = g.region_nearest_vertex(a, b, pairs, regions_a, regions_b, backend=backend)
+    return found, torch.autograd.grad(found.distance2, (a, b), torch.ones_like(found.distance2))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_region_nearest_rules(backend):
+    found, (grad_a, grad_b) = nearest_case(backend)
+    n = -1
+    expected = [
+        # ids of a, then of b, ascending; ties to the lowest id of the other side
+        ([1, 1, 1, 25, 1, 1, 1], [5, 7, 22, 5, 5, 5, 5], [2, 2, 3, 0, 2, 3, 4]),
+        ([inf] * 4, [n] * 4, [n] * 4),  # nothing on the side of a
+        ([inf] * 3, [n] * 3, [n] * 3),  # nothing on the side of b
+        ([nan] * 6, [n] * 6, [n] * 6),  # a vertex of a is NaN
+        ([nan] * 3, [n] * 3, [n] * 3),  # a vertex of b is infinite
+        ([inf] * 2, [n] * 2, [n] * 2),  # nothing against what is not finite
+        ([inf] * 2, [n] * 2, [n] * 2),  # too far
+        ([1, 1, inf], [1, 1, n], [1, 1, n]),  # one of two too far
+    ]
+    flat = [[x for each in expected for x in each[c]] for c in range(3)]
+    torch.testing.assert_close(found.distance2.detach(), torch.tensor(flat[0]), equal_nan=True)
+    assert found.index_a.tolist() == flat[1] and found.index_b.tolist() == flat[2]
+    assert found.offsets.tolist() == [0, 3, 7, 7, 11, 14, 14, 16, 20, 21, 23, 23, 25, 26, 27, 28, 30]
+    expected_a, expected_b = torch.zeros_like(grad_a), torch.zeros_like(grad_b)
+    # Vertex 5 of a is asked for once and is the answer of four; the last edge adds its two.
+    expected_a[0, [5, 7, 22, 1], :] = torch.tensor([[-10.0, -6, -2], [0, -2, 0], [0, 0, 2], [0, 0, -4]])
+    expected_b[0, [0, 2, 3, 4, 1], :] = torch.tensor(
+        [[10.0, 0, 0], [0, 6, 0], [0, 0, 0], [0, 2, 0], [0, 0, 4]]
+    )
+    assert torch.equal(grad_a, expected_a) and torch.equal(grad_b, expected_b)
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_ties_of_nearest_points_go_to_the_lowest(backend):
     # Forty copies of a triangle, each with corners of its own, listed from the last to the first.
@@ -185,6 +229,8 @@ def test_nothing_at_all(backend):
     empty = g.RegionPairs.from_offsets([0, 0, 0], [], [])
     assert g.region_min_distance(m.a, m.b, empty, m.regions, backend=backend).distance2.shape == (0,)
     assert g.region_soft_minimum(m.a, m.b, empty, m.regions, temperature=1.0, backend=backend).shape == (0,)
+    none = g.region_nearest_vertex(m.a, m.b, empty, m.regions, backend=backend)
+    assert none.distance2.shape == none.index_a.shape == (0,) and none.offsets.tolist() == [0]
     nobody = g.region_distance_matrix(m.a[:0], m.b[:0], m.regions, backend=backend)
     assert nobody.distance2.shape == (0, len(m.regions), len(m.regions))
 
@@ -221,6 +267,8 @@ def test_edges_that_name_nothing_are_refused(backend):
         pairs = g.RegionPairs(bad, good, torch.tensor([group]), good)
         with pytest.raises(ValueError, match=r"pairs\.row_a"):
             g.region_min_distance(m.a, m.b, pairs, m.regions, backend=backend)
+        with pytest.raises(ValueError, match=r"pairs\.(row|group)_a"):
+            g.region_nearest_vertex(m.a, m.b, pairs, m.regions, backend=backend)
 
 
 @pytest.mark.parametrize("backend", ["torch", "cpu"])

@@ -10,6 +10,7 @@ import torch
 from kernels_meshes import blob, blob_regions, pair
 
 from apu_losses.functional import geometry as g
+from apu_losses.kernels.pair_layout import layout_of
 from apu_losses.kernels.topology import BLOCK, MeshTopology, RegionIndex, block_order, face_tree
 
 
@@ -92,6 +93,51 @@ def test_pairs_from_offsets_and_unions():
         g.RegionPairs.from_offsets([0, 2, 1], [1], [1])
     with pytest.raises(ValueError, match="group_b"):
         g.RegionPairs(pairs.row_a, pairs.row_b, pairs.group_a, pairs.group_b[:1])
+
+
+def test_unions_of_regions_keep_their_blocks():
+    m = pair(1, 3)
+    offsets, regions = torch.tensor([0, 1, 1, 4]), torch.tensor([3, 5, 5, 9])
+    unions = m.regions.unions(offsets, regions)
+    assert len(unions) == 3 and unions.vertices(1).tolist() == []
+    assert torch.equal(unions.vertices(0), m.regions.vertices(3))
+    together = torch.cat([m.regions.vertices(5), m.regions.vertices(9)]).unique()
+    assert torch.equal(unions.vertices(2), together)
+    # The same vertices share a block; what fills the last block up may be another of them.
+    start, end = (BLOCK * int(m.regions.block_offsets[r]) for r in (3, 4))
+    blocks = (x.view(-1, BLOCK).tolist() for x in (unions.slots[: end - start], m.regions.slots[start:end]))
+    assert [set(x) for x in next(blocks)] == [set(x) for x in next(blocks)]
+    assert unions.slots[BLOCK * int(unions.block_offsets[2]) :].unique().equal(together)
+
+
+def test_pairs_remember_where_their_answers_stand():
+    m, n = pair(1, 2), pair(1, 2)
+    pairs = g.RegionPairs.from_unions([0, 0], [0, 0], [[0, 3], [2]], [[2], [4, 5]])
+    first = layout_of(pairs, m.regions, m.regions)
+    assert layout_of(pairs, m.regions, m.regions) is first
+    assert layout_of(pairs, m.regions, n.regions) is not first
+    assert first.edge.tolist() == sorted(first.edge.tolist()) and len(first) == first.offsets[-1]
+    assert torch.equal(first.first, first.offsets[:-1:2])
+
+
+def test_a_layout_made_inside_a_transform_outlives_it():
+    m = pair(1, 2)
+    pairs = g.RegionPairs.from_unions([0, 0], [0, 0], [[0, 3], [2]], [[2], [4, 5]])
+
+    def distances(a):
+        return g.region_nearest_vertex(a.detach(), m.b, pairs, m.regions).distance2.sum() * a.sum()
+
+    torch.func.grad(distances)(m.a)
+    again = g.RegionPairs.from_unions([0, 0], [0, 0], [[0, 3], [2]], [[2], [4, 5]])
+    with torch.inference_mode():
+        g.region_nearest_vertex(m.a, m.b, again, m.regions)
+    a = m.a.clone().requires_grad_()
+    g.region_nearest_vertex(a, m.b, again, m.regions).distance2.sum().backward()
+    assert a.grad.abs().sum() > 0
+    for value in vars(layout_of(pairs, m.regions, m.regions)).values():
+        assert not isinstance(value, torch.Tensor) or not torch._C._functorch.is_functorch_wrapped_tensor(
+            value
+        )
 
 
 def test_layouts_move():

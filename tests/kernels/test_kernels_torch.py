@@ -13,11 +13,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from kernels_meshes import GPU, pair
+from kernels_meshes import GPU, all_edges, pair
 from torch.utils.data import DataLoader, Dataset
 
 from apu_losses.functional import geometry as g
 from apu_losses.kernels import ops, warmup
+from apu_losses.kernels.pair_layout import layout_of
 
 BACKENDS = ["torch", "cpu", *GPU]
 ROOT = Path(__file__).resolve().parents[2]
@@ -39,6 +40,8 @@ def test_opcheck(backend):
     rows = (p.row_a, p.row_b, p.group_a, p.group_b)
     regions, topology = m.regions.to(a.device), m.topology.to(a.device)
     both = (*layout(regions), *layout(regions))
+    lay = layout_of(p, regions, regions)
+    flat = (*both, lay.first, lay.edge)
     tree = (topology.face_order, topology.node_start, topology.node_end, topology.node_skip)
     faces, slots, face_slots = topology.faces, topology.slots, topology.face_slots
     inf = float("inf")
@@ -48,6 +51,8 @@ def test_opcheck(backend):
     for op, args in (
         (ops.region_min, (a, b, *rows, *both, None, None, backend)),
         (ops.region_min, (a, None, *rows, *both, *union, backend)),
+        (ops.region_nearest, (a, b, *rows, *flat, backend)),
+        (ops.region_nearest, (a, None, *rows, *flat, backend)),
         (ops.region_matrix, (a, b, *both, inf, backend)),
         (ops.region_soft_min, (a, b, *rows, *both, None, None, 1e-2, backend)),
         (ops.nearest_vertex, (a, b, inf, None, slots, None, inf, None, None, backend)),
@@ -95,11 +100,12 @@ def test_opcheck_of_gradients(backend):
 def total(a, b, m, p, backend):
     """One loss through all operators."""
     contact = g.region_min_distance(a, b, p, m.regions, backend=backend).distance2
+    near = g.region_nearest_vertex(a, b, p, m.regions, backend=backend).distance2
     soft = g.region_soft_minimum(a, b, p, m.regions, temperature=1e-2, backend=backend)
     matrix = g.region_distance_matrix(a, b, m.regions, cutoff=0.3, backend=backend).distance2
     deep = g.penetration(a, b, m.topology, points_topology=m.topology, backend=backend).distance2
     surface = g.nearest_surface(a, b, m.topology, points_topology=m.topology, backend=backend).distance2
-    finite = [torch.where(torch.isfinite(x), x, torch.zeros_like(x)) for x in (contact, soft, matrix)]
+    finite = [torch.where(torch.isfinite(x), x, torch.zeros_like(x)) for x in (contact, near, soft, matrix)]
     return sum(x.sum() for x in (*finite, deep, g.safe_sqrt(surface)))
 
 
@@ -144,6 +150,9 @@ def test_gradcheck_in_float64(backend):
         lambda a, b: g.region_min_distance(a, b, p, m.regions, backend=backend).distance2, (full, b)
     )
     assert torch.autograd.gradcheck(
+        lambda a, b: g.region_nearest_vertex(a, b, p, m.regions, backend=backend).distance2, (full, b)
+    )
+    assert torch.autograd.gradcheck(
         lambda a, b: g.region_soft_minimum(a, b, p, m.regions, temperature=0.1, backend=backend), (full, b)
     )
 
@@ -186,6 +195,7 @@ def answers(a, b, m, backend):
     p = edges(m)
     return (
         *g.region_min_distance(a, b, p, m.regions, backend=backend),
+        *g.region_nearest_vertex(a, b, p, m.regions, backend=backend)[:3],
         *g.region_distance_matrix(a, b, m.regions, backend=backend),
         g.region_soft_minimum(a, b, p, m.regions, temperature=1e-2, backend=backend),
         *g.nearest_vertex(a, b, points_topology=m.topology, backend=backend),
@@ -194,6 +204,21 @@ def answers(a, b, m, backend):
         g.inside(a, b, m.topology, backend=backend),
         *g.penetration(a, b, m.topology, target="surface", backend=backend),
     )
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_answers_of_an_edge_do_not_depend_on_its_company(backend):
+    m = pair(3, 2)
+    row, ga, gb = (x[::5] for x in all_edges(3, len(m.regions)))
+    together = g.region_nearest_vertex(m.a, m.b, g.RegionPairs(row, row, ga, gb), m.regions, backend=backend)
+    for k in range(0, len(row), 7):
+        r = int(row[k])
+        zero = torch.zeros(1, dtype=torch.int64)
+        alone = g.RegionPairs(zero, zero, ga[k : k + 1], gb[k : k + 1])
+        found = g.region_nearest_vertex(m.a[r : r + 1], m.b[r : r + 1], alone, m.regions, backend=backend)
+        part = slice(int(together.offsets[2 * k]), int(together.offsets[2 * k + 2]))
+        for x, y in zip(found[:3], together[:3], strict=True):
+            assert torch.equal(x, y[part])
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -213,6 +238,7 @@ def test_inputs_need_not_be_contiguous():
     for backend in ("torch", "cpu"):
         for call in (
             lambda a, b, k=backend: g.region_distance_matrix(a, b, m.regions, backend=k)[0],
+            lambda a, b, k=backend: g.region_nearest_vertex(a, b, edges(m), m.regions, backend=k)[0],
             lambda a, b, k=backend: g.nearest_surface(a, b, m.topology, backend=k)[0],
             lambda a, b, k=backend: g.winding_number(a, b, m.topology, backend=k),
         ):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from kernels_meshes import pair
-from test_kernels_rules import soft_case, winding_case
+from test_kernels_rules import nearest_case, soft_case, winding_case
 
 from apu_losses.functional import geometry as g
 from apu_losses.kernels.cpu.winding import NODE, fit_tree
@@ -54,6 +54,35 @@ def test_region_minima(meshes, programs, monkeypatch):
                 )
             )
         )
+
+
+@pytest.mark.parametrize("programs", [0, cuda._PROGRAMS])
+def test_region_nearest(meshes, programs, monkeypatch):
+    """Both sides of unions, of one tensor, of an edge that names no row; and what flows back."""
+    monkeypatch.setattr(cuda, "_PROGRAMS", programs)
+    m = meshes
+    pairs = g.RegionPairs.from_unions(
+        [0, 1, 1, 0],
+        [1, 0, 1, 0],
+        [[0, 3], list(range(len(m.regions))), [10], [0]],
+        [[2, 4], [6], [1, 10], [10]],
+    ).to(DEVICE)
+    for second in (m.b, None):
+        leaves = [x.clone().requires_grad_() for x in (m.a, m.b)]
+        inputs = leaves[0], None if second is None else leaves[1]
+        got, expected = both(lambda k, x=inputs: g.region_nearest_vertex(*x, pairs, m.regions, backend=k))
+        assert_same(got, expected)
+        for x, y in zip(
+            *(
+                torch.autograd.grad(f.distance2[f.distance2.isfinite()].sum(), leaves, allow_unused=True)
+                for f in (got, expected)
+            ),
+            strict=True,
+        ):
+            assert x is y is None or torch.allclose(x, y, rtol=1e-4, atol=1e-6)
+    zero, far = torch.zeros(1, dtype=torch.int64, device=DEVICE), torch.full((1,), 9, device=DEVICE)
+    found = g.region_nearest_vertex(m.a, m.b, g.RegionPairs(far, zero, zero, zero), m.regions, backend="cuda")
+    assert torch.isnan(found.distance2).all() and found.index_a.eq(-1).all() and found.index_b.eq(-1).all()
 
 
 @pytest.mark.parametrize("self_contact", [False, True])
@@ -119,6 +148,9 @@ def test_rules():
 def test_rules_of_sums():
     torch.set_default_device(DEVICE)
     try:
+        near = both(nearest_case)
+        assert_same(near[0][0], near[1][0])
+        assert_same(near[0][1], near[1][1])
         for got, expected in zip(*both(soft_case), strict=True):
             torch.testing.assert_close(got, expected, equal_nan=True)
         for method in ("tree", "exact"):

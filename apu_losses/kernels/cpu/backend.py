@@ -41,6 +41,7 @@ class Patches(NamedTuple):
     first: Array
     finite: Array
     row: Array
+    group: Array
 
     @property
     def layout(self) -> tuple[Array, ...]:
@@ -76,7 +77,7 @@ def _fill(
     split(len(row), work, least=200)
     if not len(row):
         work(0, 0)
-    return Patches(x, ids, lo, hi, first, finite, row)
+    return Patches(x, ids, lo, hi, first, finite, row, group)
 
 
 def _identity_unions(count: int) -> tuple[Array, Array]:
@@ -133,6 +134,38 @@ def region_min(
         )  # fmt: skip
 
     split(count, work, least=8)
+    return d2, index_a, index_b
+
+
+def region_nearest(
+    verts_a: Tensor,
+    verts_b: Tensor,
+    row_a: Tensor,
+    row_b: Tensor,
+    group_a: Tensor,
+    group_b: Tensor,
+    regions_a: RegionIndex,
+    regions_b: RegionIndex,
+    first: Tensor,
+    count: int,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """`reference.region_nearest` without gradient; groups are regions, see `PairLayout`."""
+    (a, patch_a), (b, patch_b) = _edge_patches(
+        verts_a, verts_b, row_a, row_b, group_a, group_b, regions_a, regions_b, None
+    )
+    d2 = torch.empty(count)
+    index_a, index_b = (torch.empty(count, dtype=torch.int64) for _ in range(2))
+    lists = (_numpy(t) for r in (regions_a, regions_b) for t in (r.offsets, r.vertex_ids))
+    layout = (*lists, _numpy(first), max(verts_a.shape[1], verts_b.shape[1]))
+    scratch = -(-max(a.most_blocks, b.most_blocks) // LANES) * LANES
+
+    def work(k0: int, k1: int) -> None:
+        nv.nearest_of_edges(
+            *a.layout, a.group, patch_a, *b.layout, b.group, patch_b, *layout, scratch, k0, k1,
+            d2.numpy(), index_a.numpy(), index_b.numpy(),
+        )  # fmt: skip
+
+    split(len(patch_a), work, least=4)
     return d2, index_a, index_b
 
 

@@ -93,32 +93,22 @@ def nearest_in_block(qx, qy, qz, x, ids, t, best, best_id):
 
 
 @kernel
-def nearest_blocks(
-    xq, ids_q, lo_q, hi_q, first_q, x, ids, lo, hi, first, finite, row_q, row_t, limit, wanted, skipped,
-    blocks, u0, u1, out_d2, out_id,
+def nearest_of_blocks(
+    xq, ids_q, lo_q, hi_q, k0, k1, x, ids, lo, hi, t0, t1, finite, limit, wanted, skipped, previous, bounds,
+    lane_d2, lane_id, out_d2, out_id,
 ):  # fmt: skip
-    """Answer the query blocks u0..u1, ``blocks`` per item; outputs and ``wanted`` are ``(E, Q)``.
+    """Answer the query blocks k0..k1 from the target blocks t0..t1; outputs and ``wanted`` are ``(Q,)``.
 
-    Item e asks the queries of row ``row_q[e]`` against the targets of row ``row_t[e]``.
+    ``previous``: the target block to try first; returns the one to try for the next block of queries.
+    ``bounds``: room for as many bounds as there are target blocks, in whole vectors.
     """
     zero = splat(np.float32(0))
-    most = 0
-    for b in range(len(first) - 1):
-        most = max(most, first[b + 1] - first[b])
-    bounds = np.empty((most + LANES - 1) // LANES * LANES, np.float32)
-    lane_d2 = np.empty(LANES, np.float32)
-    lane_id = np.empty(LANES, np.int32)
-    previous = np.int64(0)
-    for u in range(u0, u1):
-        e = u // blocks
-        b = row_t[e]
-        k = first_q[row_q[e]] + u % blocks
-        best = active_limit(limit, ids_q, k * LANES, wanted[e], lane_d2)
+    count = t1 - t0
+    for k in range(k0, k1):
+        best = active_limit(limit, ids_q, k * LANES, wanted, lane_d2)
         best_id = splat_int(np.int32(-1))
         worst = highest(best)
-        t0 = first[b]
-        count = first[b + 1] - t0
-        if worst >= 0 and count > 0 and finite[b]:
+        if worst >= 0 and count > 0 and finite:
             qx = load(xq[0], k * LANES)
             qy = load(xq[1], k * LANES)
             qz = load(xq[2], k * LANES)
@@ -162,7 +152,37 @@ def nearest_blocks(
                 previous = np.int64(seed)
         store(lane_d2, 0, best)
         store_int(lane_id, 0, best_id)
-        write_block(ids_q, k * LANES, lane_d2, lane_id, finite[b], wanted[e], skipped, out_d2[e], out_id[e])
+        write_block(ids_q, k * LANES, lane_d2, lane_id, finite, wanted, skipped, out_d2, out_id)
+    return previous
+
+
+@kernel
+def nearest_blocks(
+    xq, ids_q, lo_q, hi_q, first_q, x, ids, lo, hi, first, finite, row_q, row_t, limit, wanted, skipped,
+    blocks, u0, u1, out_d2, out_id,
+):  # fmt: skip
+    """Answer the query blocks u0..u1, ``blocks`` per item; outputs and ``wanted`` are ``(E, Q)``.
+
+    Item e asks the queries of row ``row_q[e]`` against the targets of row ``row_t[e]``.
+    """
+    most = 0
+    for b in range(len(first) - 1):
+        most = max(most, first[b + 1] - first[b])
+    bounds = np.empty((most + LANES - 1) // LANES * LANES, np.float32)
+    lane_d2 = np.empty(LANES, np.float32)
+    lane_id = np.empty(LANES, np.int32)
+    previous = np.int64(0)
+    u = u0
+    while u < u1:
+        e = u // blocks
+        end = min(u1, (e + 1) * blocks)
+        b = row_t[e]
+        k = first_q[row_q[e]] + u - e * blocks
+        previous = nearest_of_blocks(
+            xq, ids_q, lo_q, hi_q, k, k + end - u, x, ids, lo, hi, first[b], first[b + 1], finite[b], limit,
+            wanted[e], skipped, previous, bounds, lane_d2, lane_id, out_d2[e], out_id[e],
+        )  # fmt: skip
+        u = end
 
 
 @inlined
@@ -180,3 +200,59 @@ def write_block(ids_q, at, lane_d2, lane_id, finite, wanted, skipped, out_d2, ou
         else:
             out_d2[query] = INF if wanted[query] else skipped
         out_id[query] = -1 if bad else lane_id[lane]
+
+
+@kernel
+def list_answers(ids, first, last, d2, nearest, at, out_d2, out_own, out_other):
+    """Copy the answers of the vertices ``ids[first:last]`` from those of the mesh to ``at`` and on."""
+    for n in range(first, last):
+        v = ids[n]
+        out_d2[at] = d2[v]
+        out_own[at] = v if nearest[v] >= 0 else -1
+        out_other[at] = nearest[v]
+        at += 1
+
+
+@kernel
+def nearest_of_edges(
+    xa, ids_a, lo_a, hi_a, first_a, finite_a, group_a, patch_a, xb, ids_b, lo_b, hi_b, first_b, finite_b,
+    group_b, patch_b, offsets_a, list_a, offsets_b, list_b, first, vertex_count, scratch, k0, k1,
+    out_d2, out_a, out_b,
+):  # fmt: skip
+    """Both sides of the edges k0..k1: the vertices of the one patch against those of the other.
+
+    ``offsets_*``, ``list_*``: the vertices of each group. ``first (K,)``: where the answers of each edge
+    begin. ``vertex_count``: of the larger mesh. ``scratch``: the blocks of the largest patch, in whole
+    vectors.
+    """
+    bounds = np.empty(scratch, np.float32)
+    lane_d2 = np.empty(LANES, np.float32)
+    lane_id = np.empty(LANES, np.int32)
+    d2 = np.empty(vertex_count, np.float32)
+    nearest = np.empty(vertex_count, np.int64)
+    wanted = np.ones(vertex_count, np.bool_)
+    zero = np.int64(0)
+    for k in range(k0, k1):
+        a = patch_a[k]
+        b = patch_b[k]
+        p0 = first_a[a]
+        p1 = first_a[a + 1]
+        q0 = first_b[b]
+        q1 = first_b[b + 1]
+        # Where there is nothing, nothing can be wrong with it.
+        good = (finite_a[a] and finite_b[b]) or p0 == p1 or q0 == q1
+        nearest_of_blocks(
+            xa, ids_a, lo_a, hi_a, p0, p1, xb, ids_b, lo_b, hi_b, q0, q1, good, INF, wanted, INF, zero,
+            bounds, lane_d2, lane_id, d2, nearest,
+        )  # fmt: skip
+        start = offsets_a[group_a[a]]
+        stop = offsets_a[group_a[a] + 1]
+        list_answers(list_a, start, stop, d2, nearest, first[k], out_d2, out_a, out_b)
+        at = first[k] + stop - start
+        nearest_of_blocks(
+            xb, ids_b, lo_b, hi_b, q0, q1, xa, ids_a, lo_a, hi_a, p0, p1, good, INF, wanted, INF, zero,
+            bounds, lane_d2, lane_id, d2, nearest,
+        )  # fmt: skip
+        start = offsets_b[group_b[b]]
+        stop = offsets_b[group_b[b] + 1]
+        list_answers(list_b, start, stop, d2, nearest, at, out_d2, out_b, out_a)

@@ -16,7 +16,12 @@ from apu_losses.kernels import blocks, reference
 from apu_losses.kernels.blocks import Rows
 from apu_losses.kernels.cuda.common import finite_kernel
 from apu_losses.kernels.cuda.nearest_kernels import face_tiles_kernel, nearest_kernel, surface_kernel
-from apu_losses.kernels.cuda.region_kernels import edge_gradient_kernel, least_part_kernel, region_min_kernel
+from apu_losses.kernels.cuda.region_kernels import (
+    edge_gradient_kernel,
+    least_part_kernel,
+    region_min_kernel,
+    region_nearest_kernel,
+)
 from apu_losses.kernels.cuda.soft_kernels import soft_gradient_kernel, soft_join_kernel, soft_min_kernel
 from apu_losses.kernels.cuda.winding_kernels import (
     fit_nodes_kernel,
@@ -34,6 +39,7 @@ surface_gradient = blocks.surface_gradient
 # Tiles and warps of each kernel; `benchmarks/kernels_cuda.py --sweep` times others.
 CONFIG: dict[str, dict[str, int]] = {
     "region_min": {"BM": 32, "BN": 32, "num_warps": 4},
+    "region_nearest": {"BM": 32, "BN": 32, "num_warps": 4},
     "edge_gradient": {"BM": 32, "BN": 64, "num_warps": 4},
     "soft_min": {"BM": 32, "BN": 32, "num_warps": 4},
     "soft_gradient": {"BM": 32, "BN": 32, "num_warps": 4},
@@ -115,6 +121,47 @@ def region_min(
     count = len(row_a) if len(a) and len(b) else 0
     lists = None if unions is None else (unions[0].contiguous(), unions[1].contiguous())
     return _region_min(a, b, edges, count, (regions_a, regions_b), lists, math.inf)
+
+
+def region_nearest(
+    verts_a: Tensor,
+    verts_b: Tensor,
+    row_a: Tensor,
+    row_b: Tensor,
+    group_a: Tensor,
+    group_b: Tensor,
+    regions_a: RegionIndex,
+    regions_b: RegionIndex,
+    first: Tensor,
+    count: int,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """`reference.region_nearest` without gradient; groups are regions, see `PairLayout`.
+
+    An edge that names no row gives NaN and -1.
+    """
+    d2 = verts_a.new_empty(count)
+    index_a, index_b = (torch.empty(count, dtype=torch.int64, device=d2.device) for _ in range(2))
+    if not count:
+        return d2, index_a, index_b
+    a, b = (
+        (v.contiguous(), row.contiguous(), group.contiguous(), r.offsets, r.vertex_ids, index)
+        for v, row, group, r, index in (
+            (verts_a, row_a, group_a, regions_a, index_a),
+            (verts_b, row_b, group_b, regions_b, index_b),
+        )
+    )
+    parts = _parts(len(row_a))
+    second = first + regions_a.offsets.diff()[group_a]
+    for (q, row_q, group_q, offsets_q, ids_q, out_q), (t, row_t, group_t, offsets_t, ids_t, out_t), start in (
+        (a, b, first.contiguous()),
+        (b, a, second),
+    ):
+        region_nearest_kernel[(len(row_a), parts)](
+            q, t, row_q, row_t, group_q, group_t, offsets_q, ids_q, offsets_t, ids_t, start,
+            d2, out_q, out_t, q.shape[1], t.shape[1], len(q), len(t),
+            PARTS=parts, **_launch("region_nearest"),
+        )  # fmt: skip
+    return d2, index_a, index_b
 
 
 def region_matrix(

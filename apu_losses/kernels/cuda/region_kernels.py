@@ -122,6 +122,71 @@ def region_min_kernel(
         tl.store(out_b + k, tl.where(found, at_least % count_b, -1))
 
 
+@triton.jit
+def _bad_in_group(vertices, ids, start, size, BN: tl.constexpr):
+    """1 where a vertex of a group is not finite."""
+    bad = tl.zeros((BN,), tl.int32)
+    for w in range(0, size, BN):
+        lane = w + tl.arange(0, BN)
+        inside = lane < size
+        x, y, z = load3(vertices, tl.load(ids + start + lane, mask=inside, other=0), inside)
+        bad = bad | not_finite(x, y, z)
+    return tl.max(bad, axis=0)
+
+
+@triton.jit(do_not_specialize=["count_q", "count_t", "rows_q", "rows_t"])
+def region_nearest_kernel(
+    verts_q, verts_t, row_q, row_t, group_q, group_t, offsets_q, ids_q, offsets_t, ids_t, start,
+    out_d2, out_q, out_t, count_q, count_t, rows_q, rows_t,
+    BM: tl.constexpr, BN: tl.constexpr, PARTS: tl.constexpr,
+):  # fmt: skip
+    """Program (k, part) of an edge k: a share of the vertices of one group, each against all of the other.
+
+    Answers go to ``start[k]`` and on. An edge that names no row gives NaN and -1; its groups must exist.
+    """
+    k = tl.program_id(0).to(tl.int64)
+    part = tl.program_id(1)
+    rq = tl.load(row_q + k)
+    rt = tl.load(row_t + k)
+    wrong = (rq < 0) | (rq >= rows_q) | (rt < 0) | (rt >= rows_t)
+    q = verts_q + tl.where(wrong, 0, rq) * count_q * 3
+    t = verts_t + tl.where(wrong, 0, rt) * count_t * 3
+    gq = tl.load(group_q + k)
+    gt = tl.load(group_t + k)
+    start_q = tl.load(offsets_q + gq)
+    size_q = tl.load(offsets_q + gq + 1) - start_q
+    start_t = tl.load(offsets_t + gt)
+    size_t = tl.load(offsets_t + gt + 1) - start_t
+    to = tl.load(start + k)
+    bad = (_bad_in_group(q, ids_q, start_q, size_q, BN) > 0) | (
+        _bad_in_group(t, ids_t, start_t, size_t, BN) > 0
+    )
+    bad = (bad | wrong) & (size_t > 0)
+    lane_t = tl.arange(0, BN)
+    for u in range(part * BM, size_q, PARTS * BM):
+        lane = u + tl.arange(0, BM)
+        real = lane < size_q
+        i = tl.load(ids_q + start_q + lane, mask=real, other=0)
+        px, py, pz = load3(q, i, real)
+        best = tl.full((BM, BN), float("inf"), tl.float32)
+        at = tl.full((BM, BN), FAR, tl.int64)
+        for w in range(0, size_t, BN):
+            inside = (w + lane_t) < size_t
+            j = tl.load(ids_t + start_t + w + lane_t, mask=inside, other=0)
+            x, y, z = _load3_or_far(t, j, inside)
+            d2 = squared(px[:, None] - x[None, :], py[:, None] - y[None, :], pz[:, None] - z[None, :])
+            # Ids ascend within a group: a lane meets them rising, so "less" keeps the lowest.
+            better = d2 < best
+            best = tl.where(better, d2, best)
+            at = tl.where(better, j[None, :], at)
+        least = tl.min(best, axis=1)
+        nearest = tl.min(tl.where(best == least[:, None], at, FAR), axis=1)
+        found = (least < float("inf")) & (bad == 0)
+        tl.store(out_d2 + to + lane, tl.where(bad, float("nan"), least), mask=real)
+        tl.store(out_q + to + lane, tl.where(found, i, -1), mask=real)
+        tl.store(out_t + to + lane, tl.where(found, nearest, -1), mask=real)
+
+
 @triton.jit(do_not_specialize=["edges", "count_b"])
 def least_part_kernel(
     part_d2, part_key, out_d2, out_a, out_b, edges, count_b, limit, BM: tl.constexpr, PARTS: tl.constexpr
