@@ -89,7 +89,7 @@ class SoftContactLoss(nn.Module):
         """
         maps = [contact_maps] * pairs if isinstance(contact_maps, ContactMap) else list(contact_maps)
         rows = range(2 * len(maps))
-        return ContactEdges.from_maps(
+        edges = ContactEdges.from_maps(
             maps,
             rows[: len(maps)],
             rows[len(maps) :],
@@ -98,6 +98,9 @@ class SoftContactLoss(nn.Module):
             one_search_a_pair=self.form.soft is not None,
             dtype=torch.float64,
         )
+        if self.form.mode == "chamfer_quartic" and isinstance(self.regions, RegionIndex):
+            edges.both_orders.every_vertex(self.regions)
+        return edges
 
     def forward(
         self,

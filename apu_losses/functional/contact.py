@@ -21,11 +21,11 @@ from torch import Tensor
 
 from apu_contacts.contact_map import ContactMap
 from apu_losses.functional.contact_edges import ContactEdges, Order, Over, maps_of_pairs
-from apu_losses.functional.geometry import Regions, region_min_distance
+from apu_losses.functional.geometry import Regions, region_min_distance, region_nearest_vertex
 from apu_losses.functional.robust import geman_mcclure
 from apu_losses.functional.rows import gather_points, stack_pairs
 from apu_losses.kernels.dispatch import widen
-from apu_losses.kernels.reference import distance2, group_vertices
+from apu_losses.kernels.reference import distance2
 from apu_losses.kernels.topology import as_region_index
 from apu_losses.kernels.types import Backend
 
@@ -344,43 +344,21 @@ def _search_minimum(
 def _search_every_vertex(
     vertices: Tensor, edges: ContactEdges, regions: Regions, form: ContactForm, backend: Backend
 ) -> tuple[Columns, Tensor]:
-    """For each vertex of either side of each search, the nearest vertex of the other side.
-
-    Plain PyTorch on every back end: sides are a few hundred vertices, and all their distances are wanted.
-    """
+    """For each vertex of either side of each search, the nearest vertex of the other side."""
     _refuse_empty_regions(edges, regions, vertices)
     index = as_region_index(regions, vertices).to(vertices.device)
-    vertices = widen(vertices)
-    s = edges.searches
-    none = torch.zeros(0, dtype=torch.int64, device=vertices.device)
-    found: list[tuple[Tensor, Tensor, Tensor, Tensor]] = [
-        (none, none, vertices.new_zeros(0), vertices.new_zeros(0))
-    ]
-    listed = zip(*(t.tolist() for t in (s.row_a, s.row_b, s.group_a, s.group_b)), strict=True)
-    for row_a, row_b, group_a, group_b in listed:
-        ids_a = group_vertices(group_a, index.offsets, index.vertex_ids, s.unions)
-        ids_b = group_vertices(group_b, index.offsets, index.vertex_ids, s.unions)
-        between = distance2(vertices[row_a, ids_a][:, None], vertices[row_b, ids_b][None])
-        to_b, to_a = between.min(1), between.min(0)
-        count_a, count_b = between.shape
-        found.append(
-            (
-                torch.cat([ids_a, ids_a[to_a.indices]]),
-                torch.cat([ids_b[to_b.indices], ids_b]),
-                torch.cat([to_b.values, to_a.values]),
-                torch.cat([between.new_full((n,), 1 / n) for n in (count_a, count_b)]),
-            )
-        )
-    vertex_a, vertex_b, squared, share = (torch.cat(column) for column in zip(*found, strict=True))
-    sizes = torch.tensor([len(column[0]) for column in found[1:]], dtype=torch.int64, device=vertices.device)
+    squared, vertex_a, vertex_b, _ = region_nearest_vertex(
+        vertices, None, edges.searches, index, backend=backend
+    )
+    known = edges.every_vertex(index)
     columns = {
-        "row_a": s.row_a.repeat_interleave(sizes),
-        "vertex_a": vertex_a,
-        "row_b": s.row_b.repeat_interleave(sizes),
-        "vertex_b": vertex_b,
-        "valid": squared.isfinite(),
-        "share": share,
-        "contact": edges.contact.repeat_interleave(sizes),
+        "row_a": known.row_a,
+        "vertex_a": vertex_a.clamp(min=0),
+        "row_b": known.row_b,
+        "vertex_b": vertex_b.clamp(min=0),
+        "valid": vertex_a >= 0,
+        "share": 1 / known.among.to(squared.dtype),
+        "contact": known.contact,
     }
     return columns, squared
 

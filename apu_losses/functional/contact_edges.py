@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 
 from apu_contacts.contact_map import ContactMap
+from apu_losses.kernels.pair_layout import PairLayout, layout_of
+from apu_losses.kernels.topology import RegionIndex, to_be_kept
 from apu_losses.kernels.types import RegionPairs
 
 Order = Literal["given", "either"]
@@ -29,6 +31,22 @@ def maps_of_pairs(contact_maps: ContactMap | Sequence[ContactMap], pairs: int) -
             f"contact_maps must be one map or one for each of the {pairs} pairs, got {len(maps)}"
         )
     return maps
+
+
+@dataclass(frozen=True)
+class EveryVertex:
+    """What is known ahead of the answers of `region_nearest_vertex` for the searches of a contact graph.
+
+    Attributes:
+        row_a, row_b: ``(S,)`` the bodies of the two vertices.
+        contact: ``(S,)`` the contact that an answer belongs to.
+        among: ``(S,)`` how many vertices its side has.
+    """
+
+    row_a: Tensor
+    row_b: Tensor
+    contact: Tensor
+    among: Tensor
 
 
 @dataclass(frozen=True)
@@ -53,6 +71,9 @@ class ContactEdges:
     edge: Tensor
     edge_either: Tensor
     any_open: bool = field(init=False)
+    _known: list[tuple[PairLayout, EveryVertex]] = field(
+        default_factory=list, init=False, repr=False, compare=False
+    )
 
     def __post_init__(self) -> None:
         # decided here, once: compiled code cannot look into tensors
@@ -192,6 +213,30 @@ class ContactEdges:
         if s.unions is not None:
             return torch.unique(s.unions[1]).cpu()
         return torch.unique(torch.cat([s.group_a, s.group_b])).cpu()
+
+    def every_vertex(self, regions: RegionIndex) -> EveryVertex:
+        """The columns of all vertices that the searches look from; made at the first call, then remembered.
+
+        Args:
+            regions: on the device of this graph.
+
+        Raises:
+            RuntimeError: in compiled code, which must find this done.
+        """
+        layout = layout_of(self.searches, regions, regions)
+        for known, columns in self._known:
+            if known is layout:
+                return columns
+        with to_be_kept():
+            sizes = layout.offsets.diff()
+            columns = EveryVertex(
+                self.searches.row_a[layout.edge],
+                self.searches.row_b[layout.edge],
+                self.contact[layout.edge],
+                sizes.repeat_interleave(sizes),
+            )
+        self._known[:] = [(layout, columns)]
+        return columns
 
     def _first_search(self) -> Tensor:
         return torch.searchsorted(self.contact, torch.arange(len(self), device=self.contact.device))

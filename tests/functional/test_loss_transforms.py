@@ -20,6 +20,8 @@ TOPOLOGY = MeshTopology.build(FACES, len(SPHERE), SPHERE)
 
 def contact(over, count, **form):
     edges = ContactEdges.from_maps([toy_map()] * count, range(count), range(count, 2 * count), over=over)
+    if "mode" in form:
+        edges.every_vertex(REGIONS)  # compiled code cannot: the number of vertices depends on the regions
     return lambda a, b: pair_contact(a, b, edges, REGIONS, ContactForm(**form))
 
 
@@ -32,6 +34,7 @@ def spheres(count):
 
 CASES = {
     "contact over pairs": (lambda n: contact("pairs", n, robust=0.2), "clouds"),
+    "contact, chamfer": (lambda n: contact("pairs", n, mode="chamfer_quartic"), "clouds"),
     "contact over parts": (lambda n: contact("parts", n), "clouds"),
     "penetration": (lambda n: lambda a, b: penetration_loss(a, b, TOPOLOGY), "spheres"),
     "penetration to vertices": (
