@@ -49,7 +49,7 @@ def fit(preset, scenes, device=fake_device.NAME, **options):
     return results
 
 
-@pytest.mark.parametrize("name", ["paper", "best"])
+@pytest.mark.parametrize("name", ["paper", "flickr_fits", "best"])
 def test_presets(name, scenes):
     """All stages of a preset, penetration included; the start and the first losses are those of the host."""
     preset = shortened(load_preset(name))
@@ -86,6 +86,7 @@ def test_operators():
         deep = g.penetration(bodies, bodies, m, target="surface", **options)
         values = (
             g.region_min_distance(bodies, None, e, r, backend=backend).distance2,
+            g.region_nearest_vertex(bodies, None, e, r, backend=backend).distance2,
             g.region_distance_matrix(bodies, bodies.flip(0), r, backend=backend).distance2,
             g.region_soft_minimum(bodies, None, e, r, temperature=1e-2, backend=backend),
             g.nearest_vertex(bodies, bodies, **options).distance2,

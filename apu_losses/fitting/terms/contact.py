@@ -72,7 +72,7 @@ class ContactTerm:
 
     def _search(self, state: FitState) -> tuple[ContactSelection, tuple[Tensor, Tensor]]:
         chosen = select_contacts(state.vertices, self._edges(state.batch), state.regions, self._form())
-        return chosen, _points(state, chosen)
+        return chosen, _points(state, chosen, repeated=self.mode == "chamfer_quartic")
 
 
 @dataclass(frozen=True)
@@ -155,11 +155,32 @@ class MinimumDistanceTerm:
         return found, _points(state, found)
 
 
-def _points(state: FitState, chosen: ContactSelection | NearestSelection) -> tuple[Tensor, Tensor]:
-    """``(S, 3)`` the chosen points of either side, with gradient."""
+def _points(
+    state: FitState, chosen: ContactSelection | NearestSelection, *, repeated: bool = False
+) -> tuple[Tensor, Tensor]:
+    """``(S, 3)`` the chosen points of either side, with gradient.
+
+    Args:
+        repeated: most points are chosen many times over: skin each vertex of a body once.
+    """
     rows = torch.cat([chosen.row_a, chosen.row_b])
-    points = state.select(rows, torch.cat([chosen.vertex_a, chosen.vertex_b]))
+    ids = torch.cat([chosen.vertex_a, chosen.vertex_b])
+    if repeated:
+        wide = state.vertices.shape[1]
+        each, which = _distinct(rows * wide + ids, len(state.vertices) * wide)
+        points = state.select(each // wide, each % wide).index_select(0, which)
+    else:
+        points = state.select(rows, ids)
     return points[: len(chosen)], points[len(chosen) :]
+
+
+def _distinct(numbers: Tensor, limit: int) -> tuple[Tensor, Tensor]:
+    """The different ones of ``numbers`` below ``limit``, ascending, and which of them each is."""
+    met = torch.zeros(limit, dtype=torch.bool, device=numbers.device).index_fill_(0, numbers, True)
+    each = met.nonzero()[:, 0]
+    place = torch.empty(limit, dtype=torch.int64, device=numbers.device)
+    place[each] = torch.arange(len(each), device=numbers.device)
+    return each, place[numbers]
 
 
 def _between(
