@@ -13,7 +13,8 @@ from torch import Tensor
 
 from apu_losses.fitting.body_pose import pose_joints, shape_parameter, smplx_pose
 from apu_losses.fitting.state import FitState
-from apu_losses.functional.geometry import region_min_distance, safe_sqrt
+from apu_losses.functional.contact_edges import Over
+from apu_losses.functional.metrics.contact import contact_distances
 from apu_losses.functional.metrics.penetration import summarise_depths, vertex_depths
 from apu_losses.functional.plausibility import PoseChange, pose_change, shape_change
 from apu_losses.functional.reprojection import keypoint_error
@@ -24,7 +25,9 @@ class SceneMetrics:
     """Measurements of one scene with P people.
 
     Attributes:
-        contact_distance: metres, smallest distance of each region pair of all its contacts, in order.
+        contact_distance: metres, smallest distance of each region pair of all its contacts, in order. Of an
+            edge of which it is open who is who, in the order in which its contacts are nearer (by the
+            weighted sum of squared distances).
         part_distance: metres, smallest distance of each part contact (the nearest of its region pairs).
         keypoint_error: ``(P,)`` mean keypoint distance, pixels at 512 scale, confidence above 0.2; NaN where
             a person has no such keypoint.
@@ -69,11 +72,7 @@ class SceneMetrics:
 def evaluate(state: FitState) -> list[SceneMetrics]:
     """Measure every scene of a state; one entry a scene."""
     batch = state.batch
-    squared = {}
-    for over in ("pairs", "parts"):
-        edges = batch.contact_edges(over)
-        found = region_min_distance(state.vertices, None, edges.searches, state.regions)
-        squared[over] = (safe_sqrt(found.distance2), batch.edge_scene[edges.edge])
+    pairs, parts = _contact_distances(state, "pairs"), _contact_distances(state, "parts")
     error = keypoint_error(state.keypoints2d, batch.keypoints, batch.confidence, batch.scale)
     confident = keypoint_error(
         state.keypoints2d, batch.keypoints, batch.confidence, batch.scale, confidence_threshold=0.5
@@ -99,8 +98,8 @@ def evaluate(state: FitState) -> list[SceneMetrics]:
     for scene in range(batch.size):
         metrics.append(
             SceneMetrics(
-                contact_distance=tuple(squared["pairs"][0][squared["pairs"][1] == scene].tolist()),
-                part_distance=tuple(squared["parts"][0][squared["parts"][1] == scene].tolist()),
+                contact_distance=pairs[scene],
+                part_distance=parts[scene],
                 keypoint_error=of_people(error, scene),
                 confident_keypoint_error=of_people(confident, scene),
                 inside_vertices=0 if broken[scene] else int(depth.inside[scene]),
@@ -115,6 +114,16 @@ def evaluate(state: FitState) -> list[SceneMetrics]:
             )
         )
     return metrics
+
+
+def _contact_distances(state: FitState, over: Over) -> list[tuple[float, ...]]:
+    """Of each scene, the distance of each of its contacts in the order of its maps, metres."""
+    batch = state.batch
+    distance, edge = contact_distances(state.vertices, batch.contact_edges(over), state.regions)
+    # what was read in the exchanged order stands at the end
+    order = torch.argsort(edge, stable=True)
+    distance, owner = distance[order], batch.edge_scene[edge[order]]
+    return [tuple(distance[owner == scene].tolist()) for scene in range(batch.size)]
 
 
 def _pose_change(state: FitState) -> PoseChange:

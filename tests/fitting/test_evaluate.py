@@ -78,6 +78,23 @@ def test_contact_distances_equal_scipy(metrics, meshes):
     assert metrics.contact_share(10, over="parts") == 1
 
 
+def test_an_open_order_is_measured_where_it_is_nearer(fitter, three, people, meshes, metrics):
+    """Maps are told the wrong way round; distances stand in the order of the maps all the same."""
+    edges = [replace(c, contacts=c.contacts.transposed()) for c in three.contacts]
+    opened = replace(three, contacts=[replace(edges[0], order="either"), three.contacts[1]])
+    measured = fitter.measure(opened, tensors(people))
+    given = fitter.measure(replace(three, contacts=[edges[0], three.contacts[1]]), tensors(people))
+    pairs, groups = len(HUG.merged().pairs), len(HUG.groups())
+    # transposed, the pairs of a map are sorted by their other side
+    assert sorted(measured.contact_distance[:pairs]) == sorted(metrics.contact_distance[:pairs])
+    assert measured.part_distance[:groups] == metrics.part_distance[:groups]
+    assert min(given.part_distance[:groups]) > max(measured.part_distance[:groups])
+    assert measured.contact_distance[pairs:] == metrics.contact_distance[pairs:]
+    assert measured.part_distance[groups:] == metrics.part_distance[groups:]
+    near = max(measured.part_distance[:groups])
+    assert held_share(opened, measured, near) > held_share(opened, given, near)
+
+
 def test_keypoint_errors_by_hand(metrics, body, people, three):
     for row, one in enumerate(people):
         points = body.keypoints(body.pose(tensors([one])), "body25")[0].double().numpy()
