@@ -48,7 +48,7 @@ class SoftContactLoss(nn.Module):
         over: ``"pairs"`` (each region pair counts) or ``"parts"`` (one minimum a part contact).
         mode, robust, soft: see `apu_losses.functional.contact.ContactForm`.
         order: ``"given"``, or ``"either"`` for the smaller of both person orders.
-        template: ``(V, 3)`` the body at rest; only speeds up the search.
+        template: ``(V, 3)`` the body at rest; speeds up the search, and compiled code needs it.
         backend: of the geometry search.
 
     Raises:
