@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -476,7 +477,7 @@ class LinearBlendPose:
         """Chosen vertices before posing, for their derivatives; arguments as of ``select``."""
         tables = self._tables
         by_joint = None
-        joints = vertex_ids.new_zeros(0)
+        joints = vertex_ids.new_zeros(len(vertex_ids), 0)
         if tables.correctives is not None:
             by_joint, joints = tables.correctives.by_joint(vertex_ids)
         return RestVertices(
@@ -557,12 +558,24 @@ class _Correctives:
         )
 
     def by_joint(self, ids: Tensor) -> tuple[Tensor, Tensor]:
-        """``(K, 3, C, 9)`` directions of vertices ``ids (K,)`` by the matrices of the joints ``(C,)``."""
-        joints = torch.unique(self._features // 9)
-        place = torch.searchsorted(joints, self._features // 9) * 9 + self._features % 9
-        picked = self._posedirs.index_select(0, self._row_of_vertex[ids])
-        spread = picked.new_zeros(len(ids), 3, 9 * len(joints)).index_copy(2, place, picked)
-        return spread.unflatten(2, (-1, 9)), joints + 1
+        """``(K, M, 3, 9)`` directions of vertices ``ids (K,)`` by the matrices of the joints ``(K, M)``."""
+        directions, joints = self._blocks
+        rows = self._row_of_vertex[ids]
+        return directions.index_select(0, rows), joints.index_select(0, rows)
+
+    @cached_property
+    def _blocks(self) -> tuple[Tensor, Tensor]:
+        """``(P + 1, M, 3, 9)`` and ``(P + 1, M)``: of each vertex the joints that matter to it, padded with
+        others up to the largest number of a vertex."""
+        joints, place = torch.unique(self._features // 9, return_inverse=True)
+        spread = self._posedirs.new_zeros(*self._posedirs.shape[:2], 9 * len(joints))
+        spread = spread.index_copy(2, place * 9 + self._features % 9, self._posedirs)
+        spread = spread.unflatten(2, (-1, 9)).transpose(1, 2)  # (P + 1, C, 3, 9)
+        matters = (spread != 0).any(3).any(2)
+        most = int(matters.sum(1).max())
+        chosen = torch.argsort((~matters).to(torch.uint8), dim=1, stable=True)[:, :most]
+        index = chosen[:, :, None, None].expand(-1, -1, *spread.shape[2:])
+        return spread.gather(1, index), joints[chosen] + 1
 
     def add_shared(self, rest: Tensor, feature: Tensor, ids: Tensor | None) -> Tensor:
         """Add to ``rest (N, M, 3)``, the vertices ``ids`` of every body (None: all)."""

@@ -51,9 +51,9 @@ class RestVertices:
         dirs: ``(K, 3, S)`` how they move with the shape coefficients.
         joint: ``(K, I)`` the joints that move each.
         weight: ``(K, I)``.
-        correctives: ``(K, 3, C, 9)`` how they move with the rotation matrices of the joints
+        correctives: ``(K, M, 3, 9)`` how they move with the rotation matrices of the joints
             ``corrective_joints``, or None.
-        corrective_joints: ``(C,)``.
+        corrective_joints: ``(K, M)``, no joint twice for a vertex.
     """
 
     points: Tensor
@@ -92,6 +92,8 @@ class LinearBlendDerivatives:
         self._turned = torch.cat([none, *turned])  # (T,)
         below = skeleton.tree.descendants.to(skeleton.positions)  # (J, J): is j at or below k
         self._below = below[:, self._turned]
+        self._column = torch.full((len(below),), -1, device=below.device)  # (J,), -1 where a joint is held
+        self._column[self._turned] = torch.arange(len(self._turned), device=below.device)
 
     @cached_property
     def _axes(self) -> Tensor:
@@ -150,20 +152,16 @@ class LinearBlendDerivatives:
         arm = arm - shares.sum(1)[..., None] * s.positions[rows[:, None], self._turned]
         turn = cross_columns(self._axes[rows], arm)
         blended = (rest.weight[:, :, None, None] * transforms[..., :3]).sum(1)
-        if rest.correctives is not None:
-            turn = turn + ordered_matmul(blended, self._corrective_columns(rows, rest).flatten(2)).unflatten(
-                2, (-1, 3)
-            )
+        if rest.correctives is not None and len(self._turned):
+            joints = rest.corrective_joints
+            by_joint = self._rotation_columns[rows[:, None], joints].flatten(2, 3)  # (K, M, 9, 3)
+            moved = ordered_matmul(blended[:, None], rest.correctives @ by_joint)  # (K, M, 3, 3)
+            column = self._column[joints][..., None, None]
+            moved = torch.where(column >= 0, moved, 0.0).transpose(1, 2)
+            place = column.clamp(min=0).transpose(1, 2).expand_as(moved)
+            turn = turn.scatter_add(2, place, moved)
         offsets = (rest.weight[:, :, None, None] * self._shape_offsets[rows[:, None], rest.joint]).sum(1)
         return self._columns(turn, ordered_matmul(blended, rest.dirs) + offsets)
-
-    def _corrective_columns(self, rows: Tensor, rest: RestVertices) -> Tensor:
-        """``(K, 3, T, 3)`` how the correctives move the rest vertices."""
-        assert rest.correctives is not None
-        own = (rest.corrective_joints[:, None] == self._turned).to(rest.points)  # (C, T)
-        by_joint = self._rotation_columns[:, rest.corrective_joints].flatten(2, 3)  # (N, C, 9, 3)
-        moved = rest.correctives.transpose(1, 2) @ by_joint[rows]  # (K, C, 3, 3)
-        return torch.einsum("kcxa,ct->kxta", moved, own)
 
     @cached_property
     def _rotation_columns(self) -> Tensor:
