@@ -39,15 +39,20 @@ from apu_losses.kernels.cpu.simd import (
     add,
     div,
     fused,
+    highest,
     less,
     less_equal,
     load,
     lowest,
+    maximum,
+    minimum,
     mul,
     splat,
     sqrt,
     store,
     sub,
+    total,
+    where_bits,
 )
 
 _PER_ANGLE = np.float32(1 / (2 * math.pi))
@@ -102,16 +107,19 @@ def fit_tree(vertices, faces, order, start, end, skip, triangles, nodes, spans):
     (xx, yy, zz, xy, xz, yz), second moment, area. ``spans (N, 2, 3)``: bounding boxes of the nodes.
     """
     check = np.float32(0)
+    # The corners once more, coordinate by coordinate: a leaf is then a few vectors, one face a lane.
+    corners = np.zeros((9, len(order) + LANES), np.float32)
     for k in range(len(order)):
         for c in range(3):
             v = faces[order[k], c]
             for d in range(3):
                 value = vertices[v, d]
                 triangles[k, 3 * c + d] = value
+                corners[3 * c + d, k] = value
                 check += value * np.float32(0)
     for n in range(len(start) - 1, -1, -1):
         if skip[n] == n + 1:
-            _fit_leaf(triangles, start[n], end[n], nodes[n], spans[n])
+            _fit_leaf(corners, start[n], end[n], nodes[n], spans[n])
         else:
             _fit_parent(nodes, spans, n + 1, skip[n + 1], nodes[n], spans[n])
     return check == np.float32(0)
@@ -133,65 +141,91 @@ def _add_moment(node, nx, ny, nz, x, y, z):
     node[12] += np.float32(3) * (ny * z + nz * y)
 
 
-@kernel
-def _fit_leaf(triangles, start, end, node, span):
-    for d in range(NODE):
-        node[d] = np.float32(0)
-    for d in range(3):
-        span[0, d] = np.inf
-        span[1, d] = -np.inf
-    for k in range(start, end):
-        t = triangles[k]
-        nx, ny, nz, size = _area_vector(t)
-        node[14] += size
-        for d in range(3):
-            node[d] += size * _THIRD * (t[d] + t[3 + d] + t[6 + d])
-            span[0, d] = min(span[0, d], min(t[d], min(t[3 + d], t[6 + d])))
-            span[1, d] = max(span[1, d], max(t[d], max(t[3 + d], t[6 + d])))
-    for d in range(3):
-        # Without area any point of the leaf will do for its centre.
-        node[d] = node[d] / node[14] if node[14] > 0 else triangles[start, d]
-    far2 = np.float32(0)
-    for k in range(start, end):
-        t = triangles[k]
-        nx, ny, nz, size = _area_vector(t)
-        node[4] += nx
-        node[5] += ny
-        node[6] += nz
-        gx = _THIRD * (t[0] + t[3] + t[6])
-        gy = _THIRD * (t[1] + t[4] + t[7])
-        gz = _THIRD * (t[2] + t[5] + t[8])
-        _add_moment(node, nx, ny, nz, gx - node[0], gy - node[1], gz - node[2])
-        spread = np.float32(0)
-        for c in range(3):
-            dx = t[3 * c] - node[0]
-            dy = t[3 * c + 1] - node[1]
-            dz = t[3 * c + 2] - node[2]
-            far2 = max(far2, dx * dx + dy * dy + dz * dz)
-            dx = t[3 * c] - gx
-            dy = t[3 * c + 1] - gy
-            dz = t[3 * c + 2] - gz
-            spread += dx * dx + dy * dy + dz * dz
-        dx = gx - node[0]
-        dy = gy - node[1]
-        dz = gz - node[2]
-        node[13] += size * (dx * dx + dy * dy + dz * dz + spread * _TWELFTH)
-    node[3] = np.float32(math.sqrt(far2))
+@inlined
+def _middle(a, b, c):
+    return mul(add(add(a, b), c), splat(_THIRD))
 
 
 @inlined
-def _area_vector(t):
-    """Area vector of a triangle and its length."""
-    ax = t[3] - t[0]
-    ay = t[4] - t[1]
-    az = t[5] - t[2]
-    bx = t[6] - t[0]
-    by = t[7] - t[1]
-    bz = t[8] - t[2]
-    nx = _HALF * (ay * bz - az * by)
-    ny = _HALF * (az * bx - ax * bz)
-    nz = _HALF * (ax * by - ay * bx)
-    return nx, ny, nz, np.float32(math.sqrt(nx * nx + ny * ny + nz * nz))
+def _length2(x, y, z):
+    return _dot(x, y, z, x, y, z)
+
+
+@kernel
+def _fit_leaf(corners, start, end, node, span):
+    """Moments and box of at most 16 faces, one a lane."""
+    real = np.int32((1 << (end - start)) - 1)
+    zero = splat(np.float32(0))
+    ax = load(corners[0], start)
+    ay = load(corners[1], start)
+    az = load(corners[2], start)
+    bx = load(corners[3], start)
+    by = load(corners[4], start)
+    bz = load(corners[5], start)
+    cx = load(corners[6], start)
+    cy = load(corners[7], start)
+    cz = load(corners[8], start)
+    far = splat(np.float32(np.inf))
+    span[0, 0] = lowest(where_bits(real, minimum(minimum(ax, bx), cx), far))
+    span[0, 1] = lowest(where_bits(real, minimum(minimum(ay, by), cy), far))
+    span[0, 2] = lowest(where_bits(real, minimum(minimum(az, bz), cz), far))
+    far = splat(np.float32(-np.inf))
+    span[1, 0] = highest(where_bits(real, maximum(maximum(ax, bx), cx), far))
+    span[1, 1] = highest(where_bits(real, maximum(maximum(ay, by), cy), far))
+    span[1, 2] = highest(where_bits(real, maximum(maximum(az, bz), cz), far))
+    # The area vector: half the cross product of two edges, zero in the lanes that are no face.
+    ux = sub(bx, ax)
+    uy = sub(by, ay)
+    uz = sub(bz, az)
+    vx = sub(cx, ax)
+    vy = sub(cy, ay)
+    vz = sub(cz, az)
+    half = where_bits(real, splat(_HALF), zero)
+    nx = mul(half, sub(mul(uy, vz), mul(uz, vy)))
+    ny = mul(half, sub(mul(uz, vx), mul(ux, vz)))
+    nz = mul(half, sub(mul(ux, vy), mul(uy, vx)))
+    size = sqrt(_length2(nx, ny, nz))
+    gx = _middle(ax, bx, cx)
+    gy = _middle(ay, by, cy)
+    gz = _middle(az, bz, cz)
+    area = total(size)
+    # Without area any point of the leaf will do for its centre.
+    mx = total(mul(size, gx)) / area if area > 0 else corners[0, start]
+    my = total(mul(size, gy)) / area if area > 0 else corners[1, start]
+    mz = total(mul(size, gz)) / area if area > 0 else corners[2, start]
+    node[0] = mx
+    node[1] = my
+    node[2] = mz
+    x = splat(mx)
+    y = splat(my)
+    z = splat(mz)
+    far2 = maximum(
+        maximum(_length2(sub(ax, x), sub(ay, y), sub(az, z)), _length2(sub(bx, x), sub(by, y), sub(bz, z))),
+        _length2(sub(cx, x), sub(cy, y), sub(cz, z)),
+    )
+    node[3] = np.float32(math.sqrt(highest(where_bits(real, far2, zero))))
+    node[4] = total(nx)
+    node[5] = total(ny)
+    node[6] = total(nz)
+    hx = sub(gx, x)
+    hy = sub(gy, y)
+    hz = sub(gz, z)
+    # As `_add_moment` does for one point.
+    trace = total(_dot(nx, ny, nz, hx, hy, hz))
+    three = splat(np.float32(3))
+    node[7] = total(mul(three, mul(nx, hx))) - trace
+    node[8] = total(mul(three, mul(ny, hy))) - trace
+    node[9] = total(mul(three, mul(nz, hz))) - trace
+    node[10] = total(mul(three, fused(nx, hy, mul(ny, hx))))
+    node[11] = total(mul(three, fused(nx, hz, mul(nz, hx))))
+    node[12] = total(mul(three, fused(ny, hz, mul(nz, hy))))
+    spread = add(
+        add(_length2(sub(ax, gx), sub(ay, gy), sub(az, gz)), _length2(sub(bx, gx), sub(by, gy), sub(bz, gz))),
+        _length2(sub(cx, gx), sub(cy, gy), sub(cz, gz)),
+    )
+    node[13] = total(mul(size, fused(spread, splat(_TWELFTH), _length2(hx, hy, hz))))
+    node[14] = area
+    node[15] = np.float32(0)
 
 
 @kernel
