@@ -137,8 +137,7 @@ def select_contacts(
     totals = energy.new_zeros(both.edge_count).index_add(0, both.edge, energy)
     open_edges = torch.nonzero(edges.edge_either)[:, 0]
     given, exchanged = totals[open_edges], totals[edges.edge_count :]
-    # NaN counts as chosen: a broken body must not hide behind the other order.
-    swapped[open_edges] = (exchanged < given) | exchanged.isnan()
+    swapped[open_edges] = _prefer(exchanged, given)
     chosen = torch.cat([~swapped, swapped[open_edges]])
     original = torch.cat([torch.arange(edges.edge_count, device=vertices.device), open_edges])
     contacts = torch.nonzero(chosen[both.edge])[:, 0]
@@ -150,6 +149,44 @@ def select_contacts(
     return ContactSelection(
         **kept, weight=both.weight[contacts], edge=original[both.edge[contacts]], swapped=swapped, form=form
     )
+
+
+def chamfer_energy(
+    vertices: Tensor, edges: ContactEdges, regions: Regions, *, backend: Backend = "auto"
+) -> Tensor:
+    """The contact loss of the form ``"chamfer_quartic"`` of whole bodies, with gradient, in one step.
+
+    What `select_contacts` and `contact_energy` give together, several times faster where there are many
+    region pairs, because the search has a gradient of its own. That one cannot be mapped or differentiated
+    twice.
+
+    Args:
+        vertices: ``(N, V, 3)`` metres; only those that ``edges.both_orders.every_vertex`` lists are looked
+            at.
+        edges, regions, backend: as of `select_contacts`.
+
+    Returns:
+        ``(E,)``
+    """
+    vertices = _bodies("vertices", vertices, regions)
+    edges = edges.to(vertices.device)
+    both = edges.both_orders if edges.any_open else edges
+    found, squared = _search_every_vertex(vertices, both, regions, ContactForm("chamfer_quartic"), backend)
+    squared = torch.where(found["valid"], squared, torch.nan)
+    energy = _per_contact(squared, found, len(both), ContactForm("chamfer_quartic"))
+    energy = energy * both.weight.to(energy)
+    totals = energy.new_zeros(both.edge_count).index_add(0, both.edge, energy)
+    if both.edge_count == edges.edge_count:
+        return totals
+    open_edges = torch.nonzero(edges.edge_either)[:, 0]
+    given, exchanged = totals[open_edges], totals[edges.edge_count :]
+    smaller = torch.where(_prefer(exchanged, given), exchanged, given)
+    return totals[: edges.edge_count].index_copy(0, open_edges, smaller)
+
+
+def _prefer(exchanged: Tensor, given: Tensor) -> Tensor:
+    """Whether the exchanged order counts; NaN does: a broken body must not hide behind the other order."""
+    return (exchanged < given) | exchanged.isnan()
 
 
 def contact_energy(points_a: Tensor, points_b: Tensor, selection: ContactSelection) -> Tensor:

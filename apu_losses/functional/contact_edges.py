@@ -41,12 +41,15 @@ class EveryVertex:
         row_a, row_b: ``(S,)`` the bodies of the two vertices.
         contact: ``(S,)`` the contact that an answer belongs to.
         among: ``(S,)`` how many vertices its side has.
+        row, vertex: ``(U,)`` every vertex of a body that takes part, once; rising.
     """
 
     row_a: Tensor
     row_b: Tensor
     contact: Tensor
     among: Tensor
+    row: Tensor
+    vertex: Tensor
 
 
 @dataclass(frozen=True)
@@ -228,12 +231,17 @@ class ContactEdges:
             if known is layout:
                 return columns
         with to_be_kept():
+            row_a, row_b = self.searches.row_a[layout.edge], self.searches.row_b[layout.edge]
             sizes = layout.offsets.diff()
+            count = regions.vertex_count
+            each = torch.unique(torch.where(layout.of_a, row_a, row_b) * count + layout.vertex)
             columns = EveryVertex(
-                self.searches.row_a[layout.edge],
-                self.searches.row_b[layout.edge],
+                row_a,
+                row_b,
                 self.contact[layout.edge],
                 sizes.repeat_interleave(sizes),
+                each // count,
+                each % count,
             )
         self._known[:] = [(layout, columns)]
         return columns

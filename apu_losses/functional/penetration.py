@@ -19,7 +19,7 @@ from torch import Tensor
 from apu_losses.functional.geometry import Faces, penetration
 from apu_losses.functional.penetration_entry import towards_entry
 from apu_losses.functional.penetration_selection import PenetrationSelection, penetration_points
-from apu_losses.functional.rows import gather_points, stack_pairs
+from apu_losses.functional.rows import bounding_boxes, gather_points, stack_pairs
 from apu_losses.kernels.reference import distance2
 from apu_losses.kernels.topology import MeshTopology, as_topology
 from apu_losses.kernels.types import Backend
@@ -70,9 +70,10 @@ def select_penetrations(
         raise ValueError("rows_a and rows_b must name different bodies: a body is always inside itself")
     vertices = vertices.detach()
     topology = as_topology(faces, vertices).to(vertices.device)
-    finite = vertices.isfinite().flatten(1).all(1)
+    low, high = bounding_boxes(vertices)
+    finite = (low.isfinite() & high.isfinite()).all(1)
     broken = ~(finite[rows_a] & finite[rows_b])
-    own, other, pair = _directions_to_test(vertices, rows_a, rows_b, broken)
+    own, other, pair = _directions_to_test(low, high, rows_a, rows_b, broken)
     found = [
         _penetrating(
             vertices, topology, o, t, p, "vertex" if target == "vertex" else "surface", vertex_ids, backend
@@ -101,10 +102,9 @@ _DIRECTIONS_AT_ONCE = 64  # bodies tested against another in one call; bounds th
 
 
 def _directions_to_test(
-    vertices: Tensor, rows_a: Tensor, rows_b: Tensor, broken: Tensor
+    low: Tensor, high: Tensor, rows_a: Tensor, rows_b: Tensor, broken: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Whose vertices to test against whom, ``(D,)`` each, and the pair: both ways where boxes overlap."""
-    low, high = vertices.amin(1), vertices.amax(1)
     # False for NaN, so a broken body overlaps nobody
     apart = (low[rows_a] > high[rows_b]) | (low[rows_b] > high[rows_a])
     pair = torch.nonzero(~apart.any(1) & ~broken)[:, 0]

@@ -30,6 +30,8 @@ class PairLayout:
         offsets: ``(2K + 1,)``.
         first: ``(K,)`` where the answers of each edge begin.
         edge: ``(S,)`` the edge of each answer.
+        of_a: ``(S,)`` whether an answer is about a vertex of group a, not of group b.
+        vertex: ``(S,)`` the vertex that it is about.
     """
 
     groups_a: RegionIndex
@@ -37,6 +39,8 @@ class PairLayout:
     offsets: Tensor
     first: Tensor
     edge: Tensor
+    of_a: Tensor
+    vertex: Tensor
 
     def __len__(self) -> int:
         return int(self.edge.shape[0])
@@ -52,22 +56,17 @@ class PairLayout:
         if pairs.unions is not None:
             groups_a = regions_a.unions(*pairs.unions)
             groups_b = groups_a if regions_b is regions_a else regions_b.unions(*pairs.unions)
-        sizes = [
-            _sizes(name, groups, group)
-            for name, groups, group in (("a", groups_a, pairs.group_a), ("b", groups_b, pairs.group_b))
-        ]
-        each = np.stack(sizes, axis=1).reshape(-1)
-        offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(each)])
+        first_a, size_a = _runs("a", groups_a, pairs.group_a)
+        first_b, size_b = _runs("b", groups_b, pairs.group_b)
+        ids = np.concatenate([x.vertex_ids.numpy(force=True) for x in (groups_a, groups_b)])
+        firsts = np.stack([first_a, first_b + len(groups_a.vertex_ids)], axis=1).reshape(-1)
+        sizes = np.stack([size_a, size_b], axis=1).reshape(-1)
+        offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
         # By NumPy, for the reason that `RegionPairs.from_offsets` gives.
-        edge = np.repeat(np.arange(len(pairs), dtype=np.int64), sizes[0] + sizes[1])
-        device = pairs.row_a.device
-        return cls(
-            groups_a,
-            groups_b,
-            torch.from_numpy(offsets).to(device),
-            torch.from_numpy(offsets[:-1:2].copy()).to(device),
-            torch.from_numpy(edge).to(device),
-        )
+        side = np.repeat(np.arange(len(sizes), dtype=np.int64), sizes)
+        vertex = ids[firsts[side] + np.arange(len(side)) - offsets[side]]
+        listed = (offsets, offsets[:-1:2].copy(), side // 2, side % 2 == 0, vertex)
+        return cls(groups_a, groups_b, *(torch.from_numpy(x).to(pairs.row_a.device) for x in listed))
 
 
 def layout_of(pairs: RegionPairs, regions_a: RegionIndex, regions_b: RegionIndex) -> PairLayout:
@@ -94,12 +93,11 @@ def layout_of(pairs: RegionPairs, regions_a: RegionIndex, regions_b: RegionIndex
 _KEPT = 4  # layouts that a set of pairs remembers
 
 
-def _sizes(name: str, groups: RegionIndex, group: Tensor) -> NDArray[np.int64]:
-    """The number of vertices of the group of each edge."""
-    wanted = group.numpy(force=True)
+def _runs(name: str, groups: RegionIndex, group: Tensor) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Where the list of the group of each edge begins, and its length."""
+    wanted, offsets = group.numpy(force=True), groups.offsets.numpy(force=True)
     if len(wanted) and not 0 <= wanted.min() <= wanted.max() < len(groups):
         raise ValueError(
             f"pairs.group_{name}: expected groups in [0, {len(groups)}), got {wanted.min()}..{wanted.max()}"
         )
-    found: NDArray[np.int64] = np.diff(groups.offsets.numpy(force=True))[wanted]
-    return found
+    return offsets[wanted], np.diff(offsets)[wanted]

@@ -12,6 +12,7 @@ from scipy.special import logsumexp
 from apu_contacts.contact_map import ContactMap, PartContact
 from apu_losses.functional.contact import (
     ContactForm,
+    chamfer_energy,
     contact_energy,
     contact_values,
     select_contacts,
@@ -273,6 +274,39 @@ def test_nan_in_nan_out_and_nowhere_else(form, order):
     assert loss[0].isnan() and loss[1].isfinite()
     loss[1].backward()
     assert torch.isfinite(a.grad).all()
+
+
+@pytest.mark.parametrize("over", ["pairs", "parts"])
+@either_order
+def test_chamfer_in_one_step_is_that_in_two(order, over):
+    """Value and gradient; of the bodies only the listed vertices count, and NaN stays where it is."""
+    bodies = torch.cat([toy_bodies(8, seed=3), toy_bodies(8, seed=4) + 0.3])
+    maps = [toy_map(seed=s) for s in range(7)] + [ContactMap([], [])]
+    orders = [order, "given"] * 4
+    edges = ContactEdges.from_maps(maps, range(8), range(8, 16), over=over, order=orders, dtype=torch.float64)
+    known = edges.both_orders.every_vertex(REGIONS)
+    listed = torch.zeros(16, VERTICES, dtype=torch.bool)
+    listed[known.row, known.vertex] = True
+    bodies[2, int(known.vertex[known.row == 2][0]), 1] = torch.nan
+    results = []
+    for whole in (bodies, torch.where(listed[..., None], bodies, 0.0)):
+        leaf = whole.clone().requires_grad_()
+        if whole is bodies:
+            form = ContactForm("chamfer_quartic")
+            found = select_contacts(leaf, edges, REGIONS, form)
+            points = (
+                gather_points(leaf, r, v)
+                for r, v in ((found.row_a, found.vertex_a), (found.row_b, found.vertex_b))
+            )
+            value = contact_energy(*points, found)
+        else:
+            value = chamfer_energy(leaf, edges, REGIONS)
+        assert value.isnan().tolist() == [k == 2 for k in range(8)] and value[7] == 0
+        weight = torch.linspace(1, 2, 8, dtype=torch.float64)
+        results.append((value, *torch.autograd.grad((weight * value)[value.isfinite()].sum(), leaf)))
+    for one, two in zip(*results, strict=True):
+        torch.testing.assert_close(one, two, equal_nan=True)
+    assert listed.any() and not listed.all()
 
 
 def test_graph_form_equals_pair_form_and_knows_self_contact():

@@ -16,6 +16,7 @@ from apu_losses.functional.contact import (
     ContactForm,
     ContactSelection,
     Mode,
+    chamfer_energy,
     check_soft,
     contact_energy,
     contact_weights,
@@ -30,6 +31,7 @@ from apu_losses.functional.minimum_distance import (
     select_nearest,
 )
 from apu_losses.functional.normals import FaceRing, point_normals
+from apu_losses.functional.rows import spread_points
 
 
 @dataclass(frozen=True)
@@ -52,8 +54,11 @@ class ContactTerm:
 
     def __call__(self, state: FitState) -> Tensor:
         batch = state.batch
-        if not len(self._edges(batch)):
+        edges = self._edges(batch)
+        if not len(edges):
             return state.vertices.new_zeros(batch.size)
+        if self.mode == "chamfer_quartic":
+            return batch.per_scene(_chamfer(state, edges), batch.edge_scene)
         chosen, (points_a, points_b) = state.once(self, lambda: self._search(state))
         return batch.per_scene(contact_energy(points_a, points_b, chosen), batch.edge_scene)
 
@@ -72,7 +77,7 @@ class ContactTerm:
 
     def _search(self, state: FitState) -> tuple[ContactSelection, tuple[Tensor, Tensor]]:
         chosen = select_contacts(state.vertices, self._edges(state.batch), state.regions, self._form())
-        return chosen, _points(state, chosen, repeated=self.mode == "chamfer_quartic")
+        return chosen, _points(state, chosen)
 
 
 @dataclass(frozen=True)
@@ -155,32 +160,19 @@ class MinimumDistanceTerm:
         return found, _points(state, found)
 
 
-def _points(
-    state: FitState, chosen: ContactSelection | NearestSelection, *, repeated: bool = False
-) -> tuple[Tensor, Tensor]:
-    """``(S, 3)`` the chosen points of either side, with gradient.
+def _chamfer(state: FitState, edges: ContactEdges) -> Tensor:
+    """``(E,)`` the chamfer energies of edges; skins what takes part, each vertex once, and no more."""
+    known = edges.both_orders.every_vertex(state.regions)
+    points = state.select(known.row, known.vertex)
+    whole = spread_points(points, known.row, known.vertex, state.batch.rows, state.regions.vertex_count)
+    return chamfer_energy(whole, edges, state.regions)
 
-    Args:
-        repeated: most points are chosen many times over: skin each vertex of a body once.
-    """
+
+def _points(state: FitState, chosen: ContactSelection | NearestSelection) -> tuple[Tensor, Tensor]:
+    """``(S, 3)`` the chosen points of either side, with gradient."""
     rows = torch.cat([chosen.row_a, chosen.row_b])
-    ids = torch.cat([chosen.vertex_a, chosen.vertex_b])
-    if repeated:
-        wide = state.vertices.shape[1]
-        each, which = _distinct(rows * wide + ids, len(state.vertices) * wide)
-        points = state.select(each // wide, each % wide).index_select(0, which)
-    else:
-        points = state.select(rows, ids)
+    points = state.select(rows, torch.cat([chosen.vertex_a, chosen.vertex_b]))
     return points[: len(chosen)], points[len(chosen) :]
-
-
-def _distinct(numbers: Tensor, limit: int) -> tuple[Tensor, Tensor]:
-    """The different ones of ``numbers`` below ``limit``, ascending, and which of them each is."""
-    met = torch.zeros(limit, dtype=torch.bool, device=numbers.device).index_fill_(0, numbers, True)
-    each = met.nonzero()[:, 0]
-    place = torch.empty(limit, dtype=torch.int64, device=numbers.device)
-    place[each] = torch.arange(len(each), device=numbers.device)
-    return each, place[numbers]
 
 
 def _between(
