@@ -29,7 +29,7 @@ from apu_losses.fitting.scene import Scene
 from apu_losses.fitting.stage import Preset
 from apu_losses.fitting.state import FitState
 from apu_losses.fitting.term import Term
-from apu_losses.fitting.terms import build_terms
+from apu_losses.fitting.terms import build_terms, with_all_options
 from apu_losses.functional.geometry import MeshTopology, RegionIndex
 
 
@@ -231,7 +231,7 @@ class SceneFitter:
         return FitResult(
             scene=scene.name,
             body=self.body.name,
-            preset=self.preset,
+            preset=with_all_options(self.preset, self.terms),
             parameters={name: value[rows].cpu().double().numpy() for name, value in params.items()},
             start={name: value[rows].cpu().double().numpy() for name, value in start.items()},
             stages=tuple(reports),

@@ -29,7 +29,7 @@ class FitResult:
     Attributes:
         scene: name of the scene.
         body: name of the body model that the parameters belong to.
-        preset: the recipe.
+        preset: the recipe, with every option of its terms written out.
         parameters: ``(P, size)`` by smplx name, one row a person in the scene's order.
         start: the same at the (retargeted) start of the fit.
         stages: how each stage ended.

@@ -1,5 +1,6 @@
 """The fitter: what it reaches, what it leaves alone, and that no scene disturbs another."""
 
+import json
 from dataclasses import replace
 from itertools import pairwise
 
@@ -209,6 +210,16 @@ def test_no_iterations_and_no_stages(fitter_of, body):
         for name, value in result.parameters.items():
             np.testing.assert_array_equal(value, result.start[name])
         assert result.before == result.after and result.verdict.kept
+
+
+def test_a_result_records_every_option(fitter_of, body):
+    preset = recipe({"contact": 1.0, "penetration": 1.0}, iterations=0, options={"contact": {"robust": 0.2}})
+    (result,) = fitter_of(preset).fit([pair(body)])
+    recorded = result.to_dict()["preset"]["terms"]
+    assert recorded["contact"] == {"over": "pairs", "mode": "min", "robust": 0.2, "soft": None}
+    assert recorded["penetration"] == {"target": "surface", "energy": "l2", "rule": "either"}
+    again = Preset.from_dict(json.loads(json.dumps(result.to_dict()["preset"])))
+    assert fitter_of(again).fit([pair(body)])[0].preset == again
 
 
 def test_no_scenes_and_no_contacts(fitter_of, body):

@@ -10,7 +10,7 @@ from apu_losses.fitting.terms.motion import SmoothnessTerm
 from apu_losses.fitting.terms.penetration import PenetrationTerm, SelfPenetrationTerm
 from apu_losses.fitting.terms.place import DepthOrderTerm, GroundTerm
 from apu_losses.fitting.terms.pose import HandPoseTerm, InitialPoseTerm, OrientationTerm, PosePriorTerm
-from apu_losses.fitting.terms.registry import BUILT_IN, build_terms
+from apu_losses.fitting.terms.registry import BUILT_IN, build_terms, with_all_options
 from apu_losses.fitting.terms.shape import AgeTerm, ShapeTerm, StatureTerm
 
 __all__ = [
@@ -32,4 +32,5 @@ __all__ = [
     "SmoothnessTerm",
     "StatureTerm",
     "build_terms",
+    "with_all_options",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 
 from apu_contacts.sources.errors import SourceError
 from apu_losses.fitting.stage import Preset
@@ -78,3 +78,13 @@ def build_terms(preset: Preset, extra: Mapping[str, Term]) -> dict[str, Term]:
                 f"there is {sorted(terms)}. Pass your own as SceneFitter(terms={{name: function}})"
             )
     return terms
+
+
+def with_all_options(preset: Preset, terms: Mapping[str, Term]) -> Preset:
+    """The recipe as a result records it: every option of the built-in ``terms`` stands there, defaults too."""
+    options = {
+        name: {field.name: getattr(term, field.name) for field in fields(BUILT_IN[name]) if field.init}
+        for name, term in terms.items()
+        if type(term) is BUILT_IN.get(name)
+    }
+    return replace(preset, terms={**preset.terms, **options})
