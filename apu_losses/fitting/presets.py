@@ -96,14 +96,14 @@ def best() -> Preset:
     weights = {
         "keypoints": 0.035,
         "contact": 1.2e5,
-        "initial_pose": 130.0,
+        "initial_pose": 230.0,
         "pose_prior": 1.0,
         "hand_pose": 1.0,
         "orientation": 400.0,
-        "shape": 40.0,  # lighter, second-order steps buy contact with bodies of skin and bone
+        "shape": 100.0,  # lighter, second-order steps buy contact with bodies of skin and bone
         "stature": 2.0,
     }
-    near = {**weights, "contact": 1.5e5}
+    near = {**weights, "contact": 3.5e5}
     unshaped = tuple(name for name in moves if name != "betas")
     return Preset(
         name="best",
@@ -111,13 +111,14 @@ def best() -> Preset:
             "keypoints": {"confidence_power": 2.0},
             # a map without groups, as a human annotates it, has one group a pair: then this is "pairs"
             "contact": {"over": "parts", "robust": 0.1},
-            "initial_pose": {"spine": 4.0, "collars": 2.0},
+            "initial_pose": {"spine": 4.0},
             "pose_prior": {},
             "hand_pose": {},
             "orientation": {},
             "shape": {"around": "start", "first": 0.0},
             "stature": {},
-            "penetration": {"target": "surface", "energy": "l2"},
+            # the way that it came in: the nearest surface may be that of the far side
+            "penetration": {"target": "entry", "energy": "l2"},
         },
         stages=(
             # from afar second-order steps hold on too early to the vertices that happen to be nearest, and
@@ -126,7 +127,7 @@ def best() -> Preset:
             # shapes held: bodies that lie deep in each other would get thin to come apart
             _second_order("light penetration", {**near, "penetration": 3e2}, unshaped, 6, damping=1.0),
             _second_order("firm penetration", {**near, "penetration": 3e3}, unshaped, 6),
-            _second_order("penetration", {**near, "penetration": 1e4}, moves, 12),
+            _second_order("penetration", {**near, "penetration": 3e4}, moves, 12),
         ),
         description="Our own: robust contact, stature in centimetres, a firm spine; Adam, then damped "
         "Gauss-Newton with penetration that hardens. Tuned on four real pairs and synthetic scenes of the "

@@ -51,18 +51,21 @@ def fit(preset, scenes, device=fake_device.NAME, **options):
 
 @pytest.mark.parametrize("name", ["paper", "flickr_fits", "best"])
 def test_presets(name, scenes):
-    """All stages of a preset, penetration included; the start and the first losses are those of the host."""
+    """Each stage of a preset from the same start: what it measures and its first step are those of the host."""
     preset = shortened(load_preset(name))
     assert "penetration" in preset.stages[-1].weights
-    for there, here in zip(fit(preset, scenes), fit(preset, scenes, "cpu"), strict=True):
-        assert there.before.inside_vertices > 0 and there.stages[-1].terms["penetration"] > 0
-        np.testing.assert_allclose(there.before.part_distance, here.before.part_distance, atol=1e-5)
-        np.testing.assert_allclose(there.before.depth_max, here.before.depth_max, atol=1e-5)
-        for name, value in here.start.items():
-            np.testing.assert_allclose(there.start[name], value, atol=1e-5)
-        for name, value in here.parameters.items():
-            # Adam's first steps have one length, and where a gradient is rounding its sign is.
-            assert np.abs(there.parameters[name] - value).max() < 0.25, name
+    for stage in preset.stages:
+        alone = replace(preset, stages=(stage,))
+        for there, here in zip(fit(alone, scenes), fit(alone, scenes, "cpu"), strict=True):
+            assert there.before.inside_vertices > 0 and there.stages[0].terms.get("penetration", 1.0) > 0
+            np.testing.assert_allclose(there.before.part_distance, here.before.part_distance, atol=1e-5)
+            np.testing.assert_allclose(there.before.depth_max, here.before.depth_max, atol=1e-5)
+            for name, start in here.start.items():
+                np.testing.assert_allclose(there.start[name], start, atol=1e-5)
+                moved = np.abs(here.parameters[name] - start).max()
+                # Adam's first step has one length, and where a gradient is rounding its sign is
+                allowed = 2 * stage.learning_rate + 1e-3 * moved + 1e-5
+                assert np.abs(there.parameters[name] - here.parameters[name]).max() < allowed, (stage, name)
 
 
 def test_every_term(scenes):
