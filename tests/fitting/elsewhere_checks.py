@@ -51,7 +51,7 @@ def fit(preset, scenes, device=fake_device.NAME, **options):
 
 @pytest.mark.parametrize("name", ["paper", "flickr_fits", "best"])
 def test_presets(name, scenes):
-    """Each stage of a preset from the same start: what it measures and its first step are those of the host."""
+    """Each stage of a preset from the same start: what it measures and its first step are the host's."""
     preset = shortened(load_preset(name))
     assert "penetration" in preset.stages[-1].weights
     for stage in preset.stages:
