@@ -146,7 +146,7 @@ class _Mesh(torch.autograd.Function):
         tiles = len(rest) * ((len(ids) + _TILE - 1) // _TILE)
 
         def work(start: int, stop: int) -> None:
-            blend_cpu.mesh_forward(start, stop, _TILE, *arrays, out.numpy(), _scratch(out))
+            blend_cpu.mesh_forward(start, stop, _TILE, *arrays, out.numpy())
 
         split(tiles, work)
         return out
@@ -166,7 +166,7 @@ class _Mesh(torch.autograd.Function):
         outputs = (grad_transforms.numpy(), grad_rest.numpy())
 
         def work(start: int, stop: int) -> None:
-            blend_cpu.mesh_backward(start, stop, *arrays, grad, _scratch(rest), _scratch(rest), *outputs)
+            blend_cpu.mesh_backward(start, stop, *arrays, grad, *outputs)
 
         split(len(rest), work)
         return grad_transforms, grad_rest, None, None
@@ -183,7 +183,7 @@ class _Items(torch.autograd.Function):
         ctx.influences = influences
         out = torch.empty_like(rest, memory_format=torch.contiguous_format)
         first, second, *others = _arrays(transforms, rest, ids, influences)
-        blend_cpu.items_forward(first, second, rows.numpy(), *others, out.numpy(), _scratch(out))
+        blend_cpu.items_forward(first, second, rows.numpy(), *others, out.numpy())
         return out
 
     @staticmethod
@@ -199,7 +199,7 @@ class _Items(torch.autograd.Function):
         first, second, *rest_of = _arrays(transforms, rest, ids, ctx.influences)
         blend_cpu.items_backward(
             first, second, rows.numpy(), *rest_of, grads[0].contiguous().numpy(),
-            _scratch(rest), _scratch(rest), grad_transforms.numpy(), grad_rest.numpy(),
+            grad_transforms.numpy(), grad_rest.numpy(),
         )  # fmt: skip
         return grad_transforms, grad_rest, None, None, None
 
@@ -213,7 +213,3 @@ def _arrays(transforms: Tensor, rest: Tensor, ids: Tensor, influences: Influence
         influences.flat_joint,
         influences.flat_weight,
     )
-
-
-def _scratch(like: Tensor) -> NDArray[np.floating]:
-    return torch.empty(12, dtype=like.dtype).numpy()

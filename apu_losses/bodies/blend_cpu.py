@@ -3,7 +3,7 @@
 ``blend.py`` holds the plain PyTorch twin and decides which of the two runs. Every function here works on
 NumPy views; each output element is written by one chunk of work, in one order, so threads never change a
 result. Arguments are arrays unless their name says otherwise: transforms (N, J, 12) or one body's (J, 12),
-rest positions, vertex ids, the CSR form of the skinning weights, scratch of 12 numbers, outputs.
+rest positions, vertex ids, the CSR form of the skinning weights, outputs.
 """
 
 from __future__ import annotations
@@ -24,53 +24,82 @@ _JIT: dict[str, Any] = {
 }
 
 
+# The numbers are named one by one and the arrays are not sliced: LLVM keeps names in registers and arrays in
+# memory, and a slice costs more than the arithmetic of a vertex.
 @njit(**_JIT)
-def _blended(transforms: Array, vertex: int, offsets: Array, joints: Array, weights: Array, m: Array) -> None:
-    """Weighted sum of the 3x4 transforms of one vertex's joints, into m (12,)."""
-    m[:] = 0
+def _forward(
+    n: int,
+    k: int,
+    vertex: int,
+    transforms: Array,
+    rest: Array,
+    offsets: Array,
+    joints: Array,
+    weights: Array,
+    out: Array,
+) -> None:
+    """Move point k, a vertex of body n, by the weighted sum of the transforms of its joints."""
+    x, y, z = rest[k, 0], rest[k, 1], rest[k, 2]
+    zero = transforms.dtype.type(0)
+    p0, p1, p2 = zero, zero, zero
     for e in range(offsets[vertex], offsets[vertex + 1]):
-        a = transforms[joints[e]]
-        w = weights[e]
-        for i in range(12):
-            m[i] += w * a[i]
-
-
-@njit(**_JIT)
-def _move(m: Array, point: Array, out: Array) -> None:
-    for r in range(3):
-        out[r] = m[4 * r] * point[0] + m[4 * r + 1] * point[1] + m[4 * r + 2] * point[2] + m[4 * r + 3]
+        j, w = joints[e], weights[e]
+        p0 += w * (
+            transforms[n, j, 0] * x + transforms[n, j, 1] * y + transforms[n, j, 2] * z + transforms[n, j, 3]
+        )
+        p1 += w * (
+            transforms[n, j, 4] * x + transforms[n, j, 5] * y + transforms[n, j, 6] * z + transforms[n, j, 7]
+        )
+        p2 += w * (
+            transforms[n, j, 8] * x
+            + transforms[n, j, 9] * y
+            + transforms[n, j, 10] * z
+            + transforms[n, j, 11]
+        )
+    out[k, 0] = p0
+    out[k, 1] = p1
+    out[k, 2] = p2
 
 
 @njit(**_JIT)
 def _backward(
-    transforms: Array,
-    point: Array,
+    n: int,
+    k: int,
     vertex: int,
+    transforms: Array,
+    rest: Array,
     offsets: Array,
     joints: Array,
     weights: Array,
     grad: Array,
-    m: Array,
-    o: Array,
     grad_transforms: Array,
-    grad_point: Array,
+    grad_rest: Array,
 ) -> None:
-    """Add one vertex's gradient to those of its joints' transforms; write that of its rest position."""
-    for r in range(3):
-        for c in range(3):
-            o[4 * r + c] = grad[r] * point[c]
-        o[4 * r + 3] = grad[r]
-    m[:] = 0
+    """Add the gradient of point k to those of its joints' transforms; write that of its rest position."""
+    x, y, z = rest[k, 0], rest[k, 1], rest[k, 2]
+    zero = transforms.dtype.type(0)
+    p0, p1, p2 = zero, zero, zero
     for e in range(offsets[vertex], offsets[vertex + 1]):
-        joint = joints[e]
-        w = weights[e]
-        a = transforms[joint]
-        b = grad_transforms[joint]
-        for i in range(12):
-            m[i] += w * a[i]
-            b[i] += w * o[i]
-    for c in range(3):
-        grad_point[c] = m[c] * grad[0] + m[4 + c] * grad[1] + m[8 + c] * grad[2]
+        j, w = joints[e], weights[e]
+        g0, g1, g2 = w * grad[k, 0], w * grad[k, 1], w * grad[k, 2]
+        grad_transforms[n, j, 0] += g0 * x
+        grad_transforms[n, j, 1] += g0 * y
+        grad_transforms[n, j, 2] += g0 * z
+        grad_transforms[n, j, 3] += g0
+        grad_transforms[n, j, 4] += g1 * x
+        grad_transforms[n, j, 5] += g1 * y
+        grad_transforms[n, j, 6] += g1 * z
+        grad_transforms[n, j, 7] += g1
+        grad_transforms[n, j, 8] += g2 * x
+        grad_transforms[n, j, 9] += g2 * y
+        grad_transforms[n, j, 10] += g2 * z
+        grad_transforms[n, j, 11] += g2
+        p0 += transforms[n, j, 0] * g0 + transforms[n, j, 4] * g1 + transforms[n, j, 8] * g2
+        p1 += transforms[n, j, 1] * g0 + transforms[n, j, 5] * g1 + transforms[n, j, 9] * g2
+        p2 += transforms[n, j, 2] * g0 + transforms[n, j, 6] * g1 + transforms[n, j, 10] * g2
+    grad_rest[k, 0] = p0
+    grad_rest[k, 1] = p1
+    grad_rest[k, 2] = p2
 
 
 @njit(**_JIT)
@@ -85,16 +114,15 @@ def mesh_forward(
     joints: Array,
     weights: Array,
     out: Array,
-    m: Array,
 ) -> None:
     """Tiles start..stop of ``block`` vertices each, counted over the bodies one after the other."""
     tiles = (len(ids) + block - 1) // block
     for tile in range(start, stop):
         n = tile // tiles
         first = (tile - n * tiles) * block
+        points, moved = rest[n], out[n]
         for k in range(first, min(first + block, len(ids))):
-            _blended(transforms[n], ids[k], offsets, joints, weights, m)
-            _move(m, rest[n, k], out[n, k])
+            _forward(n, k, ids[k], transforms, points, offsets, joints, weights, moved)
 
 
 @njit(**_JIT)
@@ -108,18 +136,16 @@ def mesh_backward(
     joints: Array,
     weights: Array,
     grad: Array,
-    m: Array,
-    o: Array,
     grad_transforms: Array,
     grad_rest: Array,
 ) -> None:
     """Gradients of the bodies start..stop."""
     for n in range(start, stop):
+        points, given, found = rest[n], grad[n], grad_rest[n]
         for k in range(len(ids)):
             _backward(
-                transforms[n], rest[n, k], ids[k], offsets, joints, weights,
-                grad[n, k], m, o, grad_transforms[n], grad_rest[n, k],
-            )  # fmt: skip
+                n, k, ids[k], transforms, points, offsets, joints, weights, given, grad_transforms, found
+            )
 
 
 @njit(**_JIT)
@@ -132,12 +158,10 @@ def items_forward(
     joints: Array,
     weights: Array,
     out: Array,
-    m: Array,
 ) -> None:
     """Vertex ids[k] of body rows[k]."""
     for k in range(len(ids)):
-        _blended(transforms[rows[k]], ids[k], offsets, joints, weights, m)
-        _move(m, rest[k], out[k])
+        _forward(rows[k], k, ids[k], transforms, rest, offsets, joints, weights, out)
 
 
 @njit(**_JIT)
@@ -150,15 +174,52 @@ def items_backward(
     joints: Array,
     weights: Array,
     grad: Array,
-    m: Array,
-    o: Array,
     grad_transforms: Array,
     grad_rest: Array,
 ) -> None:
     """Gradients of items, added in their order."""
     for k in range(len(ids)):
-        n = rows[k]
         _backward(
-            transforms[n], rest[k], ids[k], offsets, joints, weights,
-            grad[k], m, o, grad_transforms[n], grad_rest[k],
-        )  # fmt: skip
+            rows[k], k, ids[k], transforms, rest, offsets, joints, weights, grad, grad_transforms, grad_rest
+        )
+
+
+@njit(**_JIT)
+def offsets_forward(
+    directions: Array, places: Array, entries: Array, values: Array, rows: Array, own: Array, out: Array
+) -> None:
+    """Add to ``out (K, 3)`` what ``offsets.offset_items`` says; ``places`` of one row are those of all.
+
+    ``own``: room for the values of one item.
+    """
+    count = directions.shape[2]
+    for k in range(len(entries)):
+        entry = entries[k]
+        if entry < 0:
+            continue
+        of = entry if len(places) > 1 else 0
+        for f in range(count):
+            own[f] = values[rows[k], places[of, f]]
+        for d in range(3):
+            total = out[k, d]
+            for f in range(count):
+                total += directions[entry, d, f] * own[f]
+            out[k, d] = total
+
+
+@njit(**_JIT)
+def offsets_backward(
+    directions: Array, places: Array, entries: Array, grad: Array, rows: Array, grad_values: Array
+) -> None:
+    """Gradients of the values, added in the order of the items."""
+    for k in range(len(entries)):
+        entry = entries[k]
+        if entry < 0:
+            continue
+        of = entry if len(places) > 1 else 0
+        for f in range(directions.shape[2]):
+            grad_values[rows[k], places[of, f]] += (
+                directions[entry, 0, f] * grad[k, 0]
+                + directions[entry, 1, f] * grad[k, 1]
+                + directions[entry, 2, f] * grad[k, 2]
+            )

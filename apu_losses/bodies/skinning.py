@@ -17,6 +17,7 @@ from apu_losses.bodies.blend import Influences, blend_items, blend_mesh
 from apu_losses.bodies.families import SMPLX, Family
 from apu_losses.bodies.keypoints import KeypointTable, Landmarks, keypoint_table
 from apu_losses.bodies.kinematics import KinematicTree
+from apu_losses.bodies.offsets import offset_items
 from apu_losses.bodies.ordered import steady_matmul
 from apu_losses.bodies.protocol import ParameterSpec, PosedBody
 from apu_losses.bodies.skinning_derivatives import (
@@ -454,11 +455,12 @@ class LinearBlendPose:
     def _rest_items(self, rows: Tensor, vertex_ids: Tensor) -> Tensor:
         """``(K, 3)`` vertices before posing, with shape and pose correctives."""
         tables = self._tables
-        coefficients = self._coefficients.index_select(0, rows)
         rest = tables.template.index_select(0, vertex_ids)
-        rest = rest + (tables.dirs.index_select(0, vertex_ids) @ coefficients[:, :, None])[..., 0]
+        shape = (tables.dirs, None, vertex_ids, self._coefficients, rows)
+        rest = offset_items(rest, *shape, self._backend)
         if tables.correctives is not None:
-            rest = tables.correctives.add_items(rest, self._pose_feature(), rows, vertex_ids)
+            feature = self._pose_feature()
+            rest = tables.correctives.add_items(rest, feature, rows, vertex_ids, self._backend)
         return rest
 
     def skeleton(self, rotvec: Tensor) -> PosedSkeleton:
@@ -525,6 +527,8 @@ class _Correctives:
         self._vertices = vertices  # (P,)
         self._features = features  # (Q,)
         self._row_of_vertex = row_of_vertex  # (V,), P where a vertex has none
+        none = row_of_vertex == len(vertices)
+        self._entries = torch.where(none, -1, row_of_vertex)  # (V,) the same, -1 where a vertex has none
         self._few = few  # (P + 1, 3, F) directions and (P + 1, F) their places among the Q
         self._all = len(vertices) == len(row_of_vertex)
 
@@ -591,20 +595,11 @@ class _Correctives:
         offsets = steady_matmul(feature, directions.flatten(0, 1).T).unflatten(1, (-1, 3))
         return rest.index_add(1, touched, offsets)
 
-    def add_items(self, rest: Tensor, feature: Tensor, rows: Tensor, ids: Tensor) -> Tensor:
+    def add_items(self, rest: Tensor, feature: Tensor, rows: Tensor, ids: Tensor, backend: str) -> Tensor:
         """Add to ``rest (K, 3)``, vertex ``ids[k]`` of body ``rows[k]``."""
-        places = self._row_of_vertex[ids]
-        touched = (places < len(self._vertices)).nonzero()[:, 0]
-        if len(touched) == 0:
-            return rest
-        places, values = places[touched], feature.index_select(1, self._features)
-        if self._few is None:
-            directions, values = self._posedirs.index_select(0, places), values.index_select(0, rows[touched])
-        else:
-            directions = self._few[0].index_select(0, places)
-            flat = rows[touched][:, None] * values.shape[1] + self._few[1].index_select(0, places)
-            values = values.flatten().index_select(0, flat.flatten()).view(flat.shape)
-        return rest.index_add(0, touched, (directions @ values[:, :, None])[..., 0])
+        directions, places = (self._posedirs, None) if self._few is None else self._few
+        values = feature.index_select(1, self._features)
+        return offset_items(rest, directions, places, self._entries[ids], values, rows, backend)
 
 
 @dataclass(frozen=True)

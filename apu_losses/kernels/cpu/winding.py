@@ -119,26 +119,26 @@ def fit_tree(vertices, faces, order, start, end, skip, triangles, nodes, spans):
                 check += value * np.float32(0)
     for n in range(len(start) - 1, -1, -1):
         if skip[n] == n + 1:
-            _fit_leaf(corners, start[n], end[n], nodes[n], spans[n])
+            _fit_leaf(corners, start[n], end[n], nodes, spans, n)
         else:
-            _fit_parent(nodes, spans, n + 1, skip[n + 1], nodes[n], spans[n])
+            _fit_parent(nodes, spans, n, n + 1, skip[n + 1])
     return check == np.float32(0)
 
 
 @inlined
-def _add_moment(node, nx, ny, nz, x, y, z):
+def _add_moment(nodes, n, nx, ny, nz, x, y, z):
     """Add an area vector at (x, y, z) from the centre to the quadrupole.
 
     It holds three times the symmetric, traceless part of the moment, off-diagonals twice: what
     ``d^T S d`` takes.
     """
     trace = nx * x + ny * y + nz * z
-    node[7] += np.float32(3) * nx * x - trace
-    node[8] += np.float32(3) * ny * y - trace
-    node[9] += np.float32(3) * nz * z - trace
-    node[10] += np.float32(3) * (nx * y + ny * x)
-    node[11] += np.float32(3) * (nx * z + nz * x)
-    node[12] += np.float32(3) * (ny * z + nz * y)
+    nodes[n, 7] += np.float32(3) * nx * x - trace
+    nodes[n, 8] += np.float32(3) * ny * y - trace
+    nodes[n, 9] += np.float32(3) * nz * z - trace
+    nodes[n, 10] += np.float32(3) * (nx * y + ny * x)
+    nodes[n, 11] += np.float32(3) * (nx * z + nz * x)
+    nodes[n, 12] += np.float32(3) * (ny * z + nz * y)
 
 
 @inlined
@@ -152,7 +152,7 @@ def _length2(x, y, z):
 
 
 @kernel
-def _fit_leaf(corners, start, end, node, span):
+def _fit_leaf(corners, start, end, nodes, spans, n):
     """Moments and box of at most 16 faces, one a lane."""
     real = np.int32((1 << (end - start)) - 1)
     zero = splat(np.float32(0))
@@ -166,13 +166,13 @@ def _fit_leaf(corners, start, end, node, span):
     cy = load(corners[7], start)
     cz = load(corners[8], start)
     far = splat(np.float32(np.inf))
-    span[0, 0] = lowest(where_bits(real, minimum(minimum(ax, bx), cx), far))
-    span[0, 1] = lowest(where_bits(real, minimum(minimum(ay, by), cy), far))
-    span[0, 2] = lowest(where_bits(real, minimum(minimum(az, bz), cz), far))
+    spans[n, 0, 0] = lowest(where_bits(real, minimum(minimum(ax, bx), cx), far))
+    spans[n, 0, 1] = lowest(where_bits(real, minimum(minimum(ay, by), cy), far))
+    spans[n, 0, 2] = lowest(where_bits(real, minimum(minimum(az, bz), cz), far))
     far = splat(np.float32(-np.inf))
-    span[1, 0] = highest(where_bits(real, maximum(maximum(ax, bx), cx), far))
-    span[1, 1] = highest(where_bits(real, maximum(maximum(ay, by), cy), far))
-    span[1, 2] = highest(where_bits(real, maximum(maximum(az, bz), cz), far))
+    spans[n, 1, 0] = highest(where_bits(real, maximum(maximum(ax, bx), cx), far))
+    spans[n, 1, 1] = highest(where_bits(real, maximum(maximum(ay, by), cy), far))
+    spans[n, 1, 2] = highest(where_bits(real, maximum(maximum(az, bz), cz), far))
     # The area vector: half the cross product of two edges, zero in the lanes that are no face.
     ux = sub(bx, ax)
     uy = sub(by, ay)
@@ -193,9 +193,9 @@ def _fit_leaf(corners, start, end, node, span):
     mx = total(mul(size, gx)) / area if area > 0 else corners[0, start]
     my = total(mul(size, gy)) / area if area > 0 else corners[1, start]
     mz = total(mul(size, gz)) / area if area > 0 else corners[2, start]
-    node[0] = mx
-    node[1] = my
-    node[2] = mz
+    nodes[n, 0] = mx
+    nodes[n, 1] = my
+    nodes[n, 2] = mz
     x = splat(mx)
     y = splat(my)
     z = splat(mz)
@@ -203,56 +203,56 @@ def _fit_leaf(corners, start, end, node, span):
         maximum(_length2(sub(ax, x), sub(ay, y), sub(az, z)), _length2(sub(bx, x), sub(by, y), sub(bz, z))),
         _length2(sub(cx, x), sub(cy, y), sub(cz, z)),
     )
-    node[3] = np.float32(math.sqrt(highest(where_bits(real, far2, zero))))
-    node[4] = total(nx)
-    node[5] = total(ny)
-    node[6] = total(nz)
+    nodes[n, 3] = np.float32(math.sqrt(highest(where_bits(real, far2, zero))))
+    nodes[n, 4] = total(nx)
+    nodes[n, 5] = total(ny)
+    nodes[n, 6] = total(nz)
     hx = sub(gx, x)
     hy = sub(gy, y)
     hz = sub(gz, z)
     # As `_add_moment` does for one point.
     trace = total(_dot(nx, ny, nz, hx, hy, hz))
     three = splat(np.float32(3))
-    node[7] = total(mul(three, mul(nx, hx))) - trace
-    node[8] = total(mul(three, mul(ny, hy))) - trace
-    node[9] = total(mul(three, mul(nz, hz))) - trace
-    node[10] = total(mul(three, fused(nx, hy, mul(ny, hx))))
-    node[11] = total(mul(three, fused(nx, hz, mul(nz, hx))))
-    node[12] = total(mul(three, fused(ny, hz, mul(nz, hy))))
+    nodes[n, 7] = total(mul(three, mul(nx, hx))) - trace
+    nodes[n, 8] = total(mul(three, mul(ny, hy))) - trace
+    nodes[n, 9] = total(mul(three, mul(nz, hz))) - trace
+    nodes[n, 10] = total(mul(three, fused(nx, hy, mul(ny, hx))))
+    nodes[n, 11] = total(mul(three, fused(nx, hz, mul(nz, hx))))
+    nodes[n, 12] = total(mul(three, fused(ny, hz, mul(nz, hy))))
     spread = add(
         add(_length2(sub(ax, gx), sub(ay, gy), sub(az, gz)), _length2(sub(bx, gx), sub(by, gy), sub(bz, gz))),
         _length2(sub(cx, gx), sub(cy, gy), sub(cz, gz)),
     )
-    node[13] = total(mul(size, fused(spread, splat(_TWELFTH), _length2(hx, hy, hz))))
-    node[14] = area
-    node[15] = np.float32(0)
+    nodes[n, 13] = total(mul(size, fused(spread, splat(_TWELFTH), _length2(hx, hy, hz))))
+    nodes[n, 14] = area
+    nodes[n, 15] = np.float32(0)
 
 
 @kernel
-def _fit_parent(nodes, spans, left, right, node, span):
+def _fit_parent(nodes, spans, n, left, right):
     area = nodes[left, 14] + nodes[right, 14]
     share = nodes[left, 14] / area if area > 0 else _HALF
     corner2 = np.float32(0)
     for d in range(3):
-        node[d] = share * nodes[left, d] + (np.float32(1) - share) * nodes[right, d]
-        span[0, d] = min(spans[left, 0, d], spans[right, 0, d])
-        span[1, d] = max(spans[left, 1, d], spans[right, 1, d])
-        reach = max(span[1, d] - node[d], node[d] - span[0, d])
+        nodes[n, d] = share * nodes[left, d] + (np.float32(1) - share) * nodes[right, d]
+        spans[n, 0, d] = min(spans[left, 0, d], spans[right, 0, d])
+        spans[n, 1, d] = max(spans[left, 1, d], spans[right, 1, d])
+        reach = max(spans[n, 1, d] - nodes[n, d], nodes[n, d] - spans[n, 0, d])
         corner2 += reach * reach
     for d in range(4, 14):
-        node[d] = nodes[left, d] + nodes[right, d]
+        nodes[n, d] = nodes[left, d] + nodes[right, d]
     radius = np.float32(0)
     for child in (left, right):
-        dx = nodes[child, 0] - node[0]
-        dy = nodes[child, 1] - node[1]
-        dz = nodes[child, 2] - node[2]
+        dx = nodes[child, 0] - nodes[n, 0]
+        dy = nodes[child, 1] - nodes[n, 1]
+        dz = nodes[child, 2] - nodes[n, 2]
         apart2 = dx * dx + dy * dy + dz * dz
         radius = max(radius, np.float32(math.sqrt(apart2)) + nodes[child, 3])
-        node[13] += nodes[child, 14] * apart2
-        _add_moment(node, nodes[child, 4], nodes[child, 5], nodes[child, 6], dx, dy, dz)
+        nodes[n, 13] += nodes[child, 14] * apart2
+        _add_moment(nodes, n, nodes[child, 4], nodes[child, 5], nodes[child, 6], dx, dy, dz)
     # Two upper bounds on how far the vertices lie: by the children's spheres, by the corners of the box.
-    node[3] = min(radius, np.float32(math.sqrt(corner2)))
-    node[14] = area
+    nodes[n, 3] = min(radius, np.float32(math.sqrt(corner2)))
+    nodes[n, 14] = area
 
 
 @kernel
