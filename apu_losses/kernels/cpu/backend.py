@@ -367,7 +367,7 @@ _TREES_AT_ONCE = 8  # meshes whose refitted trees are held in memory together
 
 
 class _Trees(NamedTuple):
-    """Trees refitted to a few meshes, as `winding.winding_blocks` takes them."""
+    """Trees refitted to a few meshes."""
 
     triangles: Array
     nodes: Array
@@ -376,6 +376,12 @@ class _Trees(NamedTuple):
     skip: Array
     boxes: Array
     finite: Array
+    spans: Array
+
+    @property
+    def layout(self) -> tuple[Array, ...]:
+        """What `winding.winding_blocks` takes."""
+        return self[:7]
 
 
 def _fit_trees(vertices: Tensor, meshes: Array, topology: MeshTopology, boxed: bool) -> _Trees:
@@ -397,7 +403,22 @@ def _fit_trees(vertices: Tensor, meshes: Array, topology: MeshTopology, boxed: b
     split(len(meshes), fit)
     everywhere = np.broadcast_to(np.array([[-np.inf], [np.inf]], np.float32), (len(meshes), 2, 3))
     boxes = np.ascontiguousarray(spans[:, 0] if boxed and len(start) else everywhere)
-    return _Trees(triangles, nodes, start, end, skip, boxes, finite)
+    return _Trees(triangles, nodes, start, end, skip, boxes, finite, spans)
+
+
+def _outlines(trees: _Trees, closed: bool) -> tuple[Array, Array]:
+    """Scales and outlines of closed meshes; who stands beyond those of another may still be inside."""
+    count = len(trees.spans) if closed else 0
+    scale = np.empty((count, 3), np.float32)
+    outlines = np.empty((count, 3, wn.OUTLINE, wn.OUTLINE, 2), np.float32)
+
+    def fit(b0: int, b1: int) -> None:
+        for b in range(b0, b1):
+            if trees.finite[b]:
+                wn.fit_outlines(trees.start, trees.end, trees.skip, trees.spans[b], scale[b], outlines[b])
+
+    split(count, fit)
+    return scale, outlines
 
 
 def _by_mesh(row_t: Array) -> Iterator[tuple[Array, Array, Array]]:
@@ -444,7 +465,7 @@ def winding_number(
 
         def work(u0: int, u1: int, trees: Any = trees, asked: Any = asked, answers: Any = answers) -> None:
             wn.winding_blocks(
-                queries.x, queries.ids, queries.first, *trees, *asked, reach, blocks, u0, u1, *answers
+                queries.x, queries.ids, queries.first, *trees.layout, *asked, reach, blocks, u0, u1, *answers
             )
 
         split(len(items) * blocks, work, least=8)
@@ -463,7 +484,10 @@ def inside(
     wanted: Tensor | None = None,
     rows: Rows = None,
 ) -> Tensor:
-    """The inside test by the tree, opened for each block of queries as far as it takes to be certain."""
+    """The inside test by the tree, opened for each block of queries as far as it takes to be certain.
+
+    What lies beyond the outlines of a closed mesh is not asked for.
+    """
     row_q, row_t = _item_rows(points, vertices, rows)
     mask = _mask(len(row_q), points.shape[1], wanted)
     out = np.empty(mask.shape, np.bool_)
@@ -474,10 +498,12 @@ def inside(
     for items, meshes, mesh in _by_mesh(row_t):
         trees = _fit_trees(vertices, meshes, topology, True)
         answers = np.empty((len(items), mask.shape[1]), np.bool_)
-        asked = (row_q[items], mesh, mask[items], topology.closed, beta)
+        closed = topology.closed and len(trees.start) > 0
+        layout = (*trees.layout, *_outlines(trees, closed))
+        asked = (row_q[items], mesh, mask[items], closed, beta)
 
-        def work(u0: int, u1: int, trees: Any = trees, asked: Any = asked, answers: Any = answers) -> None:
-            wn.inside_blocks(queries.x, queries.ids, queries.first, *trees, *asked, blocks, u0, u1, answers)
+        def work(u0: int, u1: int, layout: Any = layout, asked: Any = asked, answers: Any = answers) -> None:
+            wn.inside_blocks(queries.x, queries.ids, queries.first, *layout, *asked, blocks, u0, u1, answers)
 
         split(len(items) * blocks, work, least=8)
         out[items] = answers
