@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 import trimesh
-from kernels_meshes import GPU, blob
+from kernels_meshes import GPU, blob, pair
 
 from apu_losses.functional import geometry as g
+from apu_losses.kernels.cpu.winding import NODE, fit_tree
 from apu_losses.kernels.topology import block_order
 
 BACKENDS = ["cpu", "torch", *GPU]
@@ -113,3 +114,27 @@ def test_closed_is_a_matter_of_edges():
     turned[0] = turned[0, ::-1]
     assert not g.MeshTopology.build(turned, len(vertices)).closed
     assert g.MeshTopology.build(np.zeros((0, 3), np.int64), 4).closed
+
+
+@pytest.mark.parametrize("faces", [1, 3, 15, 16, 17, 80])
+def test_a_leaf_of_any_size_has_the_moments_of_its_faces(faces):
+    """Centre, radius, area vector, quadrupole and second moment of one leaf, against sums in float64."""
+    m = pair(1, 1)
+    tree = (np.arange(faces), np.array([0]), np.array([faces]), np.array([1]))
+    triangles, spans = np.empty((faces, 9), np.float32), np.empty((1, 2, 3), np.float32)
+    nodes = np.empty((1, NODE), np.float32)
+    corners = m.a[0].double().numpy()[m.faces.numpy()[:faces]]
+    assert fit_tree(m.a[0].numpy(), m.faces.numpy(), *tree, triangles, nodes, spans)
+    assert np.array_equal(triangles, corners.reshape(faces, 9).astype(np.float32))
+    np.testing.assert_allclose(spans[0], [corners.min((0, 1)), corners.max((0, 1))], rtol=1e-6)
+    normal = 0.5 * np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    area, middle = np.linalg.norm(normal, axis=1), corners.mean(1)
+    centre = (area[:, None] * middle).sum(0) / area.sum()
+    moment = np.einsum("fi,fj->ij", normal, middle - centre)
+    bent = 3 * (moment + moment.T) / 2 - np.trace(moment) * np.eye(3)
+    spread = ((corners - middle[:, None]) ** 2).sum((1, 2)) / 12 + ((middle - centre) ** 2).sum(1)
+    expected = [
+        *centre, np.linalg.norm(corners - centre, axis=2).max(), *normal.sum(0), *np.diag(bent),
+        2 * bent[0, 1], 2 * bent[0, 2], 2 * bent[1, 2], (area * spread).sum(), area.sum(), 0.0,
+    ]  # fmt: skip
+    np.testing.assert_allclose(nodes[0], expected, rtol=1e-4, atol=1e-6)

@@ -111,7 +111,7 @@ def fit_tree(vertices, faces, order, start, end, skip, triangles, nodes, spans):
     (xx, yy, zz, xy, xz, yz), second moment, area. ``spans (N, 2, 3)``: bounding boxes of the nodes.
     """
     check = np.float32(0)
-    # The corners once more, coordinate by coordinate: a leaf is then a few vectors, one face a lane.
+    # The corners once more, coordinate by coordinate: the faces of a leaf are then the lanes of a vector.
     corners = np.zeros((9, len(order) + LANES), np.float32)
     for k in range(len(order)):
         for c in range(3):
@@ -155,80 +155,158 @@ def _length2(x, y, z):
     return _dot(x, y, z, x, y, z)
 
 
-@kernel
-def _fit_leaf(corners, start, end, nodes, spans, n):
-    """Moments and box of at most 16 faces, one a lane."""
-    real = np.int32((1 << (end - start)) - 1)
-    zero = splat(np.float32(0))
-    ax = load(corners[0], start)
-    ay = load(corners[1], start)
-    az = load(corners[2], start)
-    bx = load(corners[3], start)
-    by = load(corners[4], start)
-    bz = load(corners[5], start)
-    cx = load(corners[6], start)
-    cy = load(corners[7], start)
-    cz = load(corners[8], start)
-    far = splat(np.float32(np.inf))
-    spans[n, 0, 0] = lowest(where_bits(real, minimum(minimum(ax, bx), cx), far))
-    spans[n, 0, 1] = lowest(where_bits(real, minimum(minimum(ay, by), cy), far))
-    spans[n, 0, 2] = lowest(where_bits(real, minimum(minimum(az, bz), cz), far))
-    far = splat(np.float32(-np.inf))
-    spans[n, 1, 0] = highest(where_bits(real, maximum(maximum(ax, bx), cx), far))
-    spans[n, 1, 1] = highest(where_bits(real, maximum(maximum(ay, by), cy), far))
-    spans[n, 1, 2] = highest(where_bits(real, maximum(maximum(az, bz), cz), far))
-    # The area vector: half the cross product of two edges, zero in the lanes that are no face.
+@inlined
+def _lanes_or_first(real, corners, c, k):
+    return where_bits(real, load(corners[c], k), splat(corners[c, k]))
+
+
+@inlined
+def _corners_of(real, corners, k):
+    """The corners of the faces from k on, one a lane; the first again in the lanes that are no face."""
+    return (
+        _lanes_or_first(real, corners, 0, k),
+        _lanes_or_first(real, corners, 1, k),
+        _lanes_or_first(real, corners, 2, k),
+        _lanes_or_first(real, corners, 3, k),
+        _lanes_or_first(real, corners, 4, k),
+        _lanes_or_first(real, corners, 5, k),
+        _lanes_or_first(real, corners, 6, k),
+        _lanes_or_first(real, corners, 7, k),
+        _lanes_or_first(real, corners, 8, k),
+    )
+
+
+@inlined
+def _area_vectors(real, ax, ay, az, bx, by, bz, cx, cy, cz):
+    """Half the cross product of two edges, zero in the lanes that are no face."""
     ux = sub(bx, ax)
     uy = sub(by, ay)
     uz = sub(bz, az)
     vx = sub(cx, ax)
     vy = sub(cy, ay)
     vz = sub(cz, az)
-    half = where_bits(real, splat(_HALF), zero)
-    nx = mul(half, sub(mul(uy, vz), mul(uz, vy)))
-    ny = mul(half, sub(mul(uz, vx), mul(ux, vz)))
-    nz = mul(half, sub(mul(ux, vy), mul(uy, vx)))
-    size = sqrt(_length2(nx, ny, nz))
-    gx = _middle(ax, bx, cx)
-    gy = _middle(ay, by, cy)
-    gz = _middle(az, bz, cz)
-    area = total(size)
+    half = where_bits(real, splat(_HALF), splat(np.float32(0)))
+    return (
+        mul(half, sub(mul(uy, vz), mul(uz, vy))),
+        mul(half, sub(mul(uz, vx), mul(ux, vz))),
+        mul(half, sub(mul(ux, vy), mul(uy, vx))),
+    )
+
+
+@inlined
+def _lanes_below(count):
+    return np.int32((1 << min(count, LANES)) - 1)
+
+
+@kernel
+def _fit_leaf(corners, start, end, nodes, spans, n):
+    """Moments and box of the faces of a leaf, one a lane."""
+    zero = splat(np.float32(0))
+    area = zero
+    sum_x = zero
+    sum_y = zero
+    sum_z = zero
+    low_x = splat(np.float32(np.inf))
+    low_y = low_x
+    low_z = low_x
+    high_x = splat(np.float32(-np.inf))
+    high_y = high_x
+    high_z = high_x
+    for k in range(start, end, LANES):
+        real = _lanes_below(end - k)
+        ax, ay, az, bx, by, bz, cx, cy, cz = _corners_of(real, corners, k)
+        nx, ny, nz = _area_vectors(real, ax, ay, az, bx, by, bz, cx, cy, cz)
+        size = sqrt(_length2(nx, ny, nz))
+        area = add(area, size)
+        sum_x = fused(size, _middle(ax, bx, cx), sum_x)
+        sum_y = fused(size, _middle(ay, by, cy), sum_y)
+        sum_z = fused(size, _middle(az, bz, cz), sum_z)
+        low_x = minimum(low_x, minimum(minimum(ax, bx), cx))
+        low_y = minimum(low_y, minimum(minimum(ay, by), cy))
+        low_z = minimum(low_z, minimum(minimum(az, bz), cz))
+        high_x = maximum(high_x, maximum(maximum(ax, bx), cx))
+        high_y = maximum(high_y, maximum(maximum(ay, by), cy))
+        high_z = maximum(high_z, maximum(maximum(az, bz), cz))
+    spans[n, 0, 0] = lowest(low_x)
+    spans[n, 0, 1] = lowest(low_y)
+    spans[n, 0, 2] = lowest(low_z)
+    spans[n, 1, 0] = highest(high_x)
+    spans[n, 1, 1] = highest(high_y)
+    spans[n, 1, 2] = highest(high_z)
+    whole = total(area)
     # Without area any point of the leaf will do for its centre.
-    mx = total(mul(size, gx)) / area if area > 0 else corners[0, start]
-    my = total(mul(size, gy)) / area if area > 0 else corners[1, start]
-    mz = total(mul(size, gz)) / area if area > 0 else corners[2, start]
-    nodes[n, 0] = mx
-    nodes[n, 1] = my
-    nodes[n, 2] = mz
+    mx = total(sum_x) / whole if whole > 0 else corners[0, start]
+    my = total(sum_y) / whole if whole > 0 else corners[1, start]
+    mz = total(sum_z) / whole if whole > 0 else corners[2, start]
     x = splat(mx)
     y = splat(my)
     z = splat(mz)
-    far2 = maximum(
-        maximum(_length2(sub(ax, x), sub(ay, y), sub(az, z)), _length2(sub(bx, x), sub(by, y), sub(bz, z))),
-        _length2(sub(cx, x), sub(cy, y), sub(cz, z)),
-    )
-    nodes[n, 3] = np.float32(math.sqrt(highest(where_bits(real, far2, zero))))
-    nodes[n, 4] = total(nx)
-    nodes[n, 5] = total(ny)
-    nodes[n, 6] = total(nz)
-    hx = sub(gx, x)
-    hy = sub(gy, y)
-    hz = sub(gz, z)
-    # As `_add_moment` does for one point.
-    trace = total(_dot(nx, ny, nz, hx, hy, hz))
-    three = splat(np.float32(3))
-    nodes[n, 7] = total(mul(three, mul(nx, hx))) - trace
-    nodes[n, 8] = total(mul(three, mul(ny, hy))) - trace
-    nodes[n, 9] = total(mul(three, mul(nz, hz))) - trace
-    nodes[n, 10] = total(mul(three, fused(nx, hy, mul(ny, hx))))
-    nodes[n, 11] = total(mul(three, fused(nx, hz, mul(nz, hx))))
-    nodes[n, 12] = total(mul(three, fused(ny, hz, mul(nz, hy))))
-    spread = add(
-        add(_length2(sub(ax, gx), sub(ay, gy), sub(az, gz)), _length2(sub(bx, gx), sub(by, gy), sub(bz, gz))),
-        _length2(sub(cx, gx), sub(cy, gy), sub(cz, gz)),
-    )
-    nodes[n, 13] = total(mul(size, fused(spread, splat(_TWELFTH), _length2(hx, hy, hz))))
-    nodes[n, 14] = area
+    far2 = zero
+    sum_x = zero
+    sum_y = zero
+    sum_z = zero
+    second = zero
+    trace = zero
+    xx = zero
+    yy = zero
+    zz = zero
+    xy = zero
+    xz = zero
+    yz = zero
+    for k in range(start, end, LANES):
+        real = _lanes_below(end - k)
+        ax, ay, az, bx, by, bz, cx, cy, cz = _corners_of(real, corners, k)
+        nx, ny, nz = _area_vectors(real, ax, ay, az, bx, by, bz, cx, cy, cz)
+        gx = _middle(ax, bx, cx)
+        gy = _middle(ay, by, cy)
+        gz = _middle(az, bz, cz)
+        hx = sub(gx, x)
+        hy = sub(gy, y)
+        hz = sub(gz, z)
+        spread = add(
+            add(
+                _length2(sub(ax, gx), sub(ay, gy), sub(az, gz)),
+                _length2(sub(bx, gx), sub(by, gy), sub(bz, gz)),
+            ),
+            _length2(sub(cx, gx), sub(cy, gy), sub(cz, gz)),
+        )
+        size = sqrt(_length2(nx, ny, nz))
+        second = fused(size, fused(spread, splat(_TWELFTH), _length2(hx, hy, hz)), second)
+        reach2 = maximum(
+            maximum(
+                _length2(sub(ax, x), sub(ay, y), sub(az, z)), _length2(sub(bx, x), sub(by, y), sub(bz, z))
+            ),
+            _length2(sub(cx, x), sub(cy, y), sub(cz, z)),
+        )
+        far2 = maximum(far2, reach2)
+        sum_x = add(sum_x, nx)
+        sum_y = add(sum_y, ny)
+        sum_z = add(sum_z, nz)
+        # As `_add_moment` does for one point.
+        trace = add(trace, _dot(nx, ny, nz, hx, hy, hz))
+        xx = fused(nx, hx, xx)
+        yy = fused(ny, hy, yy)
+        zz = fused(nz, hz, zz)
+        xy = add(xy, fused(nx, hy, mul(ny, hx)))
+        xz = add(xz, fused(nx, hz, mul(nz, hx)))
+        yz = add(yz, fused(ny, hz, mul(nz, hy)))
+    three = np.float32(3)
+    once = total(trace)
+    nodes[n, 0] = mx
+    nodes[n, 1] = my
+    nodes[n, 2] = mz
+    nodes[n, 3] = np.float32(math.sqrt(highest(far2)))
+    nodes[n, 4] = total(sum_x)
+    nodes[n, 5] = total(sum_y)
+    nodes[n, 6] = total(sum_z)
+    nodes[n, 7] = three * total(xx) - once
+    nodes[n, 8] = three * total(yy) - once
+    nodes[n, 9] = three * total(zz) - once
+    nodes[n, 10] = three * total(xy)
+    nodes[n, 11] = three * total(xz)
+    nodes[n, 12] = three * total(yz)
+    nodes[n, 13] = total(second)
+    nodes[n, 14] = whole
     nodes[n, 15] = np.float32(0)
 
 
