@@ -78,6 +78,7 @@ def _root(
 def demo(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")] = Path("apu_demo"),
     preset: Annotated[str, typer.Option(help="Recipe of the fit: a name, or a .json file.")] = "best",
+    film: Annotated[bool, typer.Option("--film", help="Leave a film of the fit, too: film.webp.")] = False,
 ) -> None:
     """Fit the bundled scene on the free body; leave pictures, meshes and parameters."""
     with _input():
@@ -90,7 +91,7 @@ def demo(
     _use_threads(1)
 
     with _progress() as tell, _writing():
-        done = run_demo(out, preset=preset, progress=tell)
+        done = run_demo(out, preset=preset, film=film, progress=tell)
     _table(("measurement", "start", "fitted"), measurement_rows(done.scene, done.result))
     typer.echo(f"{_verdict(done.result)} ({done.result.iterations} steps, {done.result.seconds:.0f} s)")
     for file in done.files:
@@ -110,6 +111,9 @@ def fit(
     pictures: Annotated[bool, typer.Option(help="Draw the people before and after.")] = True,
     log: Annotated[
         Path | None, typer.Option(help="Write the loss of each scene, iteration and term: JSON lines.")
+    ] = None,
+    film: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Film each scene's fit: FOLDER/NAME.webp.")
     ] = None,
     threads: Annotated[
         int, typer.Option(min=1, help="CPU threads; more pay off for large batches only.")
@@ -133,10 +137,10 @@ def fit(
     for warning in caught:
         _complain("fit", f"note: {warning.message}")
     with _progress() as tell, _writing():
-        results = fit_scenes(scenes, fitter, out, pictures=pictures, progress=tell, log=log)
+        results = fit_scenes(scenes, fitter, out, pictures=pictures, progress=tell, log=log, films=film)
     header = ("scene", "verdict", "pairs within 2 cm", "keypoint error, px", "inside")
     _table(header, [_summary(name, result) for name, result in results.items()])
-    typer.echo(f"results in {out}")
+    typer.echo(f"results in {out}" + (f", films in {film}" if film else ""))
     if any(result.failed for result in results.values()):
         raise typer.Exit(1)
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -99,6 +100,7 @@ def fit_scenes(
     pictures: bool = True,
     progress: Callable[[float, str], None] | None = None,
     log: str | Path | None = None,
+    films: str | Path | None = None,
 ) -> dict[str, FitResult]:
     """Fit scenes and leave ``NAME.npz`` (parameters), ``NAME.json`` (record), ``NAME.glb`` and ``NAME.png``.
 
@@ -109,35 +111,64 @@ def fit_scenes(
         pictures: whether to draw ``NAME.png``, the people before and after.
         progress: called with the share of the work that is done, 0 to 1, and what is being done.
         log: file for the losses of each iteration, see `apu_losses.fitting.FitLog`.
+        films: folder for a film of each scene, ``NAME.webp`` (`apu_losses.viz.FitFilm`); like ``folder`` it
+            changes only at the end. A scene that failed before its first iteration has none.
 
     Raises:
-        OSError: the folder or the log cannot be written.
+        OSError: a folder or the log cannot be written.
     """
     from PIL import Image
 
     from apu_losses.files import staged_folder
-    from apu_losses.fitting import FitLog
-    from apu_losses.viz import write_glb
+    from apu_losses.fitting import FitLog, FitProgress
+    from apu_losses.viz import FitFilm, write_glb
     from apu_losses.viz.results import before_and_after, posed_meshes
 
     def tell(share: float, doing: str) -> None:
         if progress is not None:
             progress(share, doing)
 
+    # a film takes many times as long as the fit of its scene
+    filming = 0.0 if films is None else 0.9
     drawing = 0.25 if pictures else 0.05
-    with staged_folder(folder) as stage, nullcontext() if log is None else FitLog(log) as watch:
+    with ExitStack() as stack:
+        stage = stack.enter_context(staged_folder(folder))
+        watchers: list[Callable[[FitProgress], None]] = []
+        if log is not None:
+            watchers.append(stack.enter_context(FitLog(log)))
+        cameras: dict[str, FitFilm] = {}
+        if films is not None:
+            film_stage = stack.enter_context(staged_folder(films))
+            cameras = {n: FitFilm(film_stage / f"{n}.webp", number=i) for i, n in enumerate(scenes)}
+            watchers += cameras.values()
+
+        def watch(event: FitProgress) -> None:
+            for watcher in watchers:
+                watcher(event)
+
         fitted = fitter.fit(
             list(scenes.values()),
-            callback=watch,
-            progress=lambda share: tell((1 - drawing) * share, "fitting"),
+            callback=watch if watchers else None,
+            progress=lambda share: tell((1 - filming) * (1 - drawing) * share, "fitting"),
         )
         results = dict(zip(scenes, fitted, strict=True))
         for number, (name, result) in enumerate(results.items()):
-            tell(1 - drawing * (1 - number / len(results)), f"writing {name}")
+            tell((1 - filming) * (1 - drawing * (1 - number / len(results))), f"writing {name}")
             result.save(stage / name)
             write_glb(stage / f"{name}.glb", posed_meshes(fitter.body, result.parameters))
             if pictures:
                 picture = before_and_after(scenes[name], result, fitter.body)
                 Image.fromarray(picture).save(stage / f"{name}.png")
+        for number, (name, film) in enumerate(cameras.items()):
+            if film.seen:
+                done = 1 - filming * (1 - number / len(cameras))
+                part = filming / len(cameras)
+                film.close(partial(_tell_part, tell, done, part, f"filming {name}"))
     tell(1.0, "done")
     return results
+
+
+def _tell_part(
+    tell: Callable[[float, str], None], done: float, part: float, doing: str, share: float
+) -> None:
+    tell(done + part * share, doing)

@@ -15,7 +15,7 @@ import trimesh
 from PIL import Image
 
 from apu_losses import cli
-from apu_losses.demo import FILES, demo_scene, run_demo
+from apu_losses.demo import FILES, FILM, demo_scene, run_demo
 from apu_losses.files import staged_folder
 from apu_losses.fitting import PRESET_NAMES, Preset, Stage, load_parameters, load_preset, save_scene
 
@@ -244,6 +244,34 @@ def test_fit_writes_a_log_of_every_loss(apu, scenes, quick, tmp_path):
     assert code == 2 and err.startswith("apu fit: ") and not (tmp_path / "out2").exists()
 
 
+def test_fit_films_each_scene(apu, scenes, quick, tmp_path):
+    films = tmp_path / "films"
+    arguments = ("--preset", quick, "--no-pictures", "--film", films)
+    code, out, err = apu("fit", scenes, "-o", tmp_path / "out", *arguments)
+    assert code == 0 and f"films in {films}" in " ".join(out.split()), err
+    assert {p.name for p in films.iterdir()} == {"hug.webp", "hug_again.webp"}
+    for path in films.iterdir():
+        with Image.open(path) as film:
+            assert film.format == "WEBP" and film.n_frames == 3  # of three iterations
+    plain = load_parameters(tmp_path / "out" / "hug.npz")[0]
+    assert apu("fit", scenes, "-o", tmp_path / "out", "--preset", quick, "--no-pictures")[0] == 0
+    for name, value in load_parameters(tmp_path / "out" / "hug.npz")[0].items():
+        np.testing.assert_array_equal(value, plain[name])
+
+    code, _, err = apu("fit", scenes, "-o", tmp_path / "out2", "--preset", quick, "--film", quick)
+    assert code == 2 and "is a file" in err and err.count("\n") == 1 and not (tmp_path / "out2").exists()
+
+
+def test_a_scene_that_cannot_be_started_has_no_film(apu, scenes, quick, tmp_path):
+    data = json.loads((scenes / "hug_again.json").read_text())
+    data["people"][0]["initial"]["parameters"]["transl"] = [1e30, 0, 3]
+    (scenes / "hug_again.json").write_text(json.dumps(data))
+    films = tmp_path / "films"
+    arguments = ("--preset", quick, "--no-pictures", "--film", films)
+    assert apu("fit", scenes, "-o", tmp_path / "out", *arguments)[0] == 1
+    assert {p.name for p in films.iterdir()} == {"hug.webp"}
+
+
 def test_presets_are_listed_printed_saved_and_used(apu, scenes, tmp_path):
     code, out, _ = apu("presets")
     assert code == 0 and all(name in out for name in PRESET_NAMES)
@@ -331,8 +359,11 @@ def test_demo_leaves_its_files_and_does_not_need_them_absent(quick, tmp_path):
     assert set(meshes) == {"person_0", "person_1"} and all(mesh.is_watertight for mesh in meshes.values())
 
     (folder / "mine.txt").write_text("kept")
-    run_demo(folder, preset=str(quick))
+    filmed = run_demo(folder, preset=str(quick), film=True)
     assert (folder / "mine.txt").read_text() == "kept"
+    assert [p.name for p in filmed.files] == [*FILES, FILM]
+    with Image.open(folder / FILM) as film:
+        assert film.n_frames == 3
 
 
 def test_the_demo_starts_apart_and_ends_in_contact(tmp_path):

@@ -25,6 +25,8 @@ FILES = (
     "result.json",
 )
 """What `run_demo` leaves."""
+FILM = "film.webp"
+"""What it leaves, too, if asked for."""
 
 Progress = Callable[[float, str], None]
 
@@ -46,12 +48,15 @@ def demo_scene() -> Scene:
         return load_scene(path)
 
 
-def run_demo(folder: str | Path, *, preset: str = "best", progress: Progress | None = None) -> DemoResult:
+def run_demo(
+    folder: str | Path, *, preset: str = "best", film: bool = False, progress: Progress | None = None
+) -> DemoResult:
     """Fit the bundled scene and leave pictures, meshes and parameters.
 
     Args:
         folder: where the files of `FILES` go; it appears, or changes, only when all of them are there.
         preset: recipe of the fit.
+        film: whether to leave a film of the fit, `FILM`, too.
         progress: called with the share of the work that is done, 0 to 1, and what is being done.
 
     Raises:
@@ -62,7 +67,7 @@ def run_demo(folder: str | Path, *, preset: str = "best", progress: Progress | N
 
     from apu_losses.files import staged_folder
     from apu_losses.fitting import SceneFitter
-    from apu_losses.viz import write_glb
+    from apu_losses.viz import FitFilm, write_glb
     from apu_losses.viz.results import before_and_after, posed_meshes, scene_overlay
 
     def tell(share: float, doing: str) -> None:
@@ -75,7 +80,15 @@ def run_demo(folder: str | Path, *, preset: str = "best", progress: Progress | N
         scene = demo_scene()
         fitter = SceneFitter(preset=preset)
         tell(0.1, "fitting")
-        (result,) = fitter.fit([scene], progress=lambda share: tell(0.1 + 0.7 * share, "fitting"))
+        camera = FitFilm(stage / FILM) if film else None
+        fitting = 0.2 if film else 0.7  # its share of the work
+        (result,) = fitter.fit(
+            [scene], callback=camera, progress=lambda share: tell(0.1 + fitting * share, "fitting")
+        )
+        files: tuple[str, ...] = FILES
+        if camera is not None and camera.seen:
+            camera.close(lambda share: tell(0.3 + 0.5 * share, "filming"))
+            files = (*FILES, FILM)
         tell(0.8, "drawing")
         before, after = (posed_meshes(fitter.body, p) for p in (result.start, result.parameters))
         Image.fromarray(scene_overlay(scene, before)).save(stage / "overlay_before.png")
@@ -86,4 +99,4 @@ def run_demo(folder: str | Path, *, preset: str = "best", progress: Progress | N
         arrays.rename(stage / "parameters.npz")
         assert record == stage / "result.json"
     tell(1.0, "done")
-    return DemoResult(scene, result, tuple(folder / name for name in FILES))
+    return DemoResult(scene, result, tuple(folder / name for name in files))

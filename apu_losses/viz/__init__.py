@@ -1,5 +1,6 @@
 """Pictures and files of meshes, without OpenGL: overlays, views from the side, contact colours, `.glb`."""
 
+from apu_losses.viz.film import FitFilm
 from apu_losses.viz.glb import glb_bytes, write_glb
 from apu_losses.viz.heat import contact_heat, distance_to_others, heat_colors, region_colors
 from apu_losses.viz.mesh import PERSON_COLORS, Mesh, people_meshes, vertex_normals
@@ -12,6 +13,7 @@ __all__ = [
     "PAPER",
     "PERSON_COLORS",
     "VIEWS",
+    "FitFilm",
     "Mesh",
     "contact_heat",
     "distance_to_others",

@@ -16,7 +16,7 @@ from apu_losses.fitting.result import FitResult
 from apu_losses.fitting.scene import Scene
 from apu_losses.viz.camera import camera_numbers
 from apu_losses.viz.heat import contact_heat
-from apu_losses.viz.mesh import Mesh, people_meshes
+from apu_losses.viz.mesh import FloatArray, Mesh, people_meshes
 from apu_losses.viz.montage import montage
 from apu_losses.viz.overlay import overlay
 from apu_losses.viz.raster import NEAR
@@ -80,7 +80,7 @@ def before_and_after(scene: Scene, result: FitResult, body: BodyModel, *, height
         "start": posed_meshes(body, result.start),
         "fitted": posed_meshes(body, result.parameters),
     }
-    crop = _around_people(scene, [mesh for meshes in posed.values() for mesh in meshes])
+    crop = around_people(scene, np.concatenate([m.vertices for meshes in posed.values() for m in meshes]))
     for name, meshes in posed.items():
         photo = Image.fromarray(scene_overlay(scene, meshes)).crop(crop)
         photo = photo.resize(
@@ -97,11 +97,13 @@ def before_and_after(scene: Scene, result: FitResult, body: BodyModel, *, height
     return montage(rows, captions, columns=len(rows) // 2)
 
 
-def _around_people(scene: Scene, meshes: list[Mesh], margin: float = 0.08) -> tuple[int, int, int, int]:
-    """Left, top, right and bottom of the part of the picture where the people are, pixels."""
+def around_people(scene: Scene, points: FloatArray, margin: float = 0.08) -> tuple[int, int, int, int]:
+    """Left, top, right and bottom, pixels, of the part of the picture with these points ``(P, 3)`` of people.
+
+    It is the whole picture where no point lies in it.
+    """
     assert scene.camera is not None  # set by Scene itself
     focal, center = camera_numbers(scene.camera)
-    points = np.concatenate([mesh.vertices for mesh in meshes])
     points = points[points[:, 2] > NEAR]
     xy = points[:, :2] / points[:, 2:] * focal + center
     size = np.array([scene.width, scene.height])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -48,24 +49,57 @@ def orbit(
     """
     if not meshes or not sum(len(mesh.vertices) for mesh in meshes):
         raise ValueError("meshes is empty: there is nothing to look at")
-    width, height = size
     points = np.concatenate([mesh.vertices for mesh in meshes])
-    center = (points.min(0) + points.max(0)) / 2
-    rotation = _rotation(yaw, pitch)
-    turned = (points - center) @ rotation.T
+    view = View.around(points, yaw, pitch, size, margin=margin, field_of_view=field_of_view)
+    return [mesh.moved(view.turned(mesh.vertices)) for mesh in meshes], view.camera
 
-    focal = max(width, height) / (2 * np.tan(np.radians(field_of_view) / 2))
-    # the farthest that each point forces the camera back, so that it projects inside the margin
-    half = np.array([width, height]) * (0.5 - margin)
-    distance = float((np.abs(turned[:, :2]) * focal / half - turned[:, 2:]).max())
-    offset = np.array([0.0, 0.0, max(distance, 0.1)])
 
-    moved = [mesh.moved((mesh.vertices - center) @ rotation.T + offset) for mesh in meshes]
-    camera = PinholeCamera(
-        torch.tensor([focal], dtype=torch.float64),
-        torch.tensor([[width / 2, height / 2]], dtype=torch.float64),
-    )
-    return moved, camera
+@dataclass(frozen=True)
+class View:
+    """A camera beside people, and how points of the photograph's camera frame are turned before it.
+
+    Attributes:
+        center: ``(3,)`` what it looks at, metres.
+        rotation: ``(3, 3)``
+        distance: of the camera from there, metres.
+        camera: draws the turned points.
+    """
+
+    center: FloatArray
+    rotation: FloatArray
+    distance: float
+    camera: PinholeCamera
+
+    @classmethod
+    def around(
+        cls,
+        points: FloatArray,
+        yaw: float,
+        pitch: float,
+        size: tuple[int, int],
+        *,
+        margin: float = 0.06,
+        field_of_view: float = 30.0,
+    ) -> View:
+        """The view of `orbit` that sees all of some points ``(P, 3)``, whatever is drawn in it later."""
+        width, height = size
+        center = (points.min(0) + points.max(0)) / 2
+        rotation = _rotation(yaw, pitch)
+        turned = (points - center) @ rotation.T
+        focal = max(width, height) / (2 * np.tan(np.radians(field_of_view) / 2))
+        # the farthest that each point forces the camera back, so that it projects inside the margin
+        half = np.array([width, height]) * (0.5 - margin)
+        distance = float((np.abs(turned[:, :2]) * focal / half - turned[:, 2:]).max())
+        camera = PinholeCamera(
+            torch.tensor([focal], dtype=torch.float64),
+            torch.tensor([[width / 2, height / 2]], dtype=torch.float64),
+        )
+        return cls(center, rotation, max(distance, 0.1), camera)
+
+    def turned(self, points: FloatArray) -> FloatArray:
+        """Points ``(..., 3)`` in the frame of the view's camera."""
+        turned: FloatArray = (points - self.center) @ self.rotation.T + np.array([0.0, 0.0, self.distance])
+        return turned
 
 
 def _rotation(yaw: float, pitch: float) -> FloatArray:
