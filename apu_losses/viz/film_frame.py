@@ -18,7 +18,7 @@ from apu_losses.fitting.batch import SKELETON, body25
 from apu_losses.fitting.scene import Scene, SceneCamera
 from apu_losses.viz.camera import camera_numbers
 from apu_losses.viz.mesh import FloatArray, Mesh, people_meshes
-from apu_losses.viz.montage import montage
+from apu_losses.viz.montage import font_that_fits, montage
 from apu_losses.viz.overlay import draw_keypoints
 from apu_losses.viz.raster import NEAR
 from apu_losses.viz.render import PAPER, render_meshes
@@ -159,17 +159,20 @@ class FrameArtist:
         line = round(1.45 * size)
         strip = Image.new("RGB", (width, 6 * line), (255, 255, 255))
         draw = ImageDraw.Draw(strip)
-        font = ImageFont.load_default(size)
-        words = (f"stage {moment.stage}", f"iteration {moment.iteration}", f"loss {moment.loss:.4g}")
+        words = (f"stage {moment.stage}", f"iteration {moment.iteration}", f"loss {_short(moment.loss)}")
         for row, text in enumerate(words):
-            draw.text((_GAP, row * line), text, fill=_INK, font=font)
+            draw.text(
+                (_GAP, row * line), text, fill=_INK, font=font_that_fits(text, size, round(0.38 * width))
+            )
         box = (round(0.42 * width), round(0.2 * size), width - 2 * _GAP, round(2.8 * line))
         self._draw_course(draw, box, index)
+        each = (width - 2 * _GAP) / max(1, len(self.terms))
         for column, name in enumerate(self.terms):
-            x = _GAP + column * (width - 2 * _GAP) / len(self.terms)
-            value = f"{moment.terms[name]:.4g}" if name in moment.terms else "-"
-            draw.text((x, 3.5 * line), name.replace("_", " "), fill=_PALE, font=font)
-            draw.text((x, 4.5 * line), value, fill=_INK, font=font)
+            x, label = _GAP + column * each, name.replace("_", " ")
+            value = _short(moment.terms[name]) if name in moment.terms else "-"
+            font = font_that_fits(label, size, round(each) - _GAP)
+            draw.text((x, 3.5 * line), label, fill=_PALE, font=font)
+            draw.text((x, 4.5 * line), value, fill=_INK, font=ImageFont.load_default(size))
         return np.asarray(strip)
 
     def _draw_course(self, draw: ImageDraw.ImageDraw, box: tuple[int, int, int, int], index: int) -> None:
@@ -188,6 +191,13 @@ class FrameArtist:
         x, y = xy[index]
         r = self.text / 4
         draw.ellipse([x - r, y - r, x + r, y + r], fill=_NOW)
+
+
+def _short(value: float) -> str:
+    """Three digits, or all before the point; no powers of ten where a person would write none."""
+    if abs(value) < 1e-3:
+        return "0"
+    return f"{value:.0f}" if 100 <= abs(value) < 1e7 else f"{value:.3g}"
 
 
 def _largest_terms(moments: Sequence[Moment]) -> list[str]:

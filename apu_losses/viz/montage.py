@@ -51,7 +51,7 @@ def montage(
         row, column = divmod(i, columns)
         x, y = left[column], top[row]
         if captions is not None:
-            font = _font_that_fits(captions[i], text_height, widths[column])
+            font = font_that_fits(captions[i], text_height, widths[column])
             draw.text((x + widths[column] / 2, y + heads / 2), captions[i], fill=_INK, font=font, anchor="mm")
         h, w = image.shape[:2]
         corner = (x + (widths[column] - w) // 2, y + heads + (heights[row] - h) // 2)
@@ -59,7 +59,8 @@ def montage(
     return np.asarray(sheet)
 
 
-def _font_that_fits(text: str, height: int, width: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+def font_that_fits(text: str, height: int, width: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """The default font, ``height`` pixels high or as much less as the text needs to be no wider than that."""
     for size in range(height, 8, -1):
         font = ImageFont.load_default(size)
         if font.getlength(text) <= width:
