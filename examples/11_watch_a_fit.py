@@ -1,8 +1,8 @@
 """Watching a fit: the loss of every term, and the people as they move.
 
 A callback is called once an iteration with the live state. Here one prints a line now and then and keeps
-where a hand was; `apu_losses.viz.FitFilm` is a callback that draws. Several callbacks are one function that calls
-them.
+where a hand was; `apu_losses.viz.FitFilm` is a callback that draws. Several callbacks are one function that
+calls them.
 
     python examples/11_watch_a_fit.py
 """
