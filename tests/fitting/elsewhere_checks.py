@@ -10,11 +10,13 @@ import pytest
 import torch
 import trimesh
 from fitting_scenes import BUILT_IN_NAMES, pair, parameters, person, recipe, scene, some_pose
+from PIL import Image
 
 from apu_contacts import ContactMap, PartContact
 from apu_losses.bodies import load_body
 from apu_losses.fitting import Preset, SceneContact, SceneFitter, load_preset
 from apu_losses.functional import geometry as g
+from apu_losses.viz import FitFilm
 
 HUG = ContactMap.from_parts(
     [PartContact("hand", "left", "back", "none"), PartContact("arm", "right", "chest", "none")]
@@ -140,3 +142,14 @@ def test_the_device():
             wrong()
     with pytest.raises(TypeError, match="numpy"):
         np.asarray(x)
+
+
+def test_film(scenes, tmp_path):
+    """A film keeps what the device holds and draws on the host."""
+    preset = shortened(load_preset("best"))
+    fitter = SceneFitter("free", preset=preset, device=fake_device.NAME)
+    with FitFilm(tmp_path / "fit.webp", number=1, frames=2, height=40) as film:
+        fitter.fit(scenes, callback=film)
+        assert film._latest.params["transl"].device.type == fake_device.NAME
+    with Image.open(tmp_path / "fit.webp") as file:
+        assert file.n_frames == 2
