@@ -29,7 +29,8 @@ Picture = NDArray[np.uint8]
 def posed_meshes(body: BodyModel, parameters: Mapping[str, NDArray[np.floating]]) -> list[Mesh]:
     """Meshes of P people from their body parameters ``(P, size)`` by name, named ``person_0`` and so on."""
     tensors = {
-        name: torch.tensor(np.asarray(value), dtype=torch.float32) for name, value in parameters.items()
+        name: torch.tensor(np.asarray(value), dtype=torch.float32, device=body.faces.device)
+        for name, value in parameters.items()
     }
     with torch.no_grad():
         vertices = body.pose(tensors).vertices()

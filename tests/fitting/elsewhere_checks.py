@@ -14,6 +14,7 @@ from PIL import Image
 
 from apu_contacts import ContactMap, PartContact
 from apu_losses.bodies import load_body
+from apu_losses.fit_files import fit_scenes
 from apu_losses.fitting import Preset, SceneContact, SceneFitter, load_preset
 from apu_losses.functional import geometry as g
 from apu_losses.viz import FitFilm
@@ -153,3 +154,12 @@ def test_film(scenes, tmp_path):
         assert film._latest.params["transl"].device.type == fake_device.NAME
     with Image.open(tmp_path / "fit.webp") as file:
         assert file.n_frames == 2
+
+
+def test_files(scenes, tmp_path):
+    """What `apu fit` leaves of a fit there: meshes and pictures are drawn here."""
+    preset = shortened(load_preset("no_contact"))
+    fitter = SceneFitter("free", preset=preset, device=fake_device.NAME)
+    fit_scenes({"pair": scenes[0]}, fitter, tmp_path / "out")
+    left = trimesh.load(tmp_path / "out" / "pair.glb").geometry
+    assert len(left) == 2 and (tmp_path / "out" / "pair.png").stat().st_size > 10_000
