@@ -78,5 +78,6 @@ for _op in (
     ops.nearest_vertex,
     ops.nearest_surface,
     ops.winding_number,
+    ops.inside,
 ):
     torch.library.register_vmap(_op, _rule(_op))
