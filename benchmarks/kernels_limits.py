@@ -13,7 +13,14 @@ from apu_losses.functional import geometry as g
 from apu_losses.kernels.blocks import _bound
 from apu_losses.kernels.cpu.jit import inlined, kernel
 from apu_losses.kernels.cpu.simd import LANES, fused, splat, store
-from apu_losses.kernels.cpu.winding import NODE, fit_tree
+from apu_losses.kernels.cpu.winding import (
+    NODE,
+    OUTLINE,
+    fit_outlines,
+    fit_tree,
+    is_leaf,
+    lanes_in_outlines,
+)
 
 _TILE = 16 * 16 * 8  # three differences, three squares, two sums for each distance
 _BOUND = 17  # six differences, six maxima, three squares, two sums
@@ -50,18 +57,19 @@ def _multiply_add(rounds, out):
 
 
 @kernel
-def _count_walk(x, blocks, nodes, skip, leaf_size, box, beta):
+def _count_walk(x, blocks, nodes, start, end, skip, box, scale, outlines, beta):
     """Nodes visited, dipoles and solid angles (each of 16 lanes) of the tree walk of `cpu.winding`."""
     visits = 0
     dipoles = 0
     angles = 0
     for u in range(blocks):
-        within = False
+        within = np.int32(0)
         for lane in range(LANES):
             ok = True
             for c in range(3):
                 ok &= x[c, u * LANES + lane] >= box[0, c] and x[c, u * LANES + lane] <= box[1, c]
-            within |= ok
+            within |= np.int32(ok << lane)
+        within = lanes_in_outlines(within, x, u * LANES, box[0], scale, outlines)
         n = 0 if within else len(skip)
         while n < len(skip):
             visits += 1
@@ -76,9 +84,10 @@ def _count_walk(x, blocks, nodes, skip, leaf_size, box, beta):
             if near > reach * reach:
                 dipoles += 1
                 n = skip[n]
+            elif is_leaf(start, end, skip, n):
+                angles += end[n] - start[n]
+                n = skip[n]
             else:
-                if skip[n] == n + 1:
-                    angles += leaf_size[n]
                 n += 1
     return visits, dipoles, angles
 
@@ -90,9 +99,11 @@ def _walk_work(e: Embrace) -> float:
     triangles = np.empty((len(order), 9), np.float32)
     nodes, spans = np.empty((len(start), NODE), np.float32), np.empty((len(start), 2, 3), np.float32)
     fit_tree(e.b[0].numpy(), t.faces.numpy(), order, start, end, skip, triangles, nodes, spans)
+    scale, outlines = np.empty(3, np.float32), np.empty((3, OUTLINE, OUTLINE, 2), np.float32)
+    fit_outlines(start, end, skip, spans, scale, outlines)
     x = np.ascontiguousarray(e.a[0][t.slots].numpy().T)
     visits, dipoles, angles = _count_walk(
-        x, x.shape[1] // LANES, nodes, skip, end - start, spans[0], np.float32(1.6)
+        x, x.shape[1] // LANES, nodes, start, end, skip, spans[0], scale, outlines, np.float32(1.6)
     )
     return float(LANES * (visits * _NODE + dipoles * _DIPOLE + angles * _ANGLE))
 

@@ -119,8 +119,13 @@ def test_the_tree_is_that_of_the_cpu():
     got = fitted.nodes[0, : len(start)].numpy(force=True)
     assert np.array_equal(fitted.triangles[0].numpy(force=True), triangles)
     assert np.array_equal(fitted.boxes[0].numpy(force=True), spans[0])
+    # The cpu back end does not divide nodes of 16 faces and less.
+    visited, n = [], 0
+    while n < len(start):
+        visited.append(n)
+        n = skip[n] if end[n] - start[n] <= 16 else n + 1
     same = [k for k in range(NODE) if k not in (3, 15)]
-    assert np.allclose(got[:, same], nodes[:, same], rtol=1e-4, atol=2e-6)
+    assert np.allclose(got[visited][:, same], nodes[visited][:, same], rtol=1e-4, atol=2e-6)
     assert np.array_equal(got[:, 15], (end - start).astype(np.float32))
     for n in range(len(start)):  # every corner lies within the radius, and the radius not far beyond
         corners = triangles[start[n] : end[n]].reshape(-1, 3)

@@ -107,6 +107,8 @@ NODE = 16  # numbers of a node: one cache line
 def fit_tree(vertices, faces, order, start, end, skip, triangles, nodes, spans):
     """Refit the tree to posed ``vertices (V, 3)``; False if a vertex of a face is not finite.
 
+    What lies below a node that `is_leaf` is not written.
+
     ``triangles (F, 9)``: corners in tree order. ``nodes (N, 16)``: centre, radius, area vector, quadrupole
     (xx, yy, zz, xy, xz, yz), second moment, area. ``spans (N, 2, 3)``: bounding boxes of the nodes.
     """
@@ -121,12 +123,23 @@ def fit_tree(vertices, faces, order, start, end, skip, triangles, nodes, spans):
                 triangles[k, 3 * c + d] = value
                 corners[3 * c + d, k] = value
                 check += value * np.float32(0)
-    for n in range(len(start) - 1, -1, -1):
-        if skip[n] == n + 1:
+    n = 0
+    while n < len(start):
+        if is_leaf(start, end, skip, n):
             _fit_leaf(corners, start[n], end[n], nodes, spans, n)
+            n = skip[n]
         else:
+            n += 1
+    for n in range(len(start) - 1, -1, -1):
+        if end[n] - start[n] > LANES and skip[n] != n + 1:
             _fit_parent(nodes, spans, n, n + 1, skip[n + 1])
     return check == np.float32(0)
+
+
+@inlined
+def is_leaf(start, end, skip, n):
+    """Whether a node that is visited is not divided any further: its faces are the lanes of one vector."""
+    return end[n] - start[n] <= LANES or skip[n] == n + 1
 
 
 @inlined
@@ -378,7 +391,7 @@ def fit_outlines(start, end, skip, spans, scale, outlines):
 
 
 @kernel
-def _lanes_in_outlines(bits, x, at, low, scale, outlines):
+def lanes_in_outlines(bits, x, at, low, scale, outlines):
     """Of the lanes ``bits`` those that the outlines cover along every axis."""
     for lane in range(LANES):
         if bits & np.int32(1 << lane):
@@ -427,10 +440,12 @@ def winding_block(px, py, pz, triangles, nodes, start, end, skip, beta):
             error = fused(mul(u2, u2), mul(rest, splat(node[13])), error)
             n = skip[n]
         else:
-            if skip[n] == n + 1:
+            if is_leaf(start, end, skip, n):
                 for k in range(start[n], end[n]):
                     angles = add(angles, half_solid_angle(triangles[k], px, py, pz))
-            n += 1
+                n = skip[n]
+            else:
+                n += 1
     value = fused(angles, splat(_PER_ANGLE), mul(far, splat(_PER_DIPOLE)))
     return value, mul(error, splat(_PER_DIPOLE))
 
@@ -541,7 +556,7 @@ def inside_blocks(
         pz = load(xq[2], at)
         asked = _lanes_asked(_lanes_in_box(px, py, pz, boxes[b]), ids_q, at, wanted[e])
         if closed and asked != 0 and finite[b]:
-            asked = _lanes_in_outlines(asked, xq, at, boxes[b, 0], scale[b], outlines[b])
+            asked = lanes_in_outlines(asked, xq, at, boxes[b, 0], scale[b], outlines[b])
         bits = np.int32(0)
         if asked != 0 and finite[b]:
             bits = inside_block(px, py, pz, asked, triangles[b], nodes[b], start, end, skip, closed, beta)
