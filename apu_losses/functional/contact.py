@@ -171,9 +171,9 @@ def chamfer_energy(
     vertices = _bodies("vertices", vertices, regions)
     edges = edges.to(vertices.device)
     both = edges.both_orders if edges.any_open else edges
-    found, squared = _search_every_vertex(vertices, both, regions, ContactForm("chamfer_quartic"), backend)
-    squared = torch.where(found["valid"], squared, torch.nan)
-    energy = _per_contact(squared, found, len(both), ContactForm("chamfer_quartic"))
+    columns, squared = _search_every_vertex(vertices, both, regions, ContactForm("chamfer_quartic"), backend)
+    squared = torch.where(columns["valid"], squared, torch.nan)
+    energy = _per_contact(squared, columns, len(both), ContactForm("chamfer_quartic"))
     energy = energy * both.weight.to(energy)
     totals = energy.new_zeros(both.edge_count).index_add(0, both.edge, energy)
     if both.edge_count == edges.edge_count:

@@ -259,6 +259,13 @@ def _cloud_patches(points: Tensor, slots: Tensor | None) -> Patches:
     return _fill(array, np.arange(batch), group, _identity_unions(lists), cloud)
 
 
+def _same(one: Tensor | None, other: Tensor | None) -> bool:
+    """Whether two tensors are one."""
+    if one is None or other is None or one.shape != other.shape:
+        return False
+    return one.data_ptr() == other.data_ptr() and one.stride() == other.stride()
+
+
 def _item_rows(points: Tensor, vertices: Tensor, rows: Rows) -> tuple[Array, Array]:
     """Row of the points and row of the mesh of each item; without ``rows`` item k is row k of both."""
     if rows is None:
@@ -291,8 +298,10 @@ def nearest_vertex(
     """`reference.nearest_vertex` without gradient; points not ``wanted (E, Q)`` are ``skipped`` and -1."""
     count = points.shape[1]
     row_q, row_t = _item_rows(points, vertices, rows)
-    targets = _cloud_patches(vertices, vertex_slots)
     queries = _cloud_patches(points, point_slots)
+    # A mesh that is not finite is no target, so that it does not matter that its blocks are mended.
+    shared = _same(points, vertices) and _same(point_slots, vertex_slots)
+    targets = queries if shared else _cloud_patches(vertices, vertex_slots)
     _mend(queries)
     items = len(row_q)
     d2 = torch.empty(items, count)
