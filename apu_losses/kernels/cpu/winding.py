@@ -112,21 +112,22 @@ def fit_tree(vertices, faces, order, start, end, skip, triangles, nodes, spans):
     ``triangles (F, 9)``: corners in tree order. ``nodes (N, 16)``: centre, radius, area vector, quadrupole
     (xx, yy, zz, xy, xz, yz), second moment, area. ``spans (N, 2, 3)``: bounding boxes of the nodes.
     """
-    check = np.float32(0)
-    # The corners once more, coordinate by coordinate: the faces of a leaf are then the lanes of a vector.
-    corners = np.zeros((9, len(order) + LANES), np.float32)
-    for k in range(len(order)):
-        for c in range(3):
-            v = faces[order[k], c]
-            for d in range(3):
-                value = vertices[v, d]
-                triangles[k, 3 * c + d] = value
-                corners[3 * c + d, k] = value
-                check += value * np.float32(0)
+    most = LANES
     n = 0
     while n < len(start):
         if is_leaf(start, end, skip, n):
-            _fit_leaf(corners, start[n], end[n], nodes, spans, n)
+            most = max(most, end[n] - start[n])
+            n = skip[n]
+        else:
+            n += 1
+    # The corners of a leaf, coordinate by coordinate: its faces are then the lanes of a vector.
+    corners = np.empty((9, (most + LANES - 1) // LANES * LANES), np.float32)
+    check = np.float32(0)
+    n = 0
+    while n < len(start):
+        if is_leaf(start, end, skip, n):
+            check += _gather_leaf(vertices, faces, order, start[n], end[n], triangles, corners)
+            _fit_leaf(corners, end[n] - start[n], nodes, spans, n)
             n = skip[n]
         else:
             n += 1
@@ -140,6 +141,33 @@ def fit_tree(vertices, faces, order, start, end, skip, triangles, nodes, spans):
 def is_leaf(start, end, skip, n):
     """Whether a node that is visited is not divided any further: its faces are the lanes of one vector."""
     return end[n] - start[n] <= LANES or skip[n] == n + 1
+
+
+@kernel
+def _gather_leaf(vertices, faces, order, start, end, triangles, corners):
+    """Corners of the faces ``start:end`` in tree order to ``triangles`` and ``corners``; NaN if not finite.
+
+    What is left of the last vector is filled with the first face.
+    """
+    check = np.float32(0)
+    for k in range(start, end):
+        face = order[k]
+        for c in range(3):
+            v = faces[face, c]
+            x = vertices[v, 0]
+            y = vertices[v, 1]
+            z = vertices[v, 2]
+            triangles[k, 3 * c] = x
+            triangles[k, 3 * c + 1] = y
+            triangles[k, 3 * c + 2] = z
+            corners[3 * c, k - start] = x
+            corners[3 * c + 1, k - start] = y
+            corners[3 * c + 2, k - start] = z
+            check += x * np.float32(0) + y * np.float32(0) + z * np.float32(0)
+    for k in range(end - start, (end - start + LANES - 1) // LANES * LANES):
+        for d in range(9):
+            corners[d, k] = corners[d, 0]
+    return check
 
 
 @inlined
@@ -169,29 +197,24 @@ def _length2(x, y, z):
 
 
 @inlined
-def _lanes_or_first(real, corners, c, k):
-    return where_bits(real, load(corners[c], k), splat(corners[c, k]))
-
-
-@inlined
-def _corners_of(real, corners, k):
-    """The corners of the faces from k on, one a lane; the first again in the lanes that are no face."""
+def _corners_of(corners, k):
+    """The corners of 16 faces from k on, one a lane."""
     return (
-        _lanes_or_first(real, corners, 0, k),
-        _lanes_or_first(real, corners, 1, k),
-        _lanes_or_first(real, corners, 2, k),
-        _lanes_or_first(real, corners, 3, k),
-        _lanes_or_first(real, corners, 4, k),
-        _lanes_or_first(real, corners, 5, k),
-        _lanes_or_first(real, corners, 6, k),
-        _lanes_or_first(real, corners, 7, k),
-        _lanes_or_first(real, corners, 8, k),
+        load(corners[0], k),
+        load(corners[1], k),
+        load(corners[2], k),
+        load(corners[3], k),
+        load(corners[4], k),
+        load(corners[5], k),
+        load(corners[6], k),
+        load(corners[7], k),
+        load(corners[8], k),
     )
 
 
 @inlined
 def _area_vectors(real, ax, ay, az, bx, by, bz, cx, cy, cz):
-    """Half the cross product of two edges, zero in the lanes that are no face."""
+    """Half the cross product of two edges; zero in the lanes that are not ``real``."""
     ux = sub(bx, ax)
     uy = sub(by, ay)
     uz = sub(bz, az)
@@ -212,8 +235,8 @@ def _lanes_below(count):
 
 
 @kernel
-def _fit_leaf(corners, start, end, nodes, spans, n):
-    """Moments and box of the faces of a leaf, one a lane."""
+def _fit_leaf(corners, count, nodes, spans, n):
+    """Moments and box of ``count`` faces."""
     zero = splat(np.float32(0))
     area = zero
     sum_x = zero
@@ -225,9 +248,9 @@ def _fit_leaf(corners, start, end, nodes, spans, n):
     high_x = splat(np.float32(-np.inf))
     high_y = high_x
     high_z = high_x
-    for k in range(start, end, LANES):
-        real = _lanes_below(end - k)
-        ax, ay, az, bx, by, bz, cx, cy, cz = _corners_of(real, corners, k)
+    for k in range(0, count, LANES):
+        real = _lanes_below(count - k)
+        ax, ay, az, bx, by, bz, cx, cy, cz = _corners_of(corners, k)
         nx, ny, nz = _area_vectors(real, ax, ay, az, bx, by, bz, cx, cy, cz)
         size = sqrt(_length2(nx, ny, nz))
         area = add(area, size)
@@ -248,9 +271,9 @@ def _fit_leaf(corners, start, end, nodes, spans, n):
     spans[n, 1, 2] = highest(high_z)
     whole = total(area)
     # Without area any point of the leaf will do for its centre.
-    mx = total(sum_x) / whole if whole > 0 else corners[0, start]
-    my = total(sum_y) / whole if whole > 0 else corners[1, start]
-    mz = total(sum_z) / whole if whole > 0 else corners[2, start]
+    mx = total(sum_x) / whole if whole > 0 else corners[0, 0]
+    my = total(sum_y) / whole if whole > 0 else corners[1, 0]
+    mz = total(sum_z) / whole if whole > 0 else corners[2, 0]
     x = splat(mx)
     y = splat(my)
     z = splat(mz)
@@ -266,9 +289,9 @@ def _fit_leaf(corners, start, end, nodes, spans, n):
     xy = zero
     xz = zero
     yz = zero
-    for k in range(start, end, LANES):
-        real = _lanes_below(end - k)
-        ax, ay, az, bx, by, bz, cx, cy, cz = _corners_of(real, corners, k)
+    for k in range(0, count, LANES):
+        real = _lanes_below(count - k)
+        ax, ay, az, bx, by, bz, cx, cy, cz = _corners_of(corners, k)
         nx, ny, nz = _area_vectors(real, ax, ay, az, bx, by, bz, cx, cy, cz)
         gx = _middle(ax, bx, cx)
         gy = _middle(ay, by, cy)
