@@ -29,6 +29,8 @@ import torch
 from kernels_peers import (
     Embrace,
     Proxy,
+    both_ways_by_cdist,
+    both_ways_by_trees,
     careful_penetration,
     closest_pairs,
     embrace,
@@ -150,6 +152,35 @@ def sparse_table(report: Report, args: argparse.Namespace) -> None:
         p95_excess_mm=float(excess.quantile(0.95)) if len(excess) < 2**24 else float("nan"),
         max_excess_mm=float(excess.max()),
     )
+
+
+def both_ways_row(report: Report, args: argparse.Namespace, batch: int) -> None:
+    e = embrace(batch)
+    pairs = closest_pairs(e, 30)
+
+    def ours(a: Tensor, b: Tensor, backend: Any = "auto") -> Tensor:
+        return g.region_nearest_vertex(a, b, pairs, e.regions, backend=backend).distance2
+
+    forward: dict[str, Callable[[], Any]] = {"ours": lambda: ours(e.a, e.b)}
+    runs = {"ours": backward(ours, e.a, e.b)}
+    if batch <= 8:
+        forward["kd_trees"] = lambda: both_ways_by_trees(e, e.a, e.b, pairs)
+        runs["torch"] = backward(lambda a, b: ours(a, b, "torch"), e.a, e.b)
+        runs["loop"] = backward(lambda a, b: both_ways_by_cdist(e, a, b, pairs), e.a, e.b)
+    if batch == 1:
+        error = np.abs(ours(e.a, e.b).sqrt().numpy() - both_ways_by_trees(e, e.a, e.b, pairs)).max()
+        report.add("both_ways", "largest difference from the kd-trees", metres=float(error))
+    for name, candidates in (("forward", forward), ("forward and backward", runs)):
+        ms = in_turns(candidates, args.rounds, args.budget, "cpu")
+        shown = {f"x_over_{k}": ms[k] / ms["ours"] for k in ms if k != "ours"}
+        count = len(ours(e.a, e.b))
+        report.add("both_ways", f"batch {batch}, {name}", answers=count, ours_ms=ms["ours"], **shown)
+
+
+def both_ways_table(report: Report, args: argparse.Namespace) -> None:
+    print("\nNearest vertices of region pairs both ways, 30 an item")
+    for batch in args.batches:
+        both_ways_row(report, args, batch)
 
 
 def matrix_row(report: Report, args: argparse.Namespace, batch: int) -> None:
@@ -445,6 +476,7 @@ def machine() -> dict[str, Any]:
 
 TITLES = {
     "sparse": "Sparse region pairs, 30 an item, forward and backward",
+    "both_ways": "Nearest vertices of region pairs both ways (what a chamfer adds up), 30 an item",
     "matrix": "Dense 75 x 75 matrix with argmins, forward",
     "nearest": "Nearest vertex, all vertices of a to b, forward",
     "inside": "Inside test at full resolution, and nearest surface point",
@@ -490,6 +522,7 @@ def markdown(rows: list[dict[str, Any]], about: dict[str, Any]) -> str:
 
 TABLES = {
     "sparse": sparse_table,
+    "both_ways": both_ways_table,
     "matrix": matrix_table,
     "nearest": nearest_table,
     "inside": inside_table,

@@ -24,6 +24,7 @@ import torch
 from kernels_peers import (
     Embrace,
     Proxy,
+    both_ways_by_cdist,
     closest_pairs,
     embrace,
     loop_of_cdist,
@@ -105,6 +106,10 @@ def operators(e: Embrace, pairs: g.RegionPairs, backend: Any) -> dict[str, Call]
         "sparse, 30 pairs, with gradient": differentiated(
             lambda a, b: g.region_min_distance(a, b, pairs, r, backend=k).distance2, e.a, e.b
         ),
+        "nearest both ways, 30 pairs": lambda: g.region_nearest_vertex(e.a, e.b, pairs, r, backend=k)[:3],
+        "nearest both ways, with gradient": differentiated(
+            lambda a, b: g.region_nearest_vertex(a, b, pairs, r, backend=k).distance2, e.a, e.b
+        ),
         "matrix": lambda: g.region_distance_matrix(e.a, e.b, r, backend=k),
         "matrix, nearer than 5 cm": lambda: g.region_distance_matrix(e.a, e.b, r, cutoff=0.05, backend=k),
         "soft minimum, 30 pairs": lambda: g.region_soft_minimum(
@@ -148,6 +153,9 @@ def peers(e: Embrace, pairs: g.RegionPairs, proxy: Proxy) -> dict[str, dict[str,
         out["sparse, 30 pairs, with gradient"]["loop"] = differentiated(
             lambda a, b: loop_of_cdist(e, a, b, pairs), e.a, e.b
         )
+        out["nearest both ways, with gradient"] = {
+            "loop": differentiated(lambda a, b: both_ways_by_cdist(e, a, b, pairs), e.a, e.b)
+        }
         out["matrix"] = {"cdist": lambda: matrix_by_cdist(e, e.a, e.b)}
         out["nearest vertex"] = {"cdist": lambda: torch.cdist(e.a, e.b).min(2)}
     if batch == 1:

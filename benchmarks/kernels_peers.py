@@ -89,6 +89,24 @@ def loop_of_cdist(e: Embrace, a: Tensor, b: Tensor, pairs: g.RegionPairs) -> Ten
     return torch.stack(values)
 
 
+def both_ways_by_cdist(e: Embrace, a: Tensor, b: Tensor, pairs: g.RegionPairs) -> Tensor:
+    """Plain exact PyTorch: one ``cdist`` for each pair and its minima along both sides."""
+    values = []
+    for row, i, j in zip(pairs.row_a.tolist(), pairs.group_a.tolist(), pairs.group_b.tolist(), strict=True):
+        d = torch.cdist(a[row, e.regions.vertices(i)], b[row, e.regions.vertices(j)])
+        values += [d.amin(1) ** 2, d.amin(0) ** 2]
+    return torch.cat(values)
+
+
+def both_ways_by_trees(e: Embrace, a: Tensor, b: Tensor, pairs: g.RegionPairs) -> np.ndarray:
+    """Two kd-trees for each pair, each asked by the vertices of the other side."""
+    values = []
+    for row, i, j in zip(pairs.row_a.tolist(), pairs.group_a.tolist(), pairs.group_b.tolist(), strict=True):
+        x, y = a[row, e.regions.vertices(i)].numpy(), b[row, e.regions.vertices(j)].numpy()
+        values += [cKDTree(y).query(x)[0], cKDTree(x).query(y)[0]]
+    return np.concatenate(values)
+
+
 def sampled_vertices(regions: RegionIndex, count: int = 40) -> Tensor:
     """A fixed random subset of each region, the generator seeded anew for each: ``(R, count)``."""
     rows = []
