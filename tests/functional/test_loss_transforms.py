@@ -12,6 +12,7 @@ from apu_losses.functional.contact_edges import ContactEdges
 from apu_losses.functional.minimum_distance import minimum_distance
 from apu_losses.functional.penetration import penetration_loss
 from apu_losses.kernels.topology import MeshTopology
+from apu_losses.modules import SoftContactLoss
 
 REGIONS = toy_regions()
 SPHERE, FACES = icosphere(0.2, (0, 0, 0), subdivisions=2)
@@ -63,6 +64,17 @@ def test_compiled_whole_and_eager_agree(name):
     compiled = torch.compile(loss, fullgraph=True, backend="aot_eager")
     for ours, theirs in zip(plain(compiled, a, b), plain(loss, a, b), strict=True):
         torch.testing.assert_close(ours, theirs)
+
+
+def test_a_chamfer_compiles_once_its_maps_are_laid_out():
+    loss = SoftContactLoss(REGIONS, mode="chamfer_quartic")
+    compiled = torch.compile(loss, fullgraph=True, backend="aot_eager")
+    a, b = inputs("clouds")
+    edges = loss.edges(toy_map(), 3)
+    torch.testing.assert_close(compiled(a, b, edges), loss(a, b, toy_map()))
+    unprepared = ContactEdges.from_maps([toy_map()] * 3, range(3), range(3, 6))
+    with pytest.raises(Exception, match="compiled code cannot list the vertices"):
+        compiled(a, b, unprepared)
 
 
 @pytest.mark.parametrize("name", CASES)
