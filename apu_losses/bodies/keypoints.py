@@ -16,12 +16,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from apu_losses.bodies.ordered import SparseRows
 from apu_losses.bodies.protocol import PosedBody
 
 # Vertex ids of the SMPL-X mesh (10,475 vertices), in the use of the smplx package and of OpenPose's joints
@@ -147,12 +149,22 @@ class KeypointTable:
             self.vertex_weights.to(device, dtype),
         )
 
+    @cached_property
+    def joint_mix(self) -> SparseRows:
+        """``joint_weights`` without its zeros."""
+        return SparseRows.of(self.joint_weights)
+
+    @cached_property
+    def vertex_mix(self) -> SparseRows:
+        """``vertex_weights`` without its zeros."""
+        return SparseRows.of(self.vertex_weights)
+
     def evaluate(self, posed: PosedBody) -> Tensor:
         """``(N, K, 3)`` keypoints, zero where the mask is False."""
-        points = self.joint_weights @ posed.joints
+        points = self.joint_mix.mix(posed.joints)
         if len(self.vertex_ids) == 0:
             return points
-        return points + self.vertex_weights @ posed.vertices(self.vertex_ids)
+        return points + self.vertex_mix.mix(posed.vertices(self.vertex_ids))
 
 
 def keypoint_sources(name: str) -> tuple[str, ...]:

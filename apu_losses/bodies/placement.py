@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from apu_losses.bodies.ordered import ordered_matmul
 from apu_losses.bodies.protocol import BodyModel
 from apu_losses.bodies.rotation import rotation_matrix
 
@@ -28,7 +29,7 @@ def transl_of_origin_rotation(body: BodyModel, params: Mapping[str, Tensor]) -> 
     """
     shape = {name: value for name, value in params.items() if name in ("betas", "age")}
     pelvis = body.pose(shape).joints[:, body.joint_names.index("pelvis")]
-    turned = (rotation_matrix(params["global_orient"]) @ pelvis[..., None])[..., 0]
+    turned = ordered_matmul(rotation_matrix(params["global_orient"]), pelvis[..., None])[..., 0]
     return params["transl"] + turned - pelvis
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from apu_contacts.sources.detection import InitialEstimate
 from apu_losses.bodies.keypoints import KeypointTable, Landmarks, keypoint_table
+from apu_losses.bodies.ordered import ordered_matmul
 from apu_losses.bodies.protocol import ParameterSpec, PosedBody
 from apu_losses.bodies.rotation import rotation_matrix
 
@@ -247,11 +248,11 @@ class PosedMeshes:
     def select(self, rows: Tensor, vertex_ids: Tensor) -> Tensor:
         """``(K, 3)`` vertex ``vertex_ids[k]`` of body ``rows[k]``."""
         off = self._vertices[self.which[rows], vertex_ids] - self._centre[rows]
-        return (self._rotation[rows] @ off[..., None])[..., 0] + self._to[rows]
+        return ordered_matmul(self._rotation[rows], off[..., None])[..., 0] + self._to[rows]
 
     def _move(self, points: Tensor) -> Tensor:
         off = points - self._centre[:, None]
-        return off @ self._rotation.transpose(1, 2) + self._to[:, None]
+        return ordered_matmul(off, self._rotation.transpose(1, 2)) + self._to[:, None]
 
 
 def _check_size(vertices: Tensor, joints: Tensor) -> None:

@@ -18,7 +18,7 @@ from apu_losses.bodies.families import SMPLX, Family
 from apu_losses.bodies.keypoints import KeypointTable, Landmarks, keypoint_table
 from apu_losses.bodies.kinematics import KinematicTree
 from apu_losses.bodies.offsets import offset_items
-from apu_losses.bodies.ordered import steady_matmul
+from apu_losses.bodies.ordered import RowMatrix, SparseRows
 from apu_losses.bodies.protocol import ParameterSpec, PosedBody
 from apu_losses.bodies.skinning_derivatives import (
     LinearBlendDerivatives,
@@ -243,9 +243,9 @@ class LinearBlendBody:
             names, self._data.family.pose_layout, self._tables.hands, places, self._device
         )
 
-        def weights_of(skeleton: str) -> tuple[Tensor, Tensor, Tensor]:
+        def weights_of(skeleton: str) -> tuple[SparseRows, Tensor, SparseRows]:
             table = self._keypoint_table(skeleton)
-            return table.joint_weights, table.vertex_ids, table.vertex_weights
+            return table.joint_mix, table.vertex_ids, table.vertex_mix
 
         return LinearBlendDerivatives(posed.skeleton(rotvec), blocks, posed.rest_vertices, weights_of)
 
@@ -256,7 +256,7 @@ class LinearBlendBody:
             value = full[name]
             if name in self._tables.hands:
                 mean, components = self._tables.hands[name]
-                value = (value if components is None else value @ components) + mean
+                value = (value if components is None else components.times(value, self._backend)) + mean
             parts.append(value)
         return torch.cat(parts, 1).unflatten(1, (-1, 3))
 
@@ -294,8 +294,8 @@ class LinearBlendBody:
         full = self._complete(known, rows, wanted)
         if "expression" in full:
             full["expression"] = torch.zeros_like(full["expression"])
-        heights = self._tables.stature_base + steady_matmul(
-            self._coefficients(full), self._tables.stature_dirs
+        heights = self._tables.stature_base + self._tables.stature_dirs.times(
+            self._coefficients(full), self._backend
         )
         return heights.amax(1) - heights.amin(1)
 
@@ -384,7 +384,7 @@ class LinearBlendPose:
         self._backend = backend
         self._coefficients = coefficients
         self._transl = transl
-        rest = tables.joint_template + steady_matmul(coefficients, tables.joint_dirs).unflatten(1, (-1, 3))
+        rest = tables.joint_template + tables.joint_shapes.times(coefficients, backend).unflatten(1, (-1, 3))
         # (N, J, 12): the row-major 3x4 transform from the rest pose to the posed body, without transl
         self._transforms, positions, self._rotations = articulate(rotvec, rest, tables.tree, backend)
         self._joints = positions + transl[:, None]
@@ -414,15 +414,16 @@ class LinearBlendPose:
         """
         tables = self._tables
         if ids is None:
-            template, dirs = tables.template, tables.dirs
+            template, shapes = tables.template, tables.shapes
         else:
             _check_ids(ids, tables)
-            template, dirs = tables.template.index_select(0, ids), tables.dirs.index_select(0, ids)
+            template = tables.template.index_select(0, ids)
+            shapes = RowMatrix(tables.dirs.index_select(0, ids).flatten(0, 1))
         count = len(template)
-        shaped = template.flatten() + steady_matmul(self._coefficients, dirs.flatten(0, 1).T)
+        shaped = template.flatten() + shapes.times(self._coefficients, self._backend)
         rest = shaped.unflatten(1, (count, 3))
         if tables.correctives is not None:
-            rest = tables.correctives.add_shared(rest, self._pose_feature(), ids)
+            rest = tables.correctives.add_shared(rest, self._pose_feature(), ids, self._backend)
         which = tables.all_ids if ids is None else ids
         moved = blend_mesh(self._transforms, rest, which, tables.influences, self._backend)
         return moved + self._transl[:, None]
@@ -471,7 +472,7 @@ class LinearBlendPose:
             rotations=self._rotations,
             transforms=self.world_transforms,
             positions=self._joints - self._transl[:, None],
-            joint_dirs=tables.joint_dirs.unflatten(1, (-1, 3)),
+            joint_dirs=tables.joint_dirs,
             tree=tables.tree,
         )
 
@@ -529,6 +530,7 @@ class _Correctives:
         self._row_of_vertex = row_of_vertex  # (V,), P where a vertex has none
         none = row_of_vertex == len(vertices)
         self._entries = torch.where(none, -1, row_of_vertex)  # (V,) the same, -1 where a vertex has none
+        self._whole = RowMatrix(posedirs[:-1].flatten(0, 1))
         self._few = few  # (P + 1, 3, F) directions and (P + 1, F) their places among the Q
         self._all = len(vertices) == len(row_of_vertex)
 
@@ -581,18 +583,18 @@ class _Correctives:
         index = chosen[:, :, None, None].expand(-1, -1, *spread.shape[2:])
         return spread.gather(1, index), joints[chosen] + 1
 
-    def add_shared(self, rest: Tensor, feature: Tensor, ids: Tensor | None) -> Tensor:
+    def add_shared(self, rest: Tensor, feature: Tensor, ids: Tensor | None, backend: str) -> Tensor:
         """Add to ``rest (N, M, 3)``, the vertices ``ids`` of every body (None: all)."""
         feature = feature.index_select(1, self._features)
         if ids is None:
-            offsets = steady_matmul(feature, self._posedirs[:-1].flatten(0, 1).T).unflatten(1, (-1, 3))
+            offsets = self._whole.times(feature, backend).unflatten(1, (-1, 3))
             return rest + offsets if self._all else rest.index_add(1, self._vertices, offsets)
         rows = self._row_of_vertex[ids]
         touched = (rows < len(self._vertices)).nonzero()[:, 0]
         if len(touched) == 0:
             return rest
-        directions = self._posedirs.index_select(0, rows[touched])
-        offsets = steady_matmul(feature, directions.flatten(0, 1).T).unflatten(1, (-1, 3))
+        directions = RowMatrix(self._posedirs.index_select(0, rows[touched]).flatten(0, 1))
+        offsets = directions.times(feature, backend).unflatten(1, (-1, 3))
         return rest.index_add(1, touched, offsets)
 
     def add_items(self, rest: Tensor, feature: Tensor, rows: Tensor, ids: Tensor, backend: str) -> Tensor:
@@ -609,15 +611,17 @@ class _Tables:
     template: Tensor  # (V, 3)
     faces: Tensor  # (F, 3)
     dirs: Tensor  # (V, 3, S)
+    shapes: RowMatrix  # (S, 3 V), the same
     all_ids: Tensor  # (V,) 0, 1, 2, ...
     influences: Influences
     joint_template: Tensor  # (J, 3)
-    joint_dirs: Tensor  # (S, 3 J)
+    joint_dirs: Tensor  # (S, J, 3)
+    joint_shapes: RowMatrix  # (S, 3 J), the same
     tree: KinematicTree
     correctives: _Correctives | None
-    hands: Mapping[str, tuple[Tensor, Tensor | None]]  # mean and components of each hand parameter
+    hands: Mapping[str, tuple[Tensor, RowMatrix | None]]  # mean and components of each hand parameter
     stature_base: Tensor  # (C,)
-    stature_dirs: Tensor  # (S, C)
+    stature_dirs: RowMatrix  # (S, C)
     defaults: Mapping[str, Tensor]
 
     @staticmethod
@@ -633,22 +637,28 @@ class _Tables:
         bodily = data.shapedirs.shape[2] + (data.age_direction is not None)
         crown_and_soles = _stature_vertices(template, dirs[:, :, :bodily])
         hands = {
-            name: (tensor(hand.mean)[None], None if hand.components is None else tensor(hand.components))
+            name: (
+                tensor(hand.mean)[None],
+                None if hand.components is None else RowMatrix(tensor(hand.components.T)),
+            )
             for name, hand in _hands(data).items()
         }
+        directions = tensor(dirs)
         return _Tables(
             template=tensor(template),
             faces=torch.tensor(np.asarray(data.faces, dtype=np.int64), device=device),
-            dirs=tensor(dirs),
+            dirs=directions,
+            shapes=RowMatrix(directions.flatten(0, 1)),
             all_ids=torch.arange(len(template), device=device),
             influences=Influences.build(np.asarray(data.weights), dtype, device),
             joint_template=tensor(regressor @ template),
-            joint_dirs=tensor(joint_dirs.reshape(-1, dirs.shape[2]).T),
+            joint_dirs=tensor(np.moveaxis(joint_dirs, 2, 0)),
+            joint_shapes=RowMatrix(tensor(joint_dirs.reshape(-1, dirs.shape[2]))),
             tree=KinematicTree(data.parents).to(device),
             correctives=_Correctives.build(data.posedirs, dtype, device),
             hands=hands,
             stature_base=tensor(template[crown_and_soles, 1]),
-            stature_dirs=tensor(dirs[crown_and_soles, 1].T),
+            stature_dirs=RowMatrix(tensor(dirs[crown_and_soles, 1])),
             defaults={
                 name: torch.tensor([spec.default], dtype=dtype, device=device)
                 for name, spec in _parameter_specs(data).items()

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from apu_losses.bodies.kinematics import KinematicTree
-from apu_losses.bodies.ordered import ordered_matmul, sparse_mix
+from apu_losses.bodies.ordered import RowMatrix, SparseRows, ordered_matmul
 
 _SERIES_BELOW = 1e-3  # squared angle
 
@@ -70,7 +70,7 @@ class LinearBlendDerivatives:
     Args:
         skeleton: the posed skeleton.
         blocks: the columns, in order: ``("turn", joints (M,), mix)`` for M joints' rotation vectors, with
-            ``mix (C, 3 M)`` where C coefficients stand for them; ``("shape", coefficients (M,), None)``;
+            ``mix (3 M, C)`` where C coefficients stand for them; ``("shape", coefficients (M,), None)``;
             ``("move", ..., None)`` for the translation.
         rest_vertices: ``(rows, ids) -> RestVertices``.
         keypoints: ``(skeleton, joints (N, J, 3, D), vertices of ids)`` -> ``(N, K, 3, D)``.
@@ -79,9 +79,9 @@ class LinearBlendDerivatives:
     def __init__(
         self,
         skeleton: PosedSkeleton,
-        blocks: Sequence[tuple[str, Tensor, Tensor | None]],
+        blocks: Sequence[tuple[str, Tensor, RowMatrix | None]],
         rest_vertices: Callable[[Tensor, Tensor], RestVertices],
-        keypoints: Callable[[str], tuple[Tensor, Tensor, Tensor]],
+        keypoints: Callable[[str], tuple[SparseRows, Tensor, SparseRows]],
     ) -> None:
         self._skeleton = skeleton
         self._blocks = blocks
@@ -100,7 +100,7 @@ class LinearBlendDerivatives:
         """``(N, T, 3, 3)`` world axis (second to last) that each number of a turned joint turns about."""
         vectors = self._skeleton.vectors[:, self._turned]
         world = self._skeleton.transforms[:, self._turned, :, :3]
-        return world @ right_jacobian(vectors)
+        return ordered_matmul(world, right_jacobian(vectors))
 
     @cached_property
     def _shape_offsets(self) -> Tensor:
@@ -115,9 +115,9 @@ class LinearBlendDerivatives:
             s.transforms[:, parents, :, :3],
             torch.eye(3, dtype=rest.dtype, device=rest.device),
         )
-        moved = turned_by @ bone
-        positions = sparse_mix(s.tree.descendants.to(rest), moved)
-        return positions - s.transforms[..., :3] @ rest
+        moved = ordered_matmul(turned_by, bone)
+        positions = SparseRows.of(s.tree.descendants.to(rest)).mix(moved)
+        return positions - ordered_matmul(s.transforms[..., :3], rest)
 
     @cached_property
     def joints(self) -> Tensor:
@@ -127,26 +127,28 @@ class LinearBlendDerivatives:
         arm = arm * self._below[None, :, :, None]
         turn = cross_columns(self._axes[:, None], arm)
         rest = s.joint_dirs.permute(1, 2, 0)
-        shape = self._shape_offsets + s.transforms[..., :3] @ rest
+        shape = self._shape_offsets + ordered_matmul(s.transforms[..., :3], rest)
         return self._columns(turn, shape)
 
     def keypoints(self, skeleton: str) -> Tensor:
         """``(N, K, 3, D)`` of the keypoints of a skeleton; zero for those that the body lacks."""
-        joint_weights, ids, vertex_weights = self._keypoint_weights(skeleton)
-        found = sparse_mix(joint_weights, self.joints)
+        joint_mix, ids, vertex_mix = self._keypoint_weights(skeleton)
+        found = joint_mix.mix(self.joints)
         if not len(ids):
             return found
         count = len(self._skeleton.positions)
         rows = torch.arange(count, device=ids.device).repeat_interleave(len(ids))
         points = self.select(rows, ids.repeat(count)).unflatten(0, (count, len(ids)))
-        return found + sparse_mix(vertex_weights, points)
+        return found + vertex_mix.mix(points)
 
     def select(self, rows: Tensor, vertex_ids: Tensor) -> Tensor:
         """``(K, 3, D)`` of vertex ``vertex_ids[k]`` of body ``rows[k]``."""
         s = self._skeleton
         rest = self._rest_vertices(rows, vertex_ids)
         transforms = s.transforms[rows[:, None], rest.joint]  # (K, I, 3, 4)
-        placed = (transforms[..., :3] @ rest.points[:, None, :, None])[..., 0] + transforms[..., 3]
+        placed = (
+            ordered_matmul(transforms[..., :3], rest.points[:, None, :, None])[..., 0] + transforms[..., 3]
+        )
         shares = rest.weight[:, :, None] * self._below[rest.joint]  # (K, I, T)
         arm = ordered_matmul(shares.transpose(1, 2), placed)
         arm = arm - shares.sum(1)[..., None] * s.positions[rows[:, None], self._turned]
@@ -155,7 +157,9 @@ class LinearBlendDerivatives:
         if rest.correctives is not None and len(self._turned):
             joints = rest.corrective_joints
             by_joint = self._rotation_columns[rows[:, None], joints].flatten(2, 3)  # (K, M, 9, 3)
-            moved = ordered_matmul(blended[:, None], rest.correctives @ by_joint)  # (K, M, 3, 3)
+            moved = ordered_matmul(
+                blended[:, None], ordered_matmul(rest.correctives, by_joint)
+            )  # (K, M, 3, 3)
             column = self._column[joints][..., None, None]
             moved = torch.where(column >= 0, moved, 0.0).transpose(1, 2)
             place = column.clamp(min=0).transpose(1, 2).expand_as(moved)
@@ -168,7 +172,7 @@ class LinearBlendDerivatives:
         """``(N, J, 3, 3, 3)`` derivative of each local rotation matrix by its rotation vector (last)."""
         s = self._skeleton
         axes = right_jacobian(s.vectors)  # columns: small turns on the right
-        return torch.stack([s.rotations @ _skew(axes[..., c]) for c in range(3)], -1)
+        return torch.stack([ordered_matmul(s.rotations, _skew(axes[..., c])) for c in range(3)], -1)
 
     def _columns(self, turn: Tensor, shape: Tensor) -> Tensor:
         """Columns in the order of the blocks from ``(..., 3, T, 3)`` of turns and ``(..., 3, S)``."""
@@ -178,7 +182,9 @@ class LinearBlendDerivatives:
             if kind == "turn":
                 part = turn[..., first : first + len(index), :].flatten(-2)
                 first += len(index)
-                parts.append(part if mix is None else part @ mix.T)
+                if mix is not None:
+                    part = mix.times(part.flatten(0, -2)).unflatten(0, part.shape[:-1])
+                parts.append(part)
             elif kind == "shape":
                 parts.append(shape[..., index])
             else:
@@ -190,19 +196,20 @@ class LinearBlendDerivatives:
 def parameter_blocks(
     names: Sequence[str],
     pose_layout: Sequence[tuple[str, int]],
-    hands: Mapping[str, tuple[Tensor, Tensor | None]],
+    hands: Mapping[str, tuple[Tensor, RowMatrix | None]],
     coefficients: Mapping[str, range],
     device: torch.device,
-) -> list[tuple[str, Tensor, Tensor | None]]:
+) -> list[tuple[str, Tensor, RowMatrix | None]]:
     """The ``blocks`` of `LinearBlendDerivatives` for these parameters."""
     joints, first = {}, 0
     for name, count in pose_layout:
         joints[name] = torch.arange(first, first + count, device=device)
         first += count
-    blocks: list[tuple[str, Tensor, Tensor | None]] = []
+    blocks: list[tuple[str, Tensor, RowMatrix | None]] = []
     for name in names:
         if name in joints:
-            blocks.append(("turn", joints[name], hands[name][1] if name in hands else None))
+            components = hands[name][1] if name in hands else None
+            blocks.append(("turn", joints[name], None if components is None else components.flipped()))
         elif name in coefficients:
             blocks.append(("shape", torch.tensor(list(coefficients[name]), device=device), None))
         else:
@@ -226,7 +233,7 @@ def right_jacobian(vectors: Tensor) -> Tensor:
     )
     skew = _skew(vectors)
     identity = torch.eye(3, dtype=vectors.dtype, device=vectors.device)
-    return identity - first[..., None, None] * skew + second[..., None, None] * (skew @ skew)
+    return identity - first[..., None, None] * skew + second[..., None, None] * ordered_matmul(skew, skew)
 
 
 def _skew(v: Tensor) -> Tensor:

@@ -114,13 +114,16 @@ def _residuals_and_jacobian(
 
 
 def _damped_step(r: Tensor, jacobian: Tensor, mu: Tensor) -> Tensor:
-    j = jacobian.double()
-    normal = j.transpose(1, 2) @ j
-    gradient = (j.transpose(1, 2) @ r.double()[..., None])[..., 0]
-    diagonal = normal.diagonal(dim1=1, dim2=2)
-    damped = normal + torch.diag_embed(mu[:, None] * diagonal + 1e-9)
-    # a row whose system cannot be solved takes no step; its damping then grows
-    factor, info = torch.linalg.cholesky_ex(damped)
-    step = -torch.cholesky_solve(gradient[..., None], factor)[..., 0]
-    usable = (info == 0) & torch.isfinite(step).all(-1)
-    return torch.where(usable[:, None], step, torch.zeros_like(step)).to(r.dtype)
+    """``(N, D)``, row by row: the bits of a batched product depend on how many rows there are."""
+    rows = zip(r.double(), jacobian.double(), mu, strict=True)
+    return torch.stack([_damped_step_of_row(*row) for row in rows]).to(r.dtype)
+
+
+def _damped_step_of_row(r: Tensor, jacobian: Tensor, mu: Tensor) -> Tensor:
+    """``(D,)``; a row whose system cannot be solved takes no step, and its damping then grows."""
+    j = jacobian.clone()  # a copy begins at an address of the same alignment, whatever the row
+    normal = j.T @ j
+    factor, info = torch.linalg.cholesky_ex(normal + torch.diag(mu * normal.diagonal() + 1e-9))
+    step = -torch.cholesky_solve(j.T @ r.clone()[:, None], factor)[:, 0]
+    usable = (info == 0) & torch.isfinite(step).all()
+    return torch.where(usable, step, 0.0)

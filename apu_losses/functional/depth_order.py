@@ -40,4 +40,6 @@ def depth_order_energy(
         )
     if form == "hinge":
         return torch.relu(nearer - farther + margin).square()
-    return torch.nn.functional.softplus((nearer - farther) / margin)
+    wrong = (nearer - farther) / margin
+    # softplus by its definition: torch's has other last bits at the end of a tensor, on some processors
+    return torch.logsumexp(torch.stack([wrong, torch.zeros_like(wrong)]), 0)

@@ -184,7 +184,9 @@ def mixture_pose_prior(body_pose: Tensor, mixture: PoseMixture) -> Tensor:
         )
     mixture = mixture.to(body_pose)
     from_mean = body_pose[:, None] - mixture.means
-    mahalanobis = torch.einsum("kij,nkj->nki", mixture.whiten, from_mean).square().sum(-1)
+    # pose by pose: the bits of a product depend on how many rows it has
+    whitened = [(mixture.whiten @ pose.clone()[..., None])[..., 0] for pose in from_mean.unbind(0)]
+    mahalanobis = torch.stack(whitened).square().sum(-1) if whitened else from_mean.sum(-1)
     return (mahalanobis / 2 - mixture.log_weights).amin(1)
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import roma
+import torch
 from torch import Tensor
+
+_SERIES_BELOW = 1e-6  # squared sine of half the angle: the next term of the series is below 1e-12
 
 
 def rotation_difference(pose: Tensor, reference: Tensor) -> Tensor:
@@ -25,4 +28,20 @@ def rotation_difference(pose: Tensor, reference: Tensor) -> Tensor:
         )
     ours = roma.rotvec_to_unitquat(pose.unflatten(1, (-1, 3)))
     theirs = roma.rotvec_to_unitquat(reference.unflatten(1, (-1, 3)))
-    return roma.unitquat_to_rotvec(roma.quat_product(roma.quat_conjugation(theirs), ours))
+    return _rotation_vector(roma.quat_product(roma.quat_conjugation(theirs), ours))
+
+
+def _rotation_vector(quaternion: Tensor) -> Tensor:
+    """The rotation vector of unit quaternions ``(..., 4)``, the scalar last: ``(..., 3)``, at most pi long.
+
+    The angle by an arc tangent of one argument: torch's of two gives other last bits to the last elements of
+    a tensor than to the first, on some processors.
+    """
+    near = torch.where(quaternion[..., 3:] < 0, -quaternion, quaternion)
+    v, w = near[..., :3], near[..., 3:]
+    square = v.square().sum(-1, keepdim=True)
+    small = square < _SERIES_BELOW
+    length = torch.where(small, 1.0, square).sqrt()
+    # half of the half angle has the tangent |v| / (1 + w)
+    factor = 4 * torch.atan(length / (1 + w)) / length
+    return v * torch.where(small, 2 + square / 3, factor)
