@@ -6,6 +6,7 @@ Each returns one value per item, unreduced: sum or average as your own loss does
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Integral
 
 import torch
 from numpy.typing import ArrayLike
@@ -13,10 +14,17 @@ from torch import Tensor, nn
 
 from apu_contacts.contact_map import ContactMap
 from apu_contacts.regions import RegionMap
-from apu_losses.functional.contact import ContactForm, Mode, check_soft, pair_contact
-from apu_losses.functional.contact_edges import ContactEdges, Order, Over, maps_of_pairs
+from apu_losses.functional.contact import ContactForm, Mode, check_regions, check_soft, pair_contact
+from apu_losses.functional.contact_edges import (
+    ContactEdges,
+    Order,
+    Over,
+    edges_of_pairs,
+    maps_of_pairs,
+)
+from apu_losses.functional.first_look import FirstLook
 from apu_losses.functional.minimum_distance import minimum_distance
-from apu_losses.functional.options import check_choice, check_number
+from apu_losses.functional.options import check_choice, check_number, checked_faces, described
 from apu_losses.functional.penetration import Energy, Rule, Target, penetration_loss
 from apu_losses.functional.pose_prior import (
     Metric,
@@ -29,7 +37,8 @@ from apu_losses.functional.reprojection import keypoint_reprojection
 from apu_losses.functional.self_penetration import self_penetration_loss
 from apu_losses.functional.shape_prior import shape_change_prior, shape_prior
 from apu_losses.functional.skin import SkinPatches
-from apu_losses.kernels.topology import MeshTopology, RegionIndex
+from apu_losses.kernels.mesh_layout import MeshLayout
+from apu_losses.kernels.topology import RegionIndex
 from apu_losses.kernels.types import Backend
 
 
@@ -45,7 +54,9 @@ class SoftContactLoss(nn.Module):
 
     Args:
         regions: the 75 regions of the mesh topology.
-        over: ``"pairs"`` (each region pair counts) or ``"parts"`` (one minimum a part contact).
+        over: ``"parts"`` (one minimum a part contact, "somewhere on the arm, somewhere on the back"; a map
+            without groups has one a region pair) or ``"pairs"`` (each region pair counts, the formula as the
+            paper prints it).
         mode, robust, soft: see `apu_losses.functional.contact.ContactForm`.
         order: ``"given"``, or ``"either"`` for the smaller of both person orders.
         template: ``(V, 3)`` the body at rest; speeds up the search, and compiled code needs it.
@@ -59,7 +70,7 @@ class SoftContactLoss(nn.Module):
         self,
         regions: RegionMap | RegionIndex,
         *,
-        over: Over = "pairs",
+        over: Over = "parts",
         mode: Mode = "min",
         robust: float | None = None,
         soft: float | None = None,
@@ -72,14 +83,15 @@ class SoftContactLoss(nn.Module):
         check_choice("order", order, Order)
         self.form = ContactForm(mode, robust, soft)
         check_soft(soft, over)
+        check_regions(regions)
         if template is not None and isinstance(regions, RegionMap):
             regions = RegionIndex.build(regions, regions.vertex_count, template)
         self.regions = regions
         self.over: Over = over
         self.order: Order = order
         self.backend: Backend = backend
-        self._maps: list[ContactMap] = []
-        self._edges: ContactEdges | None = None
+        self._laid_out: list[tuple[list[ContactMap], ContactEdges]] = []
+        self._first_look = FirstLook()
 
     def edges(self, contact_maps: ContactMap | Sequence[ContactMap], pairs: int = 1) -> ContactEdges:
         """Maps of a batch of ``pairs`` pairs laid out as `forward` takes them, with the options of this loss.
@@ -87,12 +99,9 @@ class SoftContactLoss(nn.Module):
         One map is that of every pair; of a list there is one a pair, whatever ``pairs`` is. A data loader can
         do this, and compiled code needs it done.
         """
-        maps = [contact_maps] * pairs if isinstance(contact_maps, ContactMap) else list(contact_maps)
-        rows = range(2 * len(maps))
-        edges = ContactEdges.from_maps(
+        maps = maps_of_pairs(contact_maps, pairs if isinstance(contact_maps, ContactMap) else None)
+        edges = edges_of_pairs(
             maps,
-            rows[: len(maps)],
-            rows[len(maps) :],
             over=self.over,
             order=self.order,
             one_search_a_pair=self.form.soft is not None,
@@ -109,21 +118,27 @@ class SoftContactLoss(nn.Module):
         contact_maps: ContactMap | Sequence[ContactMap] | ContactEdges,
     ) -> Tensor:
         """``(B, V, 3)`` twice and one map, one a pair, or their `edges`, to ``(B,)`` squared metres."""
+        self._first_look.at(verts_a=verts_a, verts_b=verts_b)
+        edges = self._edges_of(contact_maps, len(verts_a)).to(verts_a.device)
+        return pair_contact(verts_a, verts_b, edges, self.regions, self.form, backend=self.backend)
+
+    def _edges_of(
+        self, contact_maps: ContactMap | Sequence[ContactMap] | ContactEdges, pairs: int
+    ) -> ContactEdges:
         if isinstance(contact_maps, ContactEdges):
-            edges = contact_maps.to(verts_a.device)
-            return pair_contact(verts_a, verts_b, edges, self.regions, self.form, backend=self.backend)
-        maps = maps_of_pairs(contact_maps, len(verts_a))
+            contact_maps.check_made_for(
+                over=self.over, order=self.order, one_search_a_pair=self.form.soft is not None
+            )
+            return contact_maps
+        maps = maps_of_pairs(contact_maps, pairs)
         # Maps are immutable: the same objects mean the same graph, which costs more to lay out than to
         # search.
-        if (
-            self._edges is None
-            or len(maps) != len(self._maps)
-            or any(a is not b for a, b in zip(maps, self._maps, strict=True))
-        ):
-            self._edges = self.edges(maps)
-            self._maps = maps
-        self._edges = self._edges.to(verts_a.device)
-        return pair_contact(verts_a, verts_b, self._edges, self.regions, self.form, backend=self.backend)
+        for known, edges in self._laid_out:
+            if len(maps) == len(known) and all(a is b for a, b in zip(maps, known, strict=True)):
+                return edges
+        edges = self.edges(maps)
+        self._laid_out[:] = [(maps, edges)]
+        return edges
 
     def extra_repr(self) -> str:
         """Options, for printing."""
@@ -136,7 +151,8 @@ class MinimumDistanceLoss(nn.Module):
     Args:
         faces: ``(F, 3)`` of the mesh.
         vertex_count: V of the mesh; the largest id in ``faces`` plus one by default.
-        template: ``(V, 3)`` the body at rest; only speeds up the search.
+        template: ``(V, 3)`` a body in any pose, by which the search is laid out. By default the first body
+            that is seen is it; code that is compiled before one is seen searches slowly without.
         backend: of the geometry search.
     """
 
@@ -149,13 +165,14 @@ class MinimumDistanceLoss(nn.Module):
         backend: Backend = "auto",
     ) -> None:
         super().__init__()
-        self.topology = _topology(faces, vertex_count, template)
+        self._mesh = _mesh(faces, vertex_count, template)
+        self._first_look = FirstLook()
         self.backend: Backend = backend
 
     def forward(self, verts_a: Tensor, verts_b: Tensor) -> Tensor:
         """``(B, V, 3)`` twice to ``(B,)`` squared metres."""
-        self.topology = self.topology.to(verts_a.device)
-        return minimum_distance(verts_a, verts_b, self.topology, backend=self.backend)
+        self._first_look.at(verts_a=verts_a, verts_b=verts_b)
+        return minimum_distance(verts_a, verts_b, self._mesh.of(verts_a), backend=self.backend)
 
 
 class PenetrationLoss(nn.Module):
@@ -164,7 +181,8 @@ class PenetrationLoss(nn.Module):
     Args:
         faces: ``(F, 3)`` of the closed mesh, outward.
         vertex_count: V of the mesh; the largest id in ``faces`` plus one by default.
-        template: ``(V, 3)`` the body at rest; only speeds up the search.
+        template: ``(V, 3)`` a body in any pose, by which the search is laid out. By default the first body
+            that is seen is it; code that is compiled before one is seen searches slowly without.
         target: depth to the nearest ``"surface"`` point or ``"vertex"``, or by ``"entry"``, the way in.
         energy: ``"l2"`` or BUDDI's ``"quartic"``.
         rule: ``"either"``, or BUDDI's ``"both"``.
@@ -186,7 +204,8 @@ class PenetrationLoss(nn.Module):
         check_choice("target", target, Target)
         check_choice("energy", energy, Energy)
         check_choice("rule", rule, Rule)
-        self.topology = _topology(faces, vertex_count, template)
+        self._mesh = _mesh(faces, vertex_count, template)
+        self._first_look = FirstLook()
         self.target: Target = target
         self.energy: Energy = energy
         self.rule: Rule = rule
@@ -194,11 +213,11 @@ class PenetrationLoss(nn.Module):
 
     def forward(self, verts_a: Tensor, verts_b: Tensor) -> Tensor:
         """``(B, V, 3)`` twice to ``(B,)``."""
-        self.topology = self.topology.to(verts_a.device)
+        self._first_look.at(verts_a=verts_a, verts_b=verts_b)
         return penetration_loss(
             verts_a,
             verts_b,
-            self.topology,
+            self._mesh.of(verts_a),
             target=self.target,
             energy=self.energy,
             rule=self.rule,
@@ -229,12 +248,14 @@ class SelfPenetrationLoss(nn.Module):
         super().__init__()
         check_choice("energy", energy, Energy)
         template = torch.as_tensor(template)
-        self.skin = SkinPatches(_topology(faces, len(template), template), template, apart)
+        self.skin = SkinPatches(_mesh(faces, len(template), template).topology, template, apart)
+        self._first_look = FirstLook()
         self.energy: Energy = energy
         self.backend: Backend = backend
 
     def forward(self, vertices: Tensor) -> Tensor:
         """``(N, V, 3)`` to ``(N,)``."""
+        self._first_look.at(vertices=vertices)
         return self_penetration_loss(vertices, self.skin, energy=self.energy, backend=self.backend)
 
 
@@ -322,9 +343,20 @@ class ShapePrior(nn.Module):
         return shape_prior(betas) if start is None else shape_change_prior(betas, start)
 
 
-def _topology(
+def _mesh(
     faces: ArrayLike | Tensor, vertex_count: int | None, template: ArrayLike | Tensor | None
-) -> MeshTopology:
-    faces = torch.as_tensor(faces, dtype=torch.int64)
-    count = int(faces.max()) + 1 if vertex_count is None else vertex_count
-    return MeshTopology.build(faces, count, template)
+) -> MeshLayout:
+    """The mesh that arguments of a loss describe; errors say which argument is another's.
+
+    Raises:
+        TypeError, ValueError: faces that are none, or a template in place of the vertex count.
+    """
+    faces = checked_faces(faces)
+    if vertex_count is None:
+        vertex_count = int(faces.max()) + 1 if template is None else len(torch.as_tensor(template))
+    elif isinstance(vertex_count, bool) or not isinstance(vertex_count, Integral):
+        raise TypeError(
+            f"vertex_count: expected a whole number or None, got {described(vertex_count)}; "
+            "a body at rest goes in by name: template=..."
+        )
+    return MeshLayout.build(faces, int(vertex_count), template)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from apu_contacts.regions.table import NUM_REGIONS, explain
+from apu_contacts.regions.table import NUM_REGIONS, explain, region
 
 if TYPE_CHECKING:
     from apu_contacts.regions.transfer import RegionTransfer
@@ -102,12 +102,19 @@ class RegionMap:
         """``(75,)`` number of vertices of each region."""
         return np.diff(self.offsets)
 
-    def vertices(self, region_id: int) -> NDArray[np.int64]:
-        """Ascending vertex ids of one region.
+    def vertices(self, region_id: int | str) -> NDArray[np.int64]:
+        """Ascending vertex ids of one region, by its number or its name (``"left palm"``).
 
         Raises:
             ValueError: if there is no such region.
         """
+        if isinstance(region_id, str):
+            try:
+                region_id = region(region_id).id
+            except KeyError as error:
+                raise ValueError(
+                    f"region_id: {error.args[0]}; of a body part take union(part_regions('hand', 'left'))"
+                ) from None
         if not 0 <= region_id < NUM_REGIONS:
             raise ValueError(f"region_id must lie in 0 to {NUM_REGIONS - 1}, got {region_id}")
         return self.vertex_ids[self.offsets[region_id] : self.offsets[region_id + 1]]
@@ -130,7 +137,6 @@ class RegionMap:
         Raises:
             KeyError: if there is no such region.
         """
-        from apu_contacts.regions.table import region
 
         size = self.sizes[region(key).id]
         return f"{explain(key)}\n  On {self.topology!r}: {size} of {self.vertex_count} vertices"

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from apu_contacts.sources.detection import InitialEstimate
@@ -14,6 +14,7 @@ from apu_losses.bodies.keypoints import KeypointTable, Landmarks, keypoint_table
 from apu_losses.bodies.ordered import ordered_matmul
 from apu_losses.bodies.protocol import ParameterSpec, PosedBody
 from apu_losses.bodies.rotation import rotation_matrix
+from apu_losses.kernels.orientation import REMEDY, signed_volumes
 
 
 class PosedMeshBody:
@@ -27,7 +28,7 @@ class PosedMeshBody:
 
     Args:
         vertices: ``(M, V, 3)`` posed meshes of one topology, metres.
-        faces: ``(F, 3)`` triangles.
+        faces: ``(F, 3)`` triangles, counter-clockwise seen from outside.
         joints: ``(M, J, 3)`` named points of each mesh, such as the estimator's 3D keypoints, or None.
         joint_names: J names, those of keypoints (``"left_wrist"``) or of SMPL-X's joints.
         landmarks: further named points, on the surface.
@@ -36,13 +37,14 @@ class PosedMeshBody:
         name: short name for reports; ``"mhr"`` for SAM 3D Body's meshes.
 
     Raises:
-        ValueError: on shapes that do not agree, values that are not finite, or meshes not of human size.
+        ValueError: on shapes that do not agree, values that are not finite, meshes not of human size, or
+            meshes that are inside out.
     """
 
     def __init__(
         self,
-        vertices: Tensor,
-        faces: Tensor,
+        vertices: Tensor | NDArray[np.floating],
+        faces: ArrayLike | Tensor,
         *,
         joints: Tensor | None = None,
         joint_names: Sequence[str] = (),
@@ -50,13 +52,19 @@ class PosedMeshBody:
         stature: Tensor | None = None,
         name: str = "posed mesh",
     ) -> None:
+        if not isinstance(vertices, Tensor):
+            vertices = torch.tensor(np.asarray(vertices), dtype=torch.float32)
+        if not isinstance(faces, Tensor):
+            faces = torch.from_numpy(np.array(faces, dtype=np.int64))
         if vertices.ndim != 3 or vertices.shape[2] != 3 or not bool(torch.isfinite(vertices).all()):
             raise ValueError(f"vertices must be finite and of shape (M, V, 3), got {tuple(vertices.shape)}")
         count = len(vertices)
-        if faces.ndim != 2 or faces.shape[1] != 3 or int(faces.max()) >= vertices.shape[1]:
+        if faces.ndim != 2 or faces.shape[1] != 3 or not len(faces):
+            raise ValueError(f"faces must have shape (F, 3), F > 0, got {tuple(faces.shape)}; triangles?")
+        if int(faces.max()) >= vertices.shape[1] or int(faces.min()) < 0:
             raise ValueError(
                 f"faces must have shape (F, 3) and name {vertices.shape[1]} vertices, got "
-                f"{tuple(faces.shape)} up to {int(faces.max())}; faces of another mesh?"
+                f"{tuple(faces.shape)} from {int(faces.min())} to {int(faces.max())}; faces of another mesh?"
             )
         if joints is None:
             joints, joint_names = vertices.mean(1, keepdim=True), ("centre",)
@@ -66,6 +74,7 @@ class PosedMeshBody:
                 f"got {tuple(joints.shape)}"
             )
         _check_size(vertices, joints)
+        _check_orientation(vertices, faces)
         self._name = name
         self._vertices = vertices.detach()
         self._faces = faces.to(torch.int64)
@@ -253,6 +262,17 @@ class PosedMeshes:
     def _move(self, points: Tensor) -> Tensor:
         off = points - self._centre[:, None]
         return ordered_matmul(off, self._rotation.transpose(1, 2)) + self._to[:, None]
+
+
+def _check_orientation(vertices: Tensor, faces: Tensor) -> None:
+    """Refuse meshes whose faces look inwards: nothing would count as inside them."""
+    volume, size = signed_volumes(vertices, faces.to(vertices.device, torch.int64))
+    inward = torch.nonzero(volume < -0.1 * size)[:, 0].tolist()
+    if inward:
+        raise ValueError(
+            f"vertices, faces: expected meshes whose faces look outwards, got {inward} inside out; the "
+            f"cause is {REMEDY}"
+        )
 
 
 def _check_size(vertices: Tensor, joints: Tensor) -> None:

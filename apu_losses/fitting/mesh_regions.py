@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 from apu_contacts.regions import RegionMap
@@ -41,6 +42,10 @@ _POINT_METRES = 0.003  # of a named point: they are few, and keep the surface fr
 # standard deviations of the parameters around the fit to the named points
 _SPREAD = {"transl": 1.0, "global_orient": 0.1, "betas": 2.0, "age": 0.3}
 _POSE_SPREAD = 0.1
+_ENOUGH_POINTS = 12  # hips, shoulders, elbows, wrists, knees and ankles
+_EARS, _EYES = ("left_ear", "right_ear"), ("left_eye", "right_eye")
+_FRONT_AND_BEHIND = ((("nose",), _EARS), (_EYES, _EARS))
+_BACKWARDS = 0.5  # cosine: nobody turns the head further than 120 degrees from the trunk
 _STEPS = 4  # of the solver between two searches for the nearest surface
 
 
@@ -63,18 +68,29 @@ def posed_mesh_regions(
         The map, which vertices are unsure, and why.
 
     Raises:
-        ValueError: named points that do not place a body, or a mesh that has no vertex in some region.
+        ValueError: named points that do not place a body, or whose left and right are exchanged, or a mesh
+            that has no vertex in some region.
 
     Warns:
-        UserWarning: always; the map is approximate.
+        UserWarning: always; the map is approximate. Once more for fewer points than hips, shoulders, elbows,
+            wrists, knees and ankles: with hips and shoulders alone a third of the vertices are wrong.
     """
     free = load_body("free")
     with torch.no_grad():
         given = meshes.pose({})
         surfaces = given.vertices().double().cpu().numpy()
         points = given.joints.double().cpu().numpy()
+    for number, xyz in enumerate(points):
+        _refuse_exchanged_sides(meshes.joint_names, xyz, number)
     faces = meshes.faces.cpu().numpy()
     first, named = _placed(free, meshes.joint_names, points)
+    limbs = sum(name in JOINT_TRUST for name in meshes.joint_names)
+    if limbs < _ENOUGH_POINTS:
+        warnings.warn(
+            f"meshes: {limbs} named points of trunk and limbs leave open how the limbs lie, and many "
+            f"vertices will get a wrong region; name {_ENOUGH_POINTS} or more (limbs, face)",
+            stacklevel=2,
+        )
     params = first
     ids = torch.linspace(0, free.num_vertices - 1, min(vertices, free.num_vertices)).round().long()
     for _ in range(rounds):
@@ -98,6 +114,26 @@ def posed_mesh_regions(
         stacklevel=2,
     )
     return moved
+
+
+def _refuse_exchanged_sides(names: tuple[str, ...], xyz: NDArray[np.float64], number: int) -> None:
+    """By hips and shoulders a person faces one way, by nose and ears the other: left and right are exchanged.
+
+    Midpoints of a left and a right point do not change when the names do, and neither does the nose.
+    """
+    orient = orientation_from_joints(names, xyz)
+    at = dict(zip(names, xyz, strict=True))
+    if orient is None:
+        return
+    forward = Rotation.from_rotvec(orient).as_matrix()[:, 2]
+    for front, behind in _FRONT_AND_BEHIND:
+        if all(name in at for name in (*front, *behind)):
+            way = np.mean([at[n] for n in front], axis=0) - np.mean([at[n] for n in behind], axis=0)
+            if way @ forward < -_BACKWARDS * np.linalg.norm(way):
+                raise ValueError(
+                    f"meshes: mesh {number} faces backwards by its hips and shoulders, but not by {front} "
+                    f"and {behind}; are the left and right of joint_names exchanged, or is the mesh mirrored?"
+                )
 
 
 @dataclass(frozen=True)

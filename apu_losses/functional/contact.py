@@ -20,13 +20,15 @@ import torch
 from torch import Tensor
 
 from apu_contacts.contact_map import ContactMap
-from apu_losses.functional.contact_edges import ContactEdges, Order, Over, maps_of_pairs
+from apu_losses.functional.contact_edges import ContactEdges, Order, Over, edges_of_pairs, maps_of_pairs
 from apu_losses.functional.geometry import Regions, region_min_distance, region_nearest_vertex
+from apu_losses.functional.options import described
 from apu_losses.functional.robust import geman_mcclure
 from apu_losses.functional.rows import gather_points, stack_pairs
+from apu_losses.kernels.checks import check_vertices
 from apu_losses.kernels.dispatch import widen
 from apu_losses.kernels.reference import distance2
-from apu_losses.kernels.topology import as_region_index
+from apu_losses.kernels.topology import RegionIndex, RegionLists, as_region_index
 from apu_losses.kernels.types import Backend
 
 Mode = Literal["min", "chamfer_quartic"]
@@ -245,7 +247,7 @@ def soft_contact(
     contact_maps: ContactMap | Sequence[ContactMap],
     regions: Regions,
     *,
-    over: Over = "pairs",
+    over: Over = "parts",
     mode: Mode = "min",
     robust: float | None = None,
     soft: float | None = None,
@@ -258,8 +260,9 @@ def soft_contact(
         verts_a, verts_b: ``(B, V, 3)`` metres, the two people of each pair, of one mesh topology.
         contact_maps: one for all pairs, or one a pair; an empty one gives 0 and zero gradient.
         regions: the 75 regions of this topology.
-        over: ``"pairs"``: every region pair counts, the formula as printed. ``"parts"``: one minimum over the
-            union of the two parts of each part contact.
+        over: ``"parts"``: one minimum over the union of the two parts of each part contact (a group of the
+            map; without groups each region pair is one). ``"pairs"``: every region pair counts, the formula
+            as printed, for maps whose pairs were each seen to touch.
         mode, robust, soft: see `ContactForm`.
         order: ``"either"`` takes the smaller of both person orders; one, or one a pair.
         backend: of the geometry search.
@@ -273,11 +276,9 @@ def soft_contact(
             ``over="parts"``.
     """
     check_soft(soft, over)
-    batch = len(verts_a)
-    edges = ContactEdges.from_maps(
-        maps_of_pairs(contact_maps, batch),
-        range(batch),
-        range(batch, 2 * batch),
+    check_vertices("verts_a", verts_a)
+    edges = edges_of_pairs(
+        maps_of_pairs(contact_maps, len(verts_a)),
         over=over,
         order=order,
         one_search_a_pair=soft is not None,
@@ -409,9 +410,23 @@ def _first_smallest(values: Tensor, owner: Tensor, count: int) -> Tensor:
     return first.scatter_reduce(0, owner[hits], hits, "amin")
 
 
+def check_regions(regions: object) -> None:
+    """Refuse what is no region map.
+
+    Raises:
+        TypeError: it is not.
+    """
+    if not isinstance(regions, RegionIndex | RegionLists):
+        raise TypeError(
+            f"regions: expected a RegionMap or RegionIndex, got {described(regions)}; the free body's is "
+            "RegionMap.load('free'), a loaded body's apu_losses.bodies.region_map.region_map_for(body)"
+        )
+
+
 def _bodies(name: str, vertices: Tensor, regions: Regions) -> Tensor:
-    if vertices.dim() != 3 or vertices.shape[-1] != 3:
-        raise ValueError(f"{name} must have shape (N, V, 3), got {tuple(vertices.shape)}")
+    check_vertices(name, vertices)
+    if not torch.compiler.is_compiling():
+        check_regions(regions)
     count = getattr(regions, "vertex_count", vertices.shape[1])
     if vertices.shape[1] != count:
         topology = getattr(regions, "topology", None)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from apu_contacts.contact_map import ContactMap
+from apu_contacts.contact_map import ContactMap, PartContact
+from apu_losses.functional.outside_graphs import outside_graphs
 from apu_losses.kernels.pair_layout import PairLayout, layout_of
 from apu_losses.kernels.topology import RegionIndex, to_be_kept
 from apu_losses.kernels.types import RegionPairs
@@ -19,18 +20,66 @@ Order = Literal["given", "either"]
 Over = Literal["pairs", "parts"]
 
 
-def maps_of_pairs(contact_maps: ContactMap | Sequence[ContactMap], pairs: int) -> list[ContactMap]:
-    """One map for each of so many pairs of bodies, of one for all of them or one each.
+def maps_of_pairs(contact_maps: ContactMap | Sequence[ContactMap], pairs: int | None) -> list[ContactMap]:
+    """One map for each of so many pairs of bodies, of one for all of them or one each; None: as many as come.
 
     Raises:
+        TypeError: what is no contact map.
         ValueError: another number of maps.
     """
-    maps = [contact_maps] * pairs if isinstance(contact_maps, ContactMap) else list(contact_maps)
-    if len(maps) != pairs:
+    if isinstance(contact_maps, ContactMap):
+        return [contact_maps] * (1 if pairs is None else pairs)
+    if isinstance(contact_maps, str) or not isinstance(contact_maps, Iterable):
+        raise TypeError(f"contact_maps: expected a ContactMap or a list of them, got {_kind(contact_maps)}")
+    if hasattr(contact_maps, "shape"):
+        raise TypeError(f"contact_maps: expected a ContactMap or a list of them, got {_kind(contact_maps)}")
+    maps = list(contact_maps)
+    for number, each in enumerate(maps):
+        if not isinstance(each, ContactMap):
+            raise TypeError(f"contact_maps[{number}]: expected a ContactMap, got {_kind(each)}")
+    if pairs is not None and len(maps) != pairs:
         raise ValueError(
             f"contact_maps must be one map or one for each of the {pairs} pairs, got {len(maps)}"
         )
     return maps
+
+
+def _kind(value: object) -> str:
+    """What came in place of a contact map, and how to make one of it."""
+    if value is None:
+        return "None; two people who touch nowhere have ContactMap.empty()"
+    if isinstance(value, PartContact):
+        return "a PartContact; ContactMap.from_parts(contacts) makes one map of the contacts of a pair"
+    if hasattr(value, "shape"):
+        of = f"{type(value).__name__} of shape {tuple(value.shape)}"
+        return f"{of}; ContactMap.from_dense(w) takes one (75, 75) matrix, ContactMap(pairs) a list of pairs"
+    if isinstance(value, (list, tuple)):
+        return f"a {type(value).__name__}; ContactMap(pairs) takes a list of region pairs"
+    return type(value).__name__
+
+
+@outside_graphs
+def edges_of_pairs(
+    contact_maps: Sequence[ContactMap],
+    *,
+    over: Over,
+    order: Order | Sequence[Order] = "given",
+    one_search_a_pair: bool = False,
+    dtype: torch.dtype = torch.float32,
+    device: torch.device | str | None = None,
+) -> ContactEdges:
+    """The maps of B pairs whose bodies are rows ``0..B-1`` and ``B..2B-1``, as `ContactEdges.from_maps`."""
+    count = len(contact_maps)
+    return ContactEdges.from_maps(
+        contact_maps,
+        range(count),
+        range(count, 2 * count),
+        over=over,
+        order=order,
+        one_search_a_pair=one_search_a_pair,
+        dtype=dtype,
+        device=device,
+    )
 
 
 @dataclass(frozen=True)
@@ -65,6 +114,8 @@ class ContactEdges:
         weight: ``(C,)`` W_ij of the paper.
         edge: ``(C,)`` the edge that each contact belongs to.
         edge_either: ``(E,)`` whether it is open which of the two bodies the map calls *a*.
+        over, one_search_a_pair: the options that they were made with, None where they were put together by
+            hand.
         any_open: whether it is open for any edge.
     """
 
@@ -73,6 +124,8 @@ class ContactEdges:
     weight: Tensor
     edge: Tensor
     edge_either: Tensor
+    over: Over | None = None
+    one_search_a_pair: bool | None = None
     any_open: bool = field(init=False)
     _known: list[tuple[PairLayout, EveryVertex]] = field(
         default_factory=list, init=False, repr=False, compare=False
@@ -170,14 +223,36 @@ class ContactEdges:
             weight=torch.tensor(columns.weight, dtype=dtype),
             edge=torch.tensor(columns.edge, dtype=torch.int64),
             edge_either=torch.tensor([o == "either" for o in orders], dtype=torch.bool),
+            over=over,
+            one_search_a_pair=one_search_a_pair,
         ).to(device or "cpu")
 
     def to(self, device: torch.device | str) -> ContactEdges:
         """The same graph on another device; itself where it is already there."""
         if self.weight.device == torch.device(device):
             return self
-        moved = {each.name: getattr(self, each.name).to(device) for each in fields(self) if each.init}
-        return replace(self, **moved)
+        tensors = "searches", "contact", "weight", "edge", "edge_either"
+        return replace(self, **{name: getattr(self, name).to(device) for name in tensors})
+
+    def check_made_for(self, *, over: Over, order: Order, one_search_a_pair: bool) -> None:
+        """Refuse a loss of other options than those that these edges were laid out with.
+
+        Raises:
+            ValueError: they differ.
+        """
+        if self.over is None:
+            return
+        made = "either" if self.any_open else "given"
+        for name, value, wanted in (
+            ("over", self.over, over),
+            ("order", made if self.edge_count else order, order),
+            ("one search a region pair, as soft needs it,", self.one_search_a_pair, one_search_a_pair),
+        ):
+            if value != wanted:
+                raise ValueError(
+                    f"contact_maps: expected edges of this loss's options, {name} = {wanted!r}, got some "
+                    f"with {value!r}; another loss made them: take this loss's own edges(maps)"
+                )
 
     @cached_property
     def both_orders(self) -> ContactEdges:
@@ -207,6 +282,8 @@ class ContactEdges:
             weight=join([self.weight, self.weight[contacts]]),
             edge=join([self.edge, copy_of_edge[self.edge[contacts]]]),
             edge_either=join([self.edge_either, self.edge_either[open_edges]]),
+            over=self.over,
+            one_search_a_pair=self.one_search_a_pair,
         )
 
     @cached_property

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from apu_contacts.contact_map import ContactMap
 from apu_losses.functional.contact import ContactSelection, select_contacts
-from apu_losses.functional.contact_edges import ContactEdges, Over, maps_of_pairs
+from apu_losses.functional.contact_edges import Over, edges_of_pairs, maps_of_pairs
 from apu_losses.functional.geometry import Faces, Regions
 from apu_losses.functional.normals import FaceRing, point_normals
 from apu_losses.functional.robust import geman_mcclure_weight
@@ -61,7 +61,7 @@ def contact_facing(
     regions: Regions,
     faces: Faces,
     *,
-    over: Over = "pairs",
+    over: Over = "parts",
     within: float = 0.1,
     backend: Backend = "auto",
 ) -> Tensor:
@@ -80,11 +80,9 @@ def contact_facing(
     Raises:
         ValueError: shapes that do not agree, a region map of another topology, ``within`` not positive.
     """
-    vertices, rows_a, rows_b = stack_pairs(verts_a, verts_b)
-    edges = ContactEdges.from_maps(
+    vertices, _, _ = stack_pairs(verts_a, verts_b)
+    edges = edges_of_pairs(
         maps_of_pairs(contact_maps, len(verts_a)),
-        rows_a.tolist(),
-        rows_b.tolist(),
         over=over,
         dtype=widen(vertices[:0]).dtype,
         device=vertices.device,

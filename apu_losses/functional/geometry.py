@@ -22,6 +22,7 @@ from apu_losses.kernels import ops, reference
 from apu_losses.kernels import vmap as _vmap  # noqa: F401  registers the rules for torch.func
 from apu_losses.kernels.checks import check_alike, check_cutoff, check_items, check_vertices
 from apu_losses.kernels.dispatch import check_backend, widen
+from apu_losses.kernels.orientation import check_outward
 from apu_losses.kernels.pair_layout import layout_of
 from apu_losses.kernels.topology import MeshTopology, RegionIndex, RegionLists, as_region_index, as_topology
 from apu_losses.kernels.types import (
@@ -410,7 +411,8 @@ def winding_number(
 ) -> Tensor:
     """Winding number of the mesh around each of ``points (B, Q, 3)``: ``(B, Q)``, without gradient.
 
-    1 inside a closed mesh with outward faces, 0 outside, in between near holes.
+    1 inside a closed mesh with outward faces, -1 inside one whose faces look inwards, 0 outside, in between
+    near holes.
     ``method``: "tree" approximates far clusters of faces (`winding_number_bounded` says by how much it may
     err), "exact" sums all solid angles, "rays" counts signed crossings of a ray: exact whole numbers, for
     closed meshes only. The reference has no tree and takes "tree" for "exact".
@@ -474,8 +476,10 @@ def inside(
     ``method``: "tree" gives the answer of "exact" several times faster: where the error bound of a walk
     through the tree leaves the answer open, it is walked again in finer steps. Points outside the mesh's
     bounding box are outside. A point or mesh that is not finite is not inside. Arguments as `winding_number`.
+    Raises ``ValueError`` if every mesh is closed and inside out, warns if some are (`check_outward`).
     """
     p, v, topology = _check_mesh(points, vertices, faces, points_topology, method, rows, wanted)
+    check_outward(v, topology)
     return _inside(p, v, topology, rows, wanted, method, points_topology, backend)
 
 
@@ -497,8 +501,26 @@ def penetration(
     ``rows`` as in `nearest_vertex`: for two bodies of one topology, both ways in one call, give ``bodies (2,
     V, 3)`` for points and vertices and ``rows = ([0, 1], [1, 0])``. ``wanted (E, Q)``: the others are not
     inside. ``distance2`` is zero outside, NaN where the input is not finite. The inside test carries no
-    gradient; the depth does, for the points that are inside.
+    gradient; the depth does, for the points that are inside. Raises ``ValueError`` if every mesh is closed
+    and inside out, warns if some are.
     """
+    p, v, topology = _check_mesh(points, vertices, faces, points_topology, method, rows, wanted)
+    check_outward(v, topology)
+    return unlooked_penetration(p, v, topology, rows, wanted, target, method, points_topology, backend)
+
+
+def unlooked_penetration(
+    points: Tensor,
+    vertices: Tensor,
+    faces: Faces,
+    rows: Rows,
+    wanted: Tensor | None,
+    target: Literal["vertex", "surface"],
+    method: WindingMethod,
+    points_topology: MeshTopology | None,
+    backend: Backend,
+) -> Penetration:
+    """`penetration` of meshes of which the caller knows which way their faces look."""
     if target not in ("vertex", "surface"):
         raise ValueError(f"target: expected 'vertex' or 'surface', got {target!r}")
     p, v, topology = _check_mesh(points, vertices, faces, points_topology, method, rows, wanted)
@@ -517,10 +539,16 @@ def contact_map_from_meshes(
     regions_b: Regions | None = None,
     *,
     threshold: float,
+    faces: Faces | None = None,
+    faces_b: Faces | None = None,
     backend: Backend = "auto",
 ) -> Tensor:
     """Which regions touch: ``(B, Ra, Rb)`` bool, True where two regions come nearer than ``threshold``.
 
+    ``faces``: of closed meshes; with them what lies inside the other body touches it, too, however deep: each
+    vertex inside touches the regions of the vertex nearest to where it would get out. Without them a palm
+    wholly inside a belly and further than ``threshold`` from its skin touches nothing. ``faces_b``: of the
+    second topology, where there are two.
     Raises ``ValueError`` if a mesh is not finite, because False would read as "no contact".
     For distances use `region_distance_matrix` with ``cutoff=threshold``.
     """
@@ -529,4 +557,36 @@ def contact_map_from_meshes(
         raise ValueError(
             "verts_a, verts_b: expected finite coordinates, got NaN or infinity; the fit diverged"
         )
-    return found.index_a >= 0
+    near = found.index_a >= 0
+    if faces is None:
+        return near
+    index_a, index_b = _regions_of(verts_a, verts_b, regions, regions_b)
+    other = faces if faces_b is None else faces_b
+    a_in_b = _regions_inside(verts_a, verts_b, other, index_a, index_b, backend)
+    b_in_a = _regions_inside(verts_b, verts_a, faces, index_b, index_a, backend)
+    return near | a_in_b | b_in_a.transpose(1, 2)
+
+
+def _regions_inside(
+    points: Tensor, vertices: Tensor, faces: Faces, own: RegionIndex, other: RegionIndex, backend: Backend
+) -> Tensor:
+    """``(B, R, S)`` which regions of ``points`` reach into the mesh, and the regions they would leave by."""
+    with torch.no_grad():
+        topology = as_topology(faces, vertices).to(vertices.device)
+        found = penetration(points, vertices, topology, target="surface", backend=backend)
+        assert found.barycentric is not None
+        inside_of, out_of = _membership(own), _membership(other)
+        touching = []
+        for within, face, weights in zip(found.inside, found.target, found.barycentric, strict=True):
+            nearest = weights[within].argmax(1, keepdim=True)
+            exits = topology.faces[face[within]].gather(1, nearest)[:, 0]
+            touching.append(inside_of[:, within] @ out_of[:, exits].T > 0)
+        return torch.stack(touching) if touching else found.inside.new_zeros(0, len(own), len(other))
+
+
+def _membership(index: RegionIndex) -> Tensor:
+    """``(R, V)`` float, one where a region has a vertex."""
+    member = torch.zeros(len(index), index.vertex_count, device=index.vertex_ids.device, dtype=torch.float32)
+    region = torch.arange(len(index), device=member.device).repeat_interleave(index.offsets.diff())
+    member[region, index.vertex_ids] = 1
+    return member

@@ -16,10 +16,11 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from apu_losses.functional.geometry import Faces, penetration
+from apu_losses.functional.geometry import Faces, penetration, unlooked_penetration
 from apu_losses.functional.penetration_entry import towards_entry
 from apu_losses.functional.penetration_selection import PenetrationSelection, penetration_points
 from apu_losses.functional.rows import bounding_boxes, gather_points, stack_pairs
+from apu_losses.kernels.orientation import check_outward
 from apu_losses.kernels.reference import distance2
 from apu_losses.kernels.topology import MeshTopology, as_topology
 from apu_losses.kernels.types import Backend
@@ -70,6 +71,7 @@ def select_penetrations(
         raise ValueError("rows_a and rows_b must name different bodies: a body is always inside itself")
     vertices = vertices.detach()
     topology = as_topology(faces, vertices).to(vertices.device)
+    check_outward(vertices, topology)
     low, high = bounding_boxes(vertices)
     finite = (low.isfinite() & high.isfinite()).all(1)
     broken = ~(finite[rows_a] & finite[rows_b])
@@ -123,12 +125,18 @@ def _penetrating(
     backend: Backend,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """The columns of a `PenetrationSelection` for vertices of bodies ``own`` inside bodies ``other``."""
-    found = penetration(
-        vertices if vertex_ids is None else vertices[:, vertex_ids],
-        vertices,
+    # bodies that nobody asks about here would be laid out all the same
+    used, row = torch.unique(torch.cat([own, other]), return_inverse=True)
+    few = 0 < len(used) < len(vertices)
+    bodies = vertices.index_select(0, used) if few else vertices
+    found = unlooked_penetration(
+        bodies if vertex_ids is None else bodies[:, vertex_ids],
+        bodies,
         topology,
-        rows=(own, other),
+        rows=(row[: len(own)], row[len(own) :]) if few else (own, other),
+        wanted=None,
         target=target,
+        method="tree",
         points_topology=topology if vertex_ids is None else None,
         backend=backend,
     )

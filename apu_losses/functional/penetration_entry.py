@@ -25,6 +25,9 @@ from apu_losses.functional.penetration_selection import PenetrationSelection, ta
 from apu_losses.kernels.topology import MeshTopology
 from apu_losses.kernels.types import Backend
 
+_ON_EDGE = 1e-4  # weight of a corner below which a point counts as on the edge opposite; there both agree
+_TOUCHING = 1e-5  # metres; below it, a way has no direction: float32 rounds as coarsely at 60 m
+
 
 @torch.no_grad()
 def towards_entry(
@@ -51,10 +54,14 @@ def towards_entry(
     corners = vertices[selection.target_row[:, None], selection.target_vertices]
     nearest = target_points(corners, selection)
     one, two, crossing = _neighbours(selection, topology)
-    normal = torch.nn.functional.normalize(
-        torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), dim=1
+    out, depth, reached = _carried_inwards(
+        points,
+        _ways_out(points, nearest, corners, selection.target_weights),
+        (nearest - points).norm(dim=1),
+        one,
+        two,
+        crossing,
     )
-    out, depth, reached = _carried_inwards(points, normal, (nearest - points).norm(dim=1), one, two, crossing)
     wrong = reached & ~crossing & (((nearest - points) * out).sum(1) < 0)
     face_corners = selection.target_vertices.clone()
     weights = selection.target_weights.clone()
@@ -65,6 +72,21 @@ def towards_entry(
         face_corners[own] = topology.faces[found.face[0]]
         weights[own] = found.barycentric[0].to(weights)
     return replace(selection, target_vertices=face_corners, target_weights=weights)
+
+
+def _ways_out(points: Tensor, nearest: Tensor, corners: Tensor, weights: Tensor) -> Tensor:
+    """Unit directions ``(S, 3)`` from points inside to the surface, where ``nearest`` lies.
+
+    Within a face that is the face's normal. On an edge or a corner the faces around it have different normals
+    and equal claims, and last bits say which of them was found; the way to the nearest point is only one.
+    """
+    normal = torch.nn.functional.normalize(
+        torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), dim=1
+    )
+    way = nearest - points
+    length = way.norm(dim=1, keepdim=True)
+    shared = (weights.amin(1, keepdim=True) < _ON_EDGE) & (length > _TOUCHING)
+    return torch.where(shared, way / length.clamp(min=_TOUCHING), normal)
 
 
 def _neighbours(selection: PenetrationSelection, topology: MeshTopology) -> tuple[Tensor, Tensor, Tensor]:

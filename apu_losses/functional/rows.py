@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from apu_losses.kernels.checks import check_alike, check_vertices
+
 
 def gather_points(vertices: Tensor, rows: Tensor, vertex_ids: Tensor) -> Tensor:
     """``vertices[rows, vertex_ids]`` of ``(N, V, 3)`` as ``(K, 3)``, with a backward that is repeatable on
@@ -39,12 +41,17 @@ def stack_pairs(verts_a: Tensor, verts_b: Tensor) -> tuple[Tensor, Tensor, Tenso
     """B pairs of bodies as the graph form: vertices ``(2B, V, 3)`` and the rows ``(B,)`` of either side.
 
     Raises:
-        ValueError: shapes that do not agree.
+        TypeError: what is no floating tensor.
+        ValueError: shapes, dtypes or devices that do not agree.
     """
-    if verts_a.dim() != 3 or verts_a.shape[-1] != 3 or verts_a.shape != verts_b.shape:
+    if isinstance(verts_a, Tensor) and isinstance(verts_b, Tensor) and verts_a.shape != verts_b.shape:
         raise ValueError(
             "verts_a and verts_b must have the same shape (B, V, 3), "
-            f"got {tuple(verts_a.shape)} and {tuple(verts_b.shape)}"
+            f"got {tuple(verts_a.shape)} and {tuple(verts_b.shape)}; of different topologies, or of "
+            "different numbers of people?"
         )
+    check_vertices("verts_a", verts_a)
+    check_vertices("verts_b", verts_b)
+    check_alike("verts_a", verts_a, "verts_b", verts_b)
     rows = torch.arange(len(verts_a), device=verts_a.device)
     return torch.cat([verts_a, verts_b]), rows, rows + len(verts_a)

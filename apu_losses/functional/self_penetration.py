@@ -21,14 +21,17 @@ from torch import Tensor
 
 from apu_losses.functional.geometry import inside, nearest_surface, winding_number
 from apu_losses.functional.normals import vertex_normals
+from apu_losses.functional.outside_graphs import outside_graphs
 from apu_losses.functional.penetration import Energy, penetration_energy
 from apu_losses.functional.penetration_selection import PenetrationSelection, penetration_points
 from apu_losses.functional.skin import SkinPatches, Surroundings
+from apu_losses.kernels.checks import check_vertices
 from apu_losses.kernels.types import Backend
 
 _OFF = 1e-3  # metres out of the own skin: more than rounding at 60 m, less than skin is thick
 
 
+@outside_graphs
 @torch.no_grad()
 def select_self_penetrations(
     vertices: Tensor, skin: SkinPatches, *, backend: Backend = "auto"
@@ -47,7 +50,8 @@ def select_self_penetrations(
         ValueError: bodies of another mesh.
     """
     topology = skin.topology.to(vertices.device)
-    if vertices.dim() != 3 or vertices.shape[1:] != (topology.vertex_count, 3):
+    check_vertices("vertices", vertices)
+    if vertices.shape[1:] != (topology.vertex_count, 3):
         raise ValueError(
             f"vertices must have shape (N, {topology.vertex_count}, 3), as the mesh of skin, "
             f"got {tuple(vertices.shape)}"

@@ -9,7 +9,10 @@ from torch import Tensor
 def check_vertices(name: str, value: Tensor, count: int | None = None, cause: str = "") -> None:
     """``value`` must be a floating tensor ``(B, V, 3)``, with ``V == count`` where a topology fixes it."""
     if not isinstance(value, Tensor):
-        raise TypeError(f"{name}: expected a torch.Tensor of shape (B, V, 3), got {type(value).__name__}")
+        cause = "; torch.as_tensor(x) makes one of a NumPy array" if hasattr(value, "__array__") else ""
+        raise TypeError(
+            f"{name}: expected a torch.Tensor of shape (B, V, 3), got {type(value).__name__}{cause}"
+        )
     if value.dim() != 3 or value.shape[-1] != 3:
         raise ValueError(
             f"{name}: expected shape (B, V, 3), got {tuple(value.shape)}; "

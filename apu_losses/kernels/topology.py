@@ -14,9 +14,10 @@ from __future__ import annotations
 
 import itertools
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
+from functools import partial
 from typing import Any, Protocol, cast, runtime_checkable
 
 import numpy as np
@@ -213,7 +214,7 @@ class MeshTopology:
     faces ``face_order[node_start[n]:node_end[n]]``; its left child is n + 1, and ``node_skip[n]`` is the next
     node when the subtree of n is skipped, so that no stack is needed. A leaf has ``node_skip[n] == n + 1``.
     ``closed``: every edge is met as often one way as the other, so that the winding number around any point
-    off the surface is a whole number.
+    off the surface is a whole number. ``looked_at``: what `apu_losses.kernels.orientation` remembers.
     """
 
     vertex_count: int
@@ -225,6 +226,7 @@ class MeshTopology:
     node_end: Tensor
     node_skip: Tensor
     closed: bool
+    looked_at: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod
     def build(
@@ -310,7 +312,7 @@ def face_tree(centroids: NDArray[np.float64], leaf: int = LEAF_FACES) -> tuple[N
 
 
 def _moved(layout: Any, device: torch.device | str) -> Any:
-    values = {f.name: getattr(layout, f.name) for f in fields(layout)}
+    values = {f.name: getattr(layout, f.name) for f in fields(layout) if f.init}
     return type(layout)(**{k: v.to(device) if isinstance(v, Tensor) else v for k, v in values.items()})
 
 
@@ -329,32 +331,47 @@ def _recall(source: object, purpose: int | str, make: Any) -> Any:
     return held[1]
 
 
-def _first_body(vertices: Tensor) -> tuple[int, Tensor | None]:
-    """The number of vertices and, as a template, the first body; none where values cannot be read."""
-    count = int(vertices.shape[-2])
+def sound_body(vertices: Tensor) -> Tensor | None:
+    """The first body ``(V, 3)`` that can serve as a template: finite, of some size, readable."""
     # inside torch.func a tensor stands for others and has no values of its own
-    readable = not torch._C._functorch.is_functorch_wrapped_tensor(vertices)
-    return count, vertices.detach().reshape(-1, count, 3)[0] if readable and vertices.numel() else None
+    if torch._C._functorch.is_functorch_wrapped_tensor(vertices) or not vertices.numel():
+        return None
+    bodies = vertices.detach().reshape(-1, *vertices.shape[-2:])
+    extent = (bodies.amax(1) - bodies.amin(1)).amax(1)
+    sound = torch.nonzero(extent.isfinite() & (extent > 0))[:1, 0]
+    return bodies[int(sound)].double() if len(sound) else None  # NumPy knows no bfloat16
+
+
+def _laid_out(source: object, vertices: Tensor, build: Callable[[int, Tensor | None], Any]) -> Any:
+    """What ``build(V, template)`` makes of the first body that can serve as a template; then remembered.
+
+    Until there is one, it is made of the numbering, and remembered beside.
+    """
+    count = int(vertices.shape[-2])
+    held = _RECENT.get((id(source), count))
+    if held is not None:
+        return held[1]
+    with to_be_kept():
+        template = sound_body(vertices)
+        purpose = count if template is not None else f"{count} by number"
+        return _recall(source, purpose, lambda: build(count, template))
 
 
 def as_region_index(regions: RegionIndex | RegionLists, vertices: Tensor) -> RegionIndex:
-    """A `RegionIndex` as it is; anything else is laid out (and remembered) from the first body in
+    """A `RegionIndex` as it is; anything else is laid out (and remembered) from the first sound body in
     ``vertices``.
     """
     if isinstance(regions, RegionIndex):
         return regions
-    count, template = _first_body(vertices)
-    index: RegionIndex = _recall(regions, count, lambda: RegionIndex.build(regions, count, template))
-    return index
+    return cast("RegionIndex", _laid_out(regions, vertices, partial(RegionIndex.build, regions)))
 
 
 def as_topology(faces: MeshTopology | Tensor | NDArray[Any], vertices: Tensor) -> MeshTopology:
-    """A `MeshTopology` as it is; faces are laid out (and remembered) from the first body in ``vertices``.
+    """A `MeshTopology` as it is; faces are laid out (and remembered) from the first sound body in
+    ``vertices``.
 
     Faces must not be written to after their first use: the tree would be that of the old faces.
     """
     if isinstance(faces, MeshTopology):
         return faces
-    count, template = _first_body(vertices)
-    topology: MeshTopology = _recall(faces, count, lambda: MeshTopology.build(faces, count, template))
-    return topology
+    return cast("MeshTopology", _laid_out(faces, vertices, partial(MeshTopology.build, faces)))

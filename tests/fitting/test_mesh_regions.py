@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import numpy as np
 import pytest
 import torch
@@ -84,6 +86,26 @@ def test_what_does_not_place_a_body_is_said(estimated) -> None:
         region_map_for(bare)
     with pytest.raises(TypeError, match="posed_mesh_regions"):
         SceneFitter(meshes)
+
+
+def test_exchanged_sides_are_refused_and_few_points_are_spoken_of(estimated) -> None:
+    meshes, _ = estimated
+    posed = meshes.pose({})
+    other = {"left": "right", "right": "left"}
+    turned = [
+        "_".join([other.get(first, first), *rest])
+        for first, *rest in (name.split("_") for name in meshes.joint_names)
+    ]
+    vertices, joints = posed.vertices(), posed.joints
+    exchanged = PosedMeshBody(vertices, meshes.faces, joints=joints, joint_names=turned)
+    with pytest.raises(ValueError, match="left and right of joint_names exchanged"):
+        posed_mesh_regions(exchanged)
+    trunk = ["left_hip", "right_hip", "left_shoulder", "right_shoulder"]
+    at = torch.tensor([meshes.joint_names.index(name) for name in trunk])
+    few = PosedMeshBody(vertices, meshes.faces, joints=joints[:, at], joint_names=trunk)
+    # what so few points lead to may not be a map at all
+    with pytest.warns(UserWarning, match="4 named points .* name 12 or more"), suppress(ValueError):
+        posed_mesh_regions(few, rounds=1, vertices=200)
 
 
 @pytest.mark.slow

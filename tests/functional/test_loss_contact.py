@@ -27,18 +27,19 @@ from apu_losses.modules import SoftContactLoss
 REGIONS = toy_regions()
 FORMS = [
     {},
-    {"over": "parts"},
+    {"over": "pairs"},
+    {"robust": 0.2, "over": "pairs"},
     {"over": "parts", "soft": 0.02},
     {"robust": 0.2},
     {"over": "parts", "robust": 0.2, "soft": 0.02},
     {"mode": "chamfer_quartic"},
-    {"mode": "chamfer_quartic", "over": "parts"},
+    {"mode": "chamfer_quartic", "over": "pairs"},
 ]
 either_order = pytest.mark.parametrize("order", ["given", "either"])
 each_form = pytest.mark.parametrize("form", FORMS, ids=str)
 
 
-def oracle(a, b, cmap, *, over="pairs", mode="min", robust=None, soft=None):
+def oracle(a, b, cmap, *, over="parts", mode="min", robust=None, soft=None):
     """The loss as its documentation says it, in NumPy."""
     a, b = np.asarray(a), np.asarray(b)
 
@@ -100,14 +101,16 @@ def test_a_pair_in_several_groups_counts_once():
     shared = ContactMap([(3, 5), (3, 5)], [0.4, 0.9], [0, 1])
     alone = ContactMap([(3, 5)], [0.9])
     a, b = toy_bodies(1), toy_bodies(1, seed=1)
-    torch.testing.assert_close(soft_contact(a, b, shared, REGIONS), soft_contact(a, b, alone, REGIONS))
+    torch.testing.assert_close(
+        soft_contact(a, b, shared, REGIONS, over="pairs"), soft_contact(a, b, alone, REGIONS)
+    )
 
 
 def test_no_groups_make_parts_and_pairs_the_same():
     plain = ContactMap(toy_map().merged().pairs)
     a, b = toy_bodies(2), toy_bodies(2, seed=1)
     torch.testing.assert_close(
-        soft_contact(a, b, plain, REGIONS, over="parts"), soft_contact(a, b, plain, REGIONS)
+        soft_contact(a, b, plain, REGIONS), soft_contact(a, b, plain, REGIONS, over="pairs")
     )
 
 
@@ -320,7 +323,7 @@ def test_graph_form_equals_pair_form_and_knows_self_contact():
     points_b = gather_points(bodies, selection.row_b, selection.vertex_b)
     energy = contact_energy(points_a, points_b, selection)
     expected = [
-        soft_contact(bodies[i : i + 1], bodies[j : j + 1], m, REGIONS).item()
+        soft_contact(bodies[i : i + 1], bodies[j : j + 1], m, REGIONS, over="pairs").item()
         for m, i, j in zip(maps, rows_a, rows_b, strict=True)
     ]
     torch.testing.assert_close(energy, torch.tensor(expected, dtype=torch.float64))
@@ -357,9 +360,9 @@ def test_the_module_is_a_shell_and_lays_out_each_map_once():
         expected = soft_contact(a, b, current, REGIONS, over="parts", robust=0.2, order="either")
         torch.testing.assert_close(module(a, b, current), expected)
     torch.testing.assert_close(module(a[:1], b[:1], cmap), expected[:1])
-    laid_out = module._edges
+    (laid_out,) = module._laid_out
     module(a[:1], b[:1], cmap)
-    assert module._edges is laid_out
+    assert module._laid_out[0] is laid_out
     assert module(a.float(), b.float(), cmap).dtype == torch.float32
     assert "robust=0.2" in repr(module)
 
@@ -379,7 +382,7 @@ def test_half_precision_is_computed_in_single():
         ({"verts_a": toy_bodies(2)[..., :2], "verts_b": toy_bodies(2)[..., :2]}, r"\(B, V, 3\)"),
         ({"verts_a": toy_bodies(2)[:, :50], "verts_b": toy_bodies(2)[:, :50]}, "topology"),
         ({"contact_maps": [toy_map()]}, "one for each of the 2 pairs"),
-        ({"soft": 0.1}, "over='parts'"),
+        ({"soft": 0.1, "over": "pairs"}, "over='parts'"),
         ({"robust": -1.0}, "robust must be positive"),
         ({"robust": 0.1, "mode": "chamfer_quartic"}, "mode='min' only"),
         ({"mode": "max"}, "'chamfer_quartic'"),

@@ -6,6 +6,7 @@ import pytest
 import torch
 from loss_toys import icosphere
 
+from apu_losses.bodies import load_body
 from apu_losses.functional.penetration import penetration_energy, penetration_loss, select_penetrations
 from apu_losses.functional.penetration_selection import penetration_points
 
@@ -120,3 +121,26 @@ def test_errors():
         torch.func.vmap(lambda a, b: penetration_loss(a[None], b[None], FACES, target="entry"))(
             bodies[:1], bodies[1:]
         )
+
+
+@pytest.mark.parametrize("how", ["turned", "mirrored"])
+def test_the_way_in_turns_and_mirrors_with_the_bodies(how):
+    """The surface has edges, on which two faces have equal claims; which one was found must not matter."""
+    body = load_body()
+    generator = torch.Generator().manual_seed(0)
+    place = torch.tensor([[0.0, 0.0, 5.0], [0.1, 0.1, 4.9]])
+    pose = torch.randn(2, 63, generator=generator) * 0.3
+    vertices = body.pose({"body_pose": pose, "transl": place}).vertices().detach()
+    if how == "mirrored":
+        motion, faces = torch.diag(torch.tensor([-1.0, 1.0, 1.0])), body.faces.flip(1).contiguous()
+    else:
+        motion, faces = torch.linalg.qr(torch.randn(3, 3, generator=generator).double())[0], body.faces
+        motion = (motion * torch.linalg.det(motion).sign()).float()
+    found = []
+    for points, own in ((vertices, body.faces), ((vertices @ motion.T).contiguous(), faces)):
+        leaf = points.clone().requires_grad_(True)
+        loss = penetration_loss(leaf[:1], leaf[1:], own, target="entry")
+        found.append((loss.detach(), *torch.autograd.grad(loss.sum(), leaf)))
+    (loss, gradient), (moved, turned) = found
+    torch.testing.assert_close(moved, loss, rtol=2e-5, atol=0)
+    assert (turned @ motion - gradient).norm() < 2e-3 * gradient.norm()

@@ -72,7 +72,7 @@ def test_a_chamfer_compiles_once_its_maps_are_laid_out():
     a, b = inputs("clouds")
     edges = loss.edges(toy_map(), 3)
     torch.testing.assert_close(compiled(a, b, edges), loss(a, b, toy_map()))
-    unprepared = ContactEdges.from_maps([toy_map()] * 3, range(3), range(3, 6))
+    unprepared = ContactEdges.from_maps([toy_map()] * 3, range(3), range(3, 6), over="parts")
     with pytest.raises(Exception, match="compiled code cannot list the vertices"):
         compiled(a, b, unprepared)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from kernels_meshes import GPU, pair
@@ -331,3 +332,27 @@ def test_safe_sqrt():
     assert root.detach().tolist()[:3] == [0, 2, inf] and torch.isnan(root[3])
     (grad,) = torch.autograd.grad(root[:2].sum(), x)
     assert grad[:2].tolist() == [0, 0.25]
+
+
+def test_what_lies_wholly_inside_touches():
+    """A small sphere 5 cm under the skin of a large one: no vertices near, and yet they share space."""
+    from trimesh.creation import icosphere
+
+    large, small = icosphere(3, 0.3), icosphere(2, 0.05)
+    a = torch.tensor(np.array(small.vertices)).float()[None] + torch.tensor([0.2, 0.0, 0.0])
+    b = torch.tensor(np.array(large.vertices)).float()[None]
+    halves_a = g.RegionIndex.from_lists([range(0, 80), range(80, a.shape[1])], a.shape[1])
+    right = np.flatnonzero(np.array(large.vertices)[:, 0] > 0)
+    left = np.setdiff1d(np.arange(b.shape[1]), right)
+    halves_b = g.RegionIndex.from_lists([right, left], b.shape[1])
+    faces_a, faces_b = np.array(small.faces), np.array(large.faces)
+    arguments = {"threshold": 0.02}
+    assert not g.contact_map_from_meshes(a, b, halves_a, halves_b, **arguments).any()
+    found = g.contact_map_from_meshes(a, b, halves_a, halves_b, faces=faces_a, faces_b=faces_b, **arguments)
+    assert found.tolist() == [[[True, False], [True, False]]]
+    turned = g.contact_map_from_meshes(b, a, halves_b, halves_a, faces=faces_b, faces_b=faces_a, **arguments)
+    assert torch.equal(turned, found.transpose(1, 2))
+    apart = g.contact_map_from_meshes(
+        a + 2, b, halves_a, halves_b, faces=faces_a, faces_b=faces_b, **arguments
+    )
+    assert not apart.any()
