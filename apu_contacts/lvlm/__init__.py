@@ -30,6 +30,8 @@ _LAZY: dict[str, str] = {
     "Prompt": "prompt",
     "ReplayModel": "cache",
     "Reply": "model",
+    "ServerRefusal": "model",
+    "StopRunError": "model",
     "VisionLanguageModel": "model",
     "answer_of": "ask",
     "ask_all": "ask",
@@ -73,6 +75,8 @@ if TYPE_CHECKING:
     from apu_contacts.lvlm.model import AskError as AskError
     from apu_contacts.lvlm.model import BudgetError as BudgetError
     from apu_contacts.lvlm.model import Reply as Reply
+    from apu_contacts.lvlm.model import ServerRefusal as ServerRefusal
+    from apu_contacts.lvlm.model import StopRunError as StopRunError
     from apu_contacts.lvlm.model import VisionLanguageModel as VisionLanguageModel
     from apu_contacts.lvlm.openai_client import Budget as Budget
     from apu_contacts.lvlm.openai_client import OpenAIClient as OpenAIClient
