@@ -2,7 +2,8 @@
 
 Exit codes: 0 done; 1 something could not be done (a problem that `doctor` found, a scene that `fit` could not
 fit, an image that `detect` or `propose` could not read, a question that `ask` got no answer to, a text that
-`parse` could not read whole); 2 bad input, with one line on standard error; 130 interrupted.
+`parse` could not read whole); 2 bad input, with one line on standard error, nothing was written; 130
+interrupted: `ask` keeps and says what it has, the others wrote nothing.
 """
 
 from __future__ import annotations
@@ -240,8 +241,19 @@ def ask(
     cache: Annotated[Path | None, typer.Option(help="Folder of answers that are not asked again.")] = None,
     max_calls: Annotated[int | None, typer.Option(help="Stop after this many calls.")] = None,
     max_tokens: Annotated[int | None, typer.Option(help="Stop after this many tokens.")] = None,
-    batch_out: Annotated[Path | None, typer.Option(help="Write batch files here and ask nobody.")] = None,
+    again: Annotated[
+        list[str] | None,
+        typer.Option(help="Ask anew what was: empty, unreadable, refused. May be repeated."),
+    ] = None,
+    picture_format: Annotated[str, typer.Option(help="How crops are sent: jpeg or png.")] = "jpeg",
+    batch_out: Annotated[
+        Path | None, typer.Option(help="Write batch files here and ask nobody; what -o has is left out.")
+    ] = None,
     batch_in: Annotated[list[Path] | None, typer.Option(help="Take answers from a batch's results.")] = None,
+    batch_questions: Annotated[
+        list[Path] | None,
+        typer.Option(help="NAME.questions.jsonl of --batch-out, if not beside the results or the answers."),
+    ] = None,
 ) -> None:
     """Ask a vision language model which body parts touch; the key is read from OPENAI_API_KEY."""
     from apu_contacts.lvlm import commands
@@ -260,25 +272,39 @@ def ask(
             example=example,
             cache=cache,
             temperature=temperature,
+            again=tuple(again or ()),
+            picture_format=picture_format,
             max_calls=max_calls,
             max_tokens=max_tokens,
         )
+        note = commands.left_out_note(pictures or [])
+        if note:
+            _complain("ask", f"note: {note}")
         if batch_out is not None:
-            for file in commands.write_requests(pictures or [], batch_out, options):
-                typer.echo(str(file))
-            return
+            written = commands.write_requests(pictures or [], batch_out, options, out)
+            for line in commands.batch_lines(written):
+                typer.echo(line)
+            raise typer.Exit(1 if written.failures else 0)
         if out is None:
             return
-        if batch_in is not None:
-            summary = commands.collect_results(batch_in, out)
-        else:
-            with _progress() as tell:
-                summary = commands.ask_pictures(
-                    pictures or [], out, options, lambda done, total: tell(done / total, f"{done} of {total}")
-                )
+        try:
+            if batch_in is not None:
+                summary = commands.collect_results(batch_in, out, batch_questions)
+            else:
+                with _progress() as tell:
+                    summary = commands.ask_pictures(
+                        pictures or [],
+                        out,
+                        options,
+                        lambda done, total: tell(done / total, f"{done} of {total}"),
+                    )
+        except commands.AskInterrupted as interrupted:
+            for line in commands.summary_lines(interrupted.summary):
+                typer.echo(line)
+            raise typer.Exit(130) from None
     for line in commands.summary_lines(summary):
         typer.echo(line)
-    if summary.failures or summary.stopped:
+    if not summary.complete:
         raise typer.Exit(1)
 
 
@@ -320,6 +346,7 @@ def detect(
     with _input():
         from apu_contacts.detect import KeypointDetector, detect_pictures, find_pictures, named_models
         from apu_contacts.detect.models import own_models
+        from apu_contacts.pictures import left_out, left_out_words
 
         found = find_pictures(pictures)
         patterns = _patterns(estimates or [])
@@ -332,7 +359,7 @@ def detect(
         with _progress() as tell:
             detector = KeypointDetector(models, device=device, min_box_score=min_box_score, progress=tell)
             summary = detect_pictures(found, detector, out, estimates=patterns, progress=tell)
-    for problem in summary.unread:
+    for problem in filter(None, [left_out_words(left_out(pictures)), *summary.unread]):
         _complain("detect", f"note: {problem}")
     _table(("what", "number"), summary.rows())
     typer.echo(f"{out} written")

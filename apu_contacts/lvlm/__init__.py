@@ -16,6 +16,7 @@ from apu_contacts.lvlm.schema import ANSWER_SCHEMA, response_format
 # Public name -> the module that defines it; loaded on first use.
 _LAZY: dict[str, str] = {
     "AskError": "model",
+    "AskInterrupted": "ask",
     "AskOptions": "commands",
     "AskSummary": "ask",
     "Budget": "openai_client",
@@ -26,7 +27,7 @@ _LAZY: dict[str, str] = {
     "FusedAnswer": "fusion",
     "FusedContact": "fusion",
     "OpenAIClient": "openai_client",
-    "PairQuery": "ask",
+    "PairQuery": "queries",
     "Prompt": "prompt",
     "ReplayModel": "cache",
     "Reply": "model",
@@ -42,22 +43,20 @@ _LAZY: dict[str, str] = {
     "explain": "explanation",
     "explain_file": "explanation",
     "fuse_answers": "fusion",
-    "image_queries": "ask",
+    "image_queries": "queries",
     "load_example": "prompt",
     "pair_box": "crop",
-    "pair_query": "ask",
-    "read_answers": "ask",
+    "pair_query": "queries",
+    "read_answers": "answer_file",
     "write_batch": "batch",
 }
 
 if TYPE_CHECKING:
+    from apu_contacts.lvlm.answer_file import read_answers as read_answers
+    from apu_contacts.lvlm.ask import AskInterrupted as AskInterrupted
     from apu_contacts.lvlm.ask import AskSummary as AskSummary
-    from apu_contacts.lvlm.ask import PairQuery as PairQuery
     from apu_contacts.lvlm.ask import answer_of as answer_of
     from apu_contacts.lvlm.ask import ask_all as ask_all
-    from apu_contacts.lvlm.ask import image_queries as image_queries
-    from apu_contacts.lvlm.ask import pair_query as pair_query
-    from apu_contacts.lvlm.ask import read_answers as read_answers
     from apu_contacts.lvlm.batch import collect_batch as collect_batch
     from apu_contacts.lvlm.batch import write_batch as write_batch
     from apu_contacts.lvlm.cache import CachedModel as CachedModel
@@ -84,6 +83,9 @@ if TYPE_CHECKING:
     from apu_contacts.lvlm.prompt import Prompt as Prompt
     from apu_contacts.lvlm.prompt import build_prompt as build_prompt
     from apu_contacts.lvlm.prompt import load_example as load_example
+    from apu_contacts.lvlm.queries import PairQuery as PairQuery
+    from apu_contacts.lvlm.queries import image_queries as image_queries
+    from apu_contacts.lvlm.queries import pair_query as pair_query
 
 __all__ = [
     "ANSWER_SCHEMA",

@@ -6,13 +6,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from apu_contacts.lvlm.ask import AskSummary, ask_all, image_queries
-from apu_contacts.lvlm.batch import collect_batch, write_batch
+from apu_contacts.lvlm.ask import AskInterrupted as AskInterrupted
+from apu_contacts.lvlm.ask import AskSummary, ask_all
+from apu_contacts.lvlm.batch import BatchFiles, collect_batch, write_batch
 from apu_contacts.lvlm.cache import CachedModel
 from apu_contacts.lvlm.explanation import explain_file
 from apu_contacts.lvlm.model import VisionLanguageModel
 from apu_contacts.lvlm.openai_client import Budget, OpenAIClient
 from apu_contacts.lvlm.prompt import Example, load_example
+from apu_contacts.lvlm.queries import image_queries
+from apu_contacts.pictures import left_out, left_out_words
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,8 @@ class AskOptions:
         temperature: 0 asks for the likeliest answer; samples that differ need more.
         timeout: seconds for each wait for the server.
         max_retries: further attempts after a failed one.
+        again: statuses of answers that are asked for anew: ``("empty",)``.
+        picture_format: how crops are sent, ``"jpeg"`` or ``"png"``.
         max_calls, max_tokens, max_cost, price_in, price_out: see `apu_contacts.lvlm.Budget`.
     """
 
@@ -43,6 +48,8 @@ class AskOptions:
     temperature: float = 0.0
     timeout: float = 90.0
     max_retries: int = 5
+    again: tuple[str, ...] = ()
+    picture_format: str = "jpeg"
     max_calls: int | None = None
     max_tokens: int | None = None
     max_cost: float | None = None
@@ -61,6 +68,14 @@ class AskOptions:
         if found is None:
             raise ValueError("this copy of the package has no in-context example; ask without one")
         return found
+
+    def identity(self) -> str:
+        """Of the model as the client names it: a batch's answers and the server's stand for each other.
+
+        Raises:
+            ImportError: if the ``openai`` package is missing.
+        """
+        return OpenAIClient(self.model, self.base_url, "none", temperature=self.temperature).identity
 
     def client(self) -> VisionLanguageModel:
         """The model to ask, behind its cache if there is one.
@@ -93,7 +108,9 @@ def ask_pictures(
 
     Raises:
         ImportError: if the ``openai`` package is missing.
-        ValueError: if a picture does not exist, ``out`` is another file, or an option is out of range.
+        ValueError: if a picture does not exist, or an option is out of range.
+        OSError: if ``out`` is another file, or another run is writing into it.
+        AskInterrupted: on Ctrl-C; what had arrived is in the file.
     """
     queries = image_queries(pictures, options.action)
     return ask_all(
@@ -103,35 +120,53 @@ def ask_pictures(
         samples=options.samples,
         parallel=options.parallel,
         example=options.in_context(),
+        again=options.again,
+        picture_format=options.picture_format,
         progress=progress,
     )
 
 
-def write_requests(pictures: Sequence[str | Path], out: str | Path, options: AskOptions) -> list[Path]:
-    """`apu ask PICTURES --batch-out OUT`: writes the questions as batch files; asks nobody.
+def write_requests(
+    pictures: Sequence[str | Path],
+    batch_out: str | Path,
+    options: AskOptions,
+    answers: str | Path | None = None,
+) -> BatchFiles:
+    """`apu ask PICTURES --batch-out OUT`: writes the questions as batch files; asks nobody. What the file
+    ``answers`` has is left out.
 
     Raises:
-        ValueError: if a picture does not exist.
-        OSError: if one cannot be read.
+        ValueError: if a picture does not exist, or ``answers`` is another file.
+        OSError: if a file is there already, or cannot be written.
     """
     return write_batch(
         image_queries(pictures, options.action),
-        out,
+        batch_out,
         options.model,
         samples=options.samples,
         example=options.in_context(),
         temperature=options.temperature,
+        picture_format=options.picture_format,
+        identity=options.identity(),
+        answers=answers,
     )
 
 
-def collect_results(results: Sequence[str | Path], out: str | Path) -> AskSummary:
+def collect_results(
+    results: Sequence[str | Path], out: str | Path, questions: Sequence[str | Path] | None = None
+) -> AskSummary:
     """`apu ask --batch-in RESULTS -o OUT`: appends a batch's answers to a file of answers.
 
     Raises:
-        ValueError: on a line that is no batch result, or an ``out`` that is another file.
-        OSError: if a file cannot be read.
+        ValueError: if a file has no batch result, or there is no list of its questions.
+        OSError: if a file cannot be read, or ``out`` is another file.
     """
-    return collect_batch(results, out)
+    return collect_batch(results, out, questions)
+
+
+def left_out_note(pictures: Sequence[str | Path]) -> str:
+    """How many files of the folders among ``pictures`` are no pictures; "" if none."""
+    return left_out_words(left_out(pictures))
 
 
 def parse_file(path: str | Path) -> tuple[str, bool]:
@@ -145,12 +180,46 @@ def parse_file(path: str | Path) -> tuple[str, bool]:
 
 
 def summary_lines(summary: AskSummary, most: int = 5) -> list[str]:
-    """A summary for a person, with the first ``most`` failures."""
+    """A summary for a person, with the first ``most`` failures; words of a server cannot steer a terminal."""
     kinds = ", ".join(f"{count} {status}" for status, count in sorted(summary.statuses.items()))
     lines = [f"{summary.asked} asked{f' ({kinds})' if kinds else ''}, {summary.already} already there"]
-    lines += [f"failed: {name} (sample {sample}): {why}" for name, sample, why in summary.failures[:most]]
-    if len(summary.failures) > most:
-        lines.append(f"and {len(summary.failures) - most} more failures; run again to ask them once more")
+    lines += failure_lines(summary.failures, most)
+    if summary.unanswered:
+        lines.append(
+            f"{summary.unanswered} of the replies say nothing; --again empty asks for them anew, and a "
+            "higher limit of an answer's tokens may help"
+        )
+    if summary.others:
+        lines.append(
+            f"the file has {summary.others} records under these names that answer another question (another "
+            "model, wording, setting or picture)"
+        )
     if summary.stopped:
         lines.append(f"stopped: {summary.stopped}")
+    return [printable(line) for line in lines]
+
+
+def batch_lines(written: BatchFiles, most: int = 5) -> list[str]:
+    """What was written, for a person."""
+    lines = [str(path) for path in written.paths]
+    if written.questions is not None:
+        lines.append(f"{written.questions} says what they ask; --batch-in needs it")
+    lines.append(f"{written.requests} to ask, {written.already} already there")
+    return [printable(line) for line in lines + failure_lines(written.failures, most)]
+
+
+def failure_lines(failures: Sequence[tuple[str, int, str]], most: int) -> list[str]:
+    """The first ``most`` failures, and how many more there are."""
+    lines = [
+        f"failed: {name}{f' (sample {sample})' if sample >= 0 else ''}: {why}"
+        for name, sample, why in failures[:most]
+    ]
+    if len(failures) > most:
+        lines.append(f"and {len(failures) - most} more failures; run again to ask them once more")
     return lines
+
+
+def printable(line: str) -> str:
+    """A line that any terminal can show: control characters and halves of characters as escapes."""
+    shown = "".join(c if c.isprintable() or c == " " else c.encode("unicode_escape").decode() for c in line)
+    return shown.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -39,7 +39,6 @@ from apu_contacts.lvlm import (
     read_answers,
     write_batch,
 )
-from apu_contacts.lvlm.ask import finished
 from apu_contacts.lvlm.prompt import PROMPT_VERSION, Example
 from apu_contacts.regions.table import PARTS
 
