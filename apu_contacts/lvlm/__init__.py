@@ -19,7 +19,7 @@ _LAZY: dict[str, str] = {
     "AskInterrupted": "ask",
     "AskOptions": "commands",
     "AskSummary": "ask",
-    "Budget": "openai_client",
+    "Budget": "budget",
     "BudgetError": "model",
     "CachedModel": "cache",
     "Calibration": "fusion",
@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from apu_contacts.lvlm.ask import ask_all as ask_all
     from apu_contacts.lvlm.batch import collect_batch as collect_batch
     from apu_contacts.lvlm.batch import write_batch as write_batch
+    from apu_contacts.lvlm.budget import Budget as Budget
     from apu_contacts.lvlm.cache import CachedModel as CachedModel
     from apu_contacts.lvlm.cache import ReplayModel as ReplayModel
     from apu_contacts.lvlm.commands import AskOptions as AskOptions
@@ -77,7 +78,6 @@ if TYPE_CHECKING:
     from apu_contacts.lvlm.model import ServerRefusal as ServerRefusal
     from apu_contacts.lvlm.model import StopRunError as StopRunError
     from apu_contacts.lvlm.model import VisionLanguageModel as VisionLanguageModel
-    from apu_contacts.lvlm.openai_client import Budget as Budget
     from apu_contacts.lvlm.openai_client import OpenAIClient as OpenAIClient
     from apu_contacts.lvlm.prompt import Example as Example
     from apu_contacts.lvlm.prompt import Prompt as Prompt

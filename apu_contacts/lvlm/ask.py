@@ -251,6 +251,8 @@ class _Run:
             workers.close()
         self.summary.others = sum(len(questions) for questions in self.before.values() if questions)
         if interrupt:
+            # further attempts would be paid for and read by nobody
+            getattr(self.model, "cancel", lambda: None)()
             lost = min(len(self.asking), parallel)
             lost_words = f"; {lost} questions were still with the model and are asked again" if lost else ""
             self.summary.stopped = f"interrupted{lost_words}"

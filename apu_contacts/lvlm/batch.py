@@ -11,15 +11,14 @@ from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 from apu_contacts.files import OutputError, staged_file
 from apu_contacts.lvlm.answer_file import NOT_ANSWERED, AnswerFile, encode_record, open_answers, read_index
 from apu_contacts.lvlm.ask import AskSummary, answer_record, query_record
 from apu_contacts.lvlm.batch_results import BatchResult, read_results
 from apu_contacts.lvlm.model import Reply
-from apu_contacts.lvlm.openai_client import chat_body
-from apu_contacts.lvlm.prompt import Example
+from apu_contacts.lvlm.prompt import Example, Prompt
 from apu_contacts.lvlm.queries import PairQuery
 
 URL = "/v1/chat/completions"
@@ -29,6 +28,15 @@ MAX_BYTES = 180_000_000
 
 QUESTIONS = ".questions.jsonl"
 """Ending of the list of questions beside a file of requests."""
+
+
+class RequestWriter(Protocol):
+    """What puts a question into a request, such as an `OpenAIClient`."""
+
+    @property
+    def identity(self) -> str: ...
+
+    def body(self, prompt: Prompt, sample: int = 0) -> dict[str, Any]: ...
 
 
 @dataclass
@@ -53,15 +61,11 @@ class BatchFiles:
 def write_batch(
     queries: Iterable[PairQuery],
     out: str | Path,
-    model: str,
+    client: RequestWriter,
     *,
     samples: int = 1,
     example: Example | None = None,
-    temperature: float = 0.0,
-    max_tokens: int = 2000,
-    format: str = "json_schema",
     picture_format: str = "jpeg",
-    identity: str | None = None,
     answers: str | Path | None = None,
     max_requests: int = MAX_REQUESTS,
     max_bytes: int = MAX_BYTES,
@@ -76,13 +80,11 @@ def write_batch(
         queries: the questions.
         out: ``requests.jsonl``; further files are ``requests-2.jsonl`` and so on, and
             ``requests.questions.jsonl`` says what they ask.
-        model: name that the server knows.
+        client: writes the requests, an `OpenAIClient`; it is not called, and what it would ask directly and
+            the batch asks are the same questions.
         samples: answers per question.
         example: in-context example for the prompts.
-        temperature, max_tokens, format: as of `apu_contacts.lvlm.OpenAIClient`.
         picture_format: as of `apu_contacts.lvlm.ask_all`.
-        identity: of the model that will answer; that of an `OpenAIClient` makes its answers and the batch's
-            stand for each other. None takes the model's name and the temperature.
         answers: a file of answers; what it has is not asked.
         max_requests: in one file.
         max_bytes: of one file.
@@ -94,7 +96,7 @@ def write_batch(
     chosen = list(queries)
     if not chosen or len({query.id for query in chosen}) != len(chosen):
         raise ValueError(f"queries must be at least one and have different ids, got {len(chosen)}")
-    identity = identity or f"{model} in a batch {json.dumps({'temperature': temperature})}"
+    identity = client.identity
     index = None if answers is None else read_index(answers)
     written = BatchFiles()
     with ExitStack() as files:
@@ -109,9 +111,7 @@ def write_batch(
                         written.already += 1
                         continue
                     prompt = query.prompt(example, picture_format)
-                    body = chat_body(
-                        model, prompt, sample, temperature=temperature, max_tokens=max_tokens, format=format
-                    )
+                    body = client.body(prompt, sample)
                     request = {"custom_id": question, "method": "POST", "url": URL, "body": body}
                     line = json.dumps(request).encode("ascii") + b"\n"
                     if len(line) > max_bytes:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from apu_contacts.lvlm.model import Reply
-from apu_contacts.lvlm.openai_client import read_completion
+from apu_contacts.lvlm.replies import read_completion
 
 
 @dataclass(frozen=True)

@@ -80,6 +80,10 @@ class CachedModel:
             raise AskError(f"there is no kept answer to this question (sample {sample}) in {self.folder}")
         return self.ask_anew(prompt, sample)
 
+    def cancel(self) -> None:
+        """As the model's."""
+        getattr(self.model, "cancel", lambda: None)()
+
     def ask_anew(self, prompt: Prompt, sample: int = 0) -> Reply:
         """The model's answer, whatever is kept; it is kept then. One that says nothing is handed on only, and
         where the folder cannot be written there is a warning: the answer is paid for in any case.

@@ -9,10 +9,11 @@ from pathlib import Path
 from apu_contacts.lvlm.ask import AskInterrupted as AskInterrupted
 from apu_contacts.lvlm.ask import AskSummary, ask_all
 from apu_contacts.lvlm.batch import BatchFiles, collect_batch, write_batch
+from apu_contacts.lvlm.budget import Budget
 from apu_contacts.lvlm.cache import CachedModel
 from apu_contacts.lvlm.explanation import explain_file
 from apu_contacts.lvlm.model import VisionLanguageModel
-from apu_contacts.lvlm.openai_client import Budget, OpenAIClient
+from apu_contacts.lvlm.openai_client import OpenAIClient
 from apu_contacts.lvlm.prompt import Example, load_example
 from apu_contacts.lvlm.queries import image_queries
 from apu_contacts.pictures import left_out, left_out_words
@@ -69,31 +70,28 @@ class AskOptions:
             raise ValueError("this copy of the package has no in-context example; ask without one")
         return found
 
-    def identity(self) -> str:
-        """Of the model as the client names it: a batch's answers and the server's stand for each other.
-
-        Raises:
-            ImportError: if the ``openai`` package is missing.
-        """
-        return OpenAIClient(self.model, self.base_url, "none", temperature=self.temperature).identity
-
-    def client(self) -> VisionLanguageModel:
-        """The model to ask, behind its cache if there is one.
+    def openai_client(self, api_key: str | None = None) -> OpenAIClient:
+        """The client with these options; a key is needed where it asks OpenAI's own server.
 
         Raises:
             ImportError: if the ``openai`` package is missing.
             ValueError: if there is no API key, or an option is out of range.
         """
         budget = Budget(self.max_calls, self.max_tokens, self.max_cost, self.price_in, self.price_out)
-        client = OpenAIClient(
+        return OpenAIClient(
             self.model,
             self.base_url,
+            api_key,
             timeout=self.timeout,
             max_retries=self.max_retries,
             max_parallel=self.parallel,
             budget=budget,
             temperature=self.temperature,
         )
+
+    def client(self) -> VisionLanguageModel:
+        """The model to ask, behind its cache if there is one; raises as `openai_client`."""
+        client = self.openai_client()
         return client if self.cache is None else CachedModel(client, self.cache)
 
 
@@ -136,18 +134,17 @@ def write_requests(
     ``answers`` has is left out.
 
     Raises:
+        ImportError: if the ``openai`` package is missing.
         ValueError: if a picture does not exist, or ``answers`` is another file.
         OSError: if a file is there already, or cannot be written.
     """
     return write_batch(
         image_queries(pictures, options.action),
         batch_out,
-        options.model,
+        options.openai_client("none"),  # writes requests and sends none
         samples=options.samples,
         example=options.in_context(),
-        temperature=options.temperature,
         picture_format=options.picture_format,
-        identity=options.identity(),
         answers=answers,
     )
 
