@@ -335,8 +335,9 @@ class LineFile:
         """
         before = os.fstat(self._stream.fileno()).st_size
         try:
-            self._stream.write(line.encode("utf-8", "backslashreplace") + b"\n")
-            self._stream.flush()
+            rest = line.encode("utf-8", "backslashreplace") + b"\n"
+            while rest:  # no buffer: what a full disk did not take would come out of it later
+                rest = rest[self._stream.write(rest) :]
             if synced:
                 os.fsync(self._stream.fileno())
         except OSError:
@@ -380,7 +381,7 @@ def growing_lines(
             lines.append(rest)
         elif rest and not lines and not (rest.startswith(begins) or begins.startswith(rest)):
             raise OutputError(f"{path}: not {what}: {rest[:60]!r}; the file is left alone, name another")
-        with target.open("ab") as stream:
+        with target.open("ab", buffering=0) as stream:
             if unended:
                 stream.write(b"\n")
             elif rest:

@@ -13,7 +13,7 @@ import numpy as np
 
 from apu_contacts.detect.detector import DetectedPeople
 from apu_contacts.detect.weights import WeightsError
-from apu_contacts.files import exclusive, refuse_foreign, refuse_inputs, staged_file, write_text
+from apu_contacts.files import exclusive, refuse_foreign, refuse_inputs, write_text
 from apu_contacts.pictures import folder_pictures, left_out, left_out_words
 
 
@@ -166,8 +166,7 @@ def _detect_all(
         # a confidence of 1 is a score that was cut
         above += int((found.confidence >= 1).sum())
         file = folder / f"{name}.npz"
-        with staged_file(file) as part:
-            found.save(part)
+        found.save(file)
         entry: dict[str, object] = {"name": name, "image": _from(out, picture)}
         entry |= {"width": found.size[0], "height": found.size[1], "keypoints": _from(out, file)}
         for kind, pattern in estimates.items():
