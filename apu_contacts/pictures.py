@@ -105,7 +105,8 @@ def read_picture(path: str | Path) -> NDArray[np.uint8]:
 
 
 def picture_size(path: str | Path) -> tuple[int, int]:
-    """Width and height in pixels of the upright picture, without decoding it.
+    """Width and height in pixels of the upright picture. Only PNG, whose orientation may stand at its end, is
+    decoded for it.
 
     Raises:
         PictureError: if it cannot be read as a picture, or has more than `MAX_PIXELS`.

