@@ -282,8 +282,10 @@ def ask(
             _complain("ask", f"note: {note}")
         if batch_out is not None:
             written = commands.write_requests(pictures or [], batch_out, options, out)
+            for path in written.paths:
+                typer.echo(str(path))
             for line in commands.batch_lines(written):
-                typer.echo(line)
+                _complain("ask", f"note: {line}")
             raise typer.Exit(1 if written.failures else 0)
         if out is None:
             return

@@ -197,8 +197,8 @@ def summary_lines(summary: AskSummary, most: int = 5) -> list[str]:
 
 
 def batch_lines(written: BatchFiles, most: int = 5) -> list[str]:
-    """What was written, for a person."""
-    lines = [str(path) for path in written.paths]
+    """What a person should know beside the names of the files."""
+    lines = []
     if written.questions is not None:
         lines.append(f"{written.questions} says what they ask; --batch-in needs it")
     lines.append(f"{written.requests} to ask, {written.already} already there")
