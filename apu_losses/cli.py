@@ -232,15 +232,36 @@ def ask(
         Path | None, typer.Option("--out", "-o", help="File of answers; what it has stays.")
     ] = None,
     model: Annotated[str, typer.Option(help="Name of the model, as the server knows it.")] = "",
-    base_url: Annotated[str | None, typer.Option(help="Server with /v1; OpenAI's own if left out.")] = None,
-    samples: Annotated[int, typer.Option(min=1, help="Answers a picture.")] = 1,
+    base_url: Annotated[
+        str | None, typer.Option(help="Server with /v1; OPENAI_BASE_URL or OpenAI's own if left out.")
+    ] = None,
+    api_key_env: Annotated[
+        str, typer.Option(help="Environment variable that holds the server's key.")
+    ] = "OPENAI_API_KEY",
+    samples: Annotated[int, typer.Option(min=1, help="Answers a picture; more need a temperature.")] = 1,
     parallel: Annotated[int, typer.Option(min=1, help="Questions at the same time.")] = 4,
     temperature: Annotated[float, typer.Option(help="0: the likeliest answer; samples need more.")] = 0.0,
     action: Annotated[str | None, typer.Option(help="Known label of the interaction.")] = None,
     example: Annotated[bool, typer.Option(help="Show an example before the question.")] = True,
     cache: Annotated[Path | None, typer.Option(help="Folder of answers that are not asked again.")] = None,
+    timeout: Annotated[float, typer.Option(help="Seconds for a whole answer.")] = 300.0,
+    retries: Annotated[int, typer.Option(min=0, help="Further attempts after a failed one.")] = 5,
+    answer_tokens: Annotated[
+        int, typer.Option(min=1, help="Longest answer; models that think need more.")
+    ] = 2000,
+    format: Annotated[
+        str,
+        typer.Option(help="Answer's format: json_schema, json_schema_unbounded, json_object or none."),
+    ] = "json_schema",
+    length_field: Annotated[
+        str | None,
+        typer.Option(help="How the server calls --answer-tokens: max_tokens or max_completion_tokens."),
+    ] = None,
     max_calls: Annotated[int | None, typer.Option(help="Stop after this many calls.")] = None,
-    max_tokens: Annotated[int | None, typer.Option(help="Stop after this many tokens.")] = None,
+    max_tokens: Annotated[int | None, typer.Option(help="Stop after this many tokens in all.")] = None,
+    max_cost: Annotated[float | None, typer.Option(help="Stop after this much money; needs a price.")] = None,
+    price_in: Annotated[float, typer.Option(help="Price of a million tokens asked.")] = 0.0,
+    price_out: Annotated[float, typer.Option(help="Price of a million tokens answered.")] = 0.0,
     again: Annotated[
         list[str] | None,
         typer.Option(help="Ask anew what was: empty, unreadable, refused. May be repeated."),
@@ -255,7 +276,7 @@ def ask(
         typer.Option(help="NAME.questions.jsonl of --batch-out, if not beside the results or the answers."),
     ] = None,
 ) -> None:
-    """Ask a vision language model which body parts touch; the key is read from OPENAI_API_KEY."""
+    """Ask a vision language model which body parts touch; the key comes from the environment."""
     from apu_contacts.lvlm import commands
 
     with _input():
@@ -266,6 +287,7 @@ def ask(
         options = commands.AskOptions(
             model,
             base_url,
+            api_key_env,
             samples=samples,
             parallel=parallel,
             action=action,
@@ -274,8 +296,16 @@ def ask(
             temperature=temperature,
             again=tuple(again or ()),
             picture_format=picture_format,
+            timeout=timeout,
+            max_retries=retries,
+            answer_tokens=answer_tokens,
+            format=format,
+            length_field=length_field,
             max_calls=max_calls,
             max_tokens=max_tokens,
+            max_cost=max_cost,
+            price_in=price_in,
+            price_out=price_out,
         )
         note = commands.left_out_note(pictures or [])
         if note:

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.request import getproxies
 
 from apu_contacts.lvlm.address import OPENAI_URL, checked_key, server_address
-from apu_contacts.lvlm.budget import Budget
+from apu_contacts.lvlm.budget import Budget as Budget
 from apu_contacts.lvlm.failures import (
     Failure,
     Meaning,
@@ -23,8 +23,10 @@ from apu_contacts.lvlm.failures import (
 from apu_contacts.lvlm.model import AskError, Reply, ServerRefusal
 from apu_contacts.lvlm.prompt import Prompt
 from apu_contacts.lvlm.redaction import Redactor, one_line
-from apu_contacts.lvlm.replies import SHOWN, read_body, read_completion
-from apu_contacts.lvlm.request_body import RequestForm, chat_body
+from apu_contacts.lvlm.replies import SHOWN, read_body
+from apu_contacts.lvlm.replies import read_completion as read_completion
+from apu_contacts.lvlm.request_body import RequestForm
+from apu_contacts.lvlm.request_body import chat_body as chat_body
 from apu_contacts.lvlm.transport import CutOffError, http_client
 
 KEY_VARIABLE = "OPENAI_API_KEY"
