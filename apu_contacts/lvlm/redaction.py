@@ -44,8 +44,10 @@ _NOT_SECRET = frozenset(
 )
 """Words that people give to servers that want no key; an answer may well have them."""
 
+# Each as often escaped as may be; a backslash before anything else is left out of what is read.
 _ESCAPE = re.compile(
-    r"\\u([0-9a-fA-F]{4})|\\x([0-9a-fA-F]{2})|%([0-9a-fA-F]{2})|&#x([0-9a-fA-F]{1,6});|&#([0-9]{1,7});"
+    r"\\+u([0-9a-fA-F]{4})|\\+x([0-9a-fA-F]{2})|%(?:25)*([0-9a-fA-F]{2})|&#x([0-9a-fA-F]{1,6});"
+    r"|&#([0-9]{1,7});|\\+"
 )
 _MASKED = re.compile(r"[\w+/=-]*(?:\*+|•+|…|\.{3,}|[xX]{4,})[\w+/=*•….-]*")
 _MASK = re.compile(r"\*+|•+|…|\.{3,}|[xX]{4,}")
@@ -115,9 +117,10 @@ class Redactor:
 
 
 def _forms(secret: str) -> set[str]:
-    """The secret as it may be written: as it is, percent-decoded, in hex, and inside of any base64."""
+    """The secret as it may be written: as it is but for backslashes, which escapes are made of, in hex, and
+    inside of any base64."""
     raw = secret.encode("utf-8", "replace")
-    forms = {secret, unquote(secret), raw.hex(), raw.hex().upper()}
+    forms = {secret.replace("\\", ""), unquote(secret).replace("\\", ""), raw.hex(), raw.hex().upper()}
     for lead in range(3):
         whole = base64.b64encode(b"\0" * lead + raw)
         # The digits at both ends also depend on what stands around the secret.
@@ -128,7 +131,7 @@ def _forms(secret: str) -> set[str]:
 
 
 def _read_escapes(text: str) -> tuple[str, list[tuple[int, int]]]:
-    """The text with its escapes resolved, and where each of its characters stood."""
+    """The text with its escapes resolved and without backslashes, and where each character stood."""
     characters: list[str] = []
     spans: list[tuple[int, int]] = []
     at = 0
@@ -136,11 +139,13 @@ def _read_escapes(text: str) -> tuple[str, list[tuple[int, int]]]:
         start, end = match.span()
         characters += text[at:start]
         spans += [(i, i + 1) for i in range(at, start)]
-        digits = next(group for group in match.groups() if group is not None)
-        code = int(digits, 10 if match.lastindex == 5 else 16)
-        characters.append(chr(code) if code < 0x110000 else "?")
-        spans.append((start, end))
         at = end
+        if match.lastindex is None:
+            continue
+        code = int(match[match.lastindex], 10 if match.lastindex == 5 else 16)
+        if code != ord("\\"):
+            characters.append(chr(code) if code < 0x110000 else "?")
+            spans.append((start, end))
     characters += text[at:]
     spans += [(i, i + 1) for i in range(at, len(text))]
     return "".join(characters), spans

@@ -96,9 +96,7 @@ def status(code: int, message: str = "no", **headers: str) -> Behaviour:
     return lambda handler: handler.send(code, body, **headers)
 
 
-def body(
-    content: bytes, content_type: str = "application/json", code: int = 200, **headers: str
-) -> Behaviour:
+def raw(content: bytes, content_type: str = "application/json", code: int = 200, **headers: str) -> Behaviour:
     """Sends exactly these bytes."""
 
     def behave(handler: Handler) -> None:
