@@ -277,7 +277,7 @@ class OpenAIClient:
             reply,
             text=hidden(reply.text),
             finish_reason=hidden(reply.finish_reason),
-            refusal=None if reply.refusal is None else hidden(reply.refusal),
+            refusal=None if reply.refusal is None else self._redactor.message(reply.refusal),
             model=hidden(reply.model),
             note=hidden("; ".join(notes)),
             reasoning=hidden(reply.reasoning),

@@ -13,20 +13,12 @@ MAX_BODY = 16 * 2**20
 """Bytes of an answer, unpacked; four times the longest text that is read."""
 _ENCODINGS = {"": None, "identity": None, "gzip": 47, "x-gzip": 47, "deflate": 47}
 # zlib's code for a header of either gzip or zlib
+# The last two say where the body ends.
 _DESCRIBES_THE_BODY = ("content-encoding", "content-length", "transfer-encoding")
 
 
 class CutOffError(Exception):
-    """An answer was given up.
-
-    Args:
-        message: why.
-        too_late: it took too long; otherwise it was too large, or packed in a way that was not asked for.
-    """
-
-    def __init__(self, message: str, too_late: bool = False) -> None:
-        super().__init__(message)
-        self.too_late = too_late
+    """An answer was given up: it took too long, was too large, or packed in a way that was not asked for."""
 
 
 def http_client(openai: Any, timeout: float) -> Any:
@@ -35,7 +27,12 @@ def http_client(openai: Any, timeout: float) -> Any:
     Whatever the server does, a byte a second or blanks for ever included. An answer is read whole, up to
     `MAX_BODY` bytes. Redirects are not followed. A connection is used once: one that the server closed
     in the meantime would lose a question that may have been paid for.
+
+    Raises (of its ``send``):
+        CutOffError: if an answer was given up.
     """
+
+    too_late = f"no whole answer within {timeout:g} s"
 
     class BoundedClient(openai.DefaultHttpxClient):
         def send(self, request: Any, **options: Any) -> Any:
@@ -52,11 +49,14 @@ def http_client(openai: Any, timeout: float) -> Any:
                 finally:
                     response.close()
             except Exception:
-                if deadline.passed:
-                    raise CutOffError(f"no whole answer within {timeout:g} s", True) from None
+                if deadline.passed and deadline.connected:
+                    raise CutOffError(too_late) from None
                 raise
             finally:
                 deadline.over()
+            if deadline.passed and not any(name in response.headers for name in _DESCRIBES_THE_BODY[1:]):
+                # Such an answer ends where the connection does, and that was shut here.
+                raise CutOffError(too_late)
             headers = [
                 (name, value)
                 for name, value in response.headers.multi_items()
@@ -72,7 +72,7 @@ class _Deadline:
     """Shuts the connection of a request at a moment, which wakes whoever waits for it."""
 
     def __init__(self, seconds: float) -> None:
-        self.passed = False
+        self.passed = self.connected = False
         self._lock = threading.Lock()
         self._socket: Any = None
         self._timer = threading.Timer(seconds, self._shut)
@@ -83,6 +83,7 @@ class _Deadline:
         """Hears from the HTTP library of each step of a request; connecting gives the socket."""
         if event.endswith(("connect_tcp.complete", "start_tls.complete", "connect_unix_socket.complete")):
             stream = info.get("return_value")
+            self.connected = True
             with self._lock:
                 self._socket = stream.get_extra_info("socket") if stream is not None else None
             if self.passed:
