@@ -14,6 +14,7 @@ from apu_contacts.lvlm.batch import BatchFiles, collect_batch, write_batch
 from apu_contacts.lvlm.budget import Budget
 from apu_contacts.lvlm.cache import CachedModel
 from apu_contacts.lvlm.explanation import explain_file
+from apu_contacts.lvlm.model import VisionLanguageModel
 from apu_contacts.lvlm.openai_client import KEY_VARIABLE, OpenAIClient
 from apu_contacts.lvlm.prompt import Example, load_example
 from apu_contacts.lvlm.queries import image_queries
@@ -227,7 +228,7 @@ def summary_lines(summary: AskSummary, most: int = 5) -> list[str]:
         )
     if summary.stopped:
         lines.append(f"stopped: {summary.stopped}")
-    return [printable(line) for line in lines]
+    return [visible(line) for line in lines]
 
 
 def batch_lines(written: BatchFiles, most: int = 5) -> list[str]:
@@ -236,7 +237,7 @@ def batch_lines(written: BatchFiles, most: int = 5) -> list[str]:
     if written.questions is not None:
         lines.append(f"{written.questions} says what they ask; --batch-in needs it")
     lines.append(f"{written.requests} to ask, {written.already} already there")
-    return [printable(line) for line in lines + failure_lines(written.failures, most)]
+    return [visible(line) for line in lines + failure_lines(written.failures, most)]
 
 
 def failure_lines(failures: Sequence[tuple[str, int, str]], most: int) -> list[str]:
@@ -248,9 +249,3 @@ def failure_lines(failures: Sequence[tuple[str, int, str]], most: int) -> list[s
     if len(failures) > most:
         lines.append(f"and {len(failures) - most} more failures; run again to ask them once more")
     return lines
-
-
-def printable(line: str) -> str:
-    """A line that any terminal can show: control characters and halves of characters as escapes."""
-    shown = "".join(c if c.isprintable() or c == " " else c.encode("unicode_escape").decode() for c in line)
-    return shown.encode("utf-8", "backslashreplace").decode("utf-8")
