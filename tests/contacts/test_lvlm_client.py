@@ -295,7 +295,7 @@ def test_the_command_from_end_to_end(server: Server, tmp_path: Any, monkeypatch:
     out.unlink()
     third = ask_pictures([tmp_path], out, options)
     assert third.asked == 3 and len(server.requests) == 4  # all from the cache
-    (requests,) = write_requests([tmp_path], tmp_path / "r.jsonl", options)
+    (requests,) = write_requests([tmp_path], tmp_path / "r.jsonl", options).paths
     sent = [json.loads(line)["body"] for line in requests.read_text().splitlines()]
     assert sent[0]["messages"] == server.requests[0]["messages"]
     results = tmp_path / "results.jsonl"
