@@ -30,11 +30,6 @@ class ServerAddress:
         """Whether it is OpenAI's own server."""
         return self.name == "openai"
 
-    @property
-    def on_this_machine(self) -> bool:
-        """Whether it is a loopback address."""
-        return urlsplit(self.name).hostname == "localhost"
-
 
 def server_address(base_url: str) -> ServerAddress:
     """Reads ``http(s)://host[:port]/path``, with or without a slash or the path of chat completions at its

@@ -235,6 +235,9 @@ class OpenAIClient:
         if failure.meaning is Meaning.QUESTION and form != self._form:
             # Every form was refused in the same way: the form was not it.
             self._not_the_form.add(error.kind)
+        elif failure.meaning is Meaning.FORM and error.kind in self._not_the_form:
+            words = f"the server refused the request with {failure.message}"
+            failure = Failure(Meaning.QUESTION, words)
         return failure
 
     def _broken(self, error: Exception) -> Failure:

@@ -49,8 +49,10 @@ _ESCAPE = re.compile(
     r"\\+u([0-9a-fA-F]{4})|\\+x([0-9a-fA-F]{2})|%(?:25)*([0-9a-fA-F]{2})|&#x([0-9a-fA-F]{1,6});"
     r"|&#([0-9]{1,7});|\\+"
 )
-_MASKED = re.compile(r"[\w+/=-]*(?:\*+|•+|…|\.{3,}|[xX]{4,})[\w+/=*•….-]*")
 _MASK = re.compile(r"\*+|•+|…|\.{3,}|[xX]{4,}")
+_WORD = re.compile(r"[\w+/=-]")
+_LONGEST_HALF = 200
+_TAIL = re.compile(rf"[\w+/=*•….-]{{0,{_LONGEST_HALF}}}")
 
 
 class Redactor:
@@ -102,18 +104,27 @@ class Redactor:
         return "".join(parts) + text[at:]
 
     def _without_masked(self, text: str) -> str:
-        def blank(match: re.Match[str]) -> str:
-            word = match.group()
-            shown = [piece.strip(".-") for piece in _MASK.split(word)]
-            head, tail = shown[0], shown[-1]
-            for secret in self._secrets:
-                starts = len(head) >= 3 and secret.startswith(head)
-                ends = len(tail) >= 2 and secret.endswith(tail)
-                if starts or ends:
-                    return _BLANK
-            return word
+        if not self._secrets:
+            return text
+        parts, at = [], 0
+        for mask in _MASK.finditer(text):
+            start = mask.start()
+            while at < start and mask.start() - start < _LONGEST_HALF and _WORD.match(text, start - 1):
+                start -= 1
+            tail = _TAIL.match(text, mask.end())
+            end = tail.end() if tail else mask.end()
+            if mask.start() >= at and self._is_masked(text[start : mask.start()], text[mask.end() : end]):
+                parts += [text[at:start], _BLANK]
+                at = end
+        return "".join(parts) + text[at:]
 
-        return _MASKED.sub(blank, text) if self._secrets else text
+    def _is_masked(self, head: str, tail: str) -> bool:
+        """Whether what stands around a mask begins or ends a secret."""
+        tail = _MASK.split(tail)[-1].strip(".-")
+        return any(
+            (len(head) >= 3 and secret.startswith(head)) or (len(tail) >= 2 and secret.endswith(tail))
+            for secret in self._secrets
+        )
 
 
 def _forms(secret: str) -> set[str]:

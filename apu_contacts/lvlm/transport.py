@@ -26,10 +26,8 @@ def http_client(openai: Any, timeout: float) -> Any:
 
     Whatever the server does, a byte a second or blanks for ever included. An answer is read whole, up to
     `MAX_BODY` bytes. Redirects are not followed. A connection is used once: one that the server closed
-    in the meantime would lose a question that may have been paid for.
-
-    Raises (of its ``send``):
-        CutOffError: if an answer was given up.
+    in the meantime would lose a question that may have been paid for. Its ``send`` raises
+    `CutOffError` where it gives an answer up.
     """
 
     too_late = f"no whole answer within {timeout:g} s"

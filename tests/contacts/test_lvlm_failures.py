@@ -141,10 +141,15 @@ class TestForm:
         assert "no seed, no temperature" in model(prompt).note
         assert [has_bounds(body) for body in server.requests] == [True] * 4
 
-    def test_what_is_not_about_the_form_changes_nothing(self, server: Server, prompt: Prompt) -> None:
+    @pytest.mark.parametrize("more", ["", " by its schema"])
+    def test_what_is_not_about_the_form_changes_nothing(
+        self, server: Server, prompt: Prompt, more: str
+    ) -> None:
         """A picture that the server cannot read must not cost the next picture its schema."""
-        refuse = error(400, "image 17 is odd")
-        server.script = [refuse] * 4 + [error(400, "image 18 is odd"), good]
+        server.script = [error(400, f"image 17 is odd{more}")] * 4 + [
+            error(400, f"image 18 is odd{more}"),
+            good,
+        ]
         model, _ = client(server)
         for requests in (4, 5):
             with pytest.raises(AskError, match="is odd") as caught:
