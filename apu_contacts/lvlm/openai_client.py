@@ -121,7 +121,7 @@ class OpenAIClient:
         self.extra_body = dict(extra_body or {})
         self._slots = threading.BoundedSemaphore(max_parallel)
         self._cancelled = threading.Event()
-        self._sleep = sleep or self._cancelled.wait
+        self._sleep = sleep
         self._answered = False
         self._not_the_form: set[tuple[int, str]] = set()
 
@@ -142,8 +142,10 @@ class OpenAIClient:
         return f"{self.model} at {self.base_url} {json.dumps(settings, sort_keys=True)}"
 
     def cancel(self) -> None:
-        """Ends all waiting and further attempts; answers on their way still come."""
-        self._cancelled.set()
+        """Ends the waiting and further attempts of all calls under way; answers on their way still come, and
+        later calls are as before."""
+        under_way, self._cancelled = self._cancelled, threading.Event()
+        under_way.set()
 
     def __call__(self, prompt: Prompt, sample: int = 0) -> Reply:
         """Asks the server, with retries.
@@ -154,7 +156,7 @@ class OpenAIClient:
             AskError: if the last attempt failed too, or the server will not take this question.
             ValueError: on a sample after the first at temperature 0.
         """
-        form, attempt, lost = self._form, 0, 0
+        form, attempt, lost, cancelled = self._form, 0, 0, self._cancelled
         while True:
             self.budget.take_call()
             with self._slots:
@@ -179,8 +181,8 @@ class OpenAIClient:
             attempt += 1
             if attempt > self.max_retries or lost >= MAX_LOST or wait > self.max_wait:
                 raise self._given_up(got, attempt, wait)
-            self._sleep(wait)
-            if self._cancelled.is_set():
+            (self._sleep or cancelled.wait)(wait)
+            if cancelled.is_set():
                 raise AskError(self._words(f"stopped while waiting for another attempt: {got.message}"), True)
 
     def body(self, prompt: Prompt, sample: int = 0) -> dict[str, Any]:

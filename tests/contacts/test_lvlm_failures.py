@@ -276,12 +276,19 @@ class TestMeaning:
         assert len(waits) == 2 and model.budget.lost == 0
 
     def test_cancelling_ends_the_waiting(self, server: Server, prompt: Prompt) -> None:
-        server.script = [status(429, Retry_After="100")]
+        put_off = status(429, Retry_After="100")
+
+        def put_off_and_cancel(handler: Handler) -> None:
+            model.cancel()
+            put_off(handler)
+
+        server.script = [put_off_and_cancel, status(429, retry_after_ms="1"), good]
         model = OpenAIClient("m", server.url, KEY)
-        model.cancel()
         with pytest.raises(AskError, match="stopped while waiting") as caught:
             model(prompt)
         assert caught.value.retryable and len(server.requests) == 1
+        # whoever goes on with the client after an interrupt has its attempts back
+        assert model(prompt).text == TEXT and len(server.requests) == 3
 
 
 class TestWhatAServerMayNotDo:
