@@ -174,15 +174,16 @@ _usual: int | None = None
 
 @contextmanager
 def _large_pictures() -> Iterator[None]:
-    """Raises Pillow's own limit, one for the whole process, to `MAX_PIXELS` while a picture is read."""
+    """Raises Pillow's own limit, one for the whole process, while a picture is read: up to twice `MAX_PIXELS`
+    nothing is said but what is said here, and above four times Pillow refuses first."""
     global _reading, _usual
     from PIL import Image
 
     with _limit:
         if _reading == 0:
             _usual = Image.MAX_IMAGE_PIXELS
-            if _usual is not None and _usual < MAX_PIXELS:
-                Image.MAX_IMAGE_PIXELS = MAX_PIXELS
+            if _usual is not None and _usual < 2 * MAX_PIXELS:
+                Image.MAX_IMAGE_PIXELS = 2 * MAX_PIXELS
         _reading += 1
     try:
         yield

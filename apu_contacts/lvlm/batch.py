@@ -15,11 +15,12 @@ from typing import Any, BinaryIO, Protocol
 
 from apu_contacts.files import OutputError, staged_file
 from apu_contacts.lvlm.answer_file import NOT_ANSWERED, AnswerFile, encode_record, open_answers, read_index
-from apu_contacts.lvlm.ask import AskSummary, answer_record, query_record
+from apu_contacts.lvlm.ask import AskInterrupted, AskSummary, answer_record, query_record
 from apu_contacts.lvlm.batch_results import BatchResult, read_results
 from apu_contacts.lvlm.model import Reply
 from apu_contacts.lvlm.prompt import Example, Prompt
 from apu_contacts.lvlm.queries import PairQuery
+from apu_contacts.lvlm.workers import noticed_interrupts
 
 URL = "/v1/chat/completions"
 MAX_REQUESTS = 50_000
@@ -215,6 +216,7 @@ def collect_batch(
     Raises:
         ValueError: if there is no list, a file is none, or one has no batch result in it.
         OSError: if a file cannot be read, or ``out`` is something else, or in use.
+        AskInterrupted: on Ctrl-C; what was taken until then is in the file.
     """
     results = list(paths)
     lists = find_question_lists(results, out) if questions is None else list(questions)
@@ -228,19 +230,25 @@ def collect_batch(
     found = [result for path in results for result in read_results(path)]
     summary = AskSummary()
     failed: dict[str, BatchResult] = {}
-    with open_answers(out) as answers:
-        for result in found:
-            if not result.request:
-                summary.failures.append((result.where, -1, str(result.reply)))
-            elif result.request not in asked:
-                why = f"{result.request[:80]!r} is no request of {', '.join(Path(x).name for x in lists)}"
-                summary.failures.append((result.where, -1, why))
-            elif isinstance(result.reply, str):
-                failed[result.request] = result
-            else:
-                failed.pop(result.request, None)
-                for row in asked[result.request]:
-                    _take(row, result.reply, answers, summary)
+    with open_answers(out) as answers, noticed_interrupts() as interrupt:
+        try:
+            for result in found:
+                if interrupt:
+                    summary.stopped = "interrupted"
+                    raise AskInterrupted(summary)
+                if not result.request:
+                    summary.failures.append((result.where, -1, str(result.reply)))
+                elif result.request not in asked:
+                    why = f"{result.request[:80]!r} is no request of {', '.join(Path(x).name for x in lists)}"
+                    summary.failures.append((result.where, -1, why))
+                elif isinstance(result.reply, str):
+                    failed[result.request] = result
+                else:
+                    failed.pop(result.request, None)
+                    for row in asked[result.request]:
+                        _take(row, result.reply, answers, summary)
+        except OSError as error:
+            summary.stopped = f"the answers cannot be written: {error}"
         for request, result in failed.items():
             if not answers.index.has(request):
                 for row in asked[request]:

@@ -244,6 +244,21 @@ class TestResults:
         assert later.statuses == {"answer": 5} and later.complete
         assert [row["status"] for row in read_answers(out)] == ["answer"] * 5
 
+    def test_a_full_disk_is_said_and_what_was_taken_stays(
+        self, ids: list[str], tmp_path: Path, out: Path
+    ) -> None:
+        resource = pytest.importorskip("resource", reason="limits of POSIX")
+        results = write(tmp_path / "x.jsonl", [good(name) for name in ids])
+        collect_batch([results], tmp_path / "all.jsonl")
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, ((tmp_path / "all.jsonl").stat().st_size // 2, hard))
+        try:
+            summary = collect_batch([results], out)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert summary.stopped and summary.asked == 2 == len(list(read_answers(out)))
+        assert collect_batch([results], out).asked == 3
+
     def test_answers_without_a_status_around_them(self, ids: list[str], tmp_path: Path, out: Path) -> None:
         rows = [{"custom_id": name, "response": good(name)["response"]["body"]} for name in ids]
         assert collect_batch([write(tmp_path / "x.jsonl", rows)], out).asked == 5
