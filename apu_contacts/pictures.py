@@ -1,59 +1,250 @@
-"""Pictures as detectors see them: upright, without transparency, three channels."""
+"""Picture files: which there are, and how they look: upright, opaque, 8-bit RGB."""
 
 from __future__ import annotations
 
+import io
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-PICTURE_ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
-"""File name endings of what is taken for a picture in a folder."""
+if TYPE_CHECKING:
+    from PIL import Image
+
+PICTURE_ENDINGS = (
+    ".png",
+    ".jpg",
+    ".jpeg",
+    ".jpe",
+    ".jfif",
+    ".webp",
+    ".bmp",
+    ".gif",
+    ".tif",
+    ".tiff",
+    ".avif",
+    ".heic",
+    ".heif",
+)
+"""File name endings of what is taken for a picture in a folder. Of several frames the first is read."""
+
+MAX_PIXELS = 250_000_000
+"""Larger pictures are refused by their header, before they are decoded. Telephones take 200 million."""
 
 _ORIENTATION = 0x0112  # EXIF's tag; 5 to 8 lie on their side
 _SIDEWAYS = (5, 6, 7, 8)
+_HEIF = (".heic", ".heif")
+
+_Result = TypeVar("_Result")
+
+
+class PictureError(ValueError):
+    """A file that cannot be read as a picture, for whatever reason; the message names the file."""
+
+
+def folder_pictures(folder: str | Path) -> list[Path]:
+    """The pictures in a folder by their endings, sorted; hidden files are none.
+
+    Raises:
+        OSError: if the folder cannot be listed.
+    """
+    return sorted(
+        path
+        for path in Path(folder).iterdir()
+        if path.suffix.lower() in PICTURE_ENDINGS and not path.name.startswith(".") and path.is_file()
+    )
+
+
+def left_out(paths: Iterable[str | Path]) -> Counter[str]:
+    """How many files of which ending `folder_pictures` leaves out in those of ``paths`` that are folders."""
+    return Counter(
+        item.suffix.lower() or "without ending"
+        for path in map(Path, paths)
+        if path.is_dir()
+        for item in path.iterdir()
+        if item.suffix.lower() not in PICTURE_ENDINGS and not item.name.startswith(".") and item.is_file()
+    )
+
+
+def left_out_words(counts: Counter[str]) -> str:
+    """``"3 files left out that are no pictures by their ending: 2 .dng, 1 .txt"``; "" if there are none."""
+    if not counts:
+        return ""
+    total = sum(counts.values())
+    kinds = ", ".join(f"{number} {ending}" for ending, number in sorted(counts.items()))
+    files = "file was" if total == 1 else "files were"
+    return f"{total} {files} left out as no picture by the ending: {kinds}"
+
+
+def open_picture(path: str | Path) -> Image.Image:
+    """A file as a Pillow image in the mode ``"RGB"``: turned upright by its EXIF orientation, grey spread
+    over the three channels, deep and float pictures scaled to 8 bits (`upright_rgb`), transparency on white.
+
+    Raises:
+        PictureError: if it cannot be read as a picture, or has more than `MAX_PIXELS`.
+    """
+    return _read(path, upright_rgb)
 
 
 def read_picture(path: str | Path) -> NDArray[np.uint8]:
-    """``(H, W, 3)`` 8-bit RGB of a file: turned upright by its EXIF orientation, grey spread over the three
-    channels, transparency on white.
+    """``(H, W, 3)`` 8-bit RGB of a file, as `open_picture` shows it.
 
     Keypoints, boxes and cameras of this library are in pixels of the upright picture, which is also what
     OpenCV's ``imread``, and so nearly every detector, sees.
 
     Raises:
-        ValueError: if it cannot be read as a picture; the message names the file.
+        PictureError: if it cannot be read as a picture, or has more than `MAX_PIXELS`; the message names the
+            file.
     """
-    from PIL import Image, ImageOps
-
-    try:
-        with Image.open(path) as opened:
-            upright: Any = ImageOps.exif_transpose(opened)
-            if upright.mode in ("RGBA", "LA", "PA") or "transparency" in upright.info:
-                layer = upright.convert("RGBA")
-                upright = Image.new("RGBA", layer.size, (255, 255, 255, 255))
-                upright.alpha_composite(layer)
-            elif upright.mode.startswith("I"):
-                # 16 bits a pixel, which Pillow would cut off at 255
-                upright = Image.fromarray((np.asarray(upright) >> 8).clip(0, 255).astype(np.uint8))
-            return np.asarray(upright.convert("RGB"))
-    except (OSError, ValueError, SyntaxError) as error:
-        raise ValueError(f"{path}: cannot be read as a picture: {error}") from None
+    return _read(path, lambda image: np.asarray(upright_rgb(image)))
 
 
 def picture_size(path: str | Path) -> tuple[int, int]:
-    """Width and height in pixels of the upright picture, without decoding it.
+    """Width and height in pixels of the upright picture. Only PNG, whose orientation may stand at its end, is
+    decoded for it.
 
     Raises:
-        ValueError: if it cannot be read as a picture.
+        PictureError: if it cannot be read as a picture, or has more than `MAX_PIXELS`.
     """
+
+    def size(image: Any) -> tuple[int, int]:
+        width, height = image.size
+        if image.format == "TIFF":
+            # Pillow says some TIFFs' size as stored and others' as turned; their tags say it as stored
+            width, height = int(image.tag_v2[256]), int(image.tag_v2[257])
+        sideways = image.getexif().get(_ORIENTATION) in _SIDEWAYS
+        return (height, width) if sideways else (width, height)
+
+    return _read(path, size)
+
+
+def _read(path: str | Path, use: Callable[[Any], _Result]) -> _Result:
+    """What ``use`` makes of an opened picture. Whatever goes wrong inside of Pillow is a `PictureError`: its
+    readers raise RuntimeError, SyntaxError, struct.error, IndexError and others on damaged files."""
     from PIL import Image
 
     try:
-        with Image.open(path) as image:
-            sideways = image.getexif().get(_ORIENTATION) in _SIDEWAYS
-            size = image.size
-    except (OSError, ValueError, SyntaxError) as error:
-        raise ValueError(f"{path}: cannot be read as a picture: {error}") from None
-    return (size[1], size[0]) if sideways else (size[0], size[1])
+        if Path(path).suffix.lower() in _HEIF:
+            _register_heif()
+        with _large_pictures(), Image.open(path) as image:
+            width, height = image.size
+            if width * height > MAX_PIXELS:
+                raise PictureError(
+                    f"{path}: cannot be read as a picture: it has {width} x {height} pixels, more than "
+                    f"{MAX_PIXELS}; scale it down"
+                )
+            return use(image)
+    except PictureError:
+        raise
+    except Exception as error:
+        why = " ".join(str(error).split()) or type(error).__name__
+        raise PictureError(f"{path}: cannot be read as a picture: {why}{_hint(path)}") from None
+
+
+def _hint(path: str | Path) -> str:
+    from PIL import features
+
+    ending = Path(path).suffix.lower()
+    if ending in _HEIF and not _register_heif():
+        return " (pip install pillow-heif, or convert it to JPEG)"
+    if ending == ".avif" and "avif" not in features.get_supported():
+        return " (this Pillow reads no AVIF; version 11.3 and later do)"
+    return ""
+
+
+def _register_heif() -> bool:
+    """Lets Pillow read HEIC where the package for it is installed."""
+    try:
+        from pillow_heif import register_heif_opener  # type: ignore[import-not-found,unused-ignore]
+    except ImportError:
+        return False
+    register_heif_opener()
+    return True
+
+
+_limit = threading.Lock()
+_reading = 0
+_usual: int | None = None
+
+
+@contextmanager
+def _large_pictures() -> Iterator[None]:
+    """Raises Pillow's own limit, one for the whole process, while a picture is read: up to twice `MAX_PIXELS`
+    nothing is said but what is said here, and above four times Pillow refuses first."""
+    global _reading, _usual
+    from PIL import Image
+
+    with _limit:
+        if _reading == 0:
+            _usual = Image.MAX_IMAGE_PIXELS
+            if _usual is not None and _usual < 2 * MAX_PIXELS:
+                Image.MAX_IMAGE_PIXELS = 2 * MAX_PIXELS
+        _reading += 1
+    try:
+        yield
+    finally:
+        with _limit:
+            _reading -= 1
+            if _reading == 0:
+                Image.MAX_IMAGE_PIXELS = _usual
+
+
+def upright_rgb(image: Image.Image) -> Image.Image:
+    """An image in the mode ``"RGB"``, turned upright by its EXIF orientation.
+
+    Transparent pixels lie on white. CMYK goes through the profile that the file brings. Whole numbers of more
+    than 8 bits count from black at 0 to white at 65535, at 4095 if none is above that (12 bits), at 255 if
+    none is above that. Floats count from 0 to 1, 255 or 65535, by the largest one in the same way. What is
+    negative or larger is spread from its smallest to its largest value.
+    """
+    from PIL import Image, ImageOps
+
+    # first: the TIFF reader turns the picture while it loads, and takes the tag away
+    image.load()
+    upright: Any = ImageOps.exif_transpose(image)
+    if upright.mode == "F" or upright.mode.startswith("I"):
+        return Image.fromarray(_eight_bits(np.asarray(upright))).convert("RGB")
+    if upright.mode in ("RGBA", "RGBa", "LA", "La", "PA") or "transparency" in upright.info:
+        layer = upright.convert("RGBA")
+        white = Image.new("RGBA", layer.size, (255, 255, 255, 255))
+        white.alpha_composite(layer)
+        return white.convert("RGB")
+    if upright.mode == "CMYK":
+        return _from_cmyk(upright)
+    converted: Image.Image = upright.convert("RGB")
+    return converted
+
+
+def _eight_bits(values: NDArray[Any]) -> NDArray[np.uint8]:
+    known = np.isfinite(values)
+    low, high = (float(f(values, where=known, initial=0)) for f in (np.min, np.max))
+    tops = (1.0, 255.0, 65535.0) if values.dtype.kind == "f" else (255.0, 4095.0, 65535.0)
+    top = next((top for top in tops if high <= top), None)
+    if low < 0 or top is None:
+        low, high = (float(f(values[known])) for f in (np.min, np.max))
+        top = high - low or 1.0
+    else:
+        low = 0.0
+    scaled = (np.where(known, values, low).astype(np.float32) - low) * (255.0 / top)
+    return np.rint(scaled).clip(0, 255).astype(np.uint8)
+
+
+def _from_cmyk(image: Any) -> Image.Image:
+    profile = image.info.get("icc_profile")
+    if profile:
+        try:
+            from PIL import ImageCms
+
+            inks = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+            shown = ImageCms.profileToProfile(image, inks, ImageCms.createProfile("sRGB"), outputMode="RGB")
+            if shown is not None:
+                return shown
+        except Exception:  # noqa: S110  (a damaged profile, or a Pillow without them: the plain formula is left)
+            pass
+    converted: Image.Image = image.convert("RGB")
+    return converted

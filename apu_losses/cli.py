@@ -2,7 +2,8 @@
 
 Exit codes: 0 done; 1 something could not be done (a problem that `doctor` found, a scene that `fit` could not
 fit, an image that `detect` or `propose` could not read, a question that `ask` got no answer to, a text that
-`parse` could not read whole); 2 bad input, with one line on standard error; 130 interrupted.
+`parse` could not read whole); 2 bad input, with one line on standard error, nothing was written; 130
+interrupted: `ask` keeps and says what it has, the others wrote nothing.
 """
 
 from __future__ import annotations
@@ -231,19 +232,51 @@ def ask(
         Path | None, typer.Option("--out", "-o", help="File of answers; what it has stays.")
     ] = None,
     model: Annotated[str, typer.Option(help="Name of the model, as the server knows it.")] = "",
-    base_url: Annotated[str | None, typer.Option(help="Server with /v1; OpenAI's own if left out.")] = None,
-    samples: Annotated[int, typer.Option(min=1, help="Answers a picture.")] = 1,
+    base_url: Annotated[
+        str | None, typer.Option(help="Server with /v1; OPENAI_BASE_URL or OpenAI's own if left out.")
+    ] = None,
+    api_key_env: Annotated[
+        str, typer.Option(help="Environment variable that holds the server's key.")
+    ] = "OPENAI_API_KEY",
+    samples: Annotated[int, typer.Option(min=1, help="Answers a picture; more need a temperature.")] = 1,
     parallel: Annotated[int, typer.Option(min=1, help="Questions at the same time.")] = 4,
     temperature: Annotated[float, typer.Option(help="0: the likeliest answer; samples need more.")] = 0.0,
     action: Annotated[str | None, typer.Option(help="Known label of the interaction.")] = None,
     example: Annotated[bool, typer.Option(help="Show an example before the question.")] = True,
     cache: Annotated[Path | None, typer.Option(help="Folder of answers that are not asked again.")] = None,
+    timeout: Annotated[float, typer.Option(help="Seconds for a whole answer.")] = 300.0,
+    retries: Annotated[int, typer.Option(min=0, help="Further attempts after a failed one.")] = 5,
+    answer_tokens: Annotated[
+        int, typer.Option(min=1, help="Longest answer; models that think need more.")
+    ] = 2000,
+    format: Annotated[
+        str,
+        typer.Option(help="Answer's format: json_schema, json_schema_unbounded, json_object or none."),
+    ] = "json_schema",
+    length_field: Annotated[
+        str | None,
+        typer.Option(help="How the server calls --answer-tokens: max_tokens or max_completion_tokens."),
+    ] = None,
     max_calls: Annotated[int | None, typer.Option(help="Stop after this many calls.")] = None,
-    max_tokens: Annotated[int | None, typer.Option(help="Stop after this many tokens.")] = None,
-    batch_out: Annotated[Path | None, typer.Option(help="Write batch files here and ask nobody.")] = None,
+    max_tokens: Annotated[int | None, typer.Option(help="Stop after this many tokens in all.")] = None,
+    max_cost: Annotated[float | None, typer.Option(help="Stop after this much money; needs a price.")] = None,
+    price_in: Annotated[float, typer.Option(help="Price of a million tokens asked.")] = 0.0,
+    price_out: Annotated[float, typer.Option(help="Price of a million tokens answered.")] = 0.0,
+    again: Annotated[
+        list[str] | None,
+        typer.Option(help="Ask anew what was: empty, unreadable, refused. May be repeated."),
+    ] = None,
+    picture_format: Annotated[str, typer.Option(help="How crops are sent: jpeg or png.")] = "jpeg",
+    batch_out: Annotated[
+        Path | None, typer.Option(help="Write batch files here and ask nobody; what -o has is left out.")
+    ] = None,
     batch_in: Annotated[list[Path] | None, typer.Option(help="Take answers from a batch's results.")] = None,
+    batch_questions: Annotated[
+        list[Path] | None,
+        typer.Option(help="NAME.questions.jsonl of --batch-out, if not beside the results or the answers."),
+    ] = None,
 ) -> None:
-    """Ask a vision language model which body parts touch; the key is read from OPENAI_API_KEY."""
+    """Ask a vision language model which body parts touch; the key comes from the environment."""
     from apu_contacts.lvlm import commands
 
     with _input():
@@ -254,31 +287,56 @@ def ask(
         options = commands.AskOptions(
             model,
             base_url,
+            api_key_env,
             samples=samples,
             parallel=parallel,
             action=action,
             example=example,
             cache=cache,
             temperature=temperature,
+            again=tuple(again or ()),
+            picture_format=picture_format,
+            timeout=timeout,
+            max_retries=retries,
+            answer_tokens=answer_tokens,
+            format=format,
+            length_field=length_field,
             max_calls=max_calls,
             max_tokens=max_tokens,
+            max_cost=max_cost,
+            price_in=price_in,
+            price_out=price_out,
         )
+        note = commands.left_out_note(pictures or [])
+        if note:
+            _complain("ask", f"note: {note}")
         if batch_out is not None:
-            for file in commands.write_requests(pictures or [], batch_out, options):
-                typer.echo(str(file))
-            return
+            written = commands.write_requests(pictures or [], batch_out, options, out)
+            for path in written.paths:
+                typer.echo(str(path))
+            for line in commands.batch_lines(written):
+                _complain("ask", f"note: {line}")
+            raise typer.Exit(1 if written.failures else 0)
         if out is None:
             return
-        if batch_in is not None:
-            summary = commands.collect_results(batch_in, out)
-        else:
-            with _progress() as tell:
-                summary = commands.ask_pictures(
-                    pictures or [], out, options, lambda done, total: tell(done / total, f"{done} of {total}")
-                )
+        try:
+            if batch_in is not None:
+                summary = commands.collect_results(batch_in, out, batch_questions)
+            else:
+                with _progress() as tell:
+                    summary = commands.ask_pictures(
+                        pictures or [],
+                        out,
+                        options,
+                        lambda done, total: tell(done / total, f"{done} of {total}"),
+                    )
+        except commands.AskInterrupted as interrupted:
+            for line in commands.summary_lines(interrupted.summary):
+                typer.echo(line)
+            raise typer.Exit(130) from None
     for line in commands.summary_lines(summary):
         typer.echo(line)
-    if summary.failures or summary.stopped:
+    if not summary.complete:
         raise typer.Exit(1)
 
 
@@ -320,6 +378,7 @@ def detect(
     with _input():
         from apu_contacts.detect import KeypointDetector, detect_pictures, find_pictures, named_models
         from apu_contacts.detect.models import own_models
+        from apu_contacts.pictures import left_out, left_out_words
 
         found = find_pictures(pictures)
         patterns = _patterns(estimates or [])
@@ -332,7 +391,7 @@ def detect(
         with _progress() as tell:
             detector = KeypointDetector(models, device=device, min_box_score=min_box_score, progress=tell)
             summary = detect_pictures(found, detector, out, estimates=patterns, progress=tell)
-    for problem in summary.unread:
+    for problem in filter(None, [left_out_words(left_out(pictures)), *summary.unread]):
         _complain("detect", f"note: {problem}")
     _table(("what", "number"), summary.rows())
     typer.echo(f"{out} written")

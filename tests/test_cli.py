@@ -417,6 +417,9 @@ def test_parse_explains_and_says_whether_it_read_all(apu, tmp_path):
     assert code == 0 and "left hand" in out
     path.write_text("the weather is fine")
     assert apu("parse", path)[0] == 1
+    path.write_text("\x1b[2J\x1b]0;owned\x07the weather")
+    code, out, _ = apu("parse", path)
+    assert code == 1 and "\x1b" not in out and "\x07" not in out
     code, _, err = apu("parse", tmp_path / "gone.txt")
     assert code == 2 and "gone.txt" in err and err.count("\n") == 1
 
@@ -430,6 +433,9 @@ def test_ask_without_what_it_needs(apu, tmp_path, monkeypatch):
         ([picture, "--model", "m"], "-o FILE"),
         ([picture, "-o", tmp_path / "answers.jsonl", "--model", "m", "--no-example"], ""),
         ([tmp_path / "gone.png", "--model", "m", "--batch-out", tmp_path / "requests"], "gone.png"),
+        ([picture, "-o", tmp_path / "answers.jsonl", "--model", "m", "--samples", 3], "temperature 0"),
+        ([picture, "-o", tmp_path / "answers.jsonl", "--model", "m", "--api-key-env", "NO_KEY"], "NO_KEY"),
+        ([picture, "-o", tmp_path / "answers.jsonl", "--model", "m", "--max-cost", 1], "price"),
     ):
         code, _, err = apu("ask", *arguments)
         assert code == 2 and said in err and err.strip().count("\n") == 0, err

@@ -13,7 +13,8 @@ import numpy as np
 
 from apu_contacts.detect.detector import DetectedPeople
 from apu_contacts.detect.weights import WeightsError
-from apu_contacts.pictures import PICTURE_ENDINGS
+from apu_contacts.files import exclusive, refuse_foreign, refuse_inputs, write_text
+from apu_contacts.pictures import folder_pictures, left_out, left_out_words
 
 
 class Detector(Protocol):
@@ -64,7 +65,7 @@ class DetectSummary:
 
 def find_pictures(paths: Sequence[str | Path]) -> dict[str, Path]:
     """Pictures by name (that of the file without its ending), in the order given; a folder stands for all
-    pictures in it, sorted.
+    pictures in it, sorted, by their endings (`apu_contacts.pictures.left_out` counts the other files).
 
     Raises:
         FileNotFoundError: a path that is not there, or a folder without pictures.
@@ -73,9 +74,10 @@ def find_pictures(paths: Sequence[str | Path]) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for path in map(Path, paths):
         if path.is_dir():
-            files = sorted(p for p in path.iterdir() if p.suffix.lower() in PICTURE_ENDINGS and p.is_file())
+            files = folder_pictures(path)
             if not files:
-                raise FileNotFoundError(f"{path}: no pictures in it ({', '.join(PICTURE_ENDINGS)})")
+                others = left_out_words(left_out([path]))
+                raise FileNotFoundError(f"{path}: no pictures in it{f'; {others}' if others else ''}")
         elif path.is_file():
             files = [path]
         else:
@@ -103,7 +105,8 @@ def detect_pictures(
     """Write the keypoints of each picture, and ``out``, which lists them for `apu propose`.
 
     Keypoints lie in a folder beside ``out`` with its name less the ending, one ``.npz`` a picture. A picture
-    without people is listed and has an empty one; a picture that cannot be read is in the summary only.
+    without people is listed and has an empty one; a picture that cannot be read is in the summary only. Each
+    file appears whole or stays as it was, and a list is replaced only by a list.
 
     Args:
         pictures: by name; see `find_pictures`.
@@ -115,7 +118,8 @@ def detect_pictures(
 
     Raises:
         ValueError: an ``out`` that is no ``.jsonl``, or a pattern without ``{name}``.
-        OSError: if nothing can be written there.
+        OSError: if nothing can be written there, ``out`` is something else than a list of detections, or
+            another process is writing it.
         WeightsError: if the detector's models turn out to be of another kind.
     """
     out = Path(out)
@@ -125,8 +129,22 @@ def detect_pictures(
     for kind, pattern in estimates.items():
         if "{name}" not in pattern:
             raise ValueError(f"{kind}={pattern}: the path needs {{name}} where the picture's name goes")
+    refuse_inputs([out], pictures.values())
+    refuse_foreign(out, _is_list, "a list of detections")
     folder = out.with_suffix("")
     folder.mkdir(parents=True, exist_ok=True)
+    with exclusive(out):
+        return _detect_all(pictures, detector, out, folder, estimates, progress)
+
+
+def _detect_all(
+    pictures: Mapping[str, Path],
+    detector: Detector,
+    out: Path,
+    folder: Path,
+    estimates: Mapping[str, str],
+    progress: Callable[[float, str], None] | None,
+) -> DetectSummary:
     summary = DetectSummary(without_estimate={kind: [] for kind in estimates})
     lines: list[str] = []
     confidences, above = [np.zeros(0)], 0
@@ -162,15 +180,17 @@ def detect_pictures(
     if len(every):
         summary.score_quantiles = tuple(float(q) for q in np.quantile(every, (0.05, 0.5, 0.95)))
         summary.saturated = above / len(every)
-    partial = out.with_name(f".{out.name}.partial")
-    try:
-        partial.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-        partial.replace(out)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_text(out, "".join(f"{line}\n" for line in lines))
     if progress is not None:
         progress(1.0, "done")
     return summary
+
+
+def _is_list(path: Path) -> bool:
+    """Whether the first line of a file names a picture's keypoints."""
+    with path.open("rb") as file:
+        entry = json.loads(file.readline())
+    return isinstance(entry, dict) and {"name", "image", "keypoints"} <= set(entry)
 
 
 def _from(out: Path, path: Path) -> str:

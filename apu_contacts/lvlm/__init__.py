@@ -16,9 +16,10 @@ from apu_contacts.lvlm.schema import ANSWER_SCHEMA, response_format
 # Public name -> the module that defines it; loaded on first use.
 _LAZY: dict[str, str] = {
     "AskError": "model",
+    "AskInterrupted": "ask",
     "AskOptions": "commands",
     "AskSummary": "ask",
-    "Budget": "openai_client",
+    "Budget": "budget",
     "BudgetError": "model",
     "CachedModel": "cache",
     "Calibration": "fusion",
@@ -26,10 +27,12 @@ _LAZY: dict[str, str] = {
     "FusedAnswer": "fusion",
     "FusedContact": "fusion",
     "OpenAIClient": "openai_client",
-    "PairQuery": "ask",
+    "PairQuery": "queries",
     "Prompt": "prompt",
     "ReplayModel": "cache",
     "Reply": "model",
+    "ServerRefusal": "model",
+    "StopRunError": "model",
     "VisionLanguageModel": "model",
     "answer_of": "ask",
     "ask_all": "ask",
@@ -40,24 +43,23 @@ _LAZY: dict[str, str] = {
     "explain": "explanation",
     "explain_file": "explanation",
     "fuse_answers": "fusion",
-    "image_queries": "ask",
+    "image_queries": "queries",
     "load_example": "prompt",
     "pair_box": "crop",
-    "pair_query": "ask",
-    "read_answers": "ask",
+    "pair_query": "queries",
+    "read_answers": "answer_file",
     "write_batch": "batch",
 }
 
 if TYPE_CHECKING:
+    from apu_contacts.lvlm.answer_file import read_answers as read_answers
+    from apu_contacts.lvlm.ask import AskInterrupted as AskInterrupted
     from apu_contacts.lvlm.ask import AskSummary as AskSummary
-    from apu_contacts.lvlm.ask import PairQuery as PairQuery
     from apu_contacts.lvlm.ask import answer_of as answer_of
     from apu_contacts.lvlm.ask import ask_all as ask_all
-    from apu_contacts.lvlm.ask import image_queries as image_queries
-    from apu_contacts.lvlm.ask import pair_query as pair_query
-    from apu_contacts.lvlm.ask import read_answers as read_answers
     from apu_contacts.lvlm.batch import collect_batch as collect_batch
     from apu_contacts.lvlm.batch import write_batch as write_batch
+    from apu_contacts.lvlm.budget import Budget as Budget
     from apu_contacts.lvlm.cache import CachedModel as CachedModel
     from apu_contacts.lvlm.cache import ReplayModel as ReplayModel
     from apu_contacts.lvlm.commands import AskOptions as AskOptions
@@ -73,13 +75,17 @@ if TYPE_CHECKING:
     from apu_contacts.lvlm.model import AskError as AskError
     from apu_contacts.lvlm.model import BudgetError as BudgetError
     from apu_contacts.lvlm.model import Reply as Reply
+    from apu_contacts.lvlm.model import ServerRefusal as ServerRefusal
+    from apu_contacts.lvlm.model import StopRunError as StopRunError
     from apu_contacts.lvlm.model import VisionLanguageModel as VisionLanguageModel
-    from apu_contacts.lvlm.openai_client import Budget as Budget
     from apu_contacts.lvlm.openai_client import OpenAIClient as OpenAIClient
     from apu_contacts.lvlm.prompt import Example as Example
     from apu_contacts.lvlm.prompt import Prompt as Prompt
     from apu_contacts.lvlm.prompt import build_prompt as build_prompt
     from apu_contacts.lvlm.prompt import load_example as load_example
+    from apu_contacts.lvlm.queries import PairQuery as PairQuery
+    from apu_contacts.lvlm.queries import image_queries as image_queries
+    from apu_contacts.lvlm.queries import pair_query as pair_query
 
 __all__ = [
     "ANSWER_SCHEMA",

@@ -3,126 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from apu_contacts.keypoints.types import Keypoints2D
 from apu_contacts.lvlm.answer import AnswerParseError, ContactAnswer
-from apu_contacts.lvlm.crop import Box, crop_picture, pair_box
-from apu_contacts.lvlm.model import AskError, BudgetError, Reply, VisionLanguageModel
+from apu_contacts.lvlm.answer_file import (
+    NOT_ANSWERED,
+    STATUSES,
+    AnswerFile,
+    open_answers,
+    sound,
+)
+from apu_contacts.lvlm.model import Reply, StopRunError, VisionLanguageModel
 from apu_contacts.lvlm.parse import parse_answer
-from apu_contacts.lvlm.prompt import Example, Prompt, build_prompt
+from apu_contacts.lvlm.prompt import Example, Prompt
+from apu_contacts.lvlm.queries import PairQuery
+from apu_contacts.lvlm.workers import Interrupt, Workers, noticed_interrupts
 
-PICTURE_ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
-
-
-@dataclass(frozen=True)
-class PairQuery:
-    """One pair to ask about.
-
-    Args:
-        id: names the question in the output; unique in a run.
-        image: the picture's file.
-        box: x0, y0, x1, y1 in pixels of what is shown of it; None for all.
-        keep: boxes of the pair, which stay bright where ``dim`` reaches into them.
-        dim: boxes of other people, to be dimmed.
-        action: a known label of the interaction.
-        person_left: which detection stands further left; carried to the output, not used.
-        person_right: the other.
-    """
-
-    id: str
-    image: str
-    box: Box | None = None
-    keep: tuple[Box, ...] = ()
-    dim: tuple[Box, ...] = ()
-    action: str | None = None
-    person_left: int | None = None
-    person_right: int | None = None
-
-    def prompt(self, example: Example | None = None) -> Prompt:
-        """The question, with the picture cropped.
-
-        Raises:
-            OSError: if the picture cannot be read.
-            ValueError: if the box lies outside of the picture.
-        """
-        picture = crop_picture(self.image, self.box, others=self.dim, keep=self.keep)
-        return build_prompt(picture, action=self.action, example=example)
-
-
-def image_queries(paths: Iterable[str | Path], action: str | None = None) -> list[PairQuery]:
-    """One question per picture, about all of it; folders stand for the pictures in them.
-
-    Raises:
-        ValueError: on a path that does not exist, a file that is no picture, or a folder without pictures.
-    """
-    files: list[Path] = []
-    for path in map(Path, paths):
-        if path.is_dir():
-            found = sorted(file for file in path.iterdir() if file.suffix.lower() in PICTURE_ENDINGS)
-            if not found:
-                raise ValueError(f"{path} has no pictures ({', '.join(PICTURE_ENDINGS)})")
-            files += found
-        elif not path.is_file():
-            raise ValueError(f"{path} does not exist")
-        elif path.suffix.lower() not in PICTURE_ENDINGS:
-            raise ValueError(f"{path} is no picture ({', '.join(PICTURE_ENDINGS)})")
-        else:
-            files.append(path)
-    return [PairQuery(path.as_posix(), path.as_posix(), action=action) for path in dict.fromkeys(files)]
-
-
-def pair_query(
-    image: str | Path,
-    people: Sequence[Keypoints2D],
-    first: int,
-    second: int,
-    *,
-    margin: float = 0.15,
-    dim_others: bool = False,
-    action: str | None = None,
-    id: str | None = None,
-) -> PairQuery:
-    """The question about two of the people detected in a picture, cropped to them.
-
-    Args:
-        image: the picture's file.
-        people: everybody's keypoints in pixels of the picture.
-        first: position of one of the two in ``people``.
-        second: of the other.
-        margin: as of `apu_contacts.lvlm.crop.pair_box`.
-        dim_others: darken the others, so that the model takes the right two.
-        action: a known label of the interaction.
-        id: of the question; ``image:left-right`` if None.
-
-    Raises:
-        ValueError: if the two are the same, out of range, or without keypoints.
-    """
-    if first == second or not (0 <= first < len(people) and 0 <= second < len(people)):
-        raise ValueError(f"first and second must be two of {len(people)} people, got {first} and {second}")
-    left, right = sorted((first, second), key=lambda i: _middle(people[i]))
-    name = Path(image).as_posix()
-    boxes = {i: pair_box(k, k, 0.1) for i, k in enumerate(people) if bool((k.confidence >= 0.2).any())}
-    return PairQuery(
-        id or f"{name}:{left}-{right}",
-        name,
-        pair_box(people[first], people[second], margin),
-        (boxes[left], boxes[right]),
-        tuple(box for i, box in boxes.items() if i not in (left, right)) if dim_others else (),
-        action,
-        left,
-        right,
-    )
-
-
-def _middle(keypoints: Keypoints2D) -> float:
-    box = pair_box(keypoints, keypoints, 0.0)
-    return (box[0] + box[2]) / 2
+GRACE = 1.0
+"""Seconds that answers in flight have to arrive after Ctrl-C."""
 
 
 def answer_of(reply: Reply) -> ContactAnswer:
@@ -144,20 +45,37 @@ def answer_of(reply: Reply) -> ContactAnswer:
     return answer
 
 
-def answer_record(query: PairQuery, sample: int, prompt: Prompt | None, reply: Reply) -> dict[str, Any]:
-    """One line of the output. ``status`` is ``"answer"``, ``"refused"`` or ``"unreadable"``; ``text`` is kept
-    as it came, so that a better parser can read it again."""
-    record: dict[str, Any] = {
+def query_record(
+    query: PairQuery, sample: int, prompt: Prompt, question: str, asked_of: str
+) -> dict[str, Any]:
+    """What a record says of the question: all of it but the reply."""
+    return {
+        "question": question,
         "id": query.id,
         "sample": sample,
         "image": query.image,
         "person_left": query.person_left,
         "person_right": query.person_right,
-        "prompt_version": prompt.version if prompt else None,
-        "prompt_hash": prompt.content_hash if prompt else None,
-        "wording": prompt.wording_hash if prompt else None,
-        **reply.to_json(),
+        "prompt_version": prompt.version,
+        "prompt_hash": prompt.content_hash,
+        "wording": prompt.wording_hash,
+        "asked_of": asked_of,
     }
+
+
+def answer_record(asked: Mapping[str, Any], reply: Reply) -> dict[str, Any]:
+    """One line of the output: what was asked (`query_record`), and the reply.
+
+    ``status`` is ``"answer"``, ``"refused"``, ``"unreadable"``, or ``"empty"`` for a reply that was paid
+    for and says nothing. ``text`` is kept as it came, so that a better parser can read it again; only halves
+    of characters become U+FFFD.
+    """
+    said = {key: sound(value) if isinstance(value, str) else value for key, value in reply.to_json().items()}
+    reply = Reply.from_json(said)
+    record: dict[str, Any] = {**asked, **said}
+    if reply.empty:
+        why = reply.note or f"the reply is empty (finish_reason {reply.finish_reason!r})"
+        return {**record, "status": NOT_ANSWERED, "error": why, "contacts": []}
     try:
         answer = answer_of(reply)
     except AnswerParseError as error:
@@ -176,10 +94,14 @@ class AskSummary:
 
     Args:
         asked: answers that were got in this run.
-        already: answers that were there from before.
+        already: answers that were there from before; under another id they got a line with this one.
         statuses: how many records have which ``status``, of this run.
         failures: ``(id, sample, why)``; they are asked again in the next run.
         stopped: why the run ended early, or None.
+        unanswered: questions that have a reply without words, of this run or from before; ``again`` asks them
+            anew.
+        others: records in the file that have an id of this run, but are of another question: another model,
+            wording or picture.
     """
 
     asked: int = 0
@@ -187,6 +109,31 @@ class AskSummary:
     statuses: dict[str, int] = field(default_factory=dict)
     failures: list[tuple[str, int, str]] = field(default_factory=list)
     stopped: str | None = None
+    unanswered: int = 0
+    others: int = 0
+
+    @property
+    def complete(self) -> bool:
+        """Whether every question of this run has an answer; an empty one is none."""
+        return not (self.failures or self.stopped or self.unanswered)
+
+    def count(self, record: Mapping[str, Any]) -> None:
+        """Counts a record that was written."""
+        self.asked += 1
+        self.unanswered += record["status"] == NOT_ANSWERED
+        self.statuses[record["status"]] = self.statuses.get(record["status"], 0) + 1
+
+
+class AskInterrupted(KeyboardInterrupt):
+    """A run that Ctrl-C ended. What had arrived is in the file.
+
+    Args:
+        summary: what became of the run until then.
+    """
+
+    def __init__(self, summary: AskSummary) -> None:
+        super().__init__(summary.stopped)
+        self.summary = summary
 
 
 def ask_all(
@@ -197,125 +144,179 @@ def ask_all(
     samples: int = 1,
     parallel: int = 4,
     example: Example | None = None,
+    again: Collection[str] = (),
+    picture_format: str = "jpeg",
     progress: Callable[[int, int], None] | None = None,
 ) -> AskSummary:
     """Asks every question ``samples`` times and appends each answer to a file of JSON lines as it comes.
 
-    The file is the memory: what it has is not asked again, and a line that a killed run left half-written is
-    taken off first. Answers come in any order.
+    The file is the memory: a question that it has an answer to is not asked again. A question is what is
+    asked of whom (`PairQuery.question`): under another id it gets another line, and is not paid for twice;
+    with another model, wording or picture it is another question, and is asked. A line that a killed run left
+    half-written is taken off first. Answers come in any order. Whatever goes wrong with one question is in
+    the summary, and the others go on; a `StopRunError` ends the run.
 
     Args:
         queries: the questions.
         model: is called from ``parallel`` threads.
-        out: the file; made if it does not exist.
+        out: the file; made, for its owner only, if it does not exist. One run writes into it at a time.
         samples: answers per question.
         parallel: questions at the same time.
         example: in-context example for the prompts.
+        again: statuses whose questions are asked anew, past a cache, too: ``("empty",)``.
+        picture_format: ``"jpeg"`` or ``"png"``, how crops are sent.
         progress: called with (done, total) after each answer.
 
     Raises:
-        ValueError: if two questions have the same id, or ``samples`` or ``parallel`` is below 1.
+        ValueError: if two questions have the same id, ``samples`` or ``parallel`` is below 1, or ``again``
+            has a word that is no status.
+        OSError: if ``out`` is something else, or another run is writing into it.
+        AskInterrupted: on Ctrl-C, a second after it at the latest.
     """
     if samples < 1 or parallel < 1:
         raise ValueError(f"samples and parallel must be at least 1, got {samples} and {parallel}")
+    if not set(again) <= set(STATUSES):
+        raise ValueError(f"again must be of {', '.join(STATUSES)}, got {', '.join(again)}")
     chosen = list(queries)
     if len({query.id for query in chosen}) != len(chosen):
         raise ValueError("queries must have different ids; was a picture given twice?")
-    path = Path(out)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    done = finished(path)
-    todo = [(query, s) for query in chosen for s in range(samples) if (query.id, s) not in done]
-    total = len(chosen) * samples
-    summary = AskSummary(already=total - len(todo))
+    with open_answers(out) as answers, noticed_interrupts() as interrupt:
+        run = _Run(model, answers, samples, example, frozenset(again), picture_format)
+        todo = ((query, sample) for query in chosen for sample in range(samples))
+        run.all(todo, parallel, interrupt, progress, len(chosen) * samples)
+    if interrupt:
+        raise AskInterrupted(run.summary)
+    return run.summary
 
-    def one(query: PairQuery, sample: int) -> dict[str, Any]:
-        prompt = query.prompt(example)
-        return answer_record(query, sample, prompt, model(prompt, sample))
 
-    with path.open("a", encoding="utf-8") as file, ThreadPoolExecutor(parallel) as pool:
-        waiting = iter(todo)
-        running: dict[Future[dict[str, Any]], tuple[PairQuery, int]] = {}
+@dataclass(frozen=True)
+class _Task:
+    query: PairQuery
+    sample: int
+    question: str
+
+
+class _Run:
+    """One run over many questions."""
+
+    def __init__(
+        self,
+        model: VisionLanguageModel,
+        answers: AnswerFile,
+        samples: int,
+        example: Example | None,
+        again: frozenset[str],
+        picture_format: str,
+    ) -> None:
+        self.model, self.answers, self.samples = model, answers, samples
+        self.example, self.again, self.picture_format = example, again, picture_format
+        self.identity = model.identity
+        self.summary = AskSummary()
+        self.asking: dict[str, list[_Task]] = {}  # question -> all that wait for its answer
+        self.done: set[str] = set()  # questions that were answered in this run
+        self.before: dict[str, set[str]] = {}  # id -> questions that the file had an answer to
+        for (name, question), sample in answers.index.named.items():
+            if sample < samples:
+                self.before.setdefault(name, set()).add(question)
+
+    def all(
+        self,
+        todo: Iterator[tuple[PairQuery, int]],
+        parallel: int,
+        interrupt: Interrupt,
+        progress: Callable[[int, int], None] | None,
+        total: int,
+    ) -> None:
+        """Works the questions off; only a few are under way at a time, so that crops are made when needed."""
+        workers: Workers[_Task, dict[str, Any]] = Workers(parallel, self.ask)
         try:
             while True:
-                # Only a few are in the pool at a time: crops are made when their turn comes.
-                while summary.stopped is None and len(running) < 2 * parallel:
-                    following = next(waiting, None)
+                ended = self.summary.stopped is not None or bool(interrupt)
+                if ended:
+                    workers.drop()
+                while not ended and len(self.asking) < 2 * parallel and not interrupt:
+                    following = next(todo, None)
                     if following is None:
                         break
-                    running[pool.submit(one, *following)] = following
-                if not running:
+                    self.place(workers, *following)
+                if not self.asking or interrupt.left(GRACE) <= 0:
                     break
-                ready, _ = wait(running, return_when=FIRST_COMPLETED)
-                for future in ready:
-                    query, sample = running.pop(future)
-                    _collect(future, query, sample, file.write, summary)
-                    file.flush()
+                # short, so that Ctrl-C is noticed where waiting for a lock does not end by it
+                ready = workers.next(min(0.1, interrupt.left(GRACE)))
+                if ready is not None:
+                    self.collect(*ready)
                     if progress is not None:
-                        progress(summary.already + summary.asked, total)
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-    return summary
+                        progress(self.summary.already + self.summary.asked, total)
+        finally:
+            workers.close()
+        self.summary.others = sum(len(questions) for questions in self.before.values() if questions)
+        if interrupt:
+            # further attempts would be paid for and read by nobody
+            getattr(self.model, "cancel", lambda: None)()
+            lost = min(len(self.asking), parallel)
+            lost_words = f"; {lost} questions were still with the model and are asked again" if lost else ""
+            self.summary.stopped = f"interrupted{lost_words}"
 
+    def place(self, workers: Workers[_Task, dict[str, Any]], query: PairQuery, sample: int) -> None:
+        """Asks a question unless it has been asked."""
+        try:
+            question = query.question(self.identity, sample, self.example, self.picture_format)
+        except Exception as error:
+            self.fail(query, sample, error)
+            return
+        self.before.get(query.id, set()).discard(question)
+        task = _Task(query, sample, question)
+        if question in self.asking:
+            self.asking[question].append(task)
+        elif self.answers.index.has(question, () if question in self.done else self.again):
+            self.summary.already += 1
+            self.summary.unanswered += self.answers.index.answered[question][0] == NOT_ANSWERED
+            if (query.id, question) not in self.answers.index.named:
+                self.write(task, self.answers.record(question))
+        else:
+            self.asking[question] = [task]
+            workers.give(task)
 
-def _collect(
-    future: Future[dict[str, Any]],
-    query: PairQuery,
-    sample: int,
-    write: Callable[[str], Any],
-    summary: AskSummary,
-) -> None:
-    try:
-        record = future.result()
-    except BudgetError as error:
-        summary.stopped = str(error)
-        return
-    except (AskError, OSError, ValueError) as error:
-        summary.failures.append((query.id, sample, str(error)))
-        return
-    write(json.dumps(record, ensure_ascii=False) + "\n")
-    summary.asked += 1
-    summary.statuses[record["status"]] = summary.statuses.get(record["status"], 0) + 1
+    def ask(self, task: _Task) -> dict[str, Any]:
+        """In a worker: the crop, the question, and the reading of the reply."""
+        prompt = task.query.prompt(self.example, self.picture_format)
+        anew = task.question in self.answers.index.answered
+        model = getattr(self.model, "ask_anew", self.model) if anew else self.model
+        asked = query_record(task.query, task.sample, prompt, task.question, self.identity)
+        return answer_record(asked, model(prompt, task.sample))
 
+    def collect(self, task: _Task, result: dict[str, Any] | BaseException | None) -> None:
+        """Writes down what came of a task."""
+        waiting = self.asking.pop(task.question)
+        if result is None:
+            return  # not begun when the run ended
+        if isinstance(result, StopRunError):
+            self.summary.stopped = self.summary.stopped or str(result)
+            return
+        if isinstance(result, Exception):
+            for each in waiting:
+                self.fail(each.query, each.sample, result)
+            return
+        if isinstance(result, BaseException):
+            raise result
+        self.done.add(task.question)
+        for each in waiting:
+            if self.write(each, result):
+                self.summary.count(result)
 
-def finished(path: Path) -> set[tuple[str, int]]:
-    """The (id, sample) that a file of answers has; takes off a last line without its end.
+    def write(self, task: _Task, record: Mapping[str, Any]) -> bool:
+        """Appends a record, under the id of this task. A file that cannot be written ends the run."""
+        query = task.query
+        named: dict[str, Any] = {"id": query.id, "image": query.image}
+        named |= {"person_left": query.person_left, "person_right": query.person_right}
+        try:
+            self.answers.append({**record, **named})
+        except OSError as error:
+            self.summary.stopped = f"the answers cannot be written: {error}"
+            self.fail(query, task.sample, error)
+            return False
+        return True
 
-    Raises:
-        ValueError: if a whole line is no answer: the file is then something else, and is left alone.
-    """
-    if not path.is_file():
-        return set()
-    data = path.read_bytes()
-    whole = data.rfind(b"\n") + 1
-    found = set()
-    for number, line in enumerate(data[:whole].splitlines(), 1):
-        if line.strip():
-            record = _record(line, path, number)
-            found.add((str(record["id"]), int(record["sample"])))
-    if whole < len(data):
-        with path.open("r+b") as file:
-            file.truncate(whole)
-    return found
-
-
-def _record(line: bytes, path: Path, number: int) -> dict[str, Any]:
-    try:
-        record = json.loads(line)
-        if isinstance(record, dict) and "id" in record and "sample" in record and "text" in record:
-            return record
-    except ValueError:
-        pass
-    raise ValueError(f"{path}, line {number}: expected an answer (id, sample, text), got {line[:60]!r}")
-
-
-def read_answers(path: str | Path) -> Iterator[dict[str, Any]]:
-    """The records of a file of answers, one after the other.
-
-    Raises:
-        ValueError: on a line that is no answer; it is named.
-    """
-    with Path(path).open("rb") as file:
-        for number, line in enumerate(file, 1):
-            if line.strip():
-                yield _record(line, Path(path), number)
+    def fail(self, query: PairQuery, sample: int, error: Exception) -> None:
+        """Notes why a question has no answer."""
+        self.summary.failures.append((query.id, sample, str(error) or type(error).__name__))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
+from apu_contacts.files import write_text
 from apu_contacts.lvlm.model import AskError, Reply, VisionLanguageModel
 from apu_contacts.lvlm.prompt import Prompt
 
@@ -22,8 +22,8 @@ def question_key(identity: str, prompt: Prompt, sample: int) -> str:
 class CachedModel:
     """A model in front of which answers are kept in a folder, one JSON file each, named by what was asked.
 
-    Files appear whole or not at all. A file that cannot be read is asked for again. Nothing of the client's
-    configuration but its ``identity`` enters the folder.
+    Files appear whole or not at all. A reply without words is not kept. A file that cannot be read is asked
+    for again. Nothing of the client's configuration but its ``identity`` enters the folder.
 
     Args:
         model: is asked where the folder has no answer; None answers from the folder only.
@@ -64,7 +64,8 @@ class CachedModel:
     def keep(self, prompt: Prompt, sample: int, reply: Reply) -> None:
         """Writes an answer."""
         row = {"prompt_version": prompt.version, "wording": prompt.wording_hash, "sample": sample}
-        write_atomically(self.path(prompt, sample), json.dumps({**row, "reply": reply.to_json()}))
+        text = json.dumps({**row, "reply": reply.to_json()})
+        write_text(self.path(prompt, sample), text, private=True)
 
     def __call__(self, prompt: Prompt, sample: int = 0) -> Reply:
         """The kept answer, or the model's, which is then kept.
@@ -77,8 +78,27 @@ class CachedModel:
             return found
         if self.model is None:
             raise AskError(f"there is no kept answer to this question (sample {sample}) in {self.folder}")
+        return self.ask_anew(prompt, sample)
+
+    def cancel(self) -> None:
+        """As the model's."""
+        getattr(self.model, "cancel", lambda: None)()
+
+    def ask_anew(self, prompt: Prompt, sample: int = 0) -> Reply:
+        """The model's answer, whatever is kept; it is kept then. One that says nothing is handed on only, and
+        where the folder cannot be written there is a warning: the answer is paid for in any case.
+
+        Raises:
+            AskError: as the model; or if there is no model.
+        """
+        if self.model is None:
+            raise AskError(f"there is no model to ask, only the answers in {self.folder}")
         reply = self.model(prompt, sample)
-        self.keep(prompt, sample, reply)
+        if not reply.empty:
+            try:
+                self.keep(prompt, sample, reply)
+            except OSError as error:
+                warnings.warn(f"an answer could not be kept in {self.folder}: {error}", stacklevel=2)
         return reply
 
 
@@ -108,16 +128,3 @@ class ReplayModel:
         if text is None:
             raise AskError(f"nothing was recorded for the question {prompt.content_hash[:12]}")
         return Reply(text, model=self.name)
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Writes a file so that it is there whole or not at all, even if the process dies."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.replace(temporary, path)  # noqa: PTH105  (the path given by mkstemp is a string)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

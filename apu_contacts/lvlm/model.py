@@ -10,15 +10,20 @@ from apu_contacts.lvlm.prompt import Prompt
 
 @dataclass(frozen=True)
 class Reply:
-    """What came back.
+    """What came back, and was paid for, whether or not it holds an answer.
 
     Args:
         text: the model's words; "" if it gave none.
         finish_reason: ``"stop"``, ``"length"`` (cut off), ``"content_filter"``, or what else the server said.
-        refusal: the server's own word that the model declined, where it has one.
+        refusal: the server's or the model's word that it declined, where there is one; never "".
         model: the model that answered, as the server names it.
         prompt_tokens: as the server counts them; 0 if it does not say.
-        completion_tokens: the same.
+        completion_tokens: the same, thoughts included.
+        source: where ``text`` stood: ``"content"``, ``"tool_call"``, or ``"reasoning"`` where the whole
+            answer stood among the model's thoughts and nowhere else.
+        note: why there is no text, or what was changed in the request for this server; "" if there is nothing
+            to say.
+        reasoning: the model's thoughts, kept only where it gave nothing else. No contact is read from them.
         cached: it was read from a cache and cost nothing.
     """
 
@@ -28,7 +33,15 @@ class Reply:
     model: str = ""
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    source: str = "content"
+    note: str = ""
+    reasoning: str = ""
     cached: bool = False
+
+    @property
+    def empty(self) -> bool:
+        """Whether it holds neither words nor a refusal: paid for, recorded, and no answer."""
+        return not self.text.strip() and self.refusal is None
 
     def to_json(self) -> dict[str, Any]:
         """All fields but ``cached``."""
@@ -64,7 +77,8 @@ class VisionLanguageModel(Protocol):
             sample: which of several answers to the same question is asked for.
 
         Raises:
-            AskError: if there is no answer to be had.
+            StopRunError: if no further question can be answered either.
+            AskError: if there is no answer to this one.
         """
 
 
@@ -81,5 +95,14 @@ class AskError(RuntimeError):
         self.retryable = retryable
 
 
-class BudgetError(AskError):
+class StopRunError(AskError):
+    """Every further question would fail in the same way: a run ends here and keeps what it has."""
+
+
+class BudgetError(StopRunError):
     """The cap on spend is reached; nothing was sent."""
+
+
+class ServerRefusal(StopRunError):
+    """The server refuses for a reason that holds for every question: the key, the account, the model's name,
+    the address."""

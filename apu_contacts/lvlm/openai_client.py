@@ -2,142 +2,77 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import threading
-import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
+from urllib.request import getproxies
 
-from apu_contacts.lvlm.model import AskError, BudgetError, Reply
+from apu_contacts.lvlm.address import OPENAI_URL, checked_key, server_address
+from apu_contacts.lvlm.budget import Budget as Budget
+from apu_contacts.lvlm.failures import (
+    Failure,
+    Meaning,
+    ServerError,
+    error_of_body,
+    error_of_document,
+    judge,
+)
+from apu_contacts.lvlm.model import AskError, Reply, ServerRefusal
 from apu_contacts.lvlm.prompt import Prompt
-from apu_contacts.lvlm.schema import response_format
+from apu_contacts.lvlm.redaction import Redactor, one_line
+from apu_contacts.lvlm.replies import SHOWN, read_body
+from apu_contacts.lvlm.replies import read_completion as read_completion
+from apu_contacts.lvlm.request_body import RequestForm
+from apu_contacts.lvlm.request_body import chat_body as chat_body
+from apu_contacts.lvlm.transport import CutOffError, http_client
 
-_KEY_VARIABLE = "OPENAI_API_KEY"
-_FORMATS = ("json_schema", "json_object", "none")
-
-
-def chat_body(
-    model: str,
-    prompt: Prompt,
-    sample: int = 0,
-    *,
-    temperature: float = 0.0,
-    max_tokens: int = 2000,
-    format: str = "json_schema",
-    extra_body: dict[str, Any] | None = None,
-) -> dict[str, Any]:
-    """The body of a chat completion request, as a client sends it and as a line of a batch file holds it.
-
-    ``sample`` becomes the seed where the temperature is above 0. The other arguments are those of
-    `OpenAIClient`.
-    """
-    if format not in _FORMATS:
-        raise ValueError(f"format must be one of {', '.join(_FORMATS)}, got {format!r}")
-    body: dict[str, Any] = {
-        "model": model,
-        "messages": prompt.messages(),
-        "temperature": temperature,
-        "max_tokens": max_tokens,
-        **(extra_body or {}),
-    }
-    if temperature > 0:
-        body["seed"] = sample
-    if format == "json_schema":
-        body["response_format"] = response_format()
-    elif format == "json_object":
-        body["response_format"] = {"type": "json_object"}
-    return body
-
-
-@dataclass
-class Budget:
-    """A cap on what a client may spend; shared by all its threads.
-
-    Args:
-        max_calls: requests that may be sent, retries included; None for no cap.
-        max_tokens: tokens that may be used, as the server counts them; None for no cap.
-        max_cost: money, with the two prices; None for no cap.
-        price_in: per million prompt tokens.
-        price_out: per million completion tokens.
-
-    Tokens and money are known only after an answer: calls that run at the same time may go beyond the cap by
-    what they cost.
-    """
-
-    max_calls: int | None = None
-    max_tokens: int | None = None
-    max_cost: float | None = None
-    price_in: float = 0.0
-    price_out: float = 0.0
-    calls: int = 0
-    tokens: int = 0
-    cost: float = 0.0
-    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
-
-    def __post_init__(self) -> None:
-        if self.max_cost is not None and not (self.price_in > 0 or self.price_out > 0):
-            raise ValueError(
-                "max_cost needs price_in or price_out, the price of a million tokens; both are 0"
-            )
-
-    def take_call(self) -> None:
-        """Counts a request that is about to be sent.
-
-        Raises:
-            BudgetError: if a cap is reached.
-        """
-        with self._lock:
-            for name, used, cap in (
-                ("calls", self.calls, self.max_calls),
-                ("tokens", self.tokens, self.max_tokens),
-                ("cost", self.cost, self.max_cost),
-            ):
-                if cap is not None and used >= cap:
-                    raise BudgetError(
-                        f"the budget is spent: {used:g} of max_{name} = {cap:g}; nothing was sent"
-                    )
-            self.calls += 1
-
-    def add(self, reply: Reply) -> None:
-        """Counts what an answer cost."""
-        with self._lock:
-            self.tokens += reply.prompt_tokens + reply.completion_tokens
-            self.cost += (
-                reply.prompt_tokens * self.price_in + reply.completion_tokens * self.price_out
-            ) / 1e6
+KEY_VARIABLE = "OPENAI_API_KEY"
+URL_VARIABLE = "OPENAI_BASE_URL"
+MAX_LOST = 2
+"""A question whose answer was lost so often on the way is given up: each may have been paid for."""
+_NOT_SENT = ("ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError")
+_NEVER_SENT = ("LocalProtocolError", "UnsupportedProtocol", "InvalidURL")
 
 
 class OpenAIClient:
     """A `VisionLanguageModel` behind an OpenAI-compatible server.
 
-    Retried, with waiting times that double and never fall short of the server's ``Retry-After``: time-outs,
-    broken connections, half-sent or unreadable bodies, answers without the expected fields, and the status
-    codes 408, 409, 429 and from 500 on. Not retried: an exhausted account, and every other refusal of the
-    request.
+    Sent again, with waiting times that double and never fall short of what the server asks for: questions
+    that did not reach the server, and those that it put off (status 408, 409, 429 and from 500 on). A
+    question whose answer was lost on the way (too late, cut off, no chat completion) may have been paid for:
+    it is sent again once. An answer without words is an answer, and never asked for again. What the server
+    refuses of the request (the format, the name of the token cap, the temperature, the seed) is changed, and
+    the change kept for the next question; `Reply.note` says so.
 
     Args:
         model: name that the server knows.
-        base_url: of the server, with ``/v1``; None for OpenAI's own.
+        base_url: of the server, with ``/v1``; None takes the environment variable OPENAI_BASE_URL, else
+            OpenAI's own server.
         api_key: None takes the environment variable OPENAI_API_KEY; local servers take any word. It is kept
-            out of every representation and error message.
-        timeout: seconds for connecting and for each wait for data.
+            out of every representation, message and answer.
+        timeout: seconds for a whole answer, from connecting to its last byte. Models that think need minutes.
         max_retries: further attempts after the first.
         max_parallel: requests at the same time, over all threads.
         budget: cap on spend; None for none.
         temperature: above 0 to get samples that differ.
-        max_tokens: cap on an answer's length.
-        format: ``"json_schema"`` sends the strict schema, ``"json_object"`` asks for JSON, ``"none"`` sends
-            nothing. A server that rejects one gets the next.
+        max_tokens: cap on an answer's length, thoughts included.
+        format: one of `apu_contacts.lvlm.request_body.FORMATS`: ``"json_schema"`` sends the strict schema,
+            ``"json_schema_unbounded"`` leaves its numeric bounds out, ``"json_object"`` asks for JSON,
+            ``"none"`` sends nothing. A server that rejects one gets the next.
+        length_field: ``"max_tokens"`` or ``"max_completion_tokens"``, the name under which the cap is sent;
+            None takes the second for OpenAI's own server and the first for others.
         extra_body: further fields of the request, such as vLLM's.
-        max_wait: longest single wait between attempts, in seconds; a ``Retry-After`` beyond it is not waited
-            for.
-        sleep: replaced in tests.
+        max_wait: longest single wait between attempts, in seconds; if the server asks for more, the question
+            fails.
+        sleep: replaced in tests; None waits until `cancel` is called.
 
     Raises:
         ImportError: if the ``openai`` package is missing.
-        ValueError: if there is no API key for OpenAI's own server, or an option is out of range.
+        ValueError: if there is no API key for OpenAI's own server, the key cannot be sent, the address is
+            none, or an option is out of range.
     """
 
     def __init__(
@@ -146,201 +81,232 @@ class OpenAIClient:
         base_url: str | None = None,
         api_key: str | None = None,
         *,
-        timeout: float = 90.0,
+        timeout: float = 300.0,
         max_retries: int = 5,
         max_parallel: int = 4,
         budget: Budget | None = None,
         temperature: float = 0.0,
         max_tokens: int = 2000,
         format: str = "json_schema",
+        length_field: str | None = None,
         extra_body: dict[str, Any] | None = None,
         max_wait: float = 120.0,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], object] | None = None,
     ) -> None:
         openai = _import_openai()
-        if format not in _FORMATS:
-            raise ValueError(f"format must be one of {', '.join(_FORMATS)}, got {format!r}")
-        if max_parallel < 1 or max_retries < 0 or not timeout > 0:
+        if max_parallel < 1 or max_retries < 0 or not 0 < timeout < threading.TIMEOUT_MAX or max_tokens < 1:
             raise ValueError(
-                f"max_parallel must be at least 1, max_retries at least 0 and timeout above 0, got "
-                f"{max_parallel}, "
-                f"{max_retries}, {timeout}"
+                f"max_parallel must be at least 1, max_retries at least 0, timeout above 0 and max_tokens at "
+                f"least 1, got {max_parallel}, {max_retries}, {timeout} and {max_tokens}"
             )
-        key = api_key or os.environ.get(_KEY_VARIABLE) or ("" if base_url is None else "none")
-        if not key:
-            raise ValueError(f"api_key is missing and the environment variable {_KEY_VARIABLE} is not set")
-        self._key = key
-        self._client = openai.OpenAI(api_key=key, base_url=base_url, timeout=timeout, max_retries=0)
+        if not temperature >= 0:
+            raise ValueError(f"temperature must be 0 or above, got {temperature}")
+        self._address = server_address(base_url or os.environ.get(URL_VARIABLE) or OPENAI_URL)
+        key = _key(api_key, self._address.is_openai)
+        default = "max_completion_tokens" if self._address.is_openai else "max_tokens"
+        self._wanted = self._form = RequestForm(format, length_field or default)
+        self._redactor = Redactor((key, *self._address.secrets, *_proxy_secrets()))
+        self._client = openai.OpenAI(
+            api_key=key,
+            base_url=self._address.url,
+            max_retries=0,
+            http_client=http_client(openai, timeout),
+            timeout=openai.Timeout(timeout, connect=min(timeout, 30.0)),
+        )
         self._openai = openai
-        self.model, self.base_url = model, base_url
+        self.model = model
         self.max_retries, self.max_wait = max_retries, max_wait
         self.budget = budget or Budget()
         self.temperature, self.max_tokens = temperature, max_tokens
-        self._format = format
         self.extra_body = dict(extra_body or {})
         self._slots = threading.BoundedSemaphore(max_parallel)
+        self._cancelled = threading.Event()
         self._sleep = sleep
+        self._answered = False
+        self._not_the_form: set[tuple[int, str]] = set()
 
     def __repr__(self) -> str:
         return f"OpenAIClient({self.model!r}, base_url={self.base_url!r})"
 
     @property
+    def base_url(self) -> str:
+        """The server that is asked, without credentials; ``"openai"`` for OpenAI's own."""
+        return self._address.name
+
+    @property
     def identity(self) -> str:
-        """Model, server and sampling settings."""
+        """Model, server and sampling settings, as they are used."""
         settings = {"temperature": self.temperature, "max_tokens": self.max_tokens, **self.extra_body}
-        return f"{self.model} at {self.base_url or 'openai'} {json.dumps(settings, sort_keys=True)}"
+        if self._wanted.format != "json_schema":
+            settings["format"] = self._wanted.format
+        return f"{self.model} at {self.base_url} {json.dumps(settings, sort_keys=True)}"
+
+    def cancel(self) -> None:
+        """Ends the waiting and further attempts of all calls under way; answers on their way still come, and
+        later calls are as before."""
+        under_way, self._cancelled = self._cancelled, threading.Event()
+        under_way.set()
 
     def __call__(self, prompt: Prompt, sample: int = 0) -> Reply:
         """Asks the server, with retries.
 
         Raises:
             BudgetError: if the budget is spent.
-            AskError: if the last attempt failed too, or the server will not take the request.
+            ServerRefusal: if the server refuses for a reason that holds for every question.
+            AskError: if the last attempt failed too, or the server will not take this question.
+            ValueError: on a sample after the first at temperature 0.
         """
-        attempt = 0
+        form, attempt, lost, cancelled = self._form, 0, 0, self._cancelled
         while True:
             self.budget.take_call()
-            try:
-                with self._slots:
-                    reply = self._ask(prompt, sample)
-                self.budget.add(reply)
-                return reply
-            except RetryableError as error:
-                if error.downgrade:
-                    continue
-                wait = max(error.retry_after, min(2.0**attempt * 0.5, 30.0))
-                if attempt >= self.max_retries or wait > self.max_wait:
-                    raise AskError(
-                        f"{self!r}: no answer after {attempt + 1} attempts; the last one: {error}", True
-                    ) from None
-                self._sleep(wait)
-                attempt += 1
+            with self._slots:
+                got = self._attempt(prompt, sample, form)
+            if isinstance(got, Reply):
+                self.budget.add(got)
+                self._answered, self._form = True, form
+                return self._clean(got, form)
+            if got.meaning is Meaning.FILTERED:
+                return self._clean(Reply("", "content_filter", got.message), form)
+            if got.meaning is Meaning.FORM and got.form is not None:
+                form = got.form
+                continue
+            if got.meaning is Meaning.RUN:
+                raise ServerRefusal(self._words(got.message))
+            if got.meaning is Meaning.QUESTION:
+                raise AskError(self._words(got.message))
+            if got.meaning is Meaning.LOST:
+                self.budget.add_lost(self.max_tokens)
+                lost += 1
+            wait = max(got.retry_after, min(2.0**attempt * 0.5, 30.0))
+            attempt += 1
+            if attempt > self.max_retries or lost >= MAX_LOST or wait > self.max_wait:
+                raise self._given_up(got, attempt, wait)
+            (self._sleep or cancelled.wait)(wait)
+            if cancelled.is_set():
+                raise AskError(self._words(f"stopped while waiting for another attempt: {got.message}"), True)
 
     def body(self, prompt: Prompt, sample: int = 0) -> dict[str, Any]:
-        """The request as JSON."""
+        """The request as JSON, in the form that this server takes as far as is known."""
+        return self._body(prompt, sample, self._form)
+
+    def _body(self, prompt: Prompt, sample: int, form: RequestForm) -> dict[str, Any]:
         return chat_body(
             self.model,
             prompt,
             sample,
             temperature=self.temperature,
             max_tokens=self.max_tokens,
-            format=self._format,
+            format=form.format,
+            length_field=form.length_field,
+            left_out=form.left_out,
             extra_body=self.extra_body,
         )
 
-    def _ask(self, prompt: Prompt, sample: int) -> Reply:
+    def _attempt(self, prompt: Prompt, sample: int, form: RequestForm) -> Reply | Failure:
+        """One request, and what became of it."""
         openai = self._openai
-        body = self.body(prompt, sample)
-        sent = self._format
-        extra = {key: body.pop(key) for key in self.extra_body}
+        body = self._body(prompt, sample, form)
+        pictures = sum(isinstance(piece, bytes) for piece in prompt.pieces)
+        model, messages = body.pop("model"), body.pop("messages")
         try:
-            completion = self._client.chat.completions.create(**body, extra_body=extra or None)
+            raw = self._client.chat.completions.with_raw_response.create(
+                model=model, messages=messages, extra_body=body
+            )
+            content, headers = raw.http_response.content, raw.http_response.headers
         except openai.APIStatusError as error:
-            raise self._status(error, sent) from None
-        except openai.APITimeoutError:
-            raise RetryableError("the server did not answer in time") from None
-        except (openai.APIConnectionError, openai.APIResponseValidationError, ValueError) as error:
-            raise RetryableError(
-                self._clean(f"the connection or the answer broke off: {_cause(error)}")
-            ) from None
-        except openai.OpenAIError as error:
-            raise AskError(self._clean(f"{self!r}: {error}")) from None
-        except (
-            Exception
-        ) as error:  # a body that breaks off surfaces as an error of the HTTP library, which has no name here
-            raise RetryableError(
-                self._clean(f"the answer broke off: {type(error).__name__}: {error}")
-            ) from None
-        return read_completion(completion)
-
-    def _status(self, error: Any, sent: str) -> Exception:
-        """What an error status means: another attempt, another format, or an end."""
-        status, words = int(error.status_code), self._clean(str(error.message))[:300]
-        told = words.lower()
-        about_format = any(word in told for word in ("response_format", "schema", "structured"))
-        if status in (400, 422) and about_format and sent != "none":
-            if self._format == sent:
-                self._format = _FORMATS[_FORMATS.index(sent) + 1]
-            return RetryableError(f"the server does not take the format {sent}", downgrade=True)
-        if status == 429 and "quota" in told:
-            return AskError(f"{self!r}: the account is exhausted: {words}")
-        if status in (408, 409, 429) or status >= 500:
-            return RetryableError(f"status {status}: {words}", _retry_after(error.response))
-        hint = "; is the API key right?" if status in (401, 403) else ""
-        return AskError(f"{self!r}: the server refused the request with status {status}: {words}{hint}")
-
-    def _clean(self, words: str) -> str:
-        """The words without the API key, whole or in the masked form that servers echo."""
-        if len(self._key) >= 8:
-            words = words.replace(self._key, "***")
-            for piece in words.split():
-                bare = piece.strip("'\".,:;()")
-                if "*" in bare and bare[:4] == self._key[:4]:
-                    words = words.replace(bare, "***")
-        return words
-
-
-class RetryableError(Exception):
-    """An attempt that failed in a way that another may not."""
-
-    def __init__(self, message: str, retry_after: float = 0.0, downgrade: bool = False) -> None:
-        super().__init__(message)
-        self.retry_after = retry_after
-        self.downgrade = downgrade
-
-
-def read_completion(completion: Any) -> Reply:
-    """A chat completion, as an object of the ``openai`` package or as its JSON, read into a `Reply`.
-
-    Raises:
-        RetryableError: if it lacks the expected fields.
-    """
-    row = completion if isinstance(completion, dict) else getattr(completion, "model_dump", dict)()
-    choices = row.get("choices") if isinstance(row, dict) else None
-    choice = choices[0] if isinstance(choices, list) and choices else None
-    message = choice.get("message") if isinstance(choice, dict) else None
-    if not isinstance(choice, dict) or not isinstance(message, dict):
-        raise RetryableError(f"the answer has no choices[0].message: {str(row)[:120]}")
-    content, refusal = message.get("content"), message.get("refusal")
-    if not isinstance(content, str) and not isinstance(refusal, str):
-        raise RetryableError(f"the answer's message has neither content nor refusal: {str(message)[:120]}")
-    usage: dict[str, Any] = row["usage"] if isinstance(row.get("usage"), dict) else {}
-
-    def tokens(name: str) -> int:
-        value = usage.get(name)
-        return value if isinstance(value, int) and value >= 0 else 0
-
-    return Reply(
-        content if isinstance(content, str) else "",
-        str(choice.get("finish_reason") or "stop"),
-        refusal if isinstance(refusal, str) else None,
-        str(row.get("model") or ""),
-        tokens("prompt_tokens"),
-        tokens("completion_tokens"),
-    )
-
-
-def _retry_after(response: Any) -> float:
-    """Seconds of the header ``Retry-After``, given as a number or as a date; 0 without one."""
-    headers = getattr(response, "headers", {})
-    milliseconds = headers.get("retry-after-ms")
-    value = headers.get("retry-after")
-    try:
-        if milliseconds is not None:
-            return max(0.0, float(milliseconds) / 1000)
-        return max(0.0, float(value)) if value is not None else 0.0
-    except ValueError:
-        from email.utils import parsedate_to_datetime
-
+            response = error.response
+            return self._judge(
+                error_of_body(response.status_code, response.content), response, form, pictures
+            )
+        except Exception as error:  # whatever the HTTP library raises has no name here
+            return self._broken(error)
         try:
-            return max(0.0, parsedate_to_datetime(str(value)).timestamp() - time.time())
-        except (TypeError, ValueError):
-            return 0.0
+            document = read_body(content, headers.get("content-type", ""))
+            stated = error_of_document(document)
+            if stated is not None:
+                return self._judge(stated, raw.http_response, form, pictures)
+            return read_completion(document)
+        except AskError as error:
+            # A server that never gave an answer will send such a page to every question.
+            page = not error.retryable and not self._answered
+            return Failure(Meaning.RUN if page else Meaning.LOST, str(error))
+
+    def _judge(self, error: ServerError, response: Any, form: RequestForm, pictures: int) -> Failure:
+        sure = error.kind in self._not_the_form or (self._answered and form == self._form)
+        failure = judge(error, response.headers, form=form, pictures=pictures, sure_form=sure)
+        if failure.meaning is Meaning.QUESTION and form != self._form:
+            # Every form was refused in the same way: the form was not it.
+            self._not_the_form.add(error.kind)
+        elif failure.meaning is Meaning.FORM and error.kind in self._not_the_form:
+            words = f"the server refused the request with {failure.message}"
+            failure = Failure(Meaning.QUESTION, words)
+        return failure
+
+    def _broken(self, error: Exception) -> Failure:
+        """What an exception means that is no answer of the server."""
+        cause = error if isinstance(error, CutOffError) else error.__cause__ or error
+        kind, words = type(cause).__name__, one_line(str(cause), SHOWN)
+        if isinstance(cause, CutOffError):
+            return Failure(Meaning.LOST, words)
+        if isinstance(error, self._openai.APITimeoutError) and kind not in _NOT_SENT:
+            return Failure(Meaning.LOST, "the server did not answer in time")
+        if kind in _NOT_SENT:
+            return Failure(Meaning.RETRY, f"the server cannot be reached: {kind}: {words}")
+        if kind in _NEVER_SENT:
+            return Failure(Meaning.RUN, f"the question cannot be sent: {kind}: {words}")
+        if isinstance(error, (self._openai.APIConnectionError, OSError)):
+            return Failure(Meaning.LOST, f"the connection broke off: {kind}: {words}")
+        return Failure(Meaning.QUESTION, f"the question cannot be sent: {kind}: {words}")
+
+    def _given_up(self, failure: Failure, attempts: int, wait: float) -> AskError:
+        """The end of a question that was tried often enough."""
+        words = f"no answer after {attempts} attempts; the last one: {failure.message}"
+        if failure.retry_after > self.max_wait:
+            words += f"; the server asks to wait {wait:.0f} s, longer than {self.max_wait:g} s"
+        if failure.meaning is Meaning.LOST:
+            words += (
+                "; what was lost may have been paid for: raise --timeout (timeout=) if answers take longer"
+            )
+        unreachable = not self._answered and failure.message.startswith("the server cannot be reached")
+        return (ServerRefusal if unreachable else AskError)(self._words(words), True)
+
+    def _words(self, message: str) -> str:
+        """A message of this client without secrets, in one line that a terminal can show."""
+        return self._redactor.message(f"{self!r}: {one_line(message, 3 * SHOWN)}")
+
+    def _clean(self, reply: Reply, form: RequestForm) -> Reply:
+        """A reply without the key, in case that the server or the model repeated it."""
+        notes = [note for note in (reply.note, form.changes(self._wanted)) if note]
+        hidden = self._redactor.answer
+        return dataclasses.replace(
+            reply,
+            text=hidden(reply.text),
+            finish_reason=hidden(reply.finish_reason),
+            refusal=None if reply.refusal is None else self._redactor.message(reply.refusal),
+            model=hidden(reply.model),
+            note=hidden("; ".join(notes)),
+            reasoning=hidden(reply.reasoning),
+        )
 
 
-def _cause(error: BaseException) -> str:
-    inner = error.__cause__ or error
-    return f"{type(inner).__name__}: {str(inner)[:200]}"
+def _key(api_key: str | None, hosted: bool) -> str:
+    """The key to send."""
+    origin = "api_key" if api_key else f"environment variable {KEY_VARIABLE}"
+    key = checked_key(api_key or os.environ.get(KEY_VARIABLE) or "", origin)
+    if not key and hosted:
+        raise ValueError(f"api_key is missing and the environment variable {KEY_VARIABLE} is not set")
+    return key or "none"
+
+
+def _proxy_secrets() -> list[str]:
+    """Passwords of the proxies that the environment names; errors of the HTTP library may show them."""
+    found: list[str] = []
+    for url in getproxies().values():
+        try:
+            found += server_address(url).secrets
+        except ValueError:
+            continue
+    return found
 
 
 def _import_openai() -> Any:

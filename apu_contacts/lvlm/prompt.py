@@ -52,6 +52,7 @@ Answer with one JSON object and nothing else, in this form:
    "body_part_person_right": {"part_name": "...", "body_side": "..."},
    "confidence": 0.0}]}"""
 
+_SUBJECT = "the two that the picture is centred on"
 _EXAMPLE = "Here is an example. The complete answer for this first picture is:"
 _QUESTION = "Now annotate {which} picture."
 _ACTION = """\
@@ -133,7 +134,7 @@ def build_prompt(
     *,
     action: str | None = None,
     example: Example | None = None,
-    subject: str = "the two that the picture is centred on",
+    subject: str = _SUBJECT,
 ) -> Prompt:
     """The question about one picture.
 
@@ -149,6 +150,16 @@ def build_prompt(
         ValueError: if a picture is neither PNG nor JPEG.
     """
     picture_type(picture)
+    return Prompt((*_words(action, example, subject), picture))
+
+
+def words_digest(action: str | None = None, example: Example | None = None, subject: str = _SUBJECT) -> str:
+    """64 hex digits over all that `build_prompt` puts before the picture, the example included: what is
+    asked, without what it is asked about."""
+    return _digest(PROMPT_VERSION, _words(action, example, subject))
+
+
+def _words(action: str | None, example: Example | None, subject: str) -> tuple[str | bytes, ...]:
     task = _TASK.format(parts=", ".join(PARTS), subject=subject)
     pieces: list[str | bytes] = [f"{task}\n\n{_FORMAT}"]
     if example is not None:
@@ -157,7 +168,7 @@ def build_prompt(
     question = _QUESTION.format(which="the" if example is None else "the second")
     if action:
         question += " " + _ACTION.format(action=" ".join(action.split()))
-    return Prompt((*pieces, question, picture))
+    return (*pieces, question)
 
 
 def load_example() -> Example | None:

@@ -9,12 +9,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from apu_contacts.files import OutputError
 from apu_contacts.keypoints.types import Keypoints2D
 from apu_contacts.lvlm import (
     AskError,
@@ -27,7 +27,6 @@ from apu_contacts.lvlm import (
     answer_of,
     ask_all,
     build_prompt,
-    collect_batch,
     crop_picture,
     explain,
     explain_file,
@@ -37,9 +36,8 @@ from apu_contacts.lvlm import (
     pair_query,
     parse_answer,
     read_answers,
-    write_batch,
 )
-from apu_contacts.lvlm.ask import finished
+from apu_contacts.lvlm.answer_file import read_index
 from apu_contacts.lvlm.prompt import PROMPT_VERSION, Example
 from apu_contacts.regions.table import PARTS
 
@@ -123,7 +121,9 @@ class TestCrop:
 
     def test_crops_and_dims(self) -> None:
         white = Image.new("RGB", (100, 50), "white")
-        data = crop_picture(white, (10, -5, 60, 30), others=[(0, 0, 40, 50)], keep=[(30, 0, 35, 50)])
+        data = crop_picture(
+            white, (10, -5, 60, 30), others=[(0, 0, 40, 50)], keep=[(30, 0, 35, 50)], format="png"
+        )
         import io
 
         pixels = np.asarray(Image.open(io.BytesIO(data)))
@@ -186,7 +186,7 @@ class TestAskAll:
     def test_leaves_another_file_alone(self, pictures: Path, tmp_path: Path) -> None:
         out = tmp_path / "notes.txt"
         out.write_text("my notes\nmore")
-        with pytest.raises(ValueError, match="line 1"):
+        with pytest.raises(OutputError, match="line 1"):
             ask_all(image_queries([pictures]), ReplayModel(TEXT), out)
         assert out.read_text() == "my notes\nmore"
 
@@ -207,7 +207,7 @@ class TestAskAll:
         summary = ask_all(queries, Moody(), out)
         assert summary.statuses == {"refused": 3}
         assert sorted(name for name, *_ in summary.failures) == [queries[0].id, queries[1].id]
-        assert len(finished(out)) == 3
+        assert len(read_index(out).answered) == 3
 
     def test_stops_when_the_budget_is_spent(self, pictures: Path, tmp_path: Path) -> None:
         class Poor:
@@ -261,7 +261,7 @@ class TestAskAll:
             time.sleep(0.02)
         process.send_signal(signal.SIGKILL)
         process.wait()
-        before = len(finished(out))
+        before = len(read_index(out).answered)
         assert 5 <= before < 40
         subprocess.run(command, env=environment, check=True, timeout=60)
         rows = list(read_answers(out))
@@ -277,64 +277,6 @@ class TestReplies:
     def test_token_limit_truncates(self) -> None:
         assert answer_of(Reply(TEXT, "length")).truncated
         assert not answer_of(Reply(TEXT, "stop")).truncated
-
-
-class TestBatch:
-    def test_there_and_back(self, pictures: Path, tmp_path: Path) -> None:
-        queries = image_queries([pictures])
-        (path,) = write_batch(queries, tmp_path / "requests.jsonl", "m", samples=2, temperature=0.5)
-        rows = [json.loads(line) for line in path.read_text().splitlines()]
-        assert len(rows) == 10 and {row["method"] for row in rows} == {"POST"}
-        assert rows[0]["url"] == "/v1/chat/completions" and rows[1]["body"]["seed"] == 1
-        assert len({row["custom_id"] for row in rows}) == 10
-        results = tmp_path / "results.jsonl"
-        results.write_text("".join(json.dumps(self.result(row)) + "\n" for row in rows))
-        out = tmp_path / "answers.jsonl"
-        summary = collect_batch([results], out, queries)
-        assert summary.statuses == {"answer": 8}
-        assert [(name, sample) for name, sample, _ in summary.failures] == [
-            (queries[0].id, 0),
-            (queries[0].id, 1),
-        ]
-        again = collect_batch([results], out, queries)
-        assert (again.asked, again.already) == (0, 8)
-        # What the batch lacks is asked directly.
-        assert ask_all(queries, ReplayModel(TEXT), out, samples=2).asked == 2
-
-    @staticmethod
-    def result(row: dict[str, Any]) -> dict[str, Any]:
-        if row["custom_id"].endswith("p0.png"):
-            sample = row["custom_id"][0]
-            if sample == "0":
-                return {"custom_id": row["custom_id"], "response": None, "error": {"code": "expired"}}
-            return {
-                "custom_id": row["custom_id"],
-                "response": {"status_code": 200, "body": {}},
-                "error": None,
-            }
-        body = {"model": "m", "choices": [{"finish_reason": "stop", "message": {"content": TEXT}}]}
-        return {
-            "id": "r",
-            "custom_id": row["custom_id"],
-            "response": {"status_code": 200, "body": body},
-            "error": None,
-        }
-
-    def test_files_stay_within_the_limits(self, pictures: Path, tmp_path: Path) -> None:
-        paths = write_batch(image_queries([pictures]), tmp_path / "r.jsonl", "m", max_requests=2)
-        assert [path.name for path in paths] == ["r.jsonl", "r-2.jsonl", "r-3.jsonl"]
-        assert [len(path.read_text().splitlines()) for path in paths] == [2, 2, 1]
-        size = paths[2].stat().st_size
-        by_size = write_batch(image_queries([pictures]), tmp_path / "s.jsonl", "m", max_bytes=2 * size + 10)
-        assert all(path.stat().st_size <= 2 * size + 10 for path in by_size) and len(by_size) == 3
-        with pytest.raises(ValueError, match="more than 100"):
-            write_batch(image_queries([pictures]), tmp_path / "t.jsonl", "m", max_bytes=100)
-
-    def test_other_files_are_named(self, tmp_path: Path) -> None:
-        path = tmp_path / "x.jsonl"
-        path.write_text('{"custom_id": "mine", "response": null}\n')
-        with pytest.raises(ValueError, match="line 1"):
-            collect_batch([path], tmp_path / "a.jsonl")
 
 
 class TestExplain:

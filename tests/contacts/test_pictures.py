@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import struct
+import threading
+import zlib
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from apu_contacts.pictures import picture_size, read_picture
+from apu_contacts.pictures import MAX_PIXELS, PictureError, folder_pictures, picture_size, read_picture
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("ending", [".png", ".webp"])
+@pytest.mark.parametrize("ending", [".png", ".webp", ".tif"])
 def test_size_and_pixels_are_those_of_the_upright_picture(tmp_path, orientation, ending):
     exif = Image.Exif()
     exif[0x0112] = orientation
@@ -31,7 +35,8 @@ def test_size_and_pixels_are_those_of_the_upright_picture(tmp_path, orientation,
     if swapped:
         stored = stored.transpose(1, 0, 2)
     path = tmp_path / f"picture{ending}"
-    Image.fromarray(np.ascontiguousarray(stored)).save(path, exif=exif, lossless=True)
+    options = {"tiffinfo": {0x0112: orientation}} if ending == ".tif" else {"exif": exif, "lossless": True}
+    Image.fromarray(np.ascontiguousarray(stored)).save(path, **options)
     assert picture_size(path) == (7, 5)
     np.testing.assert_array_equal(read_picture(path), PIXELS)
 
@@ -61,3 +66,157 @@ def test_what_is_no_picture_is_named(tmp_path, content):
             read(tmp_path / "broken.png")
         with pytest.raises(ValueError, match=r"none\.png: cannot be read"):
             read(tmp_path / "none.png")
+
+
+RAMP = np.tile(np.arange(256), (4, 1))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        RAMP.astype(np.uint16) * 257,  # 16 bits
+        np.rint(RAMP * (4095 / 255)).astype(np.uint16),  # 12 bits in 16
+        RAMP.astype(np.uint16),  # 8 bits in 16
+        RAMP.astype(np.int32) * 257,
+        RAMP.astype(np.float32) / 255,
+        RAMP.astype(np.float32),
+        (RAMP * 257).astype(np.float32),
+        RAMP.astype(np.float32) / 127.5 - 1,  # from -1 to 1
+        RAMP.astype(np.float32) * 1e6,
+    ],
+    ids=["16", "12", "8-in-16", "32", "unit", "float-255", "float-65535", "signed", "large"],
+)
+@pytest.mark.parametrize("ending", [".png", ".tif"])
+def test_deep_pictures_are_scaled_by_their_range(tmp_path, values, ending):
+    if ending == ".png" and values.dtype != np.uint16:
+        pytest.skip("PNG has 16 bits at most, and no floats")
+    path = tmp_path / f"ramp{ending}"
+    Image.fromarray(values).save(path)
+    read = read_picture(path).astype(int)
+    assert read.shape == (4, 256, 3) and np.abs(read - RAMP[..., None]).max() <= 1
+
+
+def test_a_dark_deep_picture_stays_dark(tmp_path):
+    Image.fromarray((RAMP * 64).astype(np.uint16)).save(tmp_path / "dark.png")
+    assert abs(int(read_picture(tmp_path / "dark.png").max()) - 63) <= 1
+
+
+def test_floats_that_are_no_numbers_are_black(tmp_path):
+    values = RAMP.astype(np.float32) / 255
+    values[0, :3] = np.nan, np.inf, -np.inf
+    Image.fromarray(values).save(tmp_path / "holes.tif")
+    read = read_picture(tmp_path / "holes.tif")
+    assert (read[0, :3] == 0).all() and np.abs(read[1:, :, 0].astype(int) - RAMP[1:]).max() <= 1
+
+
+@pytest.mark.parametrize("mode", ["P", "LA", "L"])
+def test_every_kind_of_transparency_lies_on_white(tmp_path, mode):
+    path = tmp_path / "hole.png"
+    grey = Image.fromarray(np.repeat(np.array([[10, 200]], dtype=np.uint8), 4, 0))
+    if mode == "LA":
+        grey.putalpha(Image.fromarray(np.repeat(np.array([[0, 255]], dtype=np.uint8), 4, 0)))
+        grey.save(path)
+    else:
+        grey.convert(mode).save(path, transparency=10)
+    assert read_picture(path)[0].tolist() == [[255] * 3, [200] * 3]
+
+
+def test_inks_are_colours(tmp_path):
+    # cyan and yellow ink make green; no ink is white
+    inks = np.zeros((16, 32, 4), dtype=np.uint8)
+    inks[:, :16, [0, 2]] = 255
+    Image.fromarray(inks, "CMYK").save(tmp_path / "inks.jpg", quality=95)
+    read = read_picture(tmp_path / "inks.jpg").astype(int)
+    assert np.abs(read[4, 4] - (0, 255, 0)).max() < 8 and np.abs(read[4, 28] - 255).max() < 8
+
+
+def test_the_first_frame_is_read(tmp_path):
+    frames = [Image.new("RGB", (8, 8), color) for color in ("red", "blue")]
+    frames[0].save(tmp_path / "film.gif", save_all=True, append_images=frames[1:])
+    assert read_picture(tmp_path / "film.gif")[0, 0].tolist() == [255, 0, 0]
+
+
+def headers(path, width, height):
+    """A PNG that says it is of this size and holds next to nothing."""
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    data = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + data)
+    return path
+
+
+def test_telephones_pictures_are_taken_and_bombs_refused_by_their_header(tmp_path, recwarn):
+    Image.new("1", (16320, 12240)).save(tmp_path / "phone.png")
+    assert picture_size(tmp_path / "phone.png") == (16320, 12240)  # Pillow's own limit is 179 million
+    assert not recwarn.list and MAX_PIXELS > 16320 * 12240
+    for size in ((20000, 20000), (60000, 60000), (2**31 - 1, 2**31 - 1)):
+        bomb = headers(tmp_path / "bomb.png", *size)
+        for read in (read_picture, picture_size):
+            with pytest.raises(PictureError, match=r"bomb\.png: cannot be read as a picture: .*pixels"):
+                read(bomb)
+
+
+def test_pillows_own_limit_is_as_before_when_nothing_is_read(tmp_path):
+    Image.fromarray(PIXELS).save(tmp_path / "a.png")
+    usual = Image.MAX_IMAGE_PIXELS
+    threads = [
+        threading.Thread(target=lambda: [read_picture(tmp_path / "a.png") for _ in range(50)])
+        for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert usual == Image.MAX_IMAGE_PIXELS
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")
+@pytest.mark.parametrize("ending", [".png", ".jpg", ".gif", ".tif", ".webp", ".bmp", ".avif"])
+def test_damaged_files_raise_one_error(tmp_path, ending):
+    """Pillow raises SyntaxError, RuntimeError, struct.error, IndexError and others."""
+    from PIL import features
+
+    if ending == ".avif" and "avif" not in features.get_supported():
+        pytest.skip("this Pillow reads no AVIF")
+    path = tmp_path / f"x{ending}"
+    Image.fromarray(np.kron(PIXELS, np.ones((9, 9, 1), dtype=np.uint8))).save(path)
+    whole, rng = path.read_bytes(), np.random.default_rng(0)
+    refused = 0
+    for _ in range(150):
+        data = bytearray(whole[: rng.integers(1, len(whole) + 1)] if rng.random() < 0.5 else whole)
+        for place in rng.integers(0, len(data), rng.integers(1, 8)):
+            data[place] = rng.integers(0, 256)
+        path.write_bytes(data)
+        for read in (read_picture, picture_size):
+            try:
+                read(path)
+            except PictureError as error:
+                refused += 1
+                assert str(error).startswith(f"{path}: cannot be read as a picture: ")
+    assert refused
+
+
+def test_heic_is_read_or_its_package_named(tmp_path):
+    try:
+        import pillow_heif
+    except ImportError:
+        (tmp_path / "phone.HEIC").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+        with pytest.raises(PictureError, match="pip install pillow-heif"):
+            read_picture(tmp_path / "phone.HEIC")
+        return
+    colours = np.zeros((32, 64, 3), dtype=np.uint8)
+    colours[:, :32] = 255, 0, 0
+    pillow_heif.from_pillow(Image.fromarray(colours)).save(tmp_path / "phone.heic", quality=95)
+    assert picture_size(tmp_path / "phone.heic") == (64, 32)
+    assert np.abs(read_picture(tmp_path / "phone.heic")[4, 4].astype(int) - (255, 0, 0)).max() < 16
+
+
+def test_a_folders_pictures(tmp_path):
+    for name in ("b.JPG", "a.heic", "c.avif", "d.gif", "e.jfif", "f.tiff", "._b.JPG", "notes.txt", "g.dng"):
+        (tmp_path / name).write_bytes(b"x")
+    (tmp_path / "folder.png").mkdir()
+    names = [path.name for path in folder_pictures(tmp_path)]
+    assert names == ["a.heic", "b.JPG", "c.avif", "d.gif", "e.jfif", "f.tiff"]
