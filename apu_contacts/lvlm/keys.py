@@ -6,6 +6,8 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
+from apu_contacts.lvlm.stance import KEEPS, heading_stance
+
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 _PERSON = {
     **dict.fromkeys(("left", "1", "a", "one", "first"), "a"),
@@ -116,13 +118,51 @@ _REMARKS = frozenset(
         "location_description",
         "observation",
         "observations",
+        "remark",
+        "remarks",
+        "details",
+        "detail",
+        "reason",
+        "justification",
+        "label",
+        "caveat",
+        "caveats",
+        "context",
+        "uncertainty",
+        "how",
         "version",
         "schema",
     ]
 )
 # Keys whose value says whether the contact holds at all.
 _HOLDS = frozenset(
-    ["contact", "in_contact", "is_contact", "touching", "is_touching", "touches", "has_contact", "touch"]
+    [
+        "contact",
+        "in_contact",
+        "is_contact",
+        "touching",
+        "is_touching",
+        "touches",
+        "has_contact",
+        "touch",
+        "contact_present",
+        "contact_exists",
+        "is_in_contact",
+        "are_touching",
+        "are_in_contact",
+        "physical_contact",
+        "any_contact",
+        "contact_made",
+        "contact_confirmed",
+        "touched",
+        "is_touch",
+        "in_touch",
+        "they_touch",
+        "do_they_touch",
+        "people_touch",
+        "contact_detected",
+        "in_physical_contact",
+    ]
 )
 
 
@@ -149,6 +189,8 @@ def document_key(key: str) -> str:
         return _DOCUMENT[tidy]
     if tidy in _WRAPPERS:
         return "wrapper"
+    if "contacts" in tidy.split("_") and heading_stance(tidy.replace("_", " ")) in KEEPS:
+        return "contacts"
     return "remark" if tidy in _REMARKS else ""
 
 

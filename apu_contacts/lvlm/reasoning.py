@@ -41,10 +41,6 @@ _CHANNEL = re.compile(
 _CHANNEL_END = re.compile(r"<\|(?:end|return|call|start|channel)\|?>", re.IGNORECASE)
 _BARE_CHANNEL = re.compile(r"\s*(?:assistant)?(?:analysis|commentary)(?=[A-Z\s{\[])")
 _BARE_FINAL = re.compile(r"assistant\s{0,4}final")
-_CONTROL = re.compile(
-    r"<\|[A-Za-z_]{1,40}\|?>|<(?:/?s|/?bos|/?eos|end_of_turn|start_of_turn|eot|unused\d{1,3})>|\[/?INST\]",
-    re.IGNORECASE,
-)
 # Gemma's medical models open with <unused94>thought and close with <unused95>.
 _UNUSED = re.compile(r"<unused94>(?:thought)?.*?(?:<unused95>|\Z)", re.DOTALL)
 
@@ -136,8 +132,3 @@ def _bare_channels(text: str) -> list[tuple[int, int]]:
         return [(0, finals[-1])]
     glued = re.match(r"\s*(?:assistant)?(?:analysis|commentary)(?=[A-Z])", text)
     return [(0, len(text) + 1)] if glued else []
-
-
-def control_marks(text: str) -> list[tuple[int, int]]:
-    """Where chat templates left their marks (``<|im_end|>``, ``<s>``)."""
-    return [match.span() for match in _CONTROL.finditer(text)]

@@ -574,6 +574,12 @@ def _is_part(word: str) -> bool:
 _MARKED = re.compile(r"^\s*[#*_]|[:：][\s*_]*$")
 
 
+def marks_a_heading(words: str) -> bool:
+    """Whether the last line is marked as a heading, by number signs, emphasis or a colon."""
+    last = words.strip().splitlines()[-1:]
+    return bool(last) and _MARKED.search(last[0]) is not None
+
+
 def lead_in_stance(words: str) -> Stance:
     """What the sentence before a value says about it: a heading is read strictly, a long sentence by its
     denials."""

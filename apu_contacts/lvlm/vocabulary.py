@@ -132,7 +132,7 @@ _AND_OR = re.compile(r"\band\s*/\s*or\b")
 _TIDY = re.compile(r"[\s_\-–]+")
 # "leftUpLeg", "RWrist", "spine2", "leftHandIndex1".
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=\b[LR])(?=[A-Z][a-z])")
-_INDEX = re.compile(r"(?<=[a-z])[1-4](?=_|\b)")
+_INDEX = re.compile(r"\b((?:\w* )?(?:spine|index|middle|pinky|ring|thumb))[1-4]\b")
 _PLACE = r"(?:image|picture|photo(?:graph)?|frame|screen|scene|view|camera|viewer|observer|stage|audience|bild|imagen)"
 _IN_PICTURE = re.compile(
     rf"\b(?:the\s+)?{_PLACE}(?:['’]?s)?[\s_-]+(?P<first>left|right)\b(?:[\s-]+hand\s+side|\s+side)?"
@@ -247,7 +247,7 @@ def read_part(text: str) -> tuple[PartPhrase, ...]:
     """
     if len(text) > MAX_PHRASE:
         raise UnknownWordError(text[:MAX_PHRASE])
-    phrase = _INDEX.sub("", _CAMEL.sub(" ", text).lower()).strip(_EDGES)
+    phrase = _INDEX.sub(r"\1", _CAMEL.sub(" ", text).lower()).strip(_EDGES)
     if phrase in NO_PART:
         return ()
     person, phrase = _take_person(phrase)
