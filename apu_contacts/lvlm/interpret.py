@@ -43,6 +43,10 @@ def read_value(node: Node, into: Collected, depth: int = 0) -> bool:
     if any(keys.count(key) for key in ("contacts", "interaction", "people", "orientation", "refusal")):
         _read_document(node, keys, into)
         return True
+    for name, value in node.value:
+        if is_refusal_status(name, value.value):
+            into.refusal = str(value.value)
+            return True
     if depth < _WRAPPING and len(node.value) <= 3 and "wrapper" in keys:
         into.repair("wrapper", node.start, node.end, "the answer stands inside another object")
         read = False

@@ -141,6 +141,10 @@ _FINAL = re.compile(
     r"|最终|最后|答案|修正后",
     re.IGNORECASE,
 )
+_ANSWER = re.compile(
+    r"\W*(?:(?:my|the|here is the|here is my|now the|so the) )?(?:answer|output|response|annotation|solution)\W*",
+    re.I,
+)
 _CLAUSE = re.compile(
     r"[.!?](?=\s|$)|[;\n。；！？]|\b(?:but|however|though|although|yet|aber|jedoch|pero|mais)\b|但是?|然而",
     re.I,
@@ -162,7 +166,7 @@ _SEE = re.compile(
     r"\b(?:can|could)(?:not| ?not|n['’]?t) (?:see|observe|spot|find|identify|detect|make out|discern) ", re.I
 )
 _ONLY_THESE = re.compile(
-    r"\b(?:other|others|else|further|additional|additionally|more|elsewhere|beyond|besides|apart from|rest of|otherwise"
+    r"(?<!each )\b(?:other|others|else|further|additional|additionally|more|elsewhere|beyond|besides|apart from|rest of|otherwise"
     r"|remaining|anything else|andere\w*|weitere\w*|sonst|otr[oa]s?|m[aá]s|autres?|d['’]autres?)\b|其他|其它|别的|更多",
     re.IGNORECASE,
 )
@@ -515,8 +519,8 @@ _PLAIN = frozenset(
     ]
 )
 _LABEL_ONLY = re.compile(
-    r"(?:contact|pair|item|entry|point|touch|no|nr|kontakt|contacto|接触)?(?:\W|_)*[#(]?(?:\d{1,3}|[a-z])[)]?\W*",
-    re.I,
+    r"(?:(?:contact|pair|item|entry|point|touch|no|nr|kontakt|contacto|接触)(?:(?:\W|_)+|(?=\d)))?[#(]?(?:\d{1,3}|[a-z])[)]?\W*",
+    re.IGNORECASE,
 )
 _TOKEN = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
 
@@ -544,7 +548,7 @@ def heading_stance(words: str, parts_too: bool = True) -> Stance:
         return Stance.DENIES
     if _SAMPLE.search(whole):
         return Stance.SAMPLE
-    if _FINAL.search(last):
+    if _FINAL.search(last) or _ANSWER.fullmatch(last):
         return Stance.FINAL
     if _DRAFT.search(whole):
         return Stance.DRAFT
@@ -574,6 +578,10 @@ def _is_part(word: str) -> bool:
 _MARKED = re.compile(r"^\s*[#*_]|[:：][\s*_]*$")
 
 
+def _mentions_parts(sentence: str) -> bool:
+    return any(_is_part(word) for word in map(str.lower, _TOKEN.findall(sentence)))
+
+
 def marks_a_heading(words: str) -> bool:
     """Whether the last line is marked as a heading, by number signs, emphasis or a colon."""
     last = words.strip().splitlines()[-1:]
@@ -592,6 +600,8 @@ def lead_in_stance(words: str) -> Stance:
     like_heading = short or _MARKED.search(sentence) is not None
     if stance is Stance.UNKNOWN and not (short and _MARKED.search(sentence)):
         return Stance.NEUTRAL
+    if stance is Stance.DENIES and not _MARKED.search(sentence) and _mentions_parts(sentence):
+        return Stance.NEUTRAL  # it is about those parts; the words are weighed as a whole later
     if stance is Stance.DENIES and not like_heading:
         # A sentence of its own: it denies only what `denial_of` finds in it.
         return Stance.NEUTRAL if denial_of(sentence) is None else Stance.DENIES

@@ -52,6 +52,9 @@ _REFERS = re.compile(
     r"\b(?:it|that|this|these|those|them|one|entry|entries|above|list|answer|json|sides?|left|right|person|people|order|contacts?)\b|上述|以上|条",
     re.I,
 )
+_PRONOUN = re.compile(
+    r"\W*(?:and |so |but |in fact,? |actually,? )*(?:they|it|these|those|this|that)\b", re.I
+)
 _MOST_SENTENCES = 400
 # Words that are parts in a field and something else in a sentence.
 _NO_MENTION = frozenset(
@@ -176,7 +179,7 @@ def _weigh(sentence: str, before: str, start: int, into: Collected) -> str:
         return ""
     else:
         gone = told
-        earlier = mentions(before) if retracted and denied is None else []
+        earlier = mentions(before) if denied is None or _PRONOUN.match(sentence) else []
         if earlier and not _by_place(before, into.drafts):
             gone = [draft for draft in told if _matches(draft, earlier, sides=False)]
     if not gone:
@@ -189,6 +192,7 @@ def _by_place(sentence: str, drafts: list[Draft]) -> list[Draft] | None:
     """The contacts that a sentence names by their place in the list ("the second entry"); None if none."""
     rows = list(dict.fromkeys((draft.start, draft.end) for draft in drafts))
     picked = {int(number) - 1 for number in _ENTRY.findall(sentence)}
+    picked |= {int(number) - 1 for number in re.findall(r"#(\d{1,2})\b", sentence)}
     if _ORDINAL_NOUN.search(sentence):
         picked |= {
             _ORDINALS[word.lower()] for word in re.findall(r"#?\w+", sentence) if word.lower() in _ORDINALS
