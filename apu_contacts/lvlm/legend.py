@@ -24,10 +24,10 @@ _SIDE = "(?P<{0}>left|right|links?|rechts?|izquierda|derecha|gauche|droite|å·¦|å
 _WHERE = re.compile(
     r"\b(?:on|at|to|in) the (?:(?:far|very|extreme|image|picture|photo)[ -]?)?"
     + _SIDE.format("on")
-    + r"(?:[ -]?hand)?(?:[ -]side)?(?![\w-])"
+    + r"(?:[ -]?hand(?=[ -]side))?(?:[ -]side)?(?![\w-])"
     r"|(?<![\w-])"
     + _SIDE.format("one")
-    + r"(?:[ -]?most)?(?:[ -]hand)?(?: side| person| man| woman| boy| girl| child| one| figure"
+    + r"(?:[ -]?most)?(?:[ -]hand(?= side))?(?: side| person| man| woman| boy| girl| child| one| figure"
     r"| individual| player| dancer)?(?=\W*$|[)\]:;,.]| (?:of|in) the (?:image|picture|photo|frame))"
     r"|\b"
     + _SIDE.format("kind")

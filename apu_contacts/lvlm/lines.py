@@ -7,7 +7,7 @@ import re
 from apu_contacts.lvlm.collected import Collected
 from apu_contacts.lvlm.keys import contact_key, document_key
 from apu_contacts.lvlm.outline import read_record
-from apu_contacts.lvlm.refusal import says_nothing_touches
+from apu_contacts.lvlm.refusal import says_none, says_nothing_touches
 from apu_contacts.lvlm.scopes import Heading, Line, Scopes, read_heading
 from apu_contacts.lvlm.sentences import BULLET, EMPHASIS, LABEL, MAX_LINE, PERSON_AGAIN, read_sentence
 from apu_contacts.lvlm.stance import KEEPS, Stance, holds, negates, remark_stance
@@ -55,7 +55,7 @@ class _Lines:
         line = self.lines[i]
         bullet = BULLET.match(line.text)
         words = line.text[bullet.end() :] if bullet else line.text
-        self.leave(line, bullet is not None)
+        self.leave(line)
         before = len(self.into.drafts)
         separator = "|" if begins_table(self.lines, i) else separator_of(line)
         if separator:
@@ -76,10 +76,12 @@ class _Lines:
         self.other(i, line, words, bullet is not None)
         return i + 1
 
-    def leave(self, line: Line, bullet: bool) -> None:
+    def leave(self, line: Line) -> None:
         """Ends the headings that were bullets themselves, or further in, where a line stands outside them."""
         scopes = self.scopes.open
-        while scopes and scopes[-1].indent > line.indent:
+        while scopes and (
+            scopes[-1].indent > line.indent or (scopes[-1].bullet and scopes[-1].indent >= line.indent)
+        ):
             scopes.pop()
 
     def settle(self, before: int, line: Line) -> None:
@@ -125,12 +127,21 @@ class _Lines:
         into = self.into
         below = self.leads(i, line, bullet)
         heading = read_heading(line, words, below)
+        if (
+            heading is not None
+            and bullet
+            and i + 1 < len(self.lines)
+            and self.lines[i + 1].indent > line.indent
+        ):
+            heading = heading._replace(bullet=True)
         if heading is not None and below and not _RULER.fullmatch(words) and not _labelled(words, line, into):
             self.enter(heading, line)
             return
         if says_nothing_touches(words):
             into.has_contacts_key = True
             into.repair("no contacts", line.start, line.end, "the line says that nothing touches")
+            if not (says_none(words) and (bullet or self.scopes.open)):
+                self.prose.append(line)  # it holds for the whole answer, and is weighed against it
             return
         if _RULER.fullmatch(words):
             into.repair("prose", line.start, line.end, "a heading or a rule")

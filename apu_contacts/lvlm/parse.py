@@ -24,7 +24,7 @@ from apu_contacts.lvlm.lines import read_lines
 from apu_contacts.lvlm.refusal import is_refusal, says_nothing_touches
 from apu_contacts.lvlm.schema import conforms
 from apu_contacts.lvlm.scopes import lines_of
-from apu_contacts.lvlm.stance import KEEPS, Stance, lead_in_stance, marks_a_heading
+from apu_contacts.lvlm.stance import KEEPS, Stance, is_label, lead_in_stance, marks_a_heading
 from apu_contacts.lvlm.weighing import weigh_words
 
 DEFAULT_CONFIDENCE = 0.5
@@ -221,7 +221,7 @@ def _stance_before(reading: Reading, end: int, node: Node, stance: Stance) -> St
     if not words:
         return stance if stance is not Stance.FINAL else Stance.NEUTRAL
     found = lead_in_stance(words)
-    if found is Stance.NEUTRAL and stance not in KEEPS and (marks_a_heading(words) or not words[0].isalpha()):
+    if found is Stance.NEUTRAL and stance not in KEEPS and (marks_a_heading(words) or is_label(words)):
         return stance
     return found
 

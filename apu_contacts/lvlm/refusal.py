@@ -98,6 +98,11 @@ def is_refusal_status(key: str, value: object) -> bool:
     return _REFUSED.search(value, 0, LOOK_AT) is not None or is_refusal(value)
 
 
+def says_none(text: str) -> bool:
+    """Whether the text is no more than "none" or "no contact", which may hold for a section only."""
+    return _NOTHING.fullmatch(text.strip().strip("`\"' \n")) is not None
+
+
 def says_nothing_touches(text: str) -> bool:
     """Whether the whole text says that there is no contact, and states none and leaves none open."""
     if len(text) > LOOK_AT:

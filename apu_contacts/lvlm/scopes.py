@@ -12,6 +12,8 @@ _MARKDOWN = re.compile(r"\s*(#{1,6})\s+(\S.*)")
 _BOLD_LINE = re.compile(r"\s*(?:\*\*|__)([^*_]{1,200}?)(?:\*\*|__)\s*[:：]?\s*")
 _LEVEL = 7.0
 """Of headings without number signs; deeper than all that have them."""
+_SENTENCE = 4
+"""Words from which on a line without marks is a sentence, if it is not understood as a heading."""
 _LAST_SENTENCE = re.compile(r"(?<=[.!?。])\s+")
 
 
@@ -40,12 +42,14 @@ def lines_of(text: str, start: int, end: int) -> list[Line]:
 
 
 class Heading(NamedTuple):
-    """A heading: its words, what its last sentence says, how deep it is, and the sentences before the last."""
+    """A heading: what its last sentence says, how deep it is, the sentences before the last, its indentation, and
+    whether it is a bullet with bullets further in."""
 
     stance: Stance
     level: float
     before: str
     indent: int
+    bullet: bool = False
 
 
 def read_heading(line: Line, words: str, leads: bool) -> Heading | None:
@@ -59,10 +63,18 @@ def read_heading(line: Line, words: str, leads: bool) -> Heading | None:
     level, text = _LEVEL + line.indent / 1000, words.strip()
     if (markdown := _MARKDOWN.fullmatch(words)) is not None:
         level, text = float(len(markdown.group(1))), markdown.group(2).strip()
-    elif _BOLD_LINE.fullmatch(words) is None and not text.rstrip("*_ ").endswith((":", "：")) and not leads:
+    marked = (
+        markdown is not None
+        or _BOLD_LINE.fullmatch(words) is not None
+        or text.rstrip("*_ ").endswith((":", "："))
+    )
+    if not marked and not leads:
         return None
     pieces = _LAST_SENTENCE.split(text)
-    return Heading(heading_stance(pieces[-1]), level, " ".join(pieces[:-1]), line.indent)
+    stance = heading_stance(pieces[-1])
+    if stance is Stance.UNKNOWN and not marked and len(text.split()) >= _SENTENCE:
+        return None  # a sentence before a list; it is weighed with the other words
+    return Heading(stance, level, " ".join(pieces[:-1]), line.indent)
 
 
 @dataclass

@@ -77,7 +77,7 @@ _APART = re.compile(
     + _words(
         r"gap; gaps; apart; hover\w*; separat\w*; distan(?:ce|t); (?:centi|milli)?met(?:er|re)s?; cm; mm; inch(?:es)?",
         r"almost; nearly; short of; not quite; about to; air; out of reach; away from; clear of; misses; missing",
-        "spaced; detached; (?:close|near)[- ](?:by )?only; only (?:close|near)\\w*; near[- ]?miss\\w*; mid-?air; absent",
+        "spaced; detached; (?:some |a )?(?:space|room|daylight) between; near[- ]contact; (?:close|near)[- ](?:by )?only; only (?:close|near)\\w*; near[- ]?miss\\w*; mid-?air; absent",
         r"proximity(?: only)?; near(?: contact)?(?=\W*$); close(?=\W*$); adjacent(?=\W*$); visual(?: only)?(?=\W*$)",
         r"abstand; lücke\w*; getrennt; beinahe; fast; entfernt; nur nah\w*",
         r"separad\w*; hueco; distancia; casi; cerca(?=\W*$)",
@@ -526,12 +526,10 @@ _TOKEN = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
 
 
 @lru_cache(maxsize=4096)
-def heading_stance(words: str, parts_too: bool = True) -> Stance:
+def heading_stance(words: str) -> Stance:
     """What a heading, a key, or the line that leads to a list says about what stands under it.
 
-    Args:
-        words: the heading without its marks.
-        parts_too: names of body parts count as plain words.
+    Names of body parts say nothing; words that are not known make it a heading that is not understood.
     """
     words = words[:600]
     if _LABEL_ONLY.fullmatch(words.strip(" *_#:-\t")):
@@ -562,10 +560,8 @@ def heading_stance(words: str, parts_too: bool = True) -> Stance:
     unknown = [
         word
         for word in map(str.lower, _TOKEN.findall(last))
-        if word.split("'")[0].split("’")[0] not in _PLAIN
+        if len(word) > 1 and re.split("['’]", word)[0] not in _PLAIN and not _is_part(word)
     ]
-    if unknown and parts_too:
-        unknown = [word for word in unknown if not _is_part(word)]
     return Stance.UNKNOWN if unknown else Stance.NEUTRAL
 
 
@@ -580,6 +576,11 @@ _MARKED = re.compile(r"^\s*[#*_]|[:：][\s*_]*$")
 
 def _mentions_parts(sentence: str) -> bool:
     return any(_is_part(word) for word in map(str.lower, _TOKEN.findall(sentence)))
+
+
+def is_label(words: str) -> bool:
+    """Whether the words are no more than a number or "Contact 2"."""
+    return _LABEL_ONLY.fullmatch(words.strip(" *_#:-\t")) is not None
 
 
 def marks_a_heading(words: str) -> bool:

@@ -151,6 +151,7 @@ _OWN_SIDE = re.compile(
 _OWN_WORD = re.compile(
     r"\b(?:anatomical(?:ly)?|(?:from|in) (?:their|his|her) own (?:perspective|view)|own)\b", re.I
 )
+_SIDED = re.compile(r"\b(?:left|right|both)\b")
 _HAN = re.compile(
     r"(?:(?P<side>左侧|右侧|左边|右边|左|右|双侧|双|雙|两|兩)(?:的)?)?(?P<part>[\u4e00-\u9fff]{1,5})"
 )
@@ -304,6 +305,8 @@ def _take_parentheses(phrase: str) -> tuple[str, str]:
         inner = (match.group(1) or match.group(2) or "").strip(_EDGES)
         if not inner or all(word in _QUALIFIERS for word in inner.split()):
             continue
+        if inner in NO_PART and _SIDED.search(phrase):
+            raise UnknownWordError(phrase[:MAX_PHRASE])  # "left hand (none)" denies the hand, not the side
         try:
             side = _common_side([side, read_side(inner)])
         except UnknownWordError:
