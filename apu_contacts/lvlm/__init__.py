@@ -32,6 +32,7 @@ _LAZY: dict[str, str] = {
     "Reply": "model",
     "VisionLanguageModel": "model",
     "answer_of": "ask",
+    "answer_of_record": "records",
     "ask_all": "ask",
     "ask_pictures": "commands",
     "build_prompt": "prompt",
@@ -45,6 +46,7 @@ _LAZY: dict[str, str] = {
     "pair_box": "crop",
     "pair_query": "ask",
     "read_answers": "ask",
+    "read_reply": "records",
     "write_batch": "batch",
 }
 
@@ -80,6 +82,8 @@ if TYPE_CHECKING:
     from apu_contacts.lvlm.prompt import Prompt as Prompt
     from apu_contacts.lvlm.prompt import build_prompt as build_prompt
     from apu_contacts.lvlm.prompt import load_example as load_example
+    from apu_contacts.lvlm.records import answer_of_record as answer_of_record
+    from apu_contacts.lvlm.records import read_reply as read_reply
 
 __all__ = [
     "ANSWER_SCHEMA",

@@ -41,6 +41,8 @@ _CHANNEL = re.compile(
 _CHANNEL_END = re.compile(r"<\|(?:end|return|call|start|channel)\|?>", re.IGNORECASE)
 _BARE_CHANNEL = re.compile(r"\s*(?:assistant)?(?:analysis|commentary)(?=[A-Z\s{\[])")
 _BARE_FINAL = re.compile(r"assistant\s{0,4}final")
+# What a draft of an answer has and words before one have not.
+_STRUCTURE = re.compile(r"[{\[|]|^\s*[-*\d]", re.MULTILINE)
 # Gemma's medical models open with <unused94>thought and close with <unused95>.
 _UNUSED = re.compile(r"<unused94>(?:thought)?.*?(?:<unused95>|\Z)", re.DOTALL)
 
@@ -65,8 +67,9 @@ def reasoning_blocks(text: str) -> list[tuple[int, int]]:
 
 
 def _tagged(text: str) -> list[tuple[int, int]]:
+    """Blocks between tags. What stands before the last answer in tags is no answer, unless it is a few words."""
     blocks: list[tuple[int, int]] = []
-    opened = -1
+    opened, last_answer = -1, -1
     for match in _MARK.finditer(text):
         if not _is_mark(match):
             continue
@@ -74,16 +77,9 @@ def _tagged(text: str) -> list[tuple[int, int]]:
         if match.group("answer"):
             if closes or match.group("open") == "{{":
                 continue
-            # What stands before an answer in tags is no answer.
-            start = match.start() if opened < 0 else opened
-            before = (
-                0
-                if opened < 0 and re.search(r"[{\[|]|^\s*[-*\d]", text[: match.start()], re.MULTILINE)
-                else start
-            )
-            if before < match.start():
-                blocks = [block for block in blocks if block[0] < before]
-                blocks.append((before, match.start()))
+            last_answer = match.start()
+            if opened >= 0:
+                blocks.append((opened, last_answer))
             opened = -1
         elif not closes:
             opened = match.start() if opened < 0 else opened
@@ -92,8 +88,11 @@ def _tagged(text: str) -> list[tuple[int, int]]:
             opened = -1
         else:
             blocks = [(0, match.end())]
+            last_answer = last_answer if last_answer > match.end() else -1
     if opened >= 0:
         blocks.append((opened, len(text) + 1))
+    if last_answer > 0 and _STRUCTURE.search(text, 0, last_answer):
+        blocks.append((0, last_answer))
     return blocks
 
 
