@@ -129,6 +129,7 @@ def _from_any(text: str, default_confidence: float) -> ContactAnswer:
     else:
         into.unexplained.clear()
         _read_prose(text, reading, into)
+    _leave_out_around_reasoning(into)
     _weigh_remarks(into)
     settle_people(reading.shown, into)
     contacts = finish_contacts(into, default_confidence)
@@ -336,6 +337,17 @@ def _account_for_gaps(reading: Reading, used: list[Node], into: Collected) -> No
 def _known_heading(words: str) -> bool:
     lines = [line for line in words.splitlines() if line.strip()]
     return len(lines) == 1 and marks_a_heading(lines[0]) and lead_in_stance(lines[0]) is not Stance.UNKNOWN
+
+
+def _leave_out_around_reasoning(into: Collected) -> None:
+    """A contact with reasoning in its middle is made of two halves that were never said together."""
+    blocks = [(one.start, one.end) for one in into.repairs if one.kind == "reasoning"]
+    torn = [
+        draft for draft in into.drafts if any(draft.start < start and end < draft.end for start, end in blocks)
+    ]
+    for draft in torn:
+        into.reject(draft.start, draft.end, "reasoning stands in the middle of this contact")
+    into.drafts[:] = [draft for draft in into.drafts if not any(draft is one for one in torn)]
 
 
 def _weigh_remarks(into: Collected) -> None:
