@@ -388,7 +388,7 @@ DENYING = (
     "Close, but apart:",
     "Rejected candidates:",
     "Kein Kontakt:",
-    "没有接触：",
+    "没有接触\uff1a",
     "Pairs that only overlap in the image, not in space:",
 )
 AFFIRMING = ("In contact:", "**Touching**", "## Contacts", "Kontakt:", "Confirmed contacts:")
@@ -776,7 +776,8 @@ def report(arguments: argparse.Namespace, tally: Tally, noise: list[str]) -> str
         "cases, number words,",
         "JSON lines, missing outer brackets. Every contact has to come back with its confidence. `taken "
         "back`: one contact is",
-        "misspelt, says of itself that it is none, stands under a heading or beside words or marks that deny it, and must not come back. `damaged`: cut off, or tokens "
+        "misspelt, says of itself that it is none, stands under a heading or beside words or marks that "
+        "deny it, and must not come back. `damaged`: cut off, or tokens "
         "and marks deleted,",
         "repeated, swapped or inserted; contacts may be lost, and what comes back must have been stated.",
         "",

@@ -74,10 +74,12 @@ def explain_file(path: str | Path) -> tuple[str, bool]:
     """A file explained: of JSON lines with the key ``text`` each line, of anything else the whole as one
     answer.
 
-    A line that is no record of an answer is said and counts as not read; the others are explained all the same.
+    A line that is no record of an answer is said and counts as not read; the others are explained all the
+    same.
 
     Returns:
-        the explanation, and whether everything could be read whole. Nothing may have been left out or cut off;
+        the explanation, and whether everything could be read whole. Nothing may have been left out or cut
+        off;
         a refusal is read whole.
 
     Raises:

@@ -12,14 +12,18 @@ from apu_contacts.lvlm.stance import KEEPS, Stance, heading_stance, remark_stanc
 
 # Where in the picture something is, how well it is seen, what it is called: none of it denies a contact.
 _PLACE = re.compile(
-    r"(?:^|_)(?:bbox|box|boxes|bounding|point|points|coordinates?|coords?|xy|xyxy|xywh|pixels?|px|mask|polygon|keypoints?"
-    r"|label|id|index|name|number|rank|color|colour|visible|visibility|occluded|occlusion|hidden|depth|area|size|image|frame"
+    r"(?:^|_)(?:bbox|box|boxes|bounding|point|points|coordinates?|coords?|xy|xyxy|xywh|pixels?|px|mask"
+    r"|polygon|keypoints?"
+    r"|label|id|index|name|number|rank|color|colour|visible|visibility|occluded|occlusion|hidden|depth"
+    r"|area|size|image|frame"
     r"|pressure|strength|intensity|duration|timestamp|time|source|model)(?:_|$)"
 )
 _DISTANCE = re.compile(r"(?:^|_)(?:distance|dist|gap|separation|clearance|spacing)(?:_|$)")
 _VERDICT = re.compile(
-    r"(?:^|_)(?:verdict|status|state|decision|holds?|present|exists?|confirmed|valid|true|real|is_real|outcome|judg(?:e)?ment"
-    r"|contact|contacts|touch|touches|touching|type|kind|category|class|relation|relationship|proximity|answer|result)(?:_|$)"
+    r"(?:^|_)(?:verdict|status|state|decision|holds?|present|exists?|confirmed|valid|true|real|is_real"
+    r"|outcome|judg(?:e)?ment"
+    r"|contact|contacts|touch|touches|touching|type|kind|category|class|relation|relationship|proximity"
+    r"|answer|result)(?:_|$)"
 )
 _NUMBER = re.compile(r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)")
 _MOST_LEAVES = 200
@@ -118,7 +122,8 @@ def _distance(value: Node) -> Stance:
 
 
 def _leaves(value: Node) -> list[tuple[str, Node]]:
-    found, waiting = [], [("", value)]
+    found: list[tuple[str, Node]] = []
+    waiting = [("", value)]
     while waiting and len(found) < _MOST_LEAVES:
         key, node = waiting.pop()
         if node.kind == "object":

@@ -176,7 +176,8 @@ def _leave_out(name: str, value: Node, into: Collected) -> None:
 
 
 def _strings(value: Node) -> list[Node]:
-    found, waiting = [], [value]
+    found: list[Node] = []
+    waiting = [value]
     while waiting and len(found) < 200:
         node = waiting.pop()
         if node.kind == "object":

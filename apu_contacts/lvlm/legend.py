@@ -1,6 +1,7 @@
 """Who A and B, or 1 and 2, are: a text may say that its first person stands on the right of the picture.
 
-The keys ``person_left`` and ``person_right`` say it themselves. Letters and numbers are taken for left and right
+The keys ``person_left`` and ``person_right`` say it themselves. Letters and numbers are taken for left and
+right
 only where the text does not define them otherwise.
 """
 
@@ -13,12 +14,15 @@ from apu_contacts.lvlm.collected import Collected, Draft
 from apu_contacts.lvlm.vocabulary import VOCABULARY, UnknownWordError, read_part
 
 _LABEL = re.compile(
-    r"(?<![\w'’])(?:(?:person|individual|subject|human|figure|people|personne|persona|人物)[\s_#\"'*]{0,4}|[Pp](?=[12]))"
-    r"(?P<named>[AaBb12]|one|two)(?![\w'’])|(?<![\w'’.])[\"'*(]{0,3}(?P<bare>[AB])[\"'*]{0,3}(?=\s*[:=(]|\s+is\b)",
+    r"(?<![\w'’])(?:(?:person|individual|subject|human|figure|people|personne|persona|人物)[\s_#\"'*]{0,4}"
+    r"|[Pp](?=[12]))"
+    r"(?P<named>[AaBb12]|one|two)(?![\w'’])|(?<![\w'’.])[\"'*(]{0,3}(?P<bare>[AB])[\"'*]{0,3}(?=\s*[:=(]"
+    r"|\s+is\b)",
     re.IGNORECASE,
 )
 _CONNECTOR = re.compile(
-    r"[\"'*\s)]{0,6}(?:[(:=,–—-]|is\b|are\b|was\b|stands?\b|sits?\b|refers\b|denotes\b|means\b|the\b|ist\b|steht\b|est\b|está\b|es\b|是|在)"
+    r"[\"'*\s)]{0,6}(?:[(:=,–—-]|is\b|are\b|was\b|stands?\b|sits?\b|refers\b|denotes\b|means\b|the\b|ist\b"
+    r"|steht\b|est\b|está\b|es\b|是|在)"
 )
 _SIDE = "(?P<{0}>left|right|links?|rechts?|izquierda|derecha|gauche|droite|左|右)"
 _WHERE = re.compile(
@@ -44,7 +48,8 @@ _EXPLICIT = re.compile(
     re.IGNORECASE,
 )
 _LABELLED = re.compile(
-    r"(?:person|individual|subject|people|figure|human|(?<![a-z])p)[\s_#]*(?:a|b|1|2|one|two)(?![a-z0-9])|(?<![a-z0-9])(?:a|b)(?=['’]s\b)"
+    r"(?:person|individual|subject|people|figure|human|(?<![a-z])p)[\s_#]*(?:a|b|1|2|one|two)(?![a-z0-9])"
+    r"|(?<![a-z0-9])(?:a|b)(?=['’]s\b)"
     r"|(?:first|second)[\s_-]+(?:person|individual|subject|human|figure)",
     re.IGNORECASE,
 )
@@ -123,10 +128,10 @@ def settle_people(text: str, into: Collected) -> None:
     """
     legend = read_legend(text)
     if legend.contradictory:
-        labelled = [draft for draft in into.drafts if not _explicit(text, draft)]
-        for draft in labelled:
-            into.reject(draft.start, draft.end, "the text says both of who is on the left")
-        into.drafts[:] = [draft for draft in into.drafts if draft not in labelled]
+        for draft in into.drafts:
+            if not _explicit(text, draft):
+                into.reject(draft.start, draft.end, "the text says both of who is on the left")
+        into.drafts[:] = [draft for draft in into.drafts if _explicit(text, draft)]
         return
     if not legend.exchanged:
         return

@@ -233,7 +233,8 @@ _FENCE_LINE = re.compile(r"(?:`{3,}|~{3,})[A-Za-z0-9_+.-]{0,20}")
 def _standing(units: list[_Unit], into: Collected) -> list[Draft]:
     """The contacts of the values that the words before them let stand.
 
-    A value that is called final, or follows drafts, is the answer. Several whole answers without such words are
+    A value that is called final, or follows drafts, is the answer. Several whole answers without such words
+    are
     taken only if they state the same contacts.
     """
     final = [unit for unit in units if unit.stance is Stance.FINAL]
@@ -265,6 +266,9 @@ def _standing(units: list[_Unit], into: Collected) -> list[Draft]:
                 unit.node.start, unit.node.end, "the words before it do not say that this is what touches"
             )
     whole = [unit for unit in kept if unit.whole]
+    if whole:
+        # A further answer under words that are not understood may be the one that is meant.
+        whole += [unit for unit in units if unit.whole and unit.stance is Stance.UNKNOWN]
     stated = [unit.stated() for unit in whole]
     beside = [
         unit for unit in kept if whole and not unit.whole and unit.drafts and not unit.stated() <= stated[0]
@@ -315,7 +319,8 @@ def _read_quoted(node: Node, into: Collected) -> list[Node]:
 
 
 def _account_for_gaps(reading: Reading, used: list[Node], into: Collected) -> None:
-    """Words before and after the answer are weighed against it; words inside of it are unexplained, unless they
+    """Words before and after the answer are weighed against it; words inside of it are unexplained, unless
+    they
     are a heading."""
     first, last = used[0].start, used[-1].end
     for start, end in reading.gaps:
@@ -343,7 +348,9 @@ def _leave_out_around_reasoning(into: Collected) -> None:
     """A contact with reasoning in its middle is made of two halves that were never said together."""
     blocks = [(one.start, one.end) for one in into.repairs if one.kind == "reasoning"]
     torn = [
-        draft for draft in into.drafts if any(draft.start < start and end < draft.end for start, end in blocks)
+        draft
+        for draft in into.drafts
+        if any(draft.start < start and end < draft.end for start, end in blocks)
     ]
     for draft in torn:
         into.reject(draft.start, draft.end, "reasoning stands in the middle of this contact")

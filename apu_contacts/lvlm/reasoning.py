@@ -2,7 +2,8 @@
 
 Models mark what they think with tags (``<think>``, ``[THINK]``, ``◁think▷``, ``<seed:think>``,
 ``<|START_THINKING|>``), with channels (``<|channel|>analysis<|message|>``), or put the answer in tags of its
-own. One rule reads them all: a mark is a word for thinking or answering between brackets, and opens or closes.
+own. One rule reads them all: a mark is a word for thinking or answering between brackets, and opens or
+closes.
 What is thought is no answer, and an answer that never came after it was cut off.
 """
 
@@ -12,15 +13,18 @@ import re
 
 _THINKING = (
     r"(?:inner[ _-]?|chain[ _-]of[ _-]?|internal[ _-]?|hidden[ _-]?|deep[ _-]?)?"
-    r"(?:think(?:ing)?|thoughts?|reason(?:ing)?|analysis|analy[sz]ing|reflect(?:ion|ing)?|scratch[ _-]?pad|monologue|deliberation"
+    r"(?:think(?:ing)?|thoughts?|reason(?:ing)?|analysis|analy[sz]ing|reflect(?:ion|ing)?|scratch[ _-]?pad"
+    r"|monologue|deliberation"
     r"|rationale|brainstorm(?:ing)?|cot|plan(?:ning)?|drafts?|working|self[ _-]?check"
     r"|思考|推理)(?:[ _-]?process|[ _-]?block|[ _-]?trace|[ _-]?steps?|[ _-]?content)?"
 )
 _ANSWER = r"(?:final[ _-]?)?(?:answer|response|output|result|final|solution|答案)"
 _MARK = re.compile(
-    r"(?P<open>◁|<\|?|\[\|?|【|⟨|«|\{\{|\|)\s?(?P<slash>/?)\|?(?P<begin>(?:begin|start|end|stop|eo|bo)[ _-](?:of[ _-])?)?"
+    r"(?P<open>◁|<\|?|\[\|?|【|⟨|«|\{\{|\|)\s?(?P<slash>/?)\|?(?P<begin>(?:begin|start|end|stop|eo|bo)[ "
+    r"_-](?:of[ _-])?)?"
     r"(?:[A-Za-z]{1,12}:)?(?:(?P<think>" + _THINKING + r")|(?P<answer>" + _ANSWER + r"))"
-    r"(?P<after>[ _-](?:begin|start|end|stop))?(?P<attributes>\s[^<>\[\]\n]{0,80})?(?P<empty>/?)\s?\|?(?P<close>▷|>|\]|】|⟩|»|\}\})",
+    r"(?P<after>[ _-](?:begin|start|end|stop))?(?P<attributes>\s[^<>\[\]\n]{0,"
+    r"80})?(?P<empty>/?)\s?\|?(?P<close>▷|>|\]|】|⟩|»|\}\})",
     re.IGNORECASE,
 )
 _PAIRS = {
@@ -50,8 +54,10 @@ _UNUSED = re.compile(r"<unused94>(?:thought)?.*?(?:<unused95>|\Z)", re.DOTALL)
 def reasoning_blocks(text: str) -> list[tuple[int, int]]:
     """Where a text thinks, ``(start, end)`` in order, without overlaps.
 
-    Reasoning that never ends goes one past the end of the text. A closing mark alone ends reasoning that began
-    with the text: its opening stood in the prompt. What stands before the last answer in tags is reasoning too.
+    Reasoning that never ends goes one past the end of the text. A closing mark alone ends reasoning that
+    began
+    with the text: its opening stood in the prompt. What stands before the last answer in tags is reasoning
+    too.
     """
     blocks = [*_tagged(text), *_channels(text), *_bare_channels(text)]
     if "<unused94>" in text:
@@ -67,7 +73,8 @@ def reasoning_blocks(text: str) -> list[tuple[int, int]]:
 
 
 def _tagged(text: str) -> list[tuple[int, int]]:
-    """Blocks between tags. What stands before the last answer in tags is no answer, unless it is a few words."""
+    """Blocks between tags. What stands before the last answer in tags is no answer, unless it is a few
+    words."""
     blocks: list[tuple[int, int]] = []
     opened, last_answer = -1, -1
     for match in _MARK.finditer(text):
@@ -102,7 +109,8 @@ def _word(match: re.Match[str]) -> str:
 
 
 def _is_mark(match: re.Match[str]) -> bool:
-    """Square and bare brackets are marks only where they cannot be a list; attributes stand in ``<>`` only."""
+    """Square and bare brackets are marks only where they cannot be a list; attributes stand in ``<>``
+    only."""
     opener = match.group("open")
     if _PAIRS[opener] != match.group("close") or match.group("empty"):
         return False

@@ -1,4 +1,5 @@
-"""Records of `apu ask` read back: an answer from what the model wrote and from what the server said about it."""
+"""Records of `apu ask` read back: an answer from what the model wrote and from what the server said about
+it."""
 
 from __future__ import annotations
 
@@ -56,7 +57,8 @@ def answer_of_record(
     """The answer in one line of a file that `apu ask` wrote.
 
     Args:
-        record: with ``text`` (null is no words), and ``finish_reason`` and ``refusal`` where the server gave them.
+        record: with ``text`` (null is no words), and ``finish_reason`` and ``refusal`` where the server
+        gave them.
         default_confidence: of contacts without a confidence that can be read.
 
     Raises:
@@ -66,7 +68,8 @@ def answer_of_record(
     text, refusal, reason = record.get("text"), record.get("refusal"), record.get("finish_reason")
     if "text" not in record or not (text is None or isinstance(text, str)):
         raise ValueError(
-            f"a record of an answer has the model's words under 'text', got keys {sorted(map(str, record))[:12]}; "
+            f"a record of an answer has the model's words under 'text', got keys "
+            f"{sorted(map(str, record))[:12]}; "
             f"is this a line of `apu ask`?"
         )
     return read_reply(

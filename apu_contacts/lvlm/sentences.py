@@ -41,7 +41,8 @@ _DENYING_MARKS = frozenset("☐☒❌✗✘🚫⛔✖ -❎") | {""}
 _STRUCK = re.compile(r"~~.+~~|<(?:s|del|strike)>.+</(?:s|del|strike)>", re.I)
 # Where a statement may end and words about it begin.
 _CUT = re.compile(
-    r"\s*(?:[:;,?(\[]|\.(?=\s)|\s[-–—]+(?=\s)|[–—]|\||\s(?=(?:because|since|as|while|where|with|but|though|although|in)\b))"
+    r"\s*(?:[:;,?(\[]|\.(?=\s)|\s[-–—]+(?=\s)|[–—]|\||\s(?=(?:because|since|as|while|where|with|but|though"
+    r"|although|in)\b))"
 )
 _MOST_CUTS = 16
 PERSON_AGAIN = re.compile(
@@ -49,12 +50,17 @@ PERSON_AGAIN = re.compile(
 )
 EMPHASIS = re.compile(r"\*\*|__|`")
 _TOUCHING = re.compile(
-    r"\s+(?:(?:is|are) )?(?:(?:gently|firmly|lightly|directly) )?(?:touching|touches|touch|in (?:direct |physical )?contact with"
+    r"\s+(?:(?:is|are) )?(?:(?:gently|firmly|lightly|directly) )?(?:touching|touches|touch|in (?:direct "
+    r"|physical )?contact with"
     r"|contacting|contacts|mak(?:es|ing) contact with"
-    r"|(?:resting|placed|pressed|pressing|leaning|lying|flat) (?:on|against|upon|into)|rests (?:on|against|upon)|presses (?:on|against|into)"
-    r"|leans (?:on|against)|lies (?:on|against|across)|holding(?: onto)?|holds|gripping|grips|grasping|grasps|clasping|clasps"
-    r"|cupping|cups|squeezing|squeezes|pushing(?: against| on)?|pushes(?: against| on)?|patting|pats|stroking|strokes|supporting|supports"
-    r"|(?:draped|wrapped|wrapping|placed|laid|hooked|slung) (?:around|over|across|onto|through)|wraps around|brush(?:ing|es)(?: against)?"
+    r"|(?:resting|placed|pressed|pressing|leaning|lying|flat) (?:on|against|upon|into)|rests (?:on|against"
+    r"|upon)|presses (?:on|against|into)"
+    r"|leans (?:on|against)|lies (?:on|against|across)|holding(?: onto)?|holds|gripping|grips|grasping"
+    r"|grasps|clasping|clasps"
+    r"|cupping|cups|squeezing|squeezes|pushing(?: against| on)?|pushes(?: against| on)?|patting|pats"
+    r"|stroking|strokes|supporting|supports"
+    r"|(?:draped|wrapped|wrapping|placed|laid|hooked|slung) (?:around|over|across|onto|through)|wraps "
+    r"around|brush(?:ing|es)(?: against)?"
     r"|(?:interlocked|interlaced|linked|intertwined|joined|locked) with|against|on|with)\s+"
     r"|\s*(?:<-+>|<=+>|↔|-+>|=+>|→|⟷|⇔|⇒)\s*",
     re.IGNORECASE,

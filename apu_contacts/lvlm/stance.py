@@ -1,6 +1,7 @@
 """What words say about contact: that there is one, that there is none, that it is doubted or taken back.
 
-One grammar for every place that can deny a contact: headings, keys, cells, check marks, remarks, the line that
+One grammar for every place that can deny a contact: headings, keys, cells, check marks, remarks, the line
+that
 leads to a list, and words beside an answer. It never finds a contact; it only says whether one may stand.
 
 Words are read clause by clause. A negation denies where its clause speaks of touching, or where it stands
@@ -43,8 +44,10 @@ def _words(*groups: str) -> str:
 _NEGATION = re.compile(
     r"(?<![^\W_])"
     + _words(
-        "not; no; never; none; nothing; neither; nor; without; cannot; nobody; nowhere; zero; non; lacks?; lacking",
-        "(?:is|are|was|were|do|does|did|ca|can|could|wo|would|has|have|had|ai)n['’]?t; false; negative; negatives",
+        "not; no; never; none; nothing; neither; nor; without; cannot; nobody; nowhere; zero; non; lacks?;"
+        " lacking",
+        "(?:is|are|was|were|do|does|did|ca|can|could|wo|would|has|have|had|ai)n['’]?t; false; negative; "
+        "negatives",
         r"nicht; kein\w*; nirgends; nirgendwo; ohne; weder; nie; nichts; falsch; nein",
         r"ning[uú]n\w*; nunca; sin; tampoco; nada; ni; jam[aá]s; falso",
         r"pas; aucune?; sans; rien; nulle part; jamais; faux",
@@ -56,7 +59,8 @@ _NEGATION = re.compile(
 _TOUCH = re.compile(
     r"(?<![^\W_])"
     + _words(
-        r"contacts?; contacting; contacted; touch\w*; physical interaction; overlap\w*; connect\w*; pairs?; press\w*",
+        r"contacts?; contacting; contacted; touch\w*; physical interaction; overlap\w*; connect\w*; "
+        r"pairs?; press\w*",
         r"(?:haut|körper)?kontakt\w*; berühr\w*; (?:ge|be)rühr\w*",
         r"contactos?; toca\w*; tocan; toque\w*; contatt[oi]; contato",
         r"touche\w*; touchent",
@@ -66,8 +70,10 @@ _TOUCH = re.compile(
 )
 # Words for a hold that only make sense where two bodies meet; they speak of touching, but are no noun for it.
 _HOLD = re.compile(
-    r"(?<![^\W_])(?:rest(?:s|ing|ed)?|l(?:ies|ying) (?:flat )?(?:on|across|against)|lean(?:s|ing)?|hold(?:s|ing)?"
-    r"|grip(?:s|ping)?|grasp(?:s|ing)?|wrap(?:s|ped|ping)?|clasp(?:s|ed|ing)?|hug(?:s|ging)?|embrac(?:e|es|ing)"
+    r"(?<![^\W_])(?:rest(?:s|ing|ed)?|l(?:ies|ying) (?:flat )?(?:on|across|against)|lean(?:s|ing)?"
+    r"|hold(?:s|ing)?"
+    r"|grip(?:s|ping)?|grasp(?:s|ing)?|wrap(?:s|ped|ping)?|clasp(?:s|ed|ing)?|hug(?:s|ging)?|embrac(?:e|es"
+    r"|ing)"
     r"|push(?:es|ing)?|flat (?:on|against)|against|firm|firmly|skin[- ]to[- ]skin|interlock\w*|interlac\w*"
     r"|cup(?:s|ping)?|pull(?:s|ing)|squeez\w*|direct|directly|yes|certain|definite|confirmed)(?![^\W_])",
     re.IGNORECASE,
@@ -75,30 +81,42 @@ _HOLD = re.compile(
 _APART = re.compile(
     r"(?<![^\W_])"
     + _words(
-        r"gap; gaps; apart; hover\w*; separat\w*; distan(?:ce|t); (?:centi|milli)?met(?:er|re)s?; cm; mm; inch(?:es)?",
-        r"almost; nearly; short of; not quite; about to; air; out of reach; away from; clear of; misses; missing",
-        "spaced; detached; (?:some |a )?(?:space|room|daylight) between; near[- ]contact; (?:close|near)[- ](?:by )?only; only (?:close|near)\\w*; near[- ]?miss\\w*; mid-?air; absent",
-        r"proximity(?: only)?; near(?: contact)?(?=\W*$); close(?=\W*$); adjacent(?=\W*$); visual(?: only)?(?=\W*$)",
+        r"gap; gaps; apart; hover\w*; separat\w*; distan(?:ce|t); (?:centi|milli)?met(?:er|re)s?; cm; mm; "
+        r"inch(?:es)?",
+        r"almost; nearly; short of; not quite; about to; air; out of reach; away from; clear of; misses; "
+        r"missing",
+        "spaced; detached; (?:some |a )?(?:space|room|daylight) between; near[- ]contact; (?:close"
+        "|near)[- ](?:by )?only; only (?:close|near)\\w*; near[- ]?miss\\w*; mid-?air; absent",
+        r"proximity(?: only)?; near(?: contact)?(?=\W*$); close(?=\W*$); adjacent(?=\W*$); visual(?: "
+        r"only)?(?=\W*$)",
         r"abstand; lücke\w*; getrennt; beinahe; fast; entfernt; nur nah\w*",
         r"separad\w*; hueco; distancia; casi; cerca(?=\W*$)",
         r"écart; éloign\w*; séparé\w*; presque; à distance; proches?(?=\W*$)",
     )
-    + r"(?![^\W_])|(?<![^\W_])(?:un|non)[-_ ]?(?:touch\w*|contacts?|contacting|connected)|间隙|空隙|分开|分離|距离|几乎|差点",
+    + r"(?![^\W_])|(?<![^\W_])(?:un|non)[-_ ]?(?:touch\w*|contacts?|contacting|connected)|间隙|空隙|分开"
+    r"|分離|距离|几乎|差点",
     re.IGNORECASE,
 )
 _NEAR = re.compile(
-    r"(?<![^\W_])(?:near|nearby|close(?! (?:hold|embrace|hug|contact|dance))|beside|next to|adjacent|alongside|above|behind"
-    r"|in front of|reach(?:es|ing)|approach\w*|neben|nahe?|cerca|près|proches?)(?![^\W_])|靠近|接近|附近|旁边",
+    r"(?<![^\W_])(?:near|nearby|close(?! (?:hold|embrace|hug|contact|dance))|beside|next to|adjacent"
+    r"|alongside|above|behind"
+    r"|in front of|reach(?:es|ing)|approach\w*|neben|nahe?|cerca|près|proches?)(?![^\W_])"
+    r"|靠近|接近|附近|旁边",
     re.IGNORECASE,
 )
 _EXCLUDED = re.compile(
     r"(?<![^\W_])"
     + _words(
-        r"rul(?:ed|ing) out; reject\w*; exclu\w*; discard\w*; dismiss\w*; eliminat\w*; disprov\w*; omit\w*; omission\w*",
-        r"remov\w*; drop(?:ped|s)?; ignor\w*; disregard\w*; except\w*; avoid\w*; free of; impossible; unlikely; skip\w*",
-        r"improbable; incorrect; invalid; wrong; wrongly; fake; decoys?; distractors?; untrue; disqualif\w*; refut\w*",
-        r"left out; imagin\w*; contactless; den(?:y|ies|ied); crossed out; struck; withdrawn?; retract\w*; scratch(?:ed)?",
-        r"mistak\w*; fail(?:s|ed)?; negated; cancel\w*; void; revoked?; mirage; optical; illusion\w*; misread",
+        r"rul(?:ed|ing) out; reject\w*; exclu\w*; discard\w*; dismiss\w*; eliminat\w*; disprov\w*; "
+        r"omit\w*; omission\w*",
+        r"remov\w*; drop(?:ped|s)?; ignor\w*; disregard\w*; except\w*; avoid\w*; free of; impossible; "
+        r"unlikely; skip\w*",
+        r"improbable; incorrect; invalid; wrong; wrongly; fake; decoys?; distractors?; untrue; "
+        r"disqualif\w*; refut\w*",
+        r"left out; imagin\w*; contactless; den(?:y|ies|ied); crossed out; struck; withdrawn?; retract\w*;"
+        r" scratch(?:ed)?",
+        r"mistak\w*; fail(?:s|ed)?; negated; cancel\w*; void; revoked?; mirage; optical; illusion\w*; "
+        r"misread",
         r"ausgeschlossen\w*; verworfen\w*; abgelehnt\w*; entfällt; unwahrscheinlich",
         r"descartad\w*; excluid\w*; rechazad\w*; improbable\w*",
         r"exclus?\w*; écarté\w*; rejet\w*",
@@ -109,40 +127,54 @@ _EXCLUDED = re.compile(
 _DOUBT = re.compile(
     r"(?<![^\W_])"
     + _words(
-        r"possibl\w*; possibilit\w*; potential\w*; perhaps; maybe; might; could; would; may; candidat\w*; consider\w*",
-        r"check(?:ed|ing)?(?! (?:box|mark)); tested; examin\w*; evaluat\w*; inspect\w*; compar\w*; look(?:ed)? (?:into|at)",
-        r"hypothe\w*; uncertain\w*; unsure; unclear; un(?:confirmed|verified|resolved|decided); ambiguous; suspect\w*",
-        r"plausib\w*; if; whether; guess\w*; speculat\w*; conceivabl\w*; tentativ\w*; questionable; doubt\w*; seems?",
-        r"seemingly; appears?; apparently; tempt\w*; borderline; unable; open questions?; to (?:verify|confirm|check)",
+        r"possibl\w*; possibilit\w*; potential\w*; perhaps; maybe; might; could; would; may; candidat\w*; "
+        r"consider\w*",
+        r"check(?:ed|ing)?(?! (?:box|mark)); tested; examin\w*; evaluat\w*; inspect\w*; compar\w*; "
+        r"look(?:ed)? (?:into|at)",
+        r"hypothe\w*; uncertain\w*; unsure; unclear; un(?:confirmed|verified|resolved|decided); ambiguous;"
+        r" suspect\w*",
+        r"plausib\w*; if; whether; guess\w*; speculat\w*; conceivabl\w*; tentativ\w*; questionable; "
+        r"doubt\w*; seems?",
+        r"seemingly; appears?; apparently; tempt\w*; borderline; unable; open questions?; to (?:verify"
+        r"|confirm|check)",
         r"would-be; expected; planned; next; soon; later; earlier; before; previous\w*; past; used to",
         r"vielleicht; möglich\w*; eventuell\w*; könnte\w*; unsicher\w*; vermut\w*; geprüft\w*",
-        r"posible\w*; quiz[aá]s?; tal vez; podr[ií]a\w*; dudos\w*; revisad\w*; peut-être; pourrai\w*; incertain\w*; vérifié\w*",
+        r"posible\w*; quiz[aá]s?; tal vez; podr[ií]a\w*; dudos\w*; revisad\w*; peut-être; pourrai\w*; "
+        r"incertain\w*; vérifié\w*",
     )
     + r"(?![^\W_])|可能|也许|或许|大概|疑似|似乎|候选|不确定",
     re.IGNORECASE,
 )
 _SAMPLE = re.compile(
-    r"(?<![^\W_])(?:(?:an |the |for |in[- ]context )?examples?|for instance|e\.g\.?|template|placeholder|sample|schema"
-    r"|(?:would|should|could|must|has to|have to|is to|are to|will|can) be (?:written|given|listed|reported|of the form)|written as|such as"
-    r"|of the form|illustrat\w*|hypothetical\w*|dummy|format is|expected format|(?:the|this|following) (?:form|format)|zum Beispiel"
+    r"(?<![^\W_])(?:(?:an |the |for |in[- ]context )?examples?|for instance|e\.g\.?|template|placeholder"
+    r"|sample|schema"
+    r"|(?:would|should|could|must|has to|have to|is to|are to|will|can) be (?:written|given|listed"
+    r"|reported|of the form)|written as|such as"
+    r"|of the form|illustrat\w*|hypothetical\w*|dummy|format is|expected format|(?:the|this|following) "
+    r"(?:form|format)|zum Beispiel"
     r"|z\. ?B\.|Beispiel\w*|por ejemplo|ejemplo|par exemple|exemple)(?![^\W_])|例如|比如|示例|示範|范例|格式",
     re.IGNORECASE,
 )
 _DRAFT = re.compile(
     r"(?<![^\W_])(?:(?:first|rough|initial|early|preliminary|old|previous|provisional|tentative|working)[ -]?"
-    r"(?:\w+ )?(?:drafts?|lists?|attempts?|guess\w*|versions?|pass|answers?|thoughts?|ideas?|annotations?|impressions?|takes?|jsons?)"
-    r"|drafts?|drafted|brainstorm\w*|scratch(?:pad)?|thinking|thoughts?|reasoning|step \d+|let me think|hmm|at first"
+    r"(?:\w+ )?(?:drafts?|lists?|attempts?|guess\w*|versions?|pass|answers?|thoughts?|ideas?|annotations?"
+    r"|impressions?|takes?|jsons?)"
+    r"|drafts?|drafted|brainstorm\w*|scratch(?:pad)?|thinking|thoughts?|reasoning|step \d+|let me think"
+    r"|hmm|at first"
     r"|first (?:look|glance)|entwurf|borrador|brouillon)(?![^\W_])|草稿|初稿|思考",
     re.IGNORECASE,
 )
 _FINAL = re.compile(
-    r"(?<![^\W_])(?:final(?:ly|ized|ised)?(?: \w+)?|correct(?:ed|ion)(?: \w+)?|revis(?:ed|ion)|updated|improved|definitive|conclusion"
-    r"|so the answer|my answer|the answer is|result|endgültig\w*|antwort|respuesta(?: final)?|réponse(?: finale)?)(?![^\W_])"
+    r"(?<![^\W_])(?:final(?:ly|ized|ised)?(?: \w+)?|correct(?:ed|ion)(?: \w+)?|revis(?:ed|ion)|updated"
+    r"|improved|definitive|conclusion"
+    r"|so the answer|my answer|the answer is|result|endgültig\w*|antwort|respuesta(?: final)?|réponse(?: "
+    r"finale)?)(?![^\W_])"
     r"|最终|最后|答案|修正后",
     re.IGNORECASE,
 )
 _ANSWER = re.compile(
-    r"\W*(?:(?:my|the|here is the|here is my|now the|so the) )?(?:answer|output|response|annotation|solution)\W*",
+    r"\W*(?:(?:my|the|here is the|here is my|now the|so the) )?(?:answer|output|response|annotation"
+    r"|solution)\W*",
     re.I,
 )
 _CLAUSE = re.compile(
@@ -153,12 +185,14 @@ _COMMA = re.compile(r"[,，、:：–—(]|\b(?:since|because|while|as|and)\b")
 # Phrases in which a negation or a distance says that two bodies meet, or says nothing about them.
 _HARMLESS = re.compile(
     r"\b(?:no|without(?: an?y?)?|not? any|zero|kein\w*|ohne|sans|sin|pas d['e]|aucun)[- ]"
-    r"(?:(?:visible|clear|discernible|any|real|apparent|sichtbare\w*) )?(?:gaps?|space|distance|separation|air|doubt|"
+    r"(?:(?:visible|clear|discernible|any|real|apparent|sichtbare\w*) )?(?:gaps?|space|distance|separation"
+    r"|air|doubt|"
     r"question|lücke|abstand|écart|hueco|espacio|zweifel)(?: (?:between|in between)(?: \w+){0,3})?"
     r"|\bno\.? ?#?\d+|\b(?:nothing|not|none|no) (?:is |are |was )?(?:left out|omitted|missing)"
     r"|\b(?:no|without)(?: any)? (?:additional|extra|further|other) (?!contact|touch|pair)\w+"
     r"|\bwithout(?: any)? (?:\w+ )?(?:explanation|comment\w*|text|markdown|prose|fences?|formatting)"
-    r"|\bnot only\b|\bnot just\b|\bno problem\b|\bnot (?:fully |entirely |completely |clearly |directly )?visible\b"
+    r"|\bnot only\b|\bnot just\b|\bno problem\b|\bnot (?:fully |entirely |completely |clearly |directly "
+    r")?visible\b"
     r"|\b(?:close|tight)[- ](?:hold|embrace|hug|contact|dance)\w*|没有(?:间隙|空隙|距离)|无间隙",
     re.IGNORECASE,
 )
@@ -166,8 +200,10 @@ _SEE = re.compile(
     r"\b(?:can|could)(?:not| ?not|n['’]?t) (?:see|observe|spot|find|identify|detect|make out|discern) ", re.I
 )
 _ONLY_THESE = re.compile(
-    r"(?<!each )\b(?:other|others|else|further|additional|additionally|more|elsewhere|beyond|besides|apart from|rest of|otherwise"
-    r"|remaining|anything else|andere\w*|weitere\w*|sonst|otr[oa]s?|m[aá]s|autres?|d['’]autres?)\b|其他|其它|别的|更多",
+    r"(?<!each )\b(?:other|others|else|further|additional|additionally|more|elsewhere|beyond|besides"
+    r"|apart from|rest of|otherwise"
+    r"|remaining|anything else|andere\w*|weitere\w*|sonst|otr[oa]s?|m[aá]s|autres?|d['’]autres?)\b|其他|其它"
+    r"|别的|更多",
     re.IGNORECASE,
 )
 _ALONE = re.compile(
@@ -178,11 +214,16 @@ _YES = re.compile(
     r"(?:\W|_)*(?:yes|y|true|ja|oui|s[ií]|是|有|✓|✔|✅|☑|x|1|contact|touching|touch)(?:\W|_)*", re.I
 )
 _RETRACTS = re.compile(
-    r"(?<![^\W_])(?:ignore|disregard|drop|remove|delete|discard|scratch|strike|retract|withdraw|omit|exclude|cancel"
-    r"|take (?:that |it |this |these |them )?(?:back|out)|leave (?:that|it|this|these|them) out|forget|correction|correct(?:ing)? (?:myself|that|this)|"
-    r"(?:is|are|was|were) (?:wrong|incorrect|mistaken|false|an error|a mistake|not right|invented|superfluous|doubtful after all)"
-    r"|my mistake|i was wrong|i made an? (?:error|mistake)|wait|actually|on second (?:look|thought|glance)\w*|"
-    r"looking again|look again|after all|instead|rather|should (?:be|have been|read|not)|shouldn['’]t|must be (?:removed|dropped)|"
+    r"(?<![^\W_])(?:ignore|disregard|drop|remove|delete|discard|scratch|strike|retract|withdraw|omit"
+    r"|exclude|cancel"
+    r"|take (?:that |it |this |these |them )?(?:back|out)|leave (?:that|it|this|these|them) out|forget"
+    r"|correction|correct(?:ing)? (?:myself|that|this)|"
+    r"(?:is|are|was|were) (?:wrong|incorrect|mistaken|false|an error|a mistake|not right|invented"
+    r"|superfluous|doubtful after all)"
+    r"|my mistake|i was wrong|i made an? (?:error|mistake)|wait|actually|on second (?:look|thought"
+    r"|glance)\w*|"
+    r"looking again|look again|after all|instead|rather|should (?:be|have been|read|not)|shouldn['’]t"
+    r"|must be (?:removed|dropped)|"
     r"erratum|edit|swap(?:ped)?|exchang\w+|revers\w+|mixed up|other way round|mirrored|"
     r"entry \d+ (?:is|was)|korrektur|streiche\w*|ignorier\w*|correcci[oó]n|ignor[ae]\w*|elimin[ae]\w*|"
     r"supprim\w*|rectification)(?![^\W_])|更正|纠正|忽略|删除|去掉|其实|应该是",
@@ -519,7 +560,8 @@ _PLAIN = frozenset(
     ]
 )
 _LABEL_ONLY = re.compile(
-    r"(?:(?:contact|pair|item|entry|point|touch|no|nr|kontakt|contacto|接触)(?:(?:\W|_)+|(?=\d)))?[#(]?(?:\d{1,3}|[a-z])[)]?\W*",
+    r"(?:(?:contact|pair|item|entry|point|touch|no|nr|kontakt|contacto|接触)(?:(?:\W|_)+"
+    r"|(?=\d)))?[#(]?(?:\d{1,3}|[a-z])[)]?\W*",
     re.IGNORECASE,
 )
 _TOKEN = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")

@@ -1,4 +1,5 @@
-"""Contacts in tables, with bars or with separators: columns of parts and sides, and columns that may deny a row."""
+"""Contacts in tables, with bars or with separators: columns of parts and sides, and columns that may deny a
+row."""
 
 from __future__ import annotations
 
@@ -26,7 +27,8 @@ def begins_table(lines: list[Line], i: int) -> bool:
 
 
 def separator_of(line: Line) -> str:
-    """The separator of a header of values ("," ";" or a tab) that names parts of two people; "" if it is none."""
+    """The separator of a header of values ("," ";" or a tab) that names parts of two people; "" if it is
+    none."""
     for separator in ("\t", ";", ",", "|"):
         if line.text.count(separator) < 1:
             continue
@@ -37,7 +39,8 @@ def separator_of(line: Line) -> str:
 
 
 def read_table(lines: list[Line], i: int, into: Collected, separator: str = "|") -> tuple[int, int]:
-    """Reads the table that begins at line ``i``; returns the line after it and how many rows stated a contact."""
+    """Reads the table that begins at line ``i``; returns the line after it and how many rows stated a
+    contact."""
     header = lines[i]
     titles = _cells(header, separator)
     columns = [_column(title) for title in titles]

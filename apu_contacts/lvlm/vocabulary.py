@@ -132,20 +132,28 @@ _AND_OR = re.compile(r"\band\s*/\s*or\b")
 _TIDY = re.compile(r"[\s_\-–]+")
 # "leftUpLeg", "RWrist", "spine2", "leftHandIndex1".
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=\b[LR])(?=[A-Z][a-z])")
-_INDEX = re.compile(r"\b((?:\w* )?(?:spine|index|middle|pinky|ring|thumb))[1-4]\b")
-_PLACE = r"(?:image|picture|photo(?:graph)?|frame|screen|scene|view|camera|viewer|observer|stage|audience|bild|imagen)"
+_INDEX = re.compile(r"(?<![a-z])(spine|index|middle|pinky|ring|thumb)[1-4](?![^\W_])")
+_PLACE = (
+    r"(?:image|picture|photo(?:graph)?|frame|screen|scene|view|camera|viewer|observer|stage|audience"
+    r"|bild|imagen)"
+)
 _IN_PICTURE = re.compile(
     rf"\b(?:the\s+)?{_PLACE}(?:['’]?s)?[\s_-]+(?P<first>left|right)\b(?:[\s-]+hand\s+side|\s+side)?"
-    rf"|\b(?:on|at|to|in|from)\s+(?:the\s+|our\s+)?(?P<second>left|right)\b(?:[\s-]+hand)?(?:\s+side)?\s+(?:of|in|on)\s+the\s+{_PLACE}\b"
-    rf"|\b(?P<third>left|right)\b(?:[\s-]+hand\s+side|\s+side)?\s+(?:(?:of|in|on|from|for)\s+(?:the\s+)?{_PLACE}\b"
-    rf"|(?:as\s+)?seen\s+(?:by|from|in)\s+(?:the\s+)?{_PLACE}\b)(?:['’]s?\s+(?:perspective|view|point\s+of\s+view|side))?"
-    rf"|\b(?:from|by|in)\s+(?:the\s+)?{_PLACE}(?:['’]s?)?\s*(?:perspective|view|point\s+of\s+view|side)?(?P<own>)(?=\W*$)"
+    rf"|\b(?:on|at|to|in|from)\s+(?:the\s+|our\s+)?(?P<second>left"
+    rf"|right)\b(?:[\s-]+hand)?(?:\s+side)?\s+(?:of|in|on)\s+the\s+{_PLACE}\b"
+    rf"|\b(?P<third>left|right)\b(?:[\s-]+hand\s+side|\s+side)?\s+(?:(?:of|in|on|from"
+    rf"|for)\s+(?:the\s+)?{_PLACE}\b"
+    rf"|(?:as\s+)?seen\s+(?:by|from|in)\s+(?:the\s+)?{_PLACE}\b)(?:['’]s?\s+(?:perspective|view"
+    rf"|point\s+of\s+view|side))?"
+    rf"|\b(?:from|by|in)\s+(?:the\s+)?{_PLACE}(?:['’]s?)?\s*(?:perspective|view|point\s+of\s+view"
+    rf"|side)?(?P<own>)(?=\W*$)"
     rf"|\b(?:our|your)\s+(?P<fourth>left|right)\b",
     re.IGNORECASE,
 )
 # Words that say that a side is the person's own.
 _OWN_SIDE = re.compile(
-    r"\b(?:anatomical(?:ly)?|proper|true|(?:their|his|her|its|one['’]s)\s+own|own|(?:person|subject|wearer|individual)['’]?s?)\b",
+    r"\b(?:anatomical(?:ly)?|proper|true|(?:their|his|her|its|one['’]s)\s+own|own|(?:person|subject|wearer"
+    r"|individual)['’]?s?)\b",
     re.I,
 )
 _OWN_WORD = re.compile(
@@ -266,7 +274,8 @@ def read_part(text: str) -> tuple[PartPhrase, ...]:
     own = [_common_side([one.side for one in group if not one.soft]) for group in readings]
     said = [bool({one.side for one in group if not one.soft} - {""}) for group in readings]
     if not any(said[1:]) or not all(said):
-        # "left hand and forearm": a side said once holds for all; "hand and right forearm" leaves the first open.
+        # "left hand and forearm": a side said once holds for all; "hand and right forearm" leaves the first
+        # open.
         common = _common_side([side, *(one for one, is_said in zip(own, said, strict=True) if is_said)])
         if not said[0] and any(said):
             own = [_common_side([side, one]) for one in own]

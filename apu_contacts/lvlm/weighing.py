@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 
 from apu_contacts.lvlm.collected import Collected, Draft
+from apu_contacts.lvlm.part_words import SIDE_WORDS
 from apu_contacts.lvlm.stance import (
     MOST,
     denial_of,
@@ -18,7 +19,7 @@ from apu_contacts.lvlm.stance import (
     retracts,
     speaks_of_touch,
 )
-from apu_contacts.lvlm.vocabulary import SIDE_WORDS, VOCABULARY
+from apu_contacts.lvlm.vocabulary import VOCABULARY
 
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|[\n;。；！？]")
 _TOKEN = re.compile(r"[^\W\d_]+|\d+(?:st|nd|rd|th)?|#\d+")
@@ -39,17 +40,20 @@ _ORDINALS = {
     for word in words.split()
 }  # fmt: skip
 _ENTRY = re.compile(
-    r"\b(?:entry|entries|contact|contacts|item|items|pair|pairs|row|number|no\.?|point|eintrag|kontakt)\s*#?(\d{1,2})\b",
+    r"\b(?:entry|entries|contact|contacts|item|items|pair|pairs|row|number|no\.?|point|eintrag"
+    r"|kontakt)\s*#?(\d{1,2})\b",
     re.I,
 )
 _ORDINAL_NOUN = re.compile(
-    r"\b(?:entr(?:y|ies)|contacts?|items?|pairs?|rows?|one|ones|elements?|points?|lines?|bullets?|eintr[aä]g\w*|kontakte?|entradas?"
+    r"\b(?:entr(?:y|ies)|contacts?|items?|pairs?|rows?|one|ones|elements?|points?|lines?|bullets?"
+    r"|eintr[aä]g\w*|kontakte?|entradas?"
     r"|contactos?|entrées?)\b",
     re.I,
 )
 _LAST = re.compile(r"\b(?:last|final|latter|letzte[nr]?|[uú]ltim[oa]|derni[eè]re?)\b", re.I)
 _REFERS = re.compile(
-    r"\b(?:it|that|this|these|those|them|one|entry|entries|above|list|answer|json|sides?|left|right|person|people|order|contacts?)\b|上述|以上|条",
+    r"\b(?:it|that|this|these|those|them|one|entry|entries|above|list|answer|json|sides?|left|right|person"
+    r"|people|order|contacts?)\b|上述|以上|条",
     re.I,
 )
 _PRONOUN = re.compile(
@@ -160,7 +164,7 @@ def _weigh(sentence: str, before: str, start: int, into: Collected) -> str:
     denied, retracted = denial_of(sentence), retracts(sentence)
     if denied is None and not retracted:
         return _says_more(sentence, into)
-    told = [draft for draft in into.drafts]
+    told = list(into.drafts)
     named = mentions(denied if denied is not None and not retracted else sentence)
     chosen = _by_place(sentence, into.drafts) if retracted or denied is not None else None
     if chosen is not None:

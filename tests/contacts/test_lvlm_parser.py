@@ -410,7 +410,7 @@ class TestLimits:
             "- Person 1: hand\n",
             "Person 1's left hand touches ",
             "the second entry ",
-            "，",
+            "\uff0c",
         ],
     )
     def test_time_is_linear(self, piece: str) -> None:
