@@ -16,7 +16,7 @@ _PLACE = re.compile(
     r"|polygon|keypoints?"
     r"|label|id|index|name|number|rank|color|colour|visible|visibility|occluded|occlusion|hidden|depth"
     r"|area|size|image|frame"
-    r"|pressure|strength|intensity|duration|timestamp|time|source|model)(?:_|$)"
+    r"|uncertain|ambiguous|pressure|strength|intensity|duration|timestamp|time|source|model)(?:_|$)"
 )
 _DISTANCE = re.compile(r"(?:^|_)(?:distance|dist|gap|separation|clearance|spacing)(?:_|$)")
 _VERDICT = re.compile(

@@ -8,7 +8,15 @@ from dataclasses import dataclass, field
 from apu_contacts.lvlm.blocks import read_text
 from apu_contacts.lvlm.collected import Collected, add_contact, join_sides
 from apu_contacts.lvlm.fields import denying_key, field_stance
-from apu_contacts.lvlm.keys import ContactKey, contact_key, document_key, is_remark, says_whether, tidy_key
+from apu_contacts.lvlm.keys import (
+    ContactKey,
+    contact_key,
+    document_key,
+    is_remark,
+    names_people,
+    says_whether,
+    tidy_key,
+)
 from apu_contacts.lvlm.lenient import Node
 from apu_contacts.lvlm.refusal import is_refusal_status, says_nothing_touches
 from apu_contacts.lvlm.sentences import read_sentence
@@ -418,7 +426,7 @@ def _take_remark(key: str, value: Node, fields: _Fields, into: Collected) -> Non
     elif stance in KEEPS:
         if not says_whether(key):
             into.repair("remark", value.start, value.end, f"the key {key[:40]!r} was left out")
-    elif stance is Stance.UNKNOWN and value.kind in ("string", "word", "number"):
+    elif stance is Stance.UNKNOWN and value.kind in ("string", "word", "number") and not names_people(key):
         into.reject(value.start, value.end, f"the key {key[:40]!r} is not known")
     else:
         fields.conflict = f"the key {key[:40]!r} is not known and may change what the contact says"

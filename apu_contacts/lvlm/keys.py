@@ -86,6 +86,12 @@ _WRAPPERS = frozenset(
         "final_answer",
         "contact_answer",
         "arguments",
+        "message",
+        "input",
+        "parameters",
+        "function",
+        "tool_call",
+        "function_call",
     ]
 )
 # Keys that hold words for people to read; they state no contact and take none back.
@@ -166,6 +172,25 @@ _HOLDS = frozenset(
 )
 
 
+_PEOPLE = frozenset(
+    [
+        "person",
+        "persons",
+        "people",
+        "subject",
+        "subjects",
+        "individual",
+        "owner",
+        "owners",
+        "who",
+        "whose",
+        "belongs",
+        "self",
+        "same",
+    ]
+)
+
+
 class ContactKey(NamedTuple):
     """Person ``"a"``, ``"b"`` or "", and field ``"part"``, ``"side"``, ``"confidence"`` or ""."""
 
@@ -211,6 +236,13 @@ def contact_key(key: str) -> ContactKey | None:
         elif word not in _FILLERS:
             return None
     return ContactKey(person, field) if person or field else None
+
+
+@lru_cache(maxsize=4096)
+def names_people(key: str) -> bool:
+    """Whether the key may say whose the parts are ("person", "owner"), which changes what a contact
+    states."""
+    return bool(_PEOPLE & set(tidy_key(key).split("_")))
 
 
 @lru_cache(maxsize=4096)

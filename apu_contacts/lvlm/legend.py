@@ -16,8 +16,8 @@ from apu_contacts.lvlm.vocabulary import VOCABULARY, UnknownWordError, read_part
 _LABEL = re.compile(
     r"(?<![\w'’])(?:(?:person|individual|subject|human|figure|people|personne|persona|人物)[\s_#\"'*]{0,4}"
     r"|[Pp](?=[12]))"
-    r"(?P<named>[AaBb12]|one|two)(?![\w'’])|(?<![\w'’.])[\"'*(]{0,3}(?P<bare>[AB])[\"'*]{0,3}(?=\s*[:=(]"
-    r"|\s+is\b)",
+    r"(?P<named>[AaBb12]|one|two)(?![\w'’])|(?<![\w'’.])[\"'*(]{0,3}(?P<bare>(?-i:[AB])(?=[\"'*]{0,3}(?:\s*[:=(]|\s+is\b))"
+    r"|[12](?=\s*=|\"\s*:))[\"'*]{0,3}",
     re.IGNORECASE,
 )
 _CONNECTOR = re.compile(

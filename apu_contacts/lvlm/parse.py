@@ -222,11 +222,13 @@ def _stance_before(reading: Reading, end: int, node: Node, stance: Stance) -> St
     if not words:
         return stance if stance is not Stance.FINAL else Stance.NEUTRAL
     found = lead_in_stance(words)
-    if found is Stance.NEUTRAL and stance not in KEEPS and (marks_a_heading(words) or is_label(words)):
+    if found is Stance.NEUTRAL and stance in _LASTING and (marks_a_heading(words) or is_label(words)):
         return stance
     return found
 
 
+# A further heading that says nothing ("Hands:") ends a sample or a draft, not a denial.
+_LASTING = (Stance.DENIES, Stance.DOUBTS, Stance.UNKNOWN)
 _FENCE_LINE = re.compile(r"(?:`{3,}|~{3,})[A-Za-z0-9_+.-]{0,20}")
 
 

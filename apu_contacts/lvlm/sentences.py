@@ -46,7 +46,8 @@ _CUT = re.compile(
 )
 _MOST_CUTS = 16
 PERSON_AGAIN = re.compile(
-    r"\b(?:person|individual|subject)[\s_]*(?:on the )?(?:left|right|[12abAB])\b|\b[pP][12]\b|\b[AB]['’]s\b"
+    r"\b(?:person|individual|subject)[\s_]*(?:on the )?(?:left|right|[12ab])\b|\bp[12]\b|\b[AB]['’]s\b",
+    re.IGNORECASE,
 )
 EMPHASIS = re.compile(r"\*\*|__|`")
 _TOUCHING = re.compile(
@@ -189,7 +190,7 @@ def _statement(line: str) -> _Statement | None:
     return None
 
 
-_TAIL_PIECE = re.compile(r"[^()\[\];,:–—|]+(?::\s*[^()\[\];,:–—|]+)?")
+_TAIL_PIECE = re.compile(r"(?:[^()\[\];,:–—|\s]|\s(?!-))+(?::\s*(?:[^()\[\];,:–—|\s]|\s(?!-))+)?")
 _CONFIDENCE_NAME = re.compile(
     r"\b(?:with|a|an|confidence|conf|probability|score|certainty|likelihood|level|of|is|medium-)\b", re.I
 )

@@ -653,6 +653,10 @@ def lead_in_stance(words: str) -> Stance:
     return stance
 
 
+# Adjectives of a contact that say nothing of two bodies by themselves.
+_SURE = re.compile(r"\b(?:certain|definite|confirmed|yes|direct|directly|firm|firmly)\b", re.IGNORECASE)
+
+
 def denial_of(sentence: str) -> str | None:
     """The clause of a sentence that says that something does not touch; None if there is none."""
     for clause in clauses(sentence):
@@ -662,7 +666,7 @@ def denial_of(sentence: str) -> str | None:
         if _negates_touch(clause) or (seen and _TOUCH.search(clause)):
             return clause
         apart = _APART.search(clause)
-        if apart is not None and not _HOLD.search(clause):
+        if apart is not None and not _HOLD.search(_SURE.sub(" ", clause)):
             return clause
     return None
 

@@ -145,7 +145,7 @@ _IN_PICTURE = re.compile(
     rf"|for)\s+(?:the\s+)?{_PLACE}\b"
     rf"|(?:as\s+)?seen\s+(?:by|from|in)\s+(?:the\s+)?{_PLACE}\b)(?:['’]s?\s+(?:perspective|view"
     rf"|point\s+of\s+view|side))?"
-    rf"|\b(?:from|by|in)\s+(?:the\s+)?{_PLACE}(?:['’]s?)?\s*(?:perspective|view|point\s+of\s+view"
+    rf"|\b(?:as\s+)?(?:(?:seen|viewed)\s+)?(?:from|by|in)\s+(?:the\s+)?{_PLACE}(?:['’]s?)?\s*(?:perspective|view|point\s+of\s+view"
     rf"|side)?(?P<own>)(?=\W*$)"
     rf"|\b(?:our|your)\s+(?P<fourth>left|right)\b",
     re.IGNORECASE,

@@ -740,6 +740,29 @@ class TestSides:
         ]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{A}; Person 1's chest - Person 2's chest",
+        f"{A}, while Person 2's right hand rests on Person 1's waist.",
+        f"- {A} (0.5). Person 1's chest touches Person 2's chest too.",
+    ],
+)
+def test_a_line_that_says_more_is_not_fully_explained(text: str) -> None:
+    found = read(text)
+    assert rows(found) in ([ROW_A], []) and (found is None or not found.fully_explained)
+
+
+def test_parts_of_one_person_are_no_contact_of_two() -> None:
+    own = {"person": "left", "part_a": "hand", "part_b": "face"}
+    assert rows(read(json.dumps({"contacts": [own, entry(KNEE)]}))) == [KNEE]
+
+
+def test_numbers_defined_by_the_text() -> None:
+    for legend in ("1 = the man (right), 2 = the woman (left)", '{"legend": {"1": "person on the right"}}'):
+        assert rows(read(f"{legend}\n- {A}")) in ([("shoulder", "right", "hand", "left")], [])
+
+
 def test_the_marks_of_other_languages() -> None:
     """Full-width marks and Chinese quotation marks."""
     text = (
