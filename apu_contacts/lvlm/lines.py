@@ -10,7 +10,7 @@ from apu_contacts.lvlm.outline import read_record
 from apu_contacts.lvlm.refusal import says_none, says_nothing_touches
 from apu_contacts.lvlm.scopes import Heading, Line, Scopes, read_heading
 from apu_contacts.lvlm.sentences import BULLET, EMPHASIS, LABEL, MAX_LINE, PERSON_AGAIN, read_sentence
-from apu_contacts.lvlm.stance import KEEPS, Stance, holds, negates, remark_stance
+from apu_contacts.lvlm.stance import KEEPS, Stance, holds, marks_a_heading, negates, remark_stance
 from apu_contacts.lvlm.tables import begins_table, read_table, separator_of
 from apu_contacts.lvlm.vocabulary import UnknownWordError, read_confidence, read_part
 from apu_contacts.lvlm.weighing import mentions, weigh_words
@@ -125,7 +125,8 @@ class _Lines:
     def other(self, i: int, line: Line, words: str, bullet: bool) -> None:
         """A line that states no contact: a heading, a label, words that nothing touches, or prose."""
         into = self.into
-        below = self.leads(i, line, bullet)
+        # A marked line after other headings is one more of them, be its section empty.
+        below = self.leads(i, line, bullet) or (bool(self.scopes.open) and marks_a_heading(words))
         heading = read_heading(line, words, below)
         if (
             heading is not None

@@ -165,6 +165,10 @@ class TestHeadings:
         text = f"## In contact\n- {B}\n## Not in contact\n### {inner}\n- {A}"
         assert rows(read(text)) == [ROW_B]
 
+    def test_an_empty_section_denies_nothing_else(self) -> None:
+        for heading in ("**Not in contact**", "## No contact", "Not touching:"):
+            assert rows(read(f"## Contacts\n- {A}\n\n{heading}")) == [ROW_A]
+
     def test_a_denial_ends_with_its_section(self) -> None:
         assert rows(read(f"**Not in contact:**\n- {A}\n\n**In contact:**\n- {B}")) == [ROW_B]
         assert rows(read(f"- Not touching:\n  - {A}\n- {B}")) == [ROW_B]
