@@ -45,6 +45,12 @@ _CUT = re.compile(
     r"|although|in)\b))"
 )
 _MOST_CUTS = 16
+# Without such words no line says whose the parts are; most lines of other texts end here.
+_NAMES_PEOPLE = re.compile(
+    r"person|individual|subject|human|people|figure|\bp[12]\b"
+    r"|\b(?:left|right|1|2|a|b|one|two|first|second)\b[^:]{0,60}:",
+    re.IGNORECASE,
+)
 PERSON_AGAIN = re.compile(
     r"\b(?:person|individual|subject)[\s_]*(?:on the )?(?:left|right|[12ab])\b|\bp[12]\b|\b[AB]['’]s\b",
     re.IGNORECASE,
@@ -91,7 +97,7 @@ def read_sentence(words: str, start: int, end: int, into: Collected, quiet: bool
         quiet: say nothing where no contact can be read, for lines that may be prose.
     """
     line = EMPHASIS.sub("", words[: MAX_LINE + 1]).strip().rstrip(".")
-    if len(line) > MAX_LINE or len(line) < 5:
+    if len(line) > MAX_LINE or _NAMES_PEOPLE.search(line) is None:
         if not quiet:
             into.reject(start, end, "no contact could be read from these words")
         return False
