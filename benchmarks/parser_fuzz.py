@@ -184,8 +184,22 @@ def prose(rng: random.Random, m: Mutant) -> None:
     m.suffix += rng.choice(["\nHope this helps!", "\n\nNote: some contacts are hidden.", ""])
 
 
+THOUGHTS = (
+    "<think>{}</think>",
+    "<thought>{}</thought>",
+    "<reasoning>{}</reasoning>",
+    "[THINK]{}[/THINK]",
+    "◁think▷{}◁/think▷",
+    "<seed:think>{}</seed:think>",
+    "<|begin_of_thought|>{}<|end_of_thought|>",
+    "<|channel|>analysis<|message|>{}<|end|><|start|>assistant<|channel|>final<|message|>",
+    "{}</think>",
+)
+
+
 def thinking(rng: random.Random, m: Mutant) -> None:
-    m.prefix = f"<think>Perhaps {_decoy(rng)} or not?</think>\n" + m.prefix
+    thought = rng.choice(THOUGHTS).replace("{}", f"Perhaps {_decoy(rng)} or not?")
+    m.prefix = thought + "\n" + m.prefix
 
 
 def python_literals(rng: random.Random, m: Mutant) -> None:
@@ -366,6 +380,97 @@ def not_in_contact(rng: random.Random, m: Mutant) -> None:
     m.gone.add(owner)
 
 
+DENYING = (
+    "Not touching:",
+    "No contact between the following:",
+    "**Not in contact**",
+    "## Ruled out",
+    "Close, but apart:",
+    "Rejected candidates:",
+    "Kein Kontakt:",
+    "没有接触\uff1a",
+    "Pairs that only overlap in the image, not in space:",
+)
+AFFIRMING = ("In contact:", "**Touching**", "## Contacts", "Kontakt:", "Confirmed contacts:")
+REMARKS = (
+    "near, not touching",
+    "a gap of a few centimetres is visible",
+    "hovers above it",
+    "they are clearly apart here",
+    "none",
+    "proximity only",
+)
+
+
+def denying_heading(rng: random.Random, m: Mutant) -> None:
+    """The whole answer stands under a heading that denies it."""
+    m.tokens.insert(0, Token(rng.choice(DENYING) + "\n"))
+    m.gone |= set(range(len(m.stated)))
+
+
+def denied_section(rng: random.Random, m: Mutant) -> None:
+    """A list that must not be read follows under a heading that denies it."""
+    m.suffix = f"\n\n{rng.choice(DENYING)}\n[{_decoy_row(rng)}]" + m.suffix
+
+
+def denying_remark(rng: random.Random, m: Mutant) -> None:
+    owner = rng.randrange(len(m.stated))
+    for i in range(len(m.tokens) - 1, -1, -1):
+        token = m.tokens[i]
+        if (
+            token.kind == "key"
+            and token.owner == owner
+            and token.text.strip("\"'") in ("confidence", "score")
+        ):
+            key = rng.choice(["note", "contact_type", "explanation", "contact_status"])
+            m.tokens.insert(i, Token(f'"{key}": "{rng.choice(REMARKS)}", ', owner))
+    m.gone.add(owner)
+
+
+def correction(rng: random.Random, m: Mutant) -> None:
+    """Words after the answer take one contact back, and with it those of the same parts."""
+    part_a, _, part_b, _ = rng.choice(m.stated)
+    form = rng.choice(["Wait - the {} is not touching the {}.", "Correction: ignore the {} to {} contact."])
+    m.suffix = "\n\n" + form.format(part_a, part_b) + m.suffix
+    m.gone |= {i for i, row in enumerate(m.stated) if {row[0], row[2]} <= {part_a, part_b}}
+
+
+def in_words(rng: random.Random, m: Mutant) -> None:
+    """The contacts as bullets, boxes or a table, some of them in sections or with marks that deny them."""
+    denied = {i for i in range(len(m.stated)) if rng.random() < 0.4}
+    shape = rng.choice(["sections", "boxes", "table", "tails"])
+    lines = []
+    for i, (part_a, side_a, part_b, side_b) in enumerate(m.stated):
+        a, b = f"Person 1's {side_a} {part_a}", f"Person 2's {side_b} {part_b}"
+        line = f"{a} - {b}"
+        if shape == "boxes":
+            line = f"- [{' ' if i in denied else 'x'}] {line} ({m.confidences[i]:g})"
+        elif shape == "table":
+            said = rng.choice(REMARKS) if i in denied else rng.choice(["firm", "", "direct"])
+            line = f"| {side_a} {part_a} | {side_b} {part_b} | {said} | {m.confidences[i]:g} |"
+        elif shape == "tails":
+            line = f"- {line}" + (f" ({rng.choice(REMARKS)})" if i in denied else f" ({m.confidences[i]:g})")
+        else:
+            line = f"- {line} ({m.confidences[i]:g})"
+        lines.append(line)
+    if shape == "table":
+        head = "| Person 1 part | Person 2 part | Notes | Confidence |\n|---|---|---|---|\n"
+        text = head + "\n".join(lines)
+    elif shape == "sections":
+        kept = [line for i, line in enumerate(lines) if i not in denied]
+        gone = [line for i, line in enumerate(lines) if i in denied]
+        parts = [
+            "\n".join([rng.choice(AFFIRMING), *kept]),
+            "\n".join([rng.choice(DENYING), *gone]),
+        ]
+        rng.shuffle(parts)
+        text = "\n\n".join(parts)
+    else:
+        text = "\n".join(lines)
+    m.tokens = [Token(text)]
+    m.gone |= denied
+
+
 def truncated(rng: random.Random, m: Mutant) -> None:
     m.cut = rng.uniform(0.2, 1.0)
 
@@ -464,7 +569,19 @@ DAMAGE: list[Callable[[random.Random, Mutant], None]] = [
     insert_garbage,
     drop_characters,
 ]
-TAKE_BACK: list[Callable[[random.Random, Mutant], None]] = [misspelt, not_in_contact]
+TAKE_BACK: list[Callable[[random.Random, Mutant], None]] = [
+    misspelt,
+    not_in_contact,
+    denying_heading,
+    denied_section,
+    denying_remark,
+    correction,
+]
+
+
+def _decoy_row(rng: random.Random) -> str:
+    part = {"part_name": DECOY_PART, "body_side": rng.choice(SIDES)}
+    return json.dumps({"body_part_person_left": part, "body_part_person_right": part, "confidence": 0.5})
 
 
 def _decoy(rng: random.Random) -> str:
@@ -487,6 +604,8 @@ def mutate(rng: random.Random, noise: list[str]) -> Mutant:
     if kind >= 0.35:
         m.damaged = True
         chosen += rng.choices(DAMAGE, k=rng.randint(1, 3))
+    if 0.3 <= kind < 0.35:
+        chosen = [in_words]
     for operation in chosen:
         operation(rng, m)
         m.operations.append(operation.__name__)
@@ -657,7 +776,8 @@ def report(arguments: argparse.Namespace, tally: Tally, noise: list[str]) -> str
         "cases, number words,",
         "JSON lines, missing outer brackets. Every contact has to come back with its confidence. `taken "
         "back`: one contact is",
-        "misspelt or says of itself that it is none, and must not come back. `damaged`: cut off, or tokens "
+        "misspelt, says of itself that it is none, stands under a heading or beside words or marks that "
+        "deny it, and must not come back. `damaged`: cut off, or tokens "
         "and marks deleted,",
         "repeated, swapped or inserted; contacts may be lost, and what comes back must have been stated.",
         "",

@@ -35,6 +35,7 @@ _LAZY: dict[str, str] = {
     "StopRunError": "model",
     "VisionLanguageModel": "model",
     "answer_of": "ask",
+    "answer_of_record": "records",
     "ask_all": "ask",
     "ask_pictures": "commands",
     "build_prompt": "prompt",
@@ -48,6 +49,7 @@ _LAZY: dict[str, str] = {
     "pair_box": "crop",
     "pair_query": "queries",
     "read_answers": "answer_file",
+    "read_reply": "records",
     "write_batch": "batch",
 }
 
@@ -86,6 +88,8 @@ if TYPE_CHECKING:
     from apu_contacts.lvlm.queries import PairQuery as PairQuery
     from apu_contacts.lvlm.queries import image_queries as image_queries
     from apu_contacts.lvlm.queries import pair_query as pair_query
+    from apu_contacts.lvlm.records import answer_of_record as answer_of_record
+    from apu_contacts.lvlm.records import read_reply as read_reply
 
 __all__ = [
     "ANSWER_SCHEMA",

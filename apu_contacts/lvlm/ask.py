@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -17,9 +16,9 @@ from apu_contacts.lvlm.answer_file import (
     sound,
 )
 from apu_contacts.lvlm.model import Reply, StopRunError, VisionLanguageModel
-from apu_contacts.lvlm.parse import parse_answer
 from apu_contacts.lvlm.prompt import Example, Prompt
 from apu_contacts.lvlm.queries import PairQuery
+from apu_contacts.lvlm.records import read_reply
 from apu_contacts.lvlm.workers import Interrupt, Workers, noticed_interrupts
 
 GRACE = 1.0
@@ -35,14 +34,7 @@ def answer_of(reply: Reply) -> ContactAnswer:
     Raises:
         AnswerParseError: as `parse_answer`.
     """
-    if reply.refusal is not None:
-        return ContactAnswer(refusal=reply.refusal, raw=reply.text)
-    if reply.finish_reason == "content_filter" and not reply.text.strip():
-        return ContactAnswer(refusal="withheld by the server's content filter", raw=reply.text)
-    answer = parse_answer(reply.text)
-    if reply.finish_reason in ("length", "content_filter") and not answer.truncated:
-        answer = dataclasses.replace(answer, truncated=True)
-    return answer
+    return read_reply(reply.text, reply.finish_reason, reply.refusal)
 
 
 def query_record(

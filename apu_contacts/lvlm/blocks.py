@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from apu_contacts.lvlm.lenient import Reader, Reading, check_length
+from apu_contacts.lvlm.reasoning import reasoning_blocks
 
 # Where a value may begin: a bracket followed by what can stand in one, a fence, a reasoning tag, or a quoted
 # key.
@@ -19,7 +20,14 @@ _START = re.compile(
     re.IGNORECASE,
 )
 _COMMENT_END = {"/*": re.compile(r"\*/|\Z"), "line": re.compile(r"\n|\Z")}
-_THINK = re.compile(r"<(/?)think(?:ing)?>", re.IGNORECASE)
+# Full-width marks of structure, one character each, and what they stand for.
+_WIDE = str.maketrans("：，｛｝［］（）＂；＝．", ':,{}[]()";=.')
+_IS_WIDE = re.compile("[：｛｝［］，＂]")
+# A check box is no list; it says whether its line holds, and is read with its line.
+_CHECK_BOX = re.compile(
+    r"^([ \t]*(?:(?:[-*+•]|\d{1,3}[.)])[ \t]+)?)\[[ \t]?([xX✓✔✗✘*-]?)[ \t]?\](?=[ \t]+[^\s,}\]])",
+    re.MULTILINE,
+)
 _FENCE_INFO = re.compile(r"[ \t]*(?:[A-Za-z0-9_+.-]{1,20})?")
 _TUPLE_START = re.compile(r"\s*\((?=\s*(?:[(\"'\[{]|-?\d))")
 _SEPARATOR = re.compile(r"[\s,;]*")
@@ -35,7 +43,11 @@ def read_text(text: str) -> Reading:
         AnswerParseError: on a text that is too long or nested too deep.
     """
     check_length(text)
-    shown, thoughts = _without_reasoning(text)
+    thoughts = reasoning_blocks(text)
+    shown = blank_spans(text, thoughts) if thoughts else text
+    shown = _CHECK_BOX.sub(_box, shown)
+    if _IS_WIDE.search(shown):
+        shown = shown.translate(_WIDE)
     escaped = _ESCAPED.match(shown) is not None
     if escaped:
         # Blanks in place of the backslashes, so that every position stays what it is in the raw text.
@@ -46,34 +58,24 @@ def read_text(text: str) -> Reading:
     if escaped:
         reader.repair("escaped JSON", 0, len(text), "backslashes before quotation marks were dropped")
     _scan(reader)
+    reader.reading.shown = shown
     reader.reading.truncated |= any(end > len(text) for _, end in thoughts)
     return reader.reading
 
 
-def _without_reasoning(text: str) -> tuple[str, list[tuple[int, int]]]:
-    """The text with blanks in place of ``<think>`` blocks; one that never ends goes past the end of the text.
+def _box(match: re.Match[str]) -> str:
+    """One sign and blanks in place of a check box."""
+    sign = "☑" if match.group(2) and match.group(2) not in "✗✘-" else "☐"
+    return match.group(1) + sign + " " * (len(match.group()) - len(match.group(1)) - 1)
 
-    A closing tag alone ends reasoning that began with the text: the opening tag stood in the prompt.
-    """
-    blocks: list[tuple[int, int]] = []
-    opened = -1
-    for match in _THINK.finditer(text):
-        if not match.group(1):
-            opened = match.start() if opened < 0 else opened
-        elif opened >= 0:
-            blocks.append((opened, match.end()))
-            opened = -1
-        else:
-            blocks = [(0, match.end())]
-    if opened >= 0:
-        blocks.append((opened, len(text) + 1))
-    if not blocks:
-        return text, []
+
+def blank_spans(text: str, spans: list[tuple[int, int]]) -> str:
+    """The text with blanks in place of spans, so that every position stays what it is."""
     pieces, end = [], 0
-    for begin, stop in blocks:
-        pieces += [text[end:begin], " " * (min(stop, len(text)) - begin)]
+    for start, stop in spans:
+        pieces += [text[end:start], " " * (min(stop, len(text)) - start)]
         end = stop
-    return "".join([*pieces, text[end:]]), blocks
+    return "".join([*pieces, text[end:]])
 
 
 def _scan(reader: Reader) -> None:

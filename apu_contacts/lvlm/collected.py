@@ -24,7 +24,10 @@ class Draft:
 
 @dataclass(slots=True)
 class Collected:
-    """What has been read so far; positions refer to the raw text."""
+    """What has been read so far; positions refer to the raw text.
+
+    ``words`` are remarks about the whole answer, ``(start, end, text)``, which are weighed at the end.
+    """
 
     text: str
     interaction: str = ""
@@ -37,6 +40,7 @@ class Collected:
     repairs: list[Repair] = field(default_factory=list)
     unexplained: list[Unexplained] = field(default_factory=list)
     unknown_words: dict[str, None] = field(default_factory=dict)
+    words: list[tuple[int, int, str]] = field(default_factory=list)
 
     def repair(self, kind: str, start: int, end: int, meaning: str) -> None:
         """Logs a repair."""

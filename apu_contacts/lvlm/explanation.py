@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from apu_contacts.contact_map import PartContact
 from apu_contacts.lvlm.answer import AnswerParseError, ContactAnswer, Repair, Unexplained
-from apu_contacts.lvlm.parse import parse_answer
+from apu_contacts.lvlm.records import answer_of_record, record_rows
 
 
 def explain(answer: ContactAnswer) -> str:
@@ -54,55 +55,57 @@ def describe(contact: PartContact) -> str:
 
 
 def explain_text(text: str) -> tuple[str, bool]:
-    """A model's text parsed and explained; the second value says whether it could be read at all."""
+    """A model's text parsed and explained; the second value says whether all of it was read."""
+    return _explained({"text": text})
+
+
+def _explained(record: Mapping[str, Any]) -> tuple[str, bool]:
     try:
-        return explain(parse_answer(text)), True
+        answer = answer_of_record(record)
     except AnswerParseError as error:
-        return "\n".join([f"Not readable: {error}", *_unexplained(text, error.unexplained)]), False
+        lines = [f"Not readable: {error}", *_unexplained(record["text"] or "", error.unexplained)]
+        if error.truncated:
+            lines.append("The text was cut off before its answer.")
+        return "\n".join(lines), False
+    return explain(answer), answer.fully_explained
 
 
 def explain_file(path: str | Path) -> tuple[str, bool]:
     """A file explained: of JSON lines with the key ``text`` each line, of anything else the whole as one
     answer.
 
+    A line that is no record of an answer is said and counts as not read; the others are explained all the
+    same.
+
     Returns:
-        the explanation, and whether everything could be read.
+        the explanation, and whether everything could be read whole. Nothing may have been left out or cut
+        off;
+        a refusal is read whole.
 
     Raises:
         OSError: if the file cannot be read.
         ValueError: if it is not UTF-8 text.
     """
     try:
-        content = Path(path).read_text(encoding="utf-8")
+        content = Path(path).read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError:
         raise ValueError(
             f"{path} is no text in UTF-8; a model's answer or a file of answers is expected"
         ) from None
-    rows = _answer_rows(content)
-    if rows is None:
+    rows = list(record_rows(content))
+    if not any(row is not None for _, _, row in rows):
         return explain_text(content)
     parts, good = [], True
-    for number, row in enumerate(rows, 1):
-        text, readable = explain_text(row["text"])
-        good &= readable
-        name = row.get("id") or row.get("image") or f"line {number}"
-        parts.append(f"== {name}\n{text}")
-    return "\n\n".join(parts), good
-
-
-def _answer_rows(content: str) -> list[dict[str, str]] | None:
-    rows = []
-    for line in content.splitlines():
-        if not line.strip():
+    for number, line, row in rows:
+        if row is None:
+            good = False
+            parts.append(f"== line {number}\nNo record of an answer: {_short(line)}")
             continue
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError):
-            return None
-        if not isinstance(row, dict) or not isinstance(row.get("text"), str):
-            return None
-        rows.append(row)
-    return rows or None
+        words, whole = _explained(row)
+        good &= whole
+        name = row.get("id") or row.get("image") or f"line {number}"
+        parts.append(f"== {name}\n{words}")
+    return "\n\n".join(parts), good
 
 
 def _unexplained(raw: str, entries: tuple[Unexplained, ...]) -> list[str]:

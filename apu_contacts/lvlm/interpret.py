@@ -7,10 +7,20 @@ from dataclasses import dataclass, field
 
 from apu_contacts.lvlm.blocks import read_text
 from apu_contacts.lvlm.collected import Collected, add_contact, join_sides
-from apu_contacts.lvlm.keys import contact_key, document_key, is_remark, says_whether
+from apu_contacts.lvlm.fields import denying_key, field_stance
+from apu_contacts.lvlm.keys import (
+    ContactKey,
+    contact_key,
+    document_key,
+    is_remark,
+    names_people,
+    says_whether,
+    tidy_key,
+)
 from apu_contacts.lvlm.lenient import Node
-from apu_contacts.lvlm.refusal import says_nothing_touches, takes_back
+from apu_contacts.lvlm.refusal import is_refusal_status, says_nothing_touches
 from apu_contacts.lvlm.sentences import read_sentence
+from apu_contacts.lvlm.stance import KEEPS, Stance, heading_stance, says_yes_or_no
 from apu_contacts.lvlm.vocabulary import (
     PartPhrase,
     Stated,
@@ -35,12 +45,16 @@ def read_value(node: Node, into: Collected, depth: int = 0) -> bool:
         return False
     keys = [document_key(key) for key, _ in node.value]
     if is_contact(node):
-        _read_contact(node, into)
+        read_contact(node, into)
         into.has_contacts_key = True
         return True
     if any(keys.count(key) for key in ("contacts", "interaction", "people", "orientation", "refusal")):
         _read_document(node, keys, into)
         return True
+    for name, value in node.value:
+        if is_refusal_status(name, value.value):
+            into.refusal = str(value.value)
+            return True
     if depth < _WRAPPING and len(node.value) <= 3 and "wrapper" in keys:
         into.repair("wrapper", node.start, node.end, "the answer stands inside another object")
         read = False
@@ -98,8 +112,15 @@ def _read_list(node: Node, into: Collected, depth: int) -> bool:
 
 def _read_document(node: Node, keys: list[str], into: Collected) -> None:
     into.documents += 1
+    before = len(into.drafts)
+    denied: Node | None = None
     for key, (name, value) in zip(keys, node.value, strict=True):
-        if key == "contacts":
+        if says_whether(name) and (value.kind in ("literal", "number") or _is_yes_no(value)):
+            # Whether they touch at all, for the whole answer.
+            if field_stance(name, value) is Stance.DENIES:
+                denied = value
+            into.repair("remark", value.start, value.end, f"the key {name[:40]!r} says whether they touch")
+        elif key == "contacts":
             into.has_contacts_key = True
             _renamed(name, "contacts", value, into)
             _read_contacts(value, into)
@@ -117,11 +138,63 @@ def _read_document(node: Node, keys: list[str], into: Collected) -> None:
         elif key == "wrapper" and value.kind in ("object", "array"):
             if not read_value(value, into, 1):
                 into.reject(value.start, value.end, "no part of an answer")
+        elif (
+            key != "wrapper"
+            and value.kind in ("array", "object")
+            and heading_stance(_spoken(name)) in _LEFT_OUT
+        ):
+            _leave_out(name, value, into)
         elif key in ("remark", "wrapper") or _is_person_text(name, value, into):
             if key:
                 into.repair("remark", value.start, value.end, f"the key {name[:40]!r} was left out")
+                into.words.extend(
+                    (leaf.start, leaf.end, str(leaf.value))
+                    for leaf in _strings(value)
+                    if str(leaf.value).strip()
+                )
+        elif is_refusal_status(name, value.value):
+            into.refusal = str(value.value)
+        elif denying_key(name) and value.kind == "literal":
+            denied = value if value.value else denied
+            into.repair("remark", value.start, value.end, f"the key {name[:40]!r} says whether they touch")
         else:
             into.reject(value.start, value.end, f"the key {name[:40]!r} is no part of an answer")
+    if denied is not None:
+        if len(into.drafts) > before:
+            into.reject(denied.start, denied.end, "the answer says that nothing touches, and lists contacts")
+            del into.drafts[before:]
+        else:
+            into.has_contacts_key = True
+            into.repair("no contacts", denied.start, denied.end, "the answer says that nothing touches")
+
+
+_LEFT_OUT = frozenset({Stance.DENIES, Stance.DOUBTS, Stance.SAMPLE, Stance.DRAFT})
+
+
+def _spoken(key: str) -> str:
+    return tidy_key(key).replace("_", " ")
+
+
+def _leave_out(name: str, value: Node, into: Collected) -> None:
+    """A list under a key that denies or doubts it."""
+    if heading_stance(_spoken(name)) is Stance.DENIES or not value.value:
+        into.repair("not in contact", value.start, value.end, f"left out: the key is {name[:40]!r}")
+    else:
+        into.reject(value.start, value.end, f"left out: the key {name[:40]!r} does not say that they touch")
+
+
+def _strings(value: Node) -> list[Node]:
+    found: list[Node] = []
+    waiting = [value]
+    while waiting and len(found) < 200:
+        node = waiting.pop()
+        if node.kind == "object":
+            waiting.extend(inner for _, inner in node.value)
+        elif node.kind == "array":
+            waiting.extend(node.value)
+        elif node.kind in ("string", "word"):
+            found.append(node)
+    return found
 
 
 def _renamed(name: str, meaning: str, value: Node, into: Collected) -> None:
@@ -161,7 +234,14 @@ def _read_people(value: Node, into: Collected) -> None:
     elif value.kind == "object":
         for name, element in value.value:
             found = contact_key(name)
-            if found is None or not found.person or found.field not in ("", "part"):
+            if (meaning := document_key(name)) in ("contacts", "interaction", "orientation"):
+                into.repair("missing bracket", element.start, element.start, "a closing brace was missing")
+                if meaning == "contacts":
+                    into.has_contacts_key = True
+                    _read_contacts(element, into)
+                else:
+                    _read_text(meaning, element, into)
+            elif found is None or not found.person or found.field not in ("", "part"):
                 into.reject(element.start, element.end, f"the key {name[:40]!r} names no person")
             else:
                 _describe(found.person, element, into)
@@ -193,10 +273,19 @@ def _read_contacts(value: Node, into: Collected) -> None:
         if elements and all(element.kind == "object" and is_contact(element) for element in elements):
             into.repair("contacts by name", value.start, value.end, "an object of contacts read as a list")
             for element in elements:
-                _read_contact(element, into)
+                read_contact(element, into)
+        elif elements and all(element.kind == "array" for element in elements):
+            for name, element in value.value:
+                if heading_stance(_spoken(name)) in KEEPS:
+                    into.repair(
+                        "contacts by name", element.start, element.end, f"the list under {name[:40]!r}"
+                    )
+                    _read_contacts(element, into)
+                else:
+                    _leave_out(name, element, into)
         elif is_contact(value):
             into.repair("single contact", value.start, value.end, "one contact without a list around it")
-            _read_contact(value, into)
+            read_contact(value, into)
         elif value.value:
             into.reject(value.start, value.end, "no contact")
     elif value.kind in ("string", "word"):
@@ -209,7 +298,7 @@ def _read_contacts(value: Node, into: Collected) -> None:
 
 def _read_element(element: Node, into: Collected) -> None:
     if is_contact(element):
-        _read_contact(element, into)
+        read_contact(element, into)
     elif not element.value and element.closed:
         into.repair("empty object", element.start, element.end, "left out")
     else:
@@ -258,7 +347,7 @@ class _Fields:
         self.slots[person, name] = node
 
 
-def _read_contact(node: Node, into: Collected) -> None:
+def read_contact(node: Node, into: Collected) -> None:
     """Reads one contact, or leaves it out as a whole and says why."""
     if not node.closed:
         into.reject(node.start, node.end, "cut off before the contact ends")
@@ -288,10 +377,18 @@ def _read_contact(node: Node, into: Collected) -> None:
         into.repair("no part", node.start, node.end, "a contact that names no body part was left out")
         return
     confidence = fields.slots.get(("", "confidence"))
+    if confidence is not None and confidence.kind in ("string", "word") and _denied(str(confidence.value)):
+        into.reject(node.start, node.end, "the confidence says that they do not touch")
+        return
     stated = _confidence(confidence, into)
     if confidence is None:
         into.repair("no confidence", node.start, node.end, "the default was taken")
     add_contact(found_a, found_b, stated, node.start, node.end, into)
+
+
+_CONTACT_ITSELF = ContactKey("", "")
+_SHORT = 24
+"""Characters of a value that is a word for the contact ("near only"), not a sentence about it."""
 
 
 class _NotWholeError(ValueError):
@@ -300,19 +397,9 @@ class _NotWholeError(ValueError):
 
 def _take_field(key: str, value: Node, fields: _Fields, into: Collected) -> None:
     found = contact_key(key)
-    if says_whether(key) and (value.kind == "literal" or _is_yes_no(value)):
-        if value.value in (False, None) or str(value.value).lower() in ("no", "false"):
-            fields.put("", "no", value)
-        return
-    if found is None:
-        if is_remark(key):
-            if takes_back(str(value.value)):
-                fields.conflict = f"the contact's own {key[:40]!r} says that they do not touch"
-            into.repair("remark", value.start, value.end, f"the key {key[:40]!r} was left out")
-        elif _is_yes_no(value) or value.kind in ("literal", "missing", "object", "array"):
-            fields.conflict = f"the key {key[:40]!r} is not known and may change what the contact says"
-        else:
-            into.reject(value.start, value.end, f"the key {key[:40]!r} is not known")
+    whether = says_whether(key) and (value.kind in ("literal", "number") or _is_yes_no(value))
+    if found is None or whether or found == _CONTACT_ITSELF:
+        _take_remark(key, value, fields, into)
         return
     person, name = found
     if not person:
@@ -328,13 +415,25 @@ def _take_field(key: str, value: Node, fields: _Fields, into: Collected) -> None
         fields.put(person, "side" if name == "side" else "part", value)
 
 
+def _take_remark(key: str, value: Node, fields: _Fields, into: Collected) -> None:
+    """A field beside the parts: it may take the contact back, say nothing about it, or not be understood."""
+    stance = field_stance(key, value)
+    if stance is Stance.DENIES:
+        if is_remark(key) and len(str(value.value)) > _SHORT:
+            fields.conflict = f"the contact's own {key[:40]!r} says that they do not touch"
+        else:
+            fields.put("", "no", value)
+    elif stance in KEEPS:
+        if not says_whether(key):
+            into.repair("remark", value.start, value.end, f"the key {key[:40]!r} was left out")
+    elif stance is Stance.UNKNOWN and value.kind in ("string", "word", "number") and not names_people(key):
+        into.reject(value.start, value.end, f"the key {key[:40]!r} is not known")
+    else:
+        fields.conflict = f"the key {key[:40]!r} is not known and may change what the contact says"
+
+
 def _is_yes_no(value: Node) -> bool:
-    return value.kind in ("string", "word") and str(value.value).strip().lower() in (
-        "yes",
-        "no",
-        "true",
-        "false",
-    )
+    return value.kind in ("string", "word") and says_yes_or_no(str(value.value)) is not None
 
 
 def _take_part_object(person: str, node: Node, fields: _Fields, into: Collected) -> None:
@@ -355,8 +454,12 @@ def _take_part_object(person: str, node: Node, fields: _Fields, into: Collected)
                 "missing bracket", value.start, value.start, "one person's part stood inside the other's"
             )
             _take_part_object(found.person, value, fields, into)
-        elif is_remark(key):
-            into.repair("remark", value.start, value.end, f"the key {key[:40]!r} was left out")
+        elif found is None or found == _CONTACT_ITSELF:
+            stance = field_stance(key, value)
+            if stance in KEEPS:
+                into.repair("remark", value.start, value.end, f"the key {key[:40]!r} was left out")
+            else:
+                fields.conflict = f"the key {key[:40]!r} inside a body part is not known"
         else:
             fields.conflict = f"the key {key[:40]!r} inside a body part is not known"
 
@@ -420,6 +523,14 @@ def _side_words(side: Node | None) -> str:
     if side.kind not in ("string", "word"):
         raise _NotWholeError("a side should be a word")
     return read_side(str(side.value))
+
+
+def _denied(words: str) -> bool:
+    """ "none", "unlikely" or "no contact" in place of a confidence."""
+    return (
+        read_confidence(words) is None
+        and field_stance("contact_status", Node("string", 0, 0, words)) is Stance.DENIES
+    )
 
 
 def _confidence(node: Node | None, into: Collected) -> Stated | None:

@@ -6,6 +6,8 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
+from apu_contacts.lvlm.stance import KEEPS, heading_stance
+
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 _PERSON = {
     **dict.fromkeys(("left", "1", "a", "one", "first"), "a"),
@@ -84,6 +86,12 @@ _WRAPPERS = frozenset(
         "final_answer",
         "contact_answer",
         "arguments",
+        "message",
+        "input",
+        "parameters",
+        "function",
+        "tool_call",
+        "function_call",
     ]
 )
 # Keys that hold words for people to read; they state no contact and take none back.
@@ -116,13 +124,70 @@ _REMARKS = frozenset(
         "location_description",
         "observation",
         "observations",
+        "remark",
+        "remarks",
+        "details",
+        "detail",
+        "reason",
+        "justification",
+        "label",
+        "caveat",
+        "caveats",
+        "context",
+        "uncertainty",
+        "how",
         "version",
         "schema",
     ]
 )
 # Keys whose value says whether the contact holds at all.
 _HOLDS = frozenset(
-    ["contact", "in_contact", "is_contact", "touching", "is_touching", "touches", "has_contact", "touch"]
+    [
+        "contact",
+        "in_contact",
+        "is_contact",
+        "touching",
+        "is_touching",
+        "touches",
+        "has_contact",
+        "touch",
+        "contact_present",
+        "contact_exists",
+        "is_in_contact",
+        "are_touching",
+        "are_in_contact",
+        "physical_contact",
+        "any_contact",
+        "contact_made",
+        "contact_confirmed",
+        "touched",
+        "is_touch",
+        "in_touch",
+        "they_touch",
+        "do_they_touch",
+        "people_touch",
+        "contact_detected",
+        "in_physical_contact",
+    ]
+)
+
+
+_PEOPLE = frozenset(
+    [
+        "person",
+        "persons",
+        "people",
+        "subject",
+        "subjects",
+        "individual",
+        "owner",
+        "owners",
+        "who",
+        "whose",
+        "belongs",
+        "self",
+        "same",
+    ]
 )
 
 
@@ -149,6 +214,8 @@ def document_key(key: str) -> str:
         return _DOCUMENT[tidy]
     if tidy in _WRAPPERS:
         return "wrapper"
+    if "contacts" in tidy.split("_") and heading_stance(tidy.replace("_", " ")) in KEEPS:
+        return "contacts"
     return "remark" if tidy in _REMARKS else ""
 
 
@@ -169,6 +236,13 @@ def contact_key(key: str) -> ContactKey | None:
         elif word not in _FILLERS:
             return None
     return ContactKey(person, field) if person or field else None
+
+
+@lru_cache(maxsize=4096)
+def names_people(key: str) -> bool:
+    """Whether the key may say whose the parts are ("person", "owner"), which changes what a contact
+    states."""
+    return bool(_PEOPLE & set(tidy_key(key).split("_")))
 
 
 @lru_cache(maxsize=4096)

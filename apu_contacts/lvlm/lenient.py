@@ -87,6 +87,7 @@ class Reading:
         repairs: departures from JSON and how they were read.
         unexplained: characters inside values that were left out.
         truncated: the text ends inside a value.
+        shown: the text as it was read, with blanks for reasoning; every position is that of the raw text.
     """
 
     values: list[Node] = field(default_factory=list)
@@ -94,6 +95,7 @@ class Reading:
     repairs: list[Repair] = field(default_factory=list)
     unexplained: list[Unexplained] = field(default_factory=list)
     truncated: bool = False
+    shown: str = ""
 
 
 # Marks that are told apart by identity: a set's first element in place of a key, and what `pair` makes of it.

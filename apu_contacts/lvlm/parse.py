@@ -9,17 +9,23 @@ the text.
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from apu_contacts.contact_map import PartContact
 from apu_contacts.lvlm.answer import AnswerParseError, ContactAnswer, Repair, Unexplained
-from apu_contacts.lvlm.blocks import read_text
-from apu_contacts.lvlm.collected import Collected, finish_contacts
+from apu_contacts.lvlm.blocks import blank_spans, read_text
+from apu_contacts.lvlm.collected import Collected, Draft, finish_contacts
 from apu_contacts.lvlm.interpret import read_value
+from apu_contacts.lvlm.legend import settle_people
 from apu_contacts.lvlm.lenient import Node, Reading, check_length
+from apu_contacts.lvlm.lines import read_lines
 from apu_contacts.lvlm.refusal import is_refusal, says_nothing_touches
 from apu_contacts.lvlm.schema import conforms
-from apu_contacts.lvlm.sentences import lines_of, read_lines
+from apu_contacts.lvlm.scopes import lines_of
+from apu_contacts.lvlm.stance import KEEPS, Stance, is_label, lead_in_stance, marks_a_heading
+from apu_contacts.lvlm.weighing import weigh_words
 
 DEFAULT_CONFIDENCE = 0.5
 """For contacts that state no confidence, or one that cannot be read."""
@@ -123,6 +129,9 @@ def _from_any(text: str, default_confidence: float) -> ContactAnswer:
     else:
         into.unexplained.clear()
         _read_prose(text, reading, into)
+    _leave_out_around_reasoning(into)
+    _weigh_remarks(into)
+    settle_people(reading.shown, into)
     contacts = finish_contacts(into, default_confidence)
     repairs = tuple(sorted(into.repairs, key=_place))
     unexplained = tuple(sorted(into.unexplained, key=_place))
@@ -167,25 +176,113 @@ def _read_values(reading: Reading, into: Collected) -> list[Node]:
     """Reads the values that are answers or contacts, and returns them; logs the others as unexplained."""
     if len(reading.values) == 1 and reading.values[0].kind == "string":
         return _read_quoted(reading.values[0], into)
-    used: list[Node] = []
+    units: list[_Unit] = []
     unused: list[Node] = []
-    answers: list[tuple[int, int]] = []  # the drafts of each answer that has a list of contacts
     says_contacts = False
+    stance, end = Stance.NEUTRAL, 0
     for node in _without_empty(reading, into):
         before, documents = len(into.drafts), into.documents
+        stance, end = _stance_before(reading, end, node, stance), node.end
         into.has_contacts_key = False
-        (used if read_value(node, into) else unused).append(node)
-        if into.has_contacts_key and into.documents > documents:
-            answers.append((before, len(into.drafts)))
-        says_contacts |= into.has_contacts_key
+        if not read_value(node, into):
+            unused.append(node)
+            continue
+        whole = into.has_contacts_key and into.documents > documents
+        units.append(_Unit(node, stance, whole, into.drafts[before:]))
+        says_contacts |= into.has_contacts_key and stance in KEEPS
     into.has_contacts_key = says_contacts
+    used = [unit.node for unit in units]
     if used:
         for node in unused:
             into.reject(node.start, node.end, "no part of an answer")
-    _refuse_different_answers(answers, into)
+    into.drafts[:] = _standing(units, into)
     if len(used) > 1:
         into.repair("several values", used[0].start, used[-1].end, "read as one answer")
     return used
+
+
+@dataclass
+class _Unit:
+    """A value that was read, what leads to it, whether it is a whole answer, and the contacts it lists."""
+
+    node: Node
+    stance: Stance
+    whole: bool
+    drafts: list[Draft]
+
+    def stated(self) -> set[tuple[object, ...]]:
+        return {(one.part_a.parts, one.side_a, one.part_b.parts, one.side_b) for one in self.drafts}
+
+
+def _stance_before(reading: Reading, end: int, node: Node, stance: Stance) -> Stance:
+    """What the words before a value say about it. Without words the stance of the value before goes on, and a
+    heading that says nothing of touching does not lift a denial."""
+    words = reading.shown[max(end, node.start - 2000) : node.start]
+    words = _FENCE_LINE.sub("\n", words).strip(" \t\r\n,;[]{}")
+    if not words:
+        return stance if stance is not Stance.FINAL else Stance.NEUTRAL
+    found = lead_in_stance(words)
+    if found is Stance.NEUTRAL and stance in _LASTING and (marks_a_heading(words) or is_label(words)):
+        return stance
+    return found
+
+
+# A further heading that says nothing ("Hands:") ends a sample or a draft, not a denial.
+_LASTING = (Stance.DENIES, Stance.DOUBTS, Stance.UNKNOWN)
+_FENCE_LINE = re.compile(r"(?:`{3,}|~{3,})[A-Za-z0-9_+.-]{0,20}")
+
+
+def _standing(units: list[_Unit], into: Collected) -> list[Draft]:
+    """The contacts of the values that the words before them let stand.
+
+    A value that is called final, or follows drafts, is the answer. Several whole answers without such words
+    are
+    taken only if they state the same contacts.
+    """
+    final = [unit for unit in units if unit.stance is Stance.FINAL]
+    kept: list[_Unit] = []
+    for unit in units:
+        if (
+            final
+            and unit is not final[-1]
+            and unit.node.start < final[-1].node.start
+            and unit.stance is not Stance.DENIES
+        ):
+            into.repair("draft", unit.node.start, unit.node.end, "left out: a later one is called final")
+        elif unit.stance in KEEPS:
+            kept.append(unit)
+        elif unit.stance is Stance.DENIES:
+            into.repair(
+                "not in contact", unit.node.start, unit.node.end, "left out: the words before it deny it"
+            )
+        elif unit.stance is Stance.SAMPLE:
+            into.repair(
+                "sample", unit.node.start, unit.node.end, "left out: the words before it call it an example"
+            )
+        elif unit.stance is Stance.DRAFT and any(other.stance in KEEPS for other in units):
+            into.repair(
+                "draft", unit.node.start, unit.node.end, "left out: the words before it call it a draft"
+            )
+        else:
+            into.reject(
+                unit.node.start, unit.node.end, "the words before it do not say that this is what touches"
+            )
+    whole = [unit for unit in kept if unit.whole]
+    if whole:
+        # A further answer under words that are not understood may be the one that is meant.
+        whole += [unit for unit in units if unit.whole and unit.stance is Stance.UNKNOWN]
+    stated = [unit.stated() for unit in whole]
+    beside = [
+        unit for unit in kept if whole and not unit.whole and unit.drafts and not unit.stated() <= stated[0]
+    ]
+    if any(each != stated[0] for each in stated[1:]) or beside:
+        raise AnswerParseError(
+            f"the text holds {len(whole) + len(beside)} answers that state different contacts; which one is "
+            f"meant is not said",
+            tuple(into.repairs),
+            tuple(into.unexplained),
+        )
+    return [draft for unit in kept for draft in unit.drafts]
 
 
 def _without_empty(reading: Reading, into: Collected) -> list[Node]:
@@ -223,42 +320,58 @@ def _read_quoted(node: Node, into: Collected) -> list[Node]:
     return [node]
 
 
-def _refuse_different_answers(answers: list[tuple[int, int]], into: Collected) -> None:
-    """Several whole answers are taken only if they state the same contacts."""
-    if len(answers) < 2:
-        return
-    stated = [
-        {(one.part_a.parts, one.side_a, one.part_b.parts, one.side_b) for one in into.drafts[first:last]}
-        for first, last in answers
-    ]
-    if any(each != stated[0] for each in stated[1:]):
-        raise AnswerParseError(
-            f"the text holds {len(answers)} answers that state different contacts; which one is meant is "
-            f"not said",
-            tuple(into.repairs),
-            tuple(into.unexplained),
-        )
-
-
 def _account_for_gaps(reading: Reading, used: list[Node], into: Collected) -> None:
-    """Words before and after the answer are prose; words inside of it are unexplained."""
+    """Words before and after the answer are weighed against it; words inside of it are unexplained, unless
+    they
+    are a heading."""
     first, last = used[0].start, used[-1].end
     for start, end in reading.gaps:
+        words = reading.shown[start:end]
+        if not words.strip():
+            continue
         if end <= first or start >= last:
-            into.repair("prose", start, end, "words around the answer, left out")
+            if weigh_words(words, start, end, into):
+                into.repair("prose", start, end, "words around the answer, left out")
+        elif _known_heading(words):
+            into.repair("prose", start, end, "a heading or a rule")
         else:
-            into.reject(start, end, "words between two parts of the answer")
+            logged = len(into.unexplained)
+            if weigh_words(words, start, end, into):
+                into.reject(start, end, "words between two parts of the answer")
+            del into.unexplained[logged + 1 :]
+
+
+def _known_heading(words: str) -> bool:
+    lines = [line for line in words.splitlines() if line.strip()]
+    return len(lines) == 1 and marks_a_heading(lines[0]) and lead_in_stance(lines[0]) is not Stance.UNKNOWN
+
+
+def _leave_out_around_reasoning(into: Collected) -> None:
+    """A contact with reasoning in its middle is made of two halves that were never said together."""
+    blocks = [(one.start, one.end) for one in into.repairs if one.kind == "reasoning"]
+    torn = [
+        draft
+        for draft in into.drafts
+        if any(draft.start < start and end < draft.end for start, end in blocks)
+    ]
+    for draft in torn:
+        into.reject(draft.start, draft.end, "reasoning stands in the middle of this contact")
+    into.drafts[:] = [draft for draft in into.drafts if not any(draft is one for one in torn)]
+
+
+def _weigh_remarks(into: Collected) -> None:
+    """Remarks about the whole answer are words beside it too; an empty answer is denied by none of them."""
+    for start, end, words in into.words:
+        if into.drafts or not says_nothing_touches(words):
+            weigh_words(words, start, end, into)
 
 
 def _read_prose(text: str, reading: Reading, into: Collected) -> None:
     """Reads a text without JSON: tables, bullets, sentences, or words that nothing touches."""
     fences = [repair for repair in into.repairs if repair.kind in ("code fence", "reasoning")]
     into.repairs[:] = fences
-    pieces, end = [], 0
-    for repair in fences:
-        pieces += [text[end : repair.start], " " * (repair.end - repair.start)]
-        end = repair.end
-    masked = "".join([*pieces, text[end:]])
+    spans = [(repair.start, repair.end) for repair in fences if repair.kind == "code fence"]
+    masked = blank_spans(reading.shown, spans)
     reading.truncated = any(repair.end > len(text) for repair in fences)
     if says_nothing_touches(masked):
         into.has_contacts_key = True

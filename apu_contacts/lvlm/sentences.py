@@ -11,8 +11,16 @@ import re
 from typing import NamedTuple
 
 from apu_contacts.lvlm.collected import Collected, add_contact, join_sides
-from apu_contacts.lvlm.keys import ContactKey, contact_key, document_key, is_remark
-from apu_contacts.lvlm.refusal import says_nothing_touches
+from apu_contacts.lvlm.keys import contact_key
+from apu_contacts.lvlm.stance import (
+    KEEPS,
+    Stance,
+    heading_stance,
+    holds,
+    negates,
+    remark_stance,
+    says_yes_or_no,
+)
 from apu_contacts.lvlm.vocabulary import (
     MAX_PHRASE,
     PartPhrase,
@@ -20,19 +28,48 @@ from apu_contacts.lvlm.vocabulary import (
     UnknownWordError,
     read_confidence,
     read_part,
-    read_side,
 )
+from apu_contacts.lvlm.weighing import mentions
 
 MAX_LINE = 600
 """Characters; a line that states a contact is shorter."""
 
-_BULLET = re.compile(r"\s*(?:[-*•+‣–]|\(?\d{1,3}[.)])\s+")
-_EMPHASIS = re.compile(r"\*\*|__|`")
+BULLET = re.compile(r"\s*(?:[-*•+‣–◦▪]|\(?\d{1,3}[.)、])\s*(?<=[\s、])")
+# Marks before or after a statement that affirm or deny it.
+_MARK = re.compile(r"\s*(?:\[(?P<box>[ xX✓✔✗✘*-]?)\]|(?P<sign>[☐☑☒✅✔✓❌✗✘🚫⛔❎❓⚠]|✖)\ufe0f?)\s*")
+_DENYING_MARKS = frozenset("☐☒❌✗✘🚫⛔✖ -❎") | {""}
+_STRUCK = re.compile(r"~~.+~~|<(?:s|del|strike)>.+</(?:s|del|strike)>", re.I)
+# Where a statement may end and words about it begin.
+_CUT = re.compile(
+    r"\s*(?:[:;,?(\[]|\.(?=\s)|\s[-–—]+(?=\s)|[–—]|\||\s(?=(?:because|since|as|while|where|with|but|though"
+    r"|although|in)\b))"
+)
+_MOST_CUTS = 16
+# Without such words no line says whose the parts are; most lines of other texts end here.
+_NAMES_PEOPLE = re.compile(
+    r"person|individual|subject|human|people|figure|\bp[12]\b"
+    r"|\b(?:left|right|1|2|a|b|one|two|first|second)\b[^:]{0,60}:",
+    re.IGNORECASE,
+)
+PERSON_AGAIN = re.compile(
+    r"\b(?:person|individual|subject)[\s_]*(?:on the )?(?:left|right|[12ab])\b|\bp[12]\b|\b[AB]['’]s\b",
+    re.IGNORECASE,
+)
+EMPHASIS = re.compile(r"\*\*|__|`")
 _TOUCHING = re.compile(
-    r"\s+(?:(?:is|are) )?(?:touching|touches|touch|in (?:direct |physical )?contact with|contacting|contacts"
-    r"|(?:resting|placed|pressed|leaning|lying) (?:on|against|upon)|rests on|pressing against|against|on"
-    r"|with)\s+"
-    r"|\s*(?:<->|<-->|↔|->|→|⟷)\s*",
+    r"\s+(?:(?:is|are) )?(?:(?:gently|firmly|lightly|directly) )?(?:touching|touches|touch|in (?:direct "
+    r"|physical )?contact with"
+    r"|contacting|contacts|mak(?:es|ing) contact with"
+    r"|(?:resting|placed|pressed|pressing|leaning|lying|flat) (?:on|against|upon|into)|rests (?:on|against"
+    r"|upon)|presses (?:on|against|into)"
+    r"|leans (?:on|against)|lies (?:on|against|across)|holding(?: onto)?|holds|gripping|grips|grasping"
+    r"|grasps|clasping|clasps"
+    r"|cupping|cups|squeezing|squeezes|pushing(?: against| on)?|pushes(?: against| on)?|patting|pats"
+    r"|stroking|strokes|supporting|supports"
+    r"|(?:draped|wrapped|wrapping|placed|laid|hooked|slung) (?:around|over|across|onto|through)|wraps "
+    r"around|brush(?:ing|es)(?: against)?"
+    r"|(?:interlocked|interlaced|linked|intertwined|joined|locked) with|against|on|with)\s+"
+    r"|\s*(?:<-+>|<=+>|↔|-+>|=+>|→|⟷|⇔|⇒)\s*",
     re.IGNORECASE,
 )
 _DASH = re.compile(r"\s+[-–—]+\s+")
@@ -44,13 +81,13 @@ _CONFIDENCE = re.compile(
     r"|\s*[:,;|]\s*(?P<after>(?:0?\.\d+|1\.0+|\d{1,3}\s*%))\s*$",
     re.IGNORECASE,
 )
-_LABEL = re.compile(r"\s*(?P<key>[^:|]{1,60}?)\s*:\s*(?P<value>\S.*)")
-_RULE = re.compile(r"\s*\|?\s*:?-{2,}:?\s*(?:\|\s*:?-{2,}:?\s*)*\|?\s*")
-_BREAK = re.compile(r"\s*(?:[-*_=]{3,}|#{1,6}\s.*)\s*")
+LABEL = re.compile(r"\s*(?P<key>[^:|]{1,60}?)\s*:\s*(?P<value>\S.*)")
 
 
 def read_sentence(words: str, start: int, end: int, into: Collected, quiet: bool = False) -> bool:
-    """Reads one contact out of words, all of which have to be understood. Returns whether there was one.
+    """Reads one contact out of words. Returns whether there was a statement, be it that they do not touch.
+
+    The statement has to be understood whole; marks before it and words after it may take it back.
 
     Args:
         words: a line without its bullet, or an element of a list of contacts.
@@ -59,31 +96,43 @@ def read_sentence(words: str, start: int, end: int, into: Collected, quiet: bool
         into: takes the contact; or what was wrong, unless ``quiet``.
         quiet: say nothing where no contact can be read, for lines that may be prose.
     """
-    line = _EMPHASIS.sub("", words[: MAX_LINE + 1]).strip().rstrip(".")
-    confidence: Stated | None = None
-    if len(line) <= MAX_LINE and (match := _CONFIDENCE.search(line)) is not None:
-        stated = match.group("named") or match.group("bracketed") or match.group("after")
-        confidence = read_confidence(stated)
-        if confidence is not None:
-            line = line[: match.start()]
-    split = _two_parts(line) if len(line) <= MAX_LINE else None
+    line = EMPHASIS.sub("", words[: MAX_LINE + 1]).strip().rstrip(".")
+    if len(line) > MAX_LINE or _NAMES_PEOPLE.search(line) is None:
+        if not quiet:
+            into.reject(start, end, "no contact could be read from these words")
+        return False
+    line, marked = _take_marks(line)
+    statement = _statement(line)
+    if statement is None:
+        statement, heading = _after_heading(line)
+        if statement is not None and heading not in KEEPS:
+            marked = heading
     reason = "no contact could be read from these words"
-    if split is not None:
-        (found_a, side_a), (found_b, side_b) = split
-        persons = {one.person for one in (*found_a, *found_b)}
+    if statement is not None:
+        stance = _weigh_tail(statement, marked)
+        persons = {one.person for one in (*statement.left[0], *statement.right[0])}
+        if stance is Stance.DENIES:
+            into.repair("not in contact", start, end, "the line says of itself that they do not touch")
+            return True
+        if stance not in KEEPS:
+            into.reject(start, end, "the line does not say that they touch")
+            return True
         if persons == {"a", "b"}:
+            (found_a, side_a), (found_b, side_b) = statement.left, statement.right
             into.repair("sentence", start, end, "a contact in words")
-            if confidence is None:
+            if statement.confidence is None:
                 into.repair("no confidence", start, end, "the default was taken")
             add_contact(
                 [(one, join_sides(one, side_a)) for one in found_a],
                 [(one, join_sides(one, side_b)) for one in found_b],
-                confidence,
+                statement.confidence,
                 start,
                 end,
                 into,
                 exchange=True,
             )
+            if PERSON_AGAIN.search(statement.tail) and (holds(statement.tail) or mentions(statement.tail)):
+                into.reject(start, end, "the line says more than the contact that was read")
             return True
         reason = "the words do not say which person each part belongs to"
     if not quiet:
@@ -92,6 +141,101 @@ def read_sentence(words: str, start: int, end: int, into: Collected, quiet: bool
 
 
 _Side = tuple[tuple[PartPhrase, ...], str]
+
+
+class _Statement(NamedTuple):
+    """A contact in words, and what the line says after it."""
+
+    left: _Side
+    right: _Side
+    confidence: Stated | None
+    tail: str
+
+
+def _take_marks(line: str) -> tuple[str, Stance]:
+    """The line without check boxes and signs, and what they say."""
+    stance = Stance.NEUTRAL
+    if _STRUCK.search(line):
+        stance = Stance.DENIES
+        line = re.sub(r"~~|</?(?:s|del|strike)>", "", line)
+    for match in (_MARK.match(line), *_MARK.finditer(line)):
+        if match is None or not (match.start() == 0 or match.end() == len(line)):
+            continue
+        sign = match.group("box") if match.group("box") is not None else match.group("sign")
+        if sign in _DENYING_MARKS:
+            stance = Stance.DENIES
+        elif sign in "❓⚠" and stance is not Stance.DENIES:
+            stance = Stance.DOUBTS
+    bare = _MARK.match(line)
+    line = line[bare.end() :] if bare else line
+    while (last := _LAST_MARK.search(line)) is not None:
+        line = line[: last.start()]
+    return line.strip().rstrip("."), stance
+
+
+_LAST_MARK = re.compile(r"\s*(?:\[[ xX✓✔✗✘]?\]|[☐☑☒✅✔✓❌✗✘🚫⛔❎❓⚠✖]\ufe0f?)\s*$")
+
+
+def _statement(line: str) -> _Statement | None:
+    """The longest beginning of a line that is a contact, and the rest of it."""
+    confidence, rest = _take_confidence(line)
+    split = _two_parts(rest)
+    if split is not None:
+        return _Statement(*split, confidence, "")
+    cuts = [match.start() for match in list(_CUT.finditer(line))[:_MOST_CUTS]]
+    for cut in reversed(cuts):
+        split = _two_parts(line[:cut]) if cut > 4 else None
+        if split is None:
+            continue
+        tail = line[cut:]
+        for piece in _TAIL_PIECE.findall(tail):
+            found = read_confidence(_CONFIDENCE_NAME.sub("", piece).strip(" \t()[]:=,;–—-"))
+            if found is not None:
+                return _Statement(*split, found, tail.replace(piece, " ", 1))
+        return _Statement(*split, None, tail)
+    return None
+
+
+_TAIL_PIECE = re.compile(r"(?:[^()\[\];,:–—|\s]|\s(?!-))+(?::\s*(?:[^()\[\];,:–—|\s]|\s(?!-))+)?")
+_CONFIDENCE_NAME = re.compile(
+    r"\b(?:with|a|an|confidence|conf|probability|score|certainty|likelihood|level|of|is|medium-)\b", re.I
+)
+
+
+def _take_confidence(line: str) -> tuple[Stated | None, str]:
+    match = _CONFIDENCE.search(line)
+    if match is None:
+        return None, line
+    confidence = read_confidence(match.group("named") or match.group("bracketed") or match.group("after"))
+    return (None, line) if confidence is None else (confidence, line[: match.start()])
+
+
+def _after_heading(line: str) -> tuple[_Statement | None, Stance]:
+    """ "Contact 1: Person 1's hand ..." or "Not touching: ...": a heading on the line of its statement."""
+    for match in list(re.finditer(r"\s*[:：]\s*|\s[-–—]\s", line))[:3]:
+        prefix = line[: match.start()]
+        key = contact_key(prefix)
+        if len(prefix) > 60 or (key is not None and key.person):
+            continue
+        statement = _statement(line[match.end() :])
+        if statement is not None:
+            return statement, heading_stance(prefix)
+    return None, Stance.NEUTRAL
+
+
+def _weigh_tail(statement: _Statement, marked: Stance) -> Stance:
+    """What marks and the words after a statement say about it."""
+    if marked not in KEEPS:
+        return marked
+    tail = statement.tail.strip(" \t()[],;:–—-|?.")
+    if not tail:
+        return Stance.DOUBTS if statement.tail.strip().startswith("?") else Stance.NEUTRAL
+    stance = remark_stance(tail)
+    if stance is Stance.DENIES:
+        return stance
+    if negates(tail) and not holds(tail):
+        return Stance.DENIES if says_yes_or_no(tail) else Stance.UNKNOWN
+    return stance
 
 
 def _two_parts(line: str) -> tuple[_Side, _Side] | None:
@@ -111,7 +255,7 @@ def _one_side(words: str) -> _Side | None:
     """ "Person 1's left hand", or "Person 1: left hand", or "Person 1: hand (left)"."""
     if not words.strip() or len(words) > MAX_PHRASE:
         return None
-    label = _LABEL.fullmatch(words)
+    label = LABEL.fullmatch(words)
     try:
         if label is not None:
             key = contact_key(label.group("key"))
@@ -126,155 +270,3 @@ def _one_side(words: str) -> _Side | None:
     except UnknownWordError:
         return None
     return (found, "") if found else None
-
-
-class Line(NamedTuple):
-    """A line of the raw text and where it stands."""
-
-    start: int
-    end: int
-    text: str
-
-
-def lines_of(text: str, start: int, end: int) -> list[Line]:
-    """The lines of ``text[start:end]`` that are not blank."""
-    found = []
-    for row in text[start:end].splitlines(keepends=True):
-        if row.strip():
-            found.append(Line(start, start + len(row), row.rstrip("\r\n")))
-        start += len(row)
-    return found
-
-
-def read_lines(lines: list[Line], into: Collected) -> int:
-    """Reads contacts out of prose: tables, bullets and sentences. Returns how many lines stated one.
-
-    Lines that state none are prose, unless they are a bullet or a table row: those are logged as unexplained.
-    """
-    before = len(into.drafts)
-    stated, i = 0, 0
-    prose: list[Line] = []
-    while i < len(lines):
-        line = lines[i]
-        if line.text.count("|") >= 1 and i + 1 < len(lines) and _RULE.fullmatch(lines[i + 1].text):
-            i, rows = _table(lines, i, into)
-            stated += rows
-            continue
-        i += 1
-        bullet = _BULLET.match(line.text)
-        words = line.text[bullet.end() :] if bullet else line.text
-        if read_sentence(words, line.start, line.end, into, quiet=True):
-            stated += 1
-        elif says_nothing_touches(words):
-            into.has_contacts_key = True
-            into.repair("no contacts", line.start, line.end, "the line says that nothing touches")
-        elif not _labelled(words, line, into):
-            if bullet is None:
-                prose.append(line)
-            else:
-                read_sentence(words, line.start, line.end, into)  # once more, to log what was wrong
-    if len(into.drafts) > before:
-        for line in prose:
-            into.repair("prose", line.start, line.end, "states no contact; left out")
-    return stated
-
-
-def _labelled(words: str, line: Line, into: Collected) -> bool:
-    """ "Interaction: hugging", "Person on the left: a woman in red", or a heading."""
-    plain = _EMPHASIS.sub("", words).strip()
-    if _BREAK.fullmatch(words):
-        into.repair("prose", line.start, line.end, "a heading or a rule")
-        return True
-    match = _LABEL.fullmatch(plain) if len(plain) <= MAX_LINE else None
-    if match is None:
-        return False
-    key, value = match.group("key"), match.group("value").strip()
-    meaning = document_key(key)
-    if meaning in ("interaction", "orientation"):
-        setattr(into, meaning, getattr(into, meaning) or value)
-        into.repair("labelled line", line.start, line.end, f"read as {meaning!r}")
-        return True
-    person = contact_key(key)
-    if person is None or not person.person or person.field:
-        return False
-    try:
-        read_part(value)
-        return False
-    except UnknownWordError:
-        into.people["person_left" if person.person == "a" else "person_right"] = value
-        into.repair("labelled line", line.start, line.end, "read as a description of a person")
-        return True
-
-
-def _cells(line: Line) -> list[str]:
-    row = line.text.strip()
-    row = row[1:] if row.startswith("|") else row
-    row = row[:-1] if row.endswith("|") else row
-    return [_EMPHASIS.sub("", cell).strip() for cell in row.split("|")]
-
-
-_IGNORED = ContactKey("", "ignored")
-
-
-def _table(lines: list[Line], i: int, into: Collected) -> tuple[int, int]:
-    """Reads the table that begins at line ``i``; returns the line after it and how many rows stated a
-    contact."""
-    header = lines[i]
-    columns = [_column(cell) for cell in _cells(header)]
-    known = [column for column in columns if column is not None]
-    i += 2
-    rows = []
-    while i < len(lines) and "|" in lines[i].text:
-        rows.append(lines[i])
-        i += 1
-    needed = {ContactKey("a", "part"), ContactKey("b", "part")}
-    if (
-        None in columns
-        or not needed <= set(known)
-        or len(set(known) - {_IGNORED}) + known.count(_IGNORED) < len(columns)
-    ):
-        into.reject(
-            header.start, rows[-1].end if rows else header.end, "a table whose columns are not understood"
-        )
-        return i, 0
-    into.repair("table", header.start, header.end, "read as a list of contacts")
-    return i, sum(_row(row, known, into) for row in rows)
-
-
-def _column(cell: str) -> ContactKey | None:
-    if cell.strip() in ("#", "") or is_remark(cell):
-        return _IGNORED
-    found = contact_key(cell)
-    if found is None or (not found.person and found.field != "confidence"):
-        return None
-    return ContactKey(found.person, found.field or "part")
-
-
-def _row(line: Line, columns: list[ContactKey], into: Collected) -> bool:
-    cells = _cells(line)
-    if len(cells) != len(columns):
-        into.reject(line.start, line.end, f"a row of {len(cells)} cells under {len(columns)} columns")
-        return False
-    values = {column: cell for column, cell in zip(columns, cells, strict=True) if column != _IGNORED}
-    try:
-        sides = [read_side(values.get(ContactKey(person, "side"), "")) for person in "ab"]
-        found = [read_part(values[ContactKey(person, "part")]) for person in "ab"]
-    except UnknownWordError as error:
-        into.unknown(str(error), line.start, line.end)
-        return False
-    if not all(found):
-        into.repair("no part", line.start, line.end, "a row that names no body part was left out")
-        return False
-    stated = values.get(ContactKey("", "confidence"))
-    confidence = None if stated is None else read_confidence(stated)
-    if confidence is None:
-        into.repair("no confidence", line.start, line.end, "the default was taken")
-    add_contact(
-        [(one, join_sides(one, sides[0])) for one in found[0]],
-        [(one, join_sides(one, sides[1])) for one in found[1]],
-        confidence,
-        line.start,
-        line.end,
-        into,
-    )
-    return True

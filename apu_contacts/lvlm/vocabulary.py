@@ -14,78 +14,51 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import NamedTuple
 
-_MEANINGS: dict[tuple[str, ...], str] = {
-    (
-        "hand",
-    ): "hand, hands, palm, palms, finger, fingers, fingertip, fingertips, thumb, thumbs, knuckle, knuckles,"
-    "fist, fists, index finger, middle finger, ring finger, little finger, pinky, heel of hand",
-    ("arm",): "arm, arms, whole arm, entire arm, upper limb",
-    (
-        "leg",
-    ): "leg, legs, lower leg, lower legs, lower limb, whole leg, shin, shins, calf, calves, ankle, ankles",
-    ("thigh",): "thigh, thighs, upper leg, upper legs, hamstring, hamstrings, quad, quads, quadriceps, lap",
-    (
-        "chest",
-    ): "chest, chests, breast, breasts, breastbone, sternum, bosom, bust, pec, pecs, pectoral, pectorals,"
-    "rib, ribs, ribcage, rib cage, upper torso",
-    ("stomach",): "stomach, stomachs, belly, abdomen, tummy, navel, midriff, abs, belly button, lower torso",
-    (
-        "back",
-    ): "back, backs, spine, lower back, upper back, mid back, middle back, small of back, shoulder blade,"
-    "shoulder blades, scapula",
-    ("neck",): "neck, necks, nape, nape of neck, throat, back of neck",
-    (
-        "face",
-    ): "face, faces, cheek, cheeks, chin, mouth, lip, lips, nose, forehead, eye, eyes, eyebrow, eyebrows,"
-    "brow, jaw, jawline",
-    (
-        "head",
-    ): "head, heads, hair, scalp, skull, crown, ear, ears, temple, temples, back of head, top of head,"
-    "side of head",
-    ("foot",): "foot, feet, toe, toes, heel, heels, sole, soles, instep, shoe, shoes, boot, boots",
-    ("shoulder",): "shoulder, shoulders, deltoid, deltoids, collarbone, clavicle",
-    ("elbow",): "elbow, elbows, crook of elbow, elbow crook",
-    ("knee",): "knee, knees, kneecap, kneecaps, back of knee",
-    ("forearm",): "forearm, forearms, fore arm, fore arms, lower arm, lower arms",
-    (
-        "upper arm",
-    ): "upper arm, upper arms, upperarm, upperarms, bicep, biceps, tricep, triceps, armpit, armpits,underarm",
-    (
-        "waist",
-    ): "waist, waists, waistline, hip, hips, pelvis, groin, crotch, buttock, buttocks, butt, butts, bottom,"
-    "rear, glute, glutes, flank, flanks",
-    ("hand", "forearm"): "wrist, wrists",
-    ("chest", "stomach"): "front torso, front of torso, front of body, midsection",
-    ("chest", "stomach", "back"): "torso, torsos, trunk, upper body",
-}
+from apu_contacts.lvlm.part_words import PAIRED_PLURALS, SIDE_WORDS, phrases
 
-VOCABULARY: MappingProxyType[str, tuple[str, ...]] = MappingProxyType(
-    {phrase.strip(): parts for parts, phrases in _MEANINGS.items() for phrase in phrases.split(",")}
-)
-"""Phrase -> the parts it may mean, the likeliest first."""
+VOCABULARY: MappingProxyType[str, tuple[str, ...]] = MappingProxyType(phrases())
+"""Phrase -> the parts it may mean, the likeliest first; the data is in `part_words`."""
 
-# Plurals that mean one on each side. "fingers" or "hips" say nothing about sides.
-_PAIRED_PLURALS = frozenset(
+_ARTICLES = frozenset(
     [
-        "hands",
-        "palms",
-        "arms",
-        "forearms",
-        "elbows",
-        "shoulders",
-        "legs",
-        "thighs",
-        "knees",
-        "feet",
-        "shins",
-        "calves",
-        "ankles",
-        "wrists",
-        "fists",
+        "the",
+        "a",
+        "an",
+        "his",
+        "her",
+        "their",
+        "its",
+        "one",
+        "own",
+        "one's",
+        "of",
+        "der",
+        "die",
+        "das",
+        "den",
+        "dem",
+        "des",
+        "sein",
+        "seine",
+        "ihr",
+        "ihre",
+        "el",
+        "la",
+        "los",
+        "las",
+        "su",
+        "sus",
+        "le",
+        "les",
+        "l'",
+        "sa",
+        "son",
+        "ses",
+        "du",
+        "de",
+        "del",
     ]
-) | {"upper arms", "lower arms", "lower legs", "upper legs", "fore arms"}
-
-_ARTICLES = frozenset(["the", "a", "an", "his", "her", "their", "its", "one", "own", "one's", "of"])
+)
 _QUALIFIERS = frozenset(
     [
         "upper",
@@ -106,6 +79,15 @@ _QUALIFIERS = frozenset(
         "underside",
         "side",
         "bare",
+        "near",
+        "nearer",
+        "far",
+        "farther",
+        "free",
+        "other",
+        "outstretched",
+        "extended",
+        "raised",
         "region",
         "area",
         "part",
@@ -116,21 +98,6 @@ _QUALIFIERS = frozenset(
     ]
 )
 _TRAILING = frozenset(["region", "area", "part", "side"])
-
-_SIDE_WORDS = {
-    **dict.fromkeys(("left", "l", "left side", "left-side", "lt"), "left"),
-    **dict.fromkeys(("right", "r", "right side", "right-side", "rt"), "right"),
-    **dict.fromkeys(
-        ("both", "both sides", "two", "bilateral", "each", "left and right", "right and left"), "both"
-    ),
-    **dict.fromkeys(
-        ("none", "n/a", "na", "n.a.", "unknown", "unclear", "unspecified", "uncertain", "not specified",
-         "any",
-         "either", "either side", "left or right", "right or left", "left/right", "right/left", "not visible",
-         "not applicable", "center", "centre", "middle", "central", "midline", "null", "-"),
-        "none",
-    ),
-}  # fmt: skip
 
 NO_PART = frozenset(
     {"none", "no contact", "nothing", "n/a", "na", "null", "-", "no body part", "not applicable"}
@@ -144,7 +111,7 @@ _PERSON = re.compile(
     r"|a|b|one|two)"
     r"|(?P<before>left|right|first|second)[\s_-]+(?:person|individual|subject|human|figure)"
     r"|p(?P<short>1|2)"
-    r")\b(?:['’]s?(?=\W|$))?",
+    r")\b(?:\s+(?:side\s+)?of\s+the\s+(?:image|picture|photo(?:graph)?|frame)\b)?(?:['’]s?(?=\W|$))?",
     re.IGNORECASE,
 )
 _PERSON_OF = {
@@ -163,6 +130,39 @@ _AND = re.compile(r"\s*(?:\band\b|&|\+)\s*")
 _OR = re.compile(r"\s*(?:/|\||,|;|\band/or\b|\bor\b)\s*")
 _AND_OR = re.compile(r"\band\s*/\s*or\b")
 _TIDY = re.compile(r"[\s_\-–]+")
+# "leftUpLeg", "RWrist", "spine2", "leftHandIndex1".
+_CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=\b[LR])(?=[A-Z][a-z])")
+_INDEX = re.compile(r"(?<![a-z])(spine|index|middle|pinky|ring|thumb)[1-4](?![^\W_])")
+_PLACE = (
+    r"(?:image|picture|photo(?:graph)?|frame|screen|scene|view|camera|viewer|observer|stage|audience"
+    r"|bild|imagen)"
+)
+_IN_PICTURE = re.compile(
+    rf"\b(?:the\s+)?{_PLACE}(?:['’]?s)?[\s_-]+(?P<first>left|right)\b(?:[\s-]+hand\s+side|\s+side)?"
+    rf"|\b(?:on|at|to|in|from)\s+(?:the\s+|our\s+)?(?P<second>left"
+    rf"|right)\b(?:[\s-]+hand)?(?:\s+side)?\s+(?:of|in|on)\s+the\s+{_PLACE}\b"
+    rf"|\b(?P<third>left|right)\b(?:[\s-]+hand\s+side|\s+side)?\s+(?:(?:of|in|on|from"
+    rf"|for)\s+(?:the\s+)?{_PLACE}\b"
+    rf"|(?:as\s+)?seen\s+(?:by|from|in)\s+(?:the\s+)?{_PLACE}\b)(?:['’]s?\s+(?:perspective|view"
+    rf"|point\s+of\s+view|side))?"
+    rf"|\b(?:as\s+)?(?:(?:seen|viewed)\s+)?(?:from|by|in)\s+(?:the\s+)?{_PLACE}(?:['’]s?)?\s*(?:perspective|view|point\s+of\s+view"
+    rf"|side)?(?P<own>)(?=\W*$)"
+    rf"|\b(?:our|your)\s+(?P<fourth>left|right)\b",
+    re.IGNORECASE,
+)
+# Words that say that a side is the person's own.
+_OWN_SIDE = re.compile(
+    r"\b(?:anatomical(?:ly)?|proper|true|(?:their|his|her|its|one['’]s)\s+own|own|(?:person|subject|wearer"
+    r"|individual)['’]?s?)\b",
+    re.I,
+)
+_OWN_WORD = re.compile(
+    r"\b(?:anatomical(?:ly)?|(?:from|in) (?:their|his|her) own (?:perspective|view)|own)\b", re.I
+)
+_SIDED = re.compile(r"\b(?:left|right|both)\b")
+_HAN = re.compile(
+    r"(?:(?P<side>左侧|右侧|左边|右边|左|右|双侧|双|雙|两|兩)(?:的)?)?(?P<part>[\u4e00-\u9fff]{1,5})"
+)
 _EDGES = " \t\r\n.,;:*\"'`“”‘’"
 
 MAX_PHRASE = 200
@@ -199,15 +199,46 @@ def read_side(text: str) -> str:
     phrase = " ".join(text.lower().split()).strip(" .,;:*\"'`")
     if not phrase:
         return ""
-    if phrase in _SIDE_WORDS:
-        return _SIDE_WORDS[phrase]
+    if phrase in SIDE_WORDS:
+        return SIDE_WORDS[phrase]
+    pictured, phrase = _take_pictured(phrase)
+    phrase = re.sub(r"\b(?:their|his|her|its)\b", " ", _OWN_SIDE.sub(" ", phrase))
+    inner = [group.strip() for match in _PARENTHESES.findall(phrase) for group in match if group.strip()]
+    phrase = " ".join(_PARENTHESES.sub(" ", phrase).split()).strip(" .,;:-*\"'`")
+    stated = _side_alone(phrase, text) if phrase else ""
+    for words in inner:
+        stated = _common_side([stated, _side_alone(words, text)])
+    return _not_pictured(stated, pictured) if pictured else stated
+
+
+def _take_pictured(phrase: str) -> tuple[list[str], str]:
+    """Sides of the picture ("viewer's right") that a phrase names, and the phrase without them."""
+    found = [
+        next((side for side in match.group("first", "second", "third", "fourth") if side), "?").lower()
+        for match in _IN_PICTURE.finditer(phrase)
+    ]
+    return found, _IN_PICTURE.sub(" ", phrase) if found else phrase
+
+
+def _not_pictured(stated: str, pictured: list[str]) -> str:
+    """The person's own side; ``"none"`` where the words may mean the side of the picture.
+
+    "left (viewer's right)" tells the two apart and says left; "viewer's left" says nothing about the person.
+    """
+    other = {"left": "right", "right": "left"}
+    return stated if stated in other and set(pictured) == {other[stated]} else "none"
+
+
+def _side_alone(phrase: str, text: str) -> str:
+    if phrase in SIDE_WORDS:
+        return SIDE_WORDS[phrase]
     spaced = _TIDY.sub(" ", phrase).strip()
-    if spaced in _SIDE_WORDS:
-        return _SIDE_WORDS[spaced]
-    pieces = {_SIDE_WORDS.get(piece) for piece in _AND.split(spaced)}
+    if spaced in SIDE_WORDS:
+        return SIDE_WORDS[spaced]
+    pieces = {SIDE_WORDS.get(piece) for piece in _AND.split(spaced)}
     if pieces == {"left", "right"}:
         return "both"
-    pieces = {_SIDE_WORDS.get(piece) for piece in _OR.split(spaced)}
+    pieces = {SIDE_WORDS.get(piece) for piece in _OR.split(spaced)}
     if pieces == {"left", "right"}:
         return "none"
     raise UnknownWordError(text[:MAX_PHRASE])
@@ -225,10 +256,12 @@ def read_part(text: str) -> tuple[PartPhrase, ...]:
     """
     if len(text) > MAX_PHRASE:
         raise UnknownWordError(text[:MAX_PHRASE])
-    phrase = text.lower().strip(_EDGES)
+    phrase = _INDEX.sub(r"\1", _CAMEL.sub(" ", text).lower()).strip(_EDGES)
     if phrase in NO_PART:
         return ()
     person, phrase = _take_person(phrase)
+    pictured, phrase = _take_pictured(phrase)
+    phrase = _OWN_WORD.sub(" ", phrase)
     phrase = _PLURAL_IN_PARENTHESES.sub("", _OWNER.sub(" ", phrase))
     side, phrase = _take_parentheses(phrase)
     phrase = _LEFT_AND_RIGHT.sub("both", _LEFT_OR_RIGHT.sub("either", _AND_OR.sub("/", phrase)))
@@ -238,13 +271,29 @@ def read_part(text: str) -> tuple[PartPhrase, ...]:
     readings = [group for group in readings if group]
     if not readings:
         raise UnknownWordError(text[:MAX_PHRASE])
-    side = _common_side([side, *(one.side for group in readings for one in group if not one.soft)])
+    own = [_common_side([one.side for one in group if not one.soft]) for group in readings]
+    said = [bool({one.side for one in group if not one.soft} - {""}) for group in readings]
+    if not any(said[1:]) or not all(said):
+        # "left hand and forearm": a side said once holds for all; "hand and right forearm" leaves the first
+        # open.
+        common = _common_side([side, *(one for one, is_said in zip(own, said, strict=True) if is_said)])
+        if not said[0] and any(said):
+            own = [_common_side([side, one]) for one in own]
+        else:
+            own = [common for _ in own]
+    else:
+        own = [_common_side([side, one]) for one in own]
     found = []
-    for group in readings:
+    for group, stated in zip(readings, own, strict=True):
         parts = tuple(dict.fromkeys(part for one in group for part in one.parts))
-        soft = not side and all(one.soft for one in group)
-        found.append(PartPhrase(parts, "both" if soft else side, soft, person))
-    return tuple(found)
+        soft = not stated and all(one.soft for one in group)
+        if pictured:
+            found.append(
+                PartPhrase(parts, _not_pictured("both" if soft else stated, pictured), False, person)
+            )
+        else:
+            found.append(PartPhrase(parts, "both" if soft else stated, soft, person))
+    return tuple(dict.fromkeys(found))
 
 
 def _take_person(phrase: str) -> tuple[str, str]:
@@ -265,6 +314,8 @@ def _take_parentheses(phrase: str) -> tuple[str, str]:
         inner = (match.group(1) or match.group(2) or "").strip(_EDGES)
         if not inner or all(word in _QUALIFIERS for word in inner.split()):
             continue
+        if inner in NO_PART and _SIDED.search(phrase):
+            raise UnknownWordError(phrase[:MAX_PHRASE])  # "left hand (none)" denies the hand, not the side
         try:
             side = _common_side([side, read_side(inner)])
         except UnknownWordError:
@@ -281,17 +332,28 @@ def _common_side(sides: list[str]) -> str:
     return said.pop() if said else ""
 
 
+# Words for sides that may stand beside a part; "back" or "two" are sides only in a field of their own.
+_SIDE_IN_PHRASE = frozenset(
+    word
+    for word, side in SIDE_WORDS.items()
+    if side in ("left", "right", "both") and " " not in word and word not in ("two", "each", "deux")
+) | {"either"}
+
+
 def _read_one(piece: str) -> PartPhrase:
     """One part with its side."""
     words = _TIDY.sub(" ", piece).strip(_EDGES).replace("'s", "").replace("’s", "").split()
-    sides = [_SIDE_WORDS[word] for word in words if word in ("left", "right", "both", "either", "l", "r")]
-    rest = [word for word in words if word not in ("left", "right", "both", "either", "l", "r")]
+    if len(words) == 1 and (han := _HAN.fullmatch(words[0])) is not None and words[0] not in VOCABULARY:
+        words = [word for word in han.group("side", "part") if word]
+    words = [word.strip(".") if word in ("l.", "r.") else word for word in words]
+    sides = [SIDE_WORDS[word] for word in words if word in _SIDE_IN_PHRASE]
+    rest = [word for word in words if word not in _SIDE_IN_PHRASE]
     side = _common_side(sides)
     phrase = " ".join(rest)
     parts = _lookup(phrase) or _lookup_two(rest)
     if parts is None:
         raise UnknownWordError(piece.strip()[:MAX_PHRASE])
-    if not side and phrase.split(" of ")[-1] in _PAIRED_PLURALS:
+    if not side and phrase.split(" of ")[-1] in PAIRED_PLURALS:
         return PartPhrase(parts, "both", True)
     return PartPhrase(parts, side)
 

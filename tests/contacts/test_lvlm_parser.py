@@ -268,7 +268,7 @@ class TestNothingIsInvented:
 
     def test_different_answers_are_refused(self) -> None:
         with pytest.raises(AnswerParseError, match="2 answers"):
-            parse_answer(text(TWO[0]) + "\n\nFinal answer:\n" + text(TWO[1]))
+            parse_answer(text(TWO[0]) + "\n\nAnswer of the second annotator:\n" + text(TWO[1]))
         with pytest.raises(AnswerParseError, match="2 answers"):
             parse_answer(text() + "\n" + text(TWO[1]))
         assert rows(parse_answer(text(*TWO) + "\n\n" + text(*TWO))) == BOTH
@@ -400,6 +400,17 @@ class TestLimits:
             "<think></think>",
             "1,",
             '" ,"',
+            "<answer>",
+            "<|channel|>analysis<|message|>",
+            "Person A: the man on the ",
+            "not touching ",
+            "- [ ] ",
+            "Not touching:\n",
+            "  b: c\n",
+            "- Person 1: hand\n",
+            "Person 1's left hand touches ",
+            "the second entry ",
+            "\uff0c",
         ],
     )
     def test_time_is_linear(self, piece: str) -> None:

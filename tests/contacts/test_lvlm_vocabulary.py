@@ -229,3 +229,124 @@ def test_other_keys() -> None:
         document_key("contactPoints") == "contacts" and document_key("Type of Interaction") == "interaction"
     )
     assert document_key("colour") == ""
+
+
+SMPL = {
+    "pelvis": "waist",
+    "left_hip": "waist",
+    "right_hip": "waist",
+    "spine1": "back",
+    "left_knee": "knee",
+    "right_knee": "knee",
+    "spine2": "back",
+    "left_ankle": "leg",
+    "right_ankle": "leg",
+    "spine3": "back",
+    "left_foot": "foot",
+    "right_foot": "foot",
+    "neck": "neck",
+    "left_collar": "shoulder",
+    "right_collar": "shoulder",
+    "head": "head",
+    "left_shoulder": "shoulder",
+    "right_shoulder": "shoulder",
+    "left_elbow": "elbow",
+    "right_elbow": "elbow",
+    "left_wrist": "hand",
+    "right_wrist": "hand",
+    "left_hand": "hand",
+    "right_hand": "hand",
+    "rightUpLeg": "thigh",
+    "leftToeBase": "foot",
+    "leftHandIndex1": "hand",
+    "rightForeArm": "forearm",
+    "leftUpLeg": "thigh",
+    "hips": "waist",
+    "jaw": "face",
+    "left_index1": "hand",
+    "right_pinky3": "hand",
+}
+OTHERS = {
+    "Torso Back": "back",
+    "Right Hand": "hand",
+    "Left Foot": "foot",
+    "Upper Leg Right Back": "thigh",
+    "Upper Leg Left Front": "thigh",
+    "Lower Leg Right Back": "leg",
+    "Upper Arm Left Inner": "upper arm",
+    "Lower Arm Right Outer": "forearm",
+    "Head Right": "head",
+    "left_ear": "head",
+    "mid_hip": "waist",
+    "nose": "face",
+    "RWrist": "hand",
+    "LShoulder": "shoulder",
+    "left shoulder joint": "shoulder",
+    "leftHand": "hand",
+    "linke Hand": "hand",
+    "rechter Unterarm": "forearm",
+    "Rücken": "back",
+    "Hüfte": "waist",
+    "linkes Knie": "knee",
+    "mano izquierda": "hand",
+    "espalda": "back",
+    "hombro derecho": "shoulder",
+    "la rodilla": "knee",
+    "main gauche": "hand",
+    "dos": "back",
+    "épaule droite": "shoulder",
+    "avant-bras": "forearm",
+    "genou": "knee",
+    "左手": "hand",
+    "右肩": "shoulder",
+    "后背": "back",
+    "膝盖": "knee",
+    "双手": "hand",
+    "左大腿": "thigh",
+    "backside": "waist",
+    "lumbar region": "back",
+    "crook of the arm": "elbow",
+    "calf muscle": "leg",
+}
+
+
+@pytest.mark.parametrize("words, part", [*SMPL.items(), *OTHERS.items()])
+def test_names_of_data_sets_and_languages(words: str, part: str) -> None:
+    (found,) = read_part(words)
+    assert found.parts[0] == part
+    lowered = words.lower()
+    for side, names in (
+        ("left", ("left", "linke", "izquierd", "gauche", "左", "lsh")),
+        ("right", ("right", "rechte", "derech", "droit", "右", "rwr")),
+    ):
+        if any(name in lowered for name in names):
+            assert found.side == side
+    if "双" in words:
+        assert found.side == "both"
+
+
+@pytest.mark.parametrize(
+    "words, side",
+    [
+        ("camera-left hand", "none"),
+        ("hand on the left of the image", "none"),
+        ("viewer's left hand", "none"),
+        ("left hand (left in the picture)", "none"),
+        ("left hand (right in image)", "left"),
+        ("anatomical left hand", "left"),
+        ("left hand (his right)", "none"),
+        ("hand (L)", "left"),
+        ("L. hand", "left"),
+    ],
+)
+def test_sides_of_the_picture_are_not_the_persons_own(words: str, side: str) -> None:
+    (found,) = read_part(words)
+    assert (found.parts, found.side) == (("hand",), side)
+
+
+def test_each_part_keeps_its_own_side() -> None:
+    assert [(one.parts[0], one.side) for one in read_part("left hand and right forearm")] == [
+        ("hand", "left"),
+        ("forearm", "right"),
+    ]
+    assert [one.side for one in read_part("left hand and right hand")] == ["left", "right"]
