@@ -59,8 +59,9 @@ class Pair:
 def load(detector: str, folder: Path = REAL) -> list[Pair]:
     """The annotated pairs whose two people the detector found."""
     pairs = []
-    for picture in sorted(path for path in folder.iterdir() if path.is_dir()):
-        image = read_flickr_signatures(picture / "interaction_contact_signature.json")[picture.name]
+    for annotation in sorted(folder.glob("*/interaction_contact_signature.json")):
+        picture = annotation.parent
+        image = read_flickr_signatures(annotation)[picture.name]
         found = {
             "openpose": read_openpose(picture / "openpose.json"),
             "vitpose": read_vitpose_body25(picture / "vitpose.json"),
