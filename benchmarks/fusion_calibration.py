@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from short_form import add_check
 
 from apu_contacts.contact_map import PartContact
 from apu_contacts.lvlm.answer import ContactAnswer
@@ -100,7 +101,10 @@ def main() -> int:
     parser.add_argument("--scenes", type=int, default=1500)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--write", action="store_true", help="write the coefficients and the table")
+    add_check(parser)
     arguments = parser.parse_args()
+    if arguments.check:
+        arguments.scenes, arguments.write = 100, False
     rng = np.random.default_rng(arguments.seed)
     train, test = collect(rng, arguments.scenes), collect(rng, arguments.scenes)
     w = fit(train)
