@@ -178,8 +178,9 @@ def answers_supported(detector: str, folder: Path = REAL) -> dict[str, tuple[int
     A contact agrees if an annotated region pair lies on its two parts and sides.
     """
     found: dict[str, tuple[int, int]] = {}
-    for picture in sorted(path for path in folder.iterdir() if path.is_dir()):
-        image = read_flickr_signatures(picture / "interaction_contact_signature.json")[picture.name]
+    for annotation in sorted(folder.glob("*/interaction_contact_signature.json")):
+        picture = annotation.parent
+        image = read_flickr_signatures(annotation)[picture.name]
         openpose, vitpose = (
             read_openpose(picture / "openpose.json"),
             read_vitpose_body25(picture / "vitpose.json"),

@@ -19,6 +19,7 @@ def test_short_products_are_those_of_the_library():
     torch.testing.assert_close(ordered_matmul(a[..., :1], b[:, :1]), a[..., :1] @ b[:, :1])
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize("size", [1, 2, 3, 16, 169])
 def test_an_entry_keeps_its_bits_whatever_the_number_of_columns(size):
     a, b = drawn(40, 6, 7), drawn(40, 7, 200, seed=1)
@@ -33,6 +34,7 @@ def test_a_sparse_mix_is_the_dense_sum():
     assert not sparse_mix(torch.zeros(4, 20), values).any()
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize("count", [1, 2, 7, 8, 9, 30])
 def test_a_row_is_the_same_in_any_batch(count):
     rows, matrix = drawn(30, 162), drawn(162, 3000, seed=1)
@@ -40,6 +42,7 @@ def test_a_row_is_the_same_in_any_batch(count):
     assert torch.equal(steady_matmul(rows[:count], matrix), steady_matmul(rows, matrix)[:count])
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize("count", [1, 2, 5])
 def test_a_posed_body_and_its_gradient_are_the_same_in_any_batch(count):
     body = load_body()
