@@ -10,21 +10,23 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from apu_contacts.contact_map import PartContact
 from apu_contacts.keypoints.types import Keypoints2D
 from apu_contacts.lvlm.answer import ContactAnswer
-from apu_contacts.pair_keypoints import MIN_CONFIDENCE, Joints, KeypointPair, Sides
+from apu_contacts.pair_keypoints import MIN_CONFIDENCE, Joints, KeypointPair, NamedPoints, Sides
 from apu_contacts.pair_keypoints import part_distance as part_distance
 from apu_contacts.pair_keypoints import people_size as people_size
 from apu_contacts.side_belief import FLIP, DistanceModel, SideBelief, has_side, side_prior
 from apu_contacts.side_posterior import side_posteriors
 
 Rule = Literal["paper", "posterior"]
-Estimates = tuple[Joints | None, Joints | None]
+Estimates = tuple[Joints | NamedPoints | None, Joints | NamedPoints | None]
+"""Bodies estimated of two people: ``joint_names`` and ``joints`` as `InitialEstimate` has them, or ``names``
+and ``xyz`` as the start of a person in a scene file (``ScenePerson.initial.joints``)."""
 
 DEFAULT_TAU = 0.25
 """Fall-off of W_ij, in fractions of the two people's size in the picture."""
@@ -54,6 +56,9 @@ class DenoisedContact(PartContact):
     def flipped(self) -> bool:
         """The chosen sides differ from those that were told."""
         return (self.side_a, self.side_b) != self.stated
+
+    def _exchanged(self) -> dict[str, Any]:
+        return {**super()._exchanged(), "stated": (self.stated[1], self.stated[0])}
 
 
 class PersonOrder(NamedTuple):
@@ -111,14 +116,17 @@ def denoise_chirality(
         tau: fall-off of the weight, a fraction of the people's size.
         belief: how far stated sides are believed, for the posterior; the default if None.
         distances: likelihood of keypoint distances, for the posterior; the default if None.
-        estimates: bodies estimated of person a and b in one camera frame, as ``PersonDetection.initial``:
-            the posterior then looks at depths, too. Left out where either is None.
+        estimates: bodies estimated of person a and b in one camera frame: the posterior then looks at depths,
+            too. Each is a ``PersonDetection.initial`` (anything with ``joint_names`` and ``joints``), or the
+            ``initial.joints`` of a scene's person (anything with ``names`` and ``xyz``). Left out where
+            either is None.
 
     Returns:
         one contact per contact given, in the same order.
 
     Raises:
         ValueError: on an unknown rule, a tau that is not above 0, or people without keypoints.
+        TypeError: on estimates without named joints.
     """
     if rule not in ("paper", "posterior"):
         raise ValueError(f"rule must be 'paper' or 'posterior', got {rule!r}")

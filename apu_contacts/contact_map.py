@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from apu_contacts.regions.table import NUM_REGIONS, PART_SIDES, PARTS, REGIONS, part_regions
 
 SCHEMA = "apu-contact-map/1"
+Contact = TypeVar("Contact", bound="PartContact")
 
 
 @dataclass(frozen=True)
@@ -71,19 +72,21 @@ class PartContact:
         """``weight`` where it is given, else ``confidence``."""
         return self.confidence if self.weight is None else self.weight
 
-    def transposed(self) -> PartContact:
-        """The same contact with the two people exchanged."""
-        return PartContact(
-            self.part_b,
-            self.side_b,
-            self.part_a,
-            self.side_a,
-            self.confidence,
-            self.weight,
-            self.margin,
-            self.alternatives_b,
-            self.alternatives_a,
-        )
+    def transposed(self: Contact) -> Contact:
+        """The same contact with the two people exchanged; of the same class, with all that it holds."""
+        return replace(self, **self._exchanged())
+
+    def _exchanged(self) -> dict[str, Any]:
+        """The fields that are others with the people exchanged; a subclass that has more of them adds its
+        own."""
+        return {
+            "part_a": self.part_b,
+            "side_a": self.side_b,
+            "part_b": self.part_a,
+            "side_b": self.side_a,
+            "alternatives_a": self.alternatives_b,
+            "alternatives_b": self.alternatives_a,
+        }
 
 
 class ContactGroup(NamedTuple):

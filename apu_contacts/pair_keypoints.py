@@ -36,6 +36,34 @@ class Joints(Protocol):
         """``(J, 3)`` metres, +Z away from the camera."""
 
 
+class NamedPoints(Protocol):
+    """The same under the names that scene files use, such as an `apu_losses.fitting.Joints3D`."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the joints, J of them."""
+
+    @property
+    def xyz(self) -> Array:
+        """``(J, 3)`` metres, +Z away from the camera."""
+
+
+def _named_joints(estimate: Joints | NamedPoints) -> tuple[tuple[str, ...], Array]:
+    """Names and ``(J, 3)`` places of the joints of either form; those of weight 0 are left out."""
+    for names_of, places_of in (("joint_names", "joints"), ("names", "xyz")):
+        names, places = getattr(estimate, names_of, None), getattr(estimate, places_of, None)
+        if names is None or places is None:
+            continue
+        weights = getattr(estimate, "weights", None)
+        used = [i for i in range(len(names)) if weights is None or weights[i] > 0]
+        return tuple(names[i] for i in used), places[used]
+    hint = "; is its .joints meant?" if hasattr(estimate, "joints") else ""
+    raise TypeError(
+        "estimates must have joint_names and joints (PersonDetection.initial), or names and xyz "
+        f"(ScenePerson.initial.joints), got {type(estimate).__name__}{hint}"
+    )
+
+
 def people_size(keypoints_a: Keypoints2D, keypoints_b: Keypoints2D) -> float:
     """Size of two people in the picture, in pixels: the geometric mean of their keypoint boxes' diagonals.
 
@@ -66,13 +94,14 @@ def part_distance(
     return float(np.linalg.norm(keypoints_a.xy[rows_a][:, None] - keypoints_b.xy[rows_b], axis=-1).min())
 
 
-def keypoint_depths(keypoints: Keypoints2D, estimate: Joints) -> Array:
+def keypoint_depths(keypoints: Keypoints2D, estimate: Joints | NamedPoints) -> Array:
     """``(J,)`` metres: how far away an estimated body has each keypoint; NaN where it has no such joint.
 
     Points of the head stand where the head does, fingers at the wrist, toes and heel at the ankle, unless
     the estimate has them itself.
     """
-    place = {name: i for i, name in enumerate(estimate.joint_names)}
+    names, places = _named_joints(estimate)
+    place = {name: i for i, name in enumerate(names)}
     depths = np.full(len(keypoints.xy), math.nan)
     for row, name in enumerate(skeleton(keypoints.skeleton).joint_names):
         side, _, kind = name.partition("_")
@@ -85,7 +114,7 @@ def keypoint_depths(keypoints: Keypoints2D, estimate: Joints) -> Array:
             stand_in = f"{side}_ankle"
         found = place.get(name, place.get(stand_in))
         if found is not None:
-            depths[row] = estimate.joints[found][2]
+            depths[row] = places[found][2]
     return depths
 
 
@@ -128,12 +157,16 @@ class KeypointPair:
 
     @classmethod
     def of(
-        cls, a: Keypoints2D, b: Keypoints2D, estimates: tuple[Joints | None, Joints | None] | None = None
+        cls,
+        a: Keypoints2D,
+        b: Keypoints2D,
+        estimates: tuple[Joints | NamedPoints | None, Joints | NamedPoints | None] | None = None,
     ) -> KeypointPair:
         """Of two people, and where someone estimated their bodies, of these.
 
         Raises:
             ValueError: as `people_size`.
+            TypeError: on estimates without named joints.
         """
         first, second = estimates or (None, None)
         depths = None

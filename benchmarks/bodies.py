@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import datetime
+import importlib.util
 import io
 import platform
 import shutil
@@ -22,6 +23,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from short_form import add_check, not_run
 
 from apu_losses.bodies import LinearBlendBody, load_body
 
@@ -141,7 +143,12 @@ def main() -> None:
     parser.add_argument("--rows", type=int, nargs="+", default=[2, 8, 16, 64])
     parser.add_argument("--seconds", type=float, default=2.0, help="time per table row")
     parser.add_argument("--write", action="store_true", help=f"write {RESULT.name}")
+    add_check(parser)
     arguments = parser.parse_args()
+    if importlib.util.find_spec("smplx") is None:
+        not_run("the smplx package is not installed, which this compares with (pip install '.[smplx]')")
+    if arguments.check:
+        arguments.rows, arguments.seconds, arguments.write = [2], 0.0, False
     versions = ", ".join(f"{name} {metadata.version(name)}" for name in ("torch", "smplx", "numba"))
     where = f"{platform.machine()}, {torch.get_num_threads()} thread(s), Python {platform.python_version()}"
     today = datetime.datetime.now(datetime.timezone.utc)

@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from short_form import REAL, add_check, require_photographs
 
 from apu_contacts.chirality import (
     DenoisedContact,
@@ -40,7 +41,6 @@ from apu_contacts.regions.table import REGIONS, part_regions
 from apu_contacts.sources import assemble, read_flickr_signatures, read_openpose, read_vitpose_body25
 
 ROOT = Path(__file__).resolve().parents[1]
-REAL = ROOT.parent / "shared" / "real"
 RESULT = ROOT / "benchmarks" / "results" / "chirality.md"
 FLIP = {"left": "right", "right": "left"}
 CASES = ("as annotated", "both flipped", "one flipped")
@@ -59,8 +59,9 @@ class Pair:
 def load(detector: str, folder: Path = REAL) -> list[Pair]:
     """The annotated pairs whose two people the detector found."""
     pairs = []
-    for picture in sorted(path for path in folder.iterdir() if path.is_dir()):
-        image = read_flickr_signatures(picture / "interaction_contact_signature.json")[picture.name]
+    for annotation in sorted(folder.glob("*/interaction_contact_signature.json")):
+        picture = annotation.parent
+        image = read_flickr_signatures(annotation)[picture.name]
         found = {
             "openpose": read_openpose(picture / "openpose.json"),
             "vitpose": read_vitpose_body25(picture / "vitpose.json"),
@@ -177,8 +178,9 @@ def answers_supported(detector: str, folder: Path = REAL) -> dict[str, tuple[int
     A contact agrees if an annotated region pair lies on its two parts and sides.
     """
     found: dict[str, tuple[int, int]] = {}
-    for picture in sorted(path for path in folder.iterdir() if path.is_dir()):
-        image = read_flickr_signatures(picture / "interaction_contact_signature.json")[picture.name]
+    for annotation in sorted(folder.glob("*/interaction_contact_signature.json")):
+        picture = annotation.parent
+        image = read_flickr_signatures(annotation)[picture.name]
         openpose, vitpose = (
             read_openpose(picture / "openpose.json"),
             read_vitpose_body25(picture / "vitpose.json"),
@@ -209,8 +211,8 @@ def _supported(contact: PartContact, regions: list[list[int]]) -> bool:
     return any(a in on_a and b in on_b for a, b in regions)
 
 
-def table() -> str:
-    """The whole report."""
+def table(most: int | None = None) -> str:
+    """The whole report; of the first ``most`` pairs, if given."""
     lines = [
         "# Repair of left and right, on real keypoints",
         "",
@@ -230,7 +232,7 @@ def table() -> str:
         "| --- | --- | --- | --- | --- |",
     ]
     for detector in ("vitpose", "openpose"):
-        pairs = load(detector)
+        pairs = load(detector)[:most]
         for rule in ("paper", "posterior"):
             for case, one in count(pairs, rule).items():
                 lines.append(
@@ -285,13 +287,12 @@ def table() -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--write", action="store_true", help=f"write the table to {RESULT.name}")
+    add_check(parser)
     arguments = parser.parse_args()
-    if not REAL.is_dir():
-        print(f"{REAL} is absent: there are no real keypoints to measure on", file=sys.stderr)
-        return 2
-    text = table()
+    require_photographs(REAL)
+    text = table(1 if arguments.check else None)
     print(text)
-    if arguments.write:
+    if arguments.write and not arguments.check:
         RESULT.write_text(text, encoding="utf-8")
     return 0
 

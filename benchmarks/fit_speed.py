@@ -1,7 +1,7 @@
 """How fast scenes are fitted, where the time goes, and that a batch is as good as scenes one by one.
 
     python benchmarks/fit_speed.py [--presets best paper] [--batches 1 2 ... 64] [--device cuda] [--write]
-    python benchmarks/fit_speed.py --quick
+    python benchmarks/fit_speed.py --quick     # --check: seconds, and no figure means anything
 
 First table: pairs a minute, peak memory and accuracy for each batch size. Second table: milliseconds of an
 iteration by part, for each batch size. A part is timed alone, on the states that a fit of that batch really
@@ -17,7 +17,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
 from pathlib import Path
@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 import torch
 from fit_scenes import demo_variations
+from short_form import add_check, shortened
 from torch import Tensor
 
 from apu_losses.bodies.protocol import PosedBody
@@ -297,12 +298,6 @@ def shares_table(runs: list[Run]) -> str:
     return "\n".join(lines)
 
 
-def shortened(preset: Preset, iterations: int) -> Preset:
-    """The recipe with stages of at most so many iterations."""
-    stages = [replace(s, max_iterations=min(s.max_iterations, iterations)) for s in preset.stages]
-    return replace(preset, stages=tuple(stages))
-
-
 def report(preset: Preset, batches: list[int], least: int, device: str, every: int) -> str:
     """Both tables of one recipe; each batch size is timed on at least ``least`` scenes."""
     scenes = demo_variations(max(*batches, least))
@@ -340,11 +335,15 @@ def main() -> None:
         "--quick", action="store_true", help="`best` at batches 1 and 4, 20 iterations a stage"
     )
     parser.add_argument("--write", action="store_true", help="write the report into benchmarks/results")
+    add_check(parser)
     arguments = parser.parse_args()
     presets = [load_preset(name) for name in arguments.presets]
     batches, least = sorted(arguments.batches), arguments.scenes
     if arguments.quick:
         presets, batches, least = [shortened(load_preset("best"), 20)], [1, 4], 2
+    if arguments.check:
+        presets = [shortened(preset, 2) for preset in presets]
+        batches, least, arguments.every, arguments.write = [1, 2], 2, 1, False
     parts = [report(preset, batches, least, arguments.device, arguments.every) for preset in presets]
     text = "\n\n".join(["# Speed of the fitter", machine(arguments.device), *parts]) + "\n"
     print(text)

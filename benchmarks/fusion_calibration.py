@@ -5,9 +5,8 @@
 There are no real answers with known truth to fit to yet, so an annotator is simulated: contacts differ in how
 easily they are seen, inventions come back in several samples of one picture because their cause is the
 picture, and the stated confidence tells a little. The rates are assumptions, those of the project's study of
-a synthetic world where it has
-some: 0.35 invented contacts a scene, 15 % neighbouring parts. Fitted on one half of the scenes, checked on
-the other.
+a synthetic world where it has some: 0.35 invented contacts a scene, 15 % neighbouring parts. Fitted on one
+half of the scenes, checked on the other.
 """
 
 from __future__ import annotations
@@ -19,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from short_form import add_check
 
 from apu_contacts.contact_map import PartContact
 from apu_contacts.lvlm.answer import ContactAnswer
@@ -66,12 +66,12 @@ def scene(rng: np.random.Generator, samples: int) -> tuple[set[Pair], list[Conta
 def collect(rng: np.random.Generator, scenes: int) -> Rows:
     """Vote share, mean stated confidence, truth of each fused contact."""
     rows: Rows = []
-    plain = Calibration(0.0, 1.0, 1.0)
+    share_alone = Calibration(0.0, 1.0, 0.0)
     for _ in range(scenes):
         samples = int(rng.integers(1, 9))
         truth, answers = scene(rng, samples)
-        for contact in fuse_answers(answers, calibration=plain).contacts:
-            share = (contact.votes + 0.5) / (samples + 1)
+        for contact in fuse_answers(answers, calibration=share_alone).contacts:
+            share = contact.confidence
             true = bool({(contact.part_a, contact.part_b), (contact.part_b, contact.part_a)} & truth)
             rows.append((share, contact.stated_confidence, true))
     return rows
@@ -101,7 +101,10 @@ def main() -> int:
     parser.add_argument("--scenes", type=int, default=1500)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--write", action="store_true", help="write the coefficients and the table")
+    add_check(parser)
     arguments = parser.parse_args()
+    if arguments.check:
+        arguments.scenes, arguments.write = 100, False
     rng = np.random.default_rng(arguments.seed)
     train, test = collect(rng, arguments.scenes), collect(rng, arguments.scenes)
     w = fit(train)

@@ -3,6 +3,7 @@
     python benchmarks/kernels.py                     # on the CPU: all tables, written to benchmarks/results/
     python benchmarks/kernels.py --device cuda       # correctness and speed of the Triton kernels on a GPU
     python benchmarks/kernels.py --quick             # fewer repeats and sizes
+    python benchmarks/kernels.py --check             # seconds: everything once, nothing is written
     python benchmarks/kernels.py --threads 1 --clock cpu    # on a machine that others use too
 
 Two bodies of the free model in an embrace, its 75 regions. Each row times both sides in turns, so that other
@@ -44,6 +45,7 @@ from kernels_peers import (
     sampled_vertices,
 )
 from scipy.spatial import cKDTree
+from short_form import add_check, not_run
 from torch import Tensor
 
 from apu_losses.functional import geometry as g
@@ -73,21 +75,26 @@ class Report:
         print(f"  {name:58s} {shown}", flush=True)
 
 
+CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
+
+
 def in_turns(
-    candidates: dict[str, Callable[[], Any]], rounds: int, budget: float, device: str
+    candidates: dict[str, Callable[[], Any]], args: argparse.Namespace, share: float = 1.0
 ) -> dict[str, float]:
-    """Median milliseconds of each candidate; all take turns within a round. A slow one gets fewer rounds."""
+    """Median milliseconds of each candidate by ``args.clock``; all take turns within a round.
+
+    A slow one gets fewer of the ``args.rounds`` rounds: it stops at ``share`` of ``args.budget`` seconds.
+    """
+    clock, rounds, budget = CLOCKS[args.clock], args.rounds, share * args.budget
     times: dict[str, list[float]] = {name: [] for name in candidates}
     spent = dict.fromkeys(candidates, 0.0)
     for turn in range(rounds + 1):
         for name, call in candidates.items():
             if turn > 1 and spent[name] > budget:
                 continue
-            begin = _clock()
+            begin = clock()
             call()
-            if device == "cuda":
-                torch.cuda.synchronize()
-            took = _clock() - begin
+            took = clock() - begin
             spent[name] += took
             # The first call of each warms caches and allocators and is not counted, unless it ate the budget.
             if turn > 0 or took > budget:
@@ -119,7 +126,7 @@ def sparse_row(report: Report, args: argparse.Namespace, batch: int) -> None:
     }
     if batch <= 8:
         runs["loop"] = backward(lambda a, b: loop_of_cdist(e, a, b, pairs), e.a, e.b)
-    ms = in_turns(runs, args.rounds, args.budget, "cpu")
+    ms = in_turns(runs, args)
     shown = {f"x_over_{k}": ms[k] / ms["ours"] for k in ms if k != "ours"}
     report.add("sparse", f"batch {batch}, 30 pairs", ours_ms=ms["ours"], **shown)
 
@@ -129,7 +136,7 @@ def sparse_table(report: Report, args: argparse.Namespace) -> None:
     for batch in args.batches:
         sparse_row(report, args, batch)
 
-    e = embrace(64)
+    e = embrace(1 if args.check else 64)
     d = g.region_distance_matrix(e.a, e.b, e.regions).distance2.sqrt()
     samples = sampled_vertices(e.regions)
     guess = torch.stack(
@@ -171,7 +178,7 @@ def both_ways_row(report: Report, args: argparse.Namespace, batch: int) -> None:
         error = np.abs(ours(e.a, e.b).sqrt().numpy() - both_ways_by_trees(e, e.a, e.b, pairs)).max()
         report.add("both_ways", "largest difference from the kd-trees", metres=float(error))
     for name, candidates in (("forward", forward), ("forward and backward", runs)):
-        ms = in_turns(candidates, args.rounds, args.budget, "cpu")
+        ms = in_turns(candidates, args)
         shown = {f"x_over_{k}": ms[k] / ms["ours"] for k in ms if k != "ours"}
         count = len(ours(e.a, e.b))
         report.add("both_ways", f"batch {batch}, {name}", answers=count, ours_ms=ms["ours"], **shown)
@@ -197,7 +204,7 @@ def matrix_row(report: Report, args: argparse.Namespace, batch: int) -> None:
         ours = g.region_distance_matrix(e.a, e.b, e.regions).distance2.sqrt()
         error = np.abs(ours.numpy() - matrix_by_trees(e, e.a, e.b)).max()
         report.add("matrix", "largest difference from the kd-trees", metres=float(error))
-    ms = in_turns(runs, args.rounds, args.budget, "cpu")
+    ms = in_turns(runs, args)
     shown = {f"x_over_{k}": ms[k] / ms["ours"] for k in ms if k != "ours"}
     report.add("matrix", f"batch {batch}", ours_ms=ms["ours"], **shown)
 
@@ -225,7 +232,7 @@ def nearest_row(report: Report, args: argparse.Namespace, batch: int) -> None:
         runs["cdist"] = lambda: torch.cdist(e.a, e.b).min(2)
         runs["kd_tree"] = lambda: cKDTree(e.b[0].numpy()).query(e.a[0].numpy())
         runs["kd_tree_all_cores"] = lambda: cKDTree(e.b[0].numpy()).query(e.a[0].numpy(), workers=-1)
-    ms = in_turns(runs, args.rounds, args.budget, "cpu")
+    ms = in_turns(runs, args)
     shown = {f"x_over_{k}": ms[k] / ms["ours"] for k in ms if k != "ours"}
     report.add("nearest", f"batch {batch}", ours_ms=ms["ours"], **shown)
 
@@ -251,7 +258,7 @@ def inside_row(report: Report, args: argparse.Namespace, batch: int) -> None:
         faces = t.faces.numpy()
         runs["igl_fast"] = lambda: igl.fast_winding_number(vertices, faces, points)
         runs["igl_exact"] = lambda: igl.winding_number(vertices, faces, points)
-    ms = in_turns(runs, args.rounds, args.budget, "cpu")
+    ms = in_turns(runs, args)
     shown = {f"x_over_{k}": ms[k] / ms["ours"] for k in ms if k != "ours"}
     report.add("inside", f"batch {batch}", ours_ms=ms["ours"], **shown)
     if batch == 1:
@@ -259,7 +266,7 @@ def inside_row(report: Report, args: argparse.Namespace, batch: int) -> None:
             "ours": lambda: g.nearest_surface(e.a, e.b, t, points_topology=t),
             "igl": lambda: igl.point_mesh_squared_distance(points, vertices, faces),
         }
-        ms = in_turns(surface, args.rounds, args.budget, "cpu")
+        ms = in_turns(surface, args)
         report.add(
             "inside", "nearest surface, batch 1", ours_ms=ms["ours"], x_over_igl=ms["igl"] / ms["ours"]
         )
@@ -273,7 +280,7 @@ def inside_table(report: Report, args: argparse.Namespace) -> None:
         inside_row(report, args, batch)
 
     flips = near = error = 0.0
-    e = embrace(4 if args.quick else 16)
+    e = embrace(1 if args.check else 4 if args.quick else 16)
     for k in range(len(e.a)):
         a, b = e.a[k : k + 1], e.b[k : k + 1]
         exact = igl.winding_number(b[0].double().numpy(), e.topology.faces.numpy(), a[0].double().numpy())
@@ -300,7 +307,7 @@ def penetration_row(report: Report, args: argparse.Namespace, batch: int, proxy:
     if batch == 1:
         for name, plain in (("plain", plain_penetration), ("careful", careful_penetration)):
             runs[name] = backward(lambda a, b, plain=plain: plain(a, b, proxy) + plain(b, a, proxy), e.a, e.b)
-    ms = in_turns(runs, args.rounds, args.budget, "cpu")
+    ms = in_turns(runs, args)
     shown = {f"x_over_{k}_2000_face_proxy": ms[k] / ms["ours"] for k in ms if k != "ours"}
     inside = g.inside(e.a, e.b, e.topology, points_topology=e.topology)
     report.add(
@@ -351,7 +358,7 @@ def soft_table(report: Report, args: argparse.Namespace) -> None:
             "ours": backward(lambda a, b: value(a, b, "auto"), e.a, e.b),
             "reference": backward(lambda a, b: value(a, b, "reference"), e.a, e.b),
         }
-        ms = in_turns(runs, args.rounds, args.budget, "cpu")
+        ms = in_turns(runs, args)
         report.add(
             "soft",
             f"T = {temperature:g} m^2",
@@ -379,18 +386,20 @@ def operators(e: Embrace) -> dict[str, Callable[[], Any]]:
 
 def size_table(report: Report, args: argparse.Namespace) -> None:
     print("\nCost against batch and mesh size")
-    batches = (1, 4, 16) if args.quick else (1, 4, 16, 64, 256)
+    batches = (1, 4, 16, 64, 256)
+    if args.quick or args.check:
+        batches = (1,) if args.check else (1, 4, 16)
     for batch in batches:
         e = embrace(batch)
         for name, call in operators(e).items():
-            ms = in_turns({"x": call}, max(2, args.rounds // 2), args.budget / 4, "cpu")["x"]
+            ms = in_turns({"x": call}, args, share=0.25)["x"]
             report.add(
                 "batch", name, batch=batch, ms=ms, ms_an_item=ms / batch, megabytes=peak_megabytes(call)
             )
-    for vertices in (7000, 13000, 27000):
+    for vertices in (7000,) if args.check else (7000, 13000, 27000):
         e = resized(embrace(1), vertices)
         for name, call in operators(e).items():
-            ms = in_turns({"x": call}, args.rounds, args.budget / 4, "cpu")["x"]
+            ms = in_turns({"x": call}, args, share=0.25)["x"]
             report.add("size", name, vertices=e.a.shape[1], ms=ms, megabytes=peak_megabytes(call))
 
 
@@ -440,7 +449,7 @@ def limit_table(report: Report, args: argparse.Namespace) -> None:
         e = embrace(1)
         calls = operators(e)
         for name, (work, moved) in counted_work(e, closest_pairs(e, 30)).items():
-            ms = in_turns({"x": calls[name]}, args.rounds, args.budget, "cpu")["x"]
+            ms = in_turns({"x": calls[name]}, args)["x"]
             report.add(
                 "limits",
                 name,
@@ -541,20 +550,27 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--tables", nargs="*", choices=list(TABLES), default=list(TABLES))
     parser.add_argument("--threads", type=int, default=None, help="torch's number of threads")
-    parser.add_argument("--clock", choices=("wall", "cpu"), default="wall")
+    parser.add_argument("--clock", choices=tuple(CLOCKS), default="wall")
     parser.add_argument("--batches", type=int, nargs="*", default=None)
+    add_check(parser)
     args = parser.parse_args()
+    if args.device == "cuda" and not torch.cuda.is_available():
+        not_run("there is no GPU that torch reaches")
     args.rounds, args.budget = (5, 4.0) if args.quick else (15, 8.0)
     args.batches = args.batches or ([1, 8] if args.quick else [1, 8, 64])
-    if args.clock == "cpu":
-        global _clock
-        _clock = time.process_time
+    if args.check:
+        args.rounds, args.budget, args.batches = 1, 0.0, [1]
     if args.threads:
         torch.set_num_threads(args.threads)
     report, about = Report(), {**machine(), "clock": args.clock}
-    RESULTS.mkdir(exist_ok=True)
     label = f"_{args.threads}_threads" if args.threads else ""
     out = RESULTS / f"kernels_{args.device}{label}{'_quick' if args.quick else ''}.md"
+
+    def write() -> None:
+        if not args.check:
+            RESULTS.mkdir(exist_ok=True)
+            out.write_text(markdown(report.rows, about))
+
     print(json.dumps(about))
     if args.device == "cuda":
         import triton
@@ -563,13 +579,16 @@ def main() -> None:
         from kernels_cuda import cuda_table
 
         warmup("cuda", "cuda")
-        cuda_table(report, args.batches, lambda: out.write_text(markdown(report.rows, about)))
+        cuda_table(report, args.batches, write)
     else:
         warmup()
         for name in args.tables:
             TABLES[name](report, args)
-    out.write_text(markdown(report.rows, about))
-    if args.device == "cpu" and "size" in args.tables:
+    write()
+    if args.check:
+        print(markdown(report.rows, about))
+        return
+    if args.device == "cpu" and "size" in args.tables and not args.quick:
         plot(report, RESULTS.parents[1] / "docs" / "images" / "kernels_size.svg")
     print("written:", out.name)
 

@@ -10,10 +10,10 @@ the same GPU: ``torch.cdist`` with minima, an exact loop over pairs, the 40-vert
 
 from __future__ import annotations
 
+import argparse
 import itertools
 import json
 import math
-import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -35,6 +35,7 @@ from kernels_peers import (
     sampled_chamfer,
     sampled_vertices,
 )
+from short_form import add_check, not_run
 from torch import Tensor
 
 from apu_losses.functional import geometry as g
@@ -310,5 +311,21 @@ def sweep(path: Path, workers: int = 12) -> None:
             print(batch, name, {k: round(v, 4) for k, v in list(kernel_time(call).items())[:6]}, flush=True)
 
 
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--sweep", type=Path, default=Path("kernels_sweep.json"), help="where the times go")
+    add_check(parser)
+    arguments = parser.parse_args()
+    if not torch.cuda.is_available():
+        not_run("there is no GPU that torch reaches")
+    if arguments.check:
+        kernel, setting = _settings()[0]
+        print(kernel, setting, _try(kernel, setting, on_gpu(embrace(1)), 0))
+    else:
+        sweep(arguments.sweep)
+
+
 if __name__ == "__main__":
-    sweep(Path(sys.argv[sys.argv.index("--sweep") + 1]))
+    main()

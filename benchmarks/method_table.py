@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -22,6 +23,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from short_form import add_check, shortened
 
 from apu_losses.fitting import Preset, load_preset
 from apu_losses.synthetic import DEVELOPMENT_TYPES, HELD_OUT_TYPES, load_truth_scenes
@@ -64,6 +66,8 @@ class Bench:
     preset: Preset
     jobs: int
     began: float
+    iterations: int | None = None
+    """At most so many in a stage of any preset, for the short form."""
 
     def run(self, methods: Sequence[Method], scenes: int | None = None) -> Scores:
         """Scores of the first ``scenes`` scenes; whole blocks, so that tables share what is kept."""
@@ -171,6 +175,8 @@ def preset_part(bench: Bench, scenes: int) -> str:
     best = next(m for m in main_rows(bench.preset, OURS) if m.key == "automatic")
     # the weights of the other presets are those of a model's answers already
     others = preset_rows(replace(OURS, trust=1.0), PRESETS)
+    if bench.iterations is not None:
+        others = [replace(m, preset=m.preset and shortened(m.preset, bench.iterations)) for m in others]
     methods = [replace(best, label=f"preset {bench.preset.name}"), *others]
     scores = bench.run(methods, scenes)
     count = len(scores["automatic"])
@@ -249,7 +255,19 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--cache", type=Path, default=Path("method_table_cache"))
     parser.add_argument("--write", action="store_true", help="write benchmarks/results and the plot")
+    add_check(parser)
     arguments = parser.parse_args()
+    if arguments.check:
+        with tempfile.TemporaryDirectory() as kept:
+            arguments.cache, arguments.write = Path(kept), False
+            arguments.scenes = arguments.ablation_scenes = arguments.preset_scenes = arguments.block = 2
+            tables(arguments, iterations=1)
+    else:
+        tables(arguments)
+
+
+def tables(arguments: argparse.Namespace, iterations: int | None = None) -> None:
+    """Fit what is wanted and print it; with presets of so many iterations a stage, if given."""
     torch.set_num_threads(1)
     names = HELD_OUT_TYPES if arguments.split == "held_out" else DEVELOPMENT_TYPES
     per_type = None if arguments.scenes is None else -(-arguments.scenes // len(names))
@@ -259,7 +277,10 @@ def main() -> None:
     runner = MethodRunner(
         scenes, arguments.cache, block=arguments.block, seed=arguments.seed, device=arguments.device
     )
-    bench = Bench(runner, load_preset(arguments.preset), arguments.jobs, time.perf_counter())
+    preset = load_preset(arguments.preset)
+    if iterations is not None:
+        preset = shortened(preset, iterations)
+    bench = Bench(runner, preset, arguments.jobs, time.perf_counter(), iterations)
     wanted = arguments.only or (["main"] if arguments.quick else list(TABLES))
     few = min(arguments.ablation_scenes, len(scenes))
     suffix = "" if arguments.preset == "best" else f"_{Path(arguments.preset).stem}"

@@ -26,6 +26,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from short_form import add_check
+
 from apu_contacts.lvlm.answer import AnswerParseError
 from apu_contacts.lvlm.parse import parse_answer
 from apu_contacts.lvlm.vocabulary import UnknownWordError, read_part
@@ -806,7 +808,10 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--show", type=int, default=5, help="failures to print")
     parser.add_argument("--write", action="store_true", help=f"write the table to {RESULT.name}")
+    add_check(parser)
     arguments = parser.parse_args()
+    if arguments.check:
+        arguments.mutants, arguments.write = 300, False
     noise = load_noise()
     tally = run(arguments.mutants, arguments.seed, noise)
     for failure in tally.failures[: arguments.show]:

@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
+from short_form import REAL, add_check, require_photographs, shortened
 
 from apu_contacts.chirality import denoise_chirality
 from apu_contacts.contact_map import ContactMap
@@ -216,19 +217,18 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--preset", default="best")
-    parser.add_argument("--data", type=Path, default=HERE.parent.parent / "shared" / "real")
+    parser.add_argument("--data", type=Path, default=REAL)
     parser.add_argument("--pictures", type=Path, help="draw overlays and side views into this folder")
     parser.add_argument("--write", action="store_true", help="write the report into benchmarks/results")
+    add_check(parser)
     arguments = parser.parse_args()
-    if not arguments.data.is_dir():
-        raise SystemExit(
-            f"{arguments.data}: no such folder; the real photographs are not part of the repository"
-        )
-    report, fits = run(load_preset(arguments.preset), arguments.data)
+    require_photographs(arguments.data)
+    preset = load_preset(arguments.preset)
+    report, fits = run(shortened(preset, 2) if arguments.check else preset, arguments.data)
     print(report)
     if arguments.pictures is not None:
         draw(fits, arguments.pictures)
-    if arguments.write:
+    if arguments.write and not arguments.check:
         suffix = "" if arguments.preset == "best" else f"_{arguments.preset}"
         target = HERE / "results" / f"real_pairs{suffix}.md"
         target.write_text(f"# Annotated pairs of two real photographs\n\n{report}\n")

@@ -18,6 +18,7 @@ from datetime import date
 from pathlib import Path
 
 import numpy as np
+from short_form import add_check
 
 from apu_contacts import parse_answer
 from apu_contacts.chirality import denoise_chirality
@@ -96,10 +97,10 @@ def share_right(answers: Sequence[Case], rule: Rule) -> tuple[float, int]:
     return float(np.mean(right)), len(right)
 
 
-def table(split: str, seeds: int) -> str:
-    """The whole report."""
+def table(split: str, seeds: int, most: int | None = None) -> str:
+    """The whole report; of the first ``most`` scenes, if given."""
     names = HELD_OUT_TYPES if split == "held_out" else DEVELOPMENT_TYPES
-    scenes = load_truth_scenes(split)
+    scenes = load_truth_scenes(split)[:most]
     lines = [
         "# Left and right, as meant",
         "",
@@ -132,10 +133,11 @@ def main() -> None:
     parser.add_argument("--split", default="held_out", choices=("held_out", "development"))
     parser.add_argument("--seeds", type=int, default=2, help="draws of detections and answers a scene")
     parser.add_argument("--write", action="store_true", help="write benchmarks/results/sides.md")
+    add_check(parser)
     arguments = parser.parse_args()
-    text = table(arguments.split, arguments.seeds)
+    text = table(arguments.split, arguments.seeds, 4 if arguments.check else None)
     print(text)
-    if arguments.write:
+    if arguments.write and not arguments.check:
         suffix = "" if arguments.split == "held_out" else "_development"
         (RESULTS / f"sides{suffix}.md").write_text(text, encoding="utf-8")
 

@@ -1,6 +1,6 @@
 """Simulated detections beside real ones: the figures that the noise dials were set by.
 
-    python benchmarks/synthetic_calibration.py [--data ../shared/real] [--split dev] [--scenes 100] [--write]
+    python benchmarks/synthetic_calibration.py [--data ../shared/real] [--scenes 100] [--write]
 
 Real: the people of two photographs (BEV, ViTPose, OpenPose; human-annotated contacts for four pairs).
 Simulated: synthetic scenes at the default dials. No method of the table runs here. Pixels are those of a
@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 from real_pairs import PICTURES, read_photograph
+from short_form import REAL, add_check, require_photographs
 
 from apu_contacts.keypoints import SKELETONS, Keypoints2D, convert
 from apu_contacts.sources import (
@@ -232,16 +233,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--data", type=Path, default=HERE.parent.parent / "shared" / "real")
-    parser.add_argument("--split", default="dev", help="of the synthetic scenes")
+    parser.add_argument("--data", type=Path, default=REAL)
+    parser.add_argument(
+        "--split",
+        default="development",
+        choices=("development", "held_out", "all"),
+        help="of the synthetic scenes",
+    )
     parser.add_argument("--scenes", type=int, default=100)
     parser.add_argument("--set", nargs=2, action="append", default=[], metavar=("DIAL", "VALUE"))
     parser.add_argument("--write", action="store_true", help="write the report into benchmarks/results")
+    add_check(parser)
     arguments = parser.parse_args()
-    if not arguments.data.is_dir():
-        raise SystemExit(
-            f"{arguments.data}: no such folder; the real photographs are not part of the repository"
-        )
+    require_photographs(arguments.data)
+    if arguments.check:
+        arguments.scenes, arguments.write = 8, False
     fitter = SceneFitter(preset="no_contact")
     scenes = load_truth_scenes(arguments.split)[: arguments.scenes]
     title = (

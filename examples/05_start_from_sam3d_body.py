@@ -45,4 +45,6 @@ def main(folder: str | Path, out: str | Path, preset: str | al.Preset = "best") 
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 3:
+        sys.exit(__doc__)
     main(*sys.argv[1:3])

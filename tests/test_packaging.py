@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
 import zipfile
+from importlib import metadata
 from pathlib import Path
 
 import pytest
+
+import apu_contacts
+import apu_losses
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -77,10 +82,31 @@ def test_every_data_file_of_the_checkout_is_in_the_wheel(wheel):
 def test_the_wheel_carries_licence_and_notice(wheel):
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
-        metadata = archive.read(next(n for n in names if n.endswith(".dist-info/METADATA"))).decode()
+        about = archive.read(next(n for n in names if n.endswith(".dist-info/METADATA"))).decode()
     assert {"LICENSE", "NOTICE"} <= {Path(name).name for name in names if ".dist-info/licenses/" in name}
-    assert "License-Expression: Apache-2.0" in metadata
-    assert "Requires-Python: >=3.10" in metadata
+    assert "License-Expression: Apache-2.0" in about
+    assert "Requires-Python: >=3.10" in about
+
+
+def test_the_packages_under_test_are_those_that_were_installed():
+    """Where a wheel was installed, no test may have the checkout's packages in their place."""
+    try:
+        origin = json.loads(metadata.distribution("apu-losses").read_text("direct_url.json") or "{}")
+    except metadata.PackageNotFoundError:
+        pytest.skip("the packages are on the path, and not installed")
+    if origin.get("dir_info", {}).get("editable"):
+        pytest.skip("an editable install is the checkout")
+    for package in (apu_contacts, apu_losses):
+        assert Path(package.__file__).resolve().parent != ROOT / package.__name__
+
+
+def test_notice_names_every_data_file():
+    notice = (ROOT / "NOTICE").read_text(encoding="utf-8")
+    ours = {"regions.json", "calibration.json", "scene_schema.json", "py.typed"}  # tables, no data of others
+    data = [p for name in ("apu_contacts", "apu_losses") for p in (ROOT / name).rglob("*") if p.is_file()]
+    kinds = {".npz", ".json", ".png", ".jpg"}
+    missing = [p.name for p in data if p.suffix in kinds and p.name not in ours and p.name not in notice]
+    assert not missing
 
 
 def test_the_command_is_installed(wheel):

@@ -220,11 +220,15 @@ def main() -> None:
     parser.add_argument(
         "--out", type=Path, default=Path(__file__).parents[1] / "apu_losses" / "demo" / SCENE_FILE
     )
+    parser.add_argument("--check", action="store_true", help="few steps, and nothing is written")
     options = parser.parse_args()
     torch.set_num_threads(1)
+    if options.check:
+        options.steps = 2
     body, regions = load_body(options.body), RegionMap.load("free")
     scene, truth = make_scene(body, regions, options.steps)
-    save_scene(scene, options.out)
+    if not options.check:
+        save_scene(scene, options.out)
     report(body, regions, truth)
     if options.pictures:
         from PIL import Image

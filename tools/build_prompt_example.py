@@ -163,7 +163,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=240)
     parser.add_argument("--out", type=Path, default=DATA)
+    parser.add_argument("--check", action="store_true", help="few steps, and nothing is written")
     arguments = parser.parse_args()
+    if arguments.check:
+        arguments.steps = 2
     body, regions = load_body(), RegionMap.load("free")
     vertices = hug(body, regions, arguments.steps)
     faces = np.asarray(body.faces)
@@ -173,12 +176,13 @@ def main() -> None:
     ]
     size = (512, 640)
     turned, camera = orbit(meshes, -15.0, 8.0, size)
-    arguments.out.mkdir(parents=True, exist_ok=True)
     picture = Image.fromarray(render_meshes(turned, camera, size))
-    picture.quantize(128).save(arguments.out / "example.png", optimize=True)
     document = answer(vertices, regions)
-    (arguments.out / "example.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(document, indent=1))
+    if not arguments.check:
+        arguments.out.mkdir(parents=True, exist_ok=True)
+        picture.quantize(128).save(arguments.out / "example.png", optimize=True)
+        (arguments.out / "example.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

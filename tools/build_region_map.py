@@ -189,10 +189,12 @@ def main() -> None:
     parser.add_argument("--asset", type=Path, default=ASSET, help="body in SMPL-X format")
     parser.add_argument("--output", type=Path, default=MAP, help="the map to write (.npz or .json)")
     parser.add_argument("--pictures", type=Path, nargs="?", const=IMAGES, help="folder for the pictures")
+    parser.add_argument("--check", action="store_true", help="write nothing")
     options = parser.parse_args()
     asset = read_asset(options.asset)
     regions = build(asset)
-    regions.save(options.output)
+    if not options.check:
+        regions.save(options.output)
     sizes = regions.sizes
     print(
         f"{regions}: vertices per region min {sizes.min()}, median {np.median(sizes):.0f}, max {sizes.max()}"

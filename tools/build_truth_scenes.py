@@ -7,7 +7,9 @@ file a batch. Delete that folder when a type, a place, the solver or the free bo
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
+import tempfile
 import time
 from collections import Counter
 from dataclasses import asdict, replace
@@ -33,7 +35,9 @@ Yield = dict[str, tuple[list[TruthScene], list[Rejected]]]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--work", type=Path, required=True, help="folder for what is drawn so far")
+    parser.add_argument(
+        "--work", type=Path, default=Path("truth_scenes_work"), help="folder for what is drawn so far"
+    )
     parser.add_argument("--out", type=Path, default=OUT)
     parser.add_argument("--held-out", type=int, default=11, help="scenes of each held-out type")
     parser.add_argument("--development", type=int, default=12, help="scenes of each development type")
@@ -42,8 +46,22 @@ def main() -> None:
     parser.add_argument("--types", nargs="*", default=sorted(INTERACTIONS))
     parser.add_argument("--part", default="0/1", help="'0/2' and '1/2' share the types between two processes")
     parser.add_argument("--assemble", action="store_true", help="draw nothing more, only write the file")
+    parser.add_argument("--check", action="store_true", help="two scenes of one type, kept nowhere")
     options = parser.parse_args()
     torch.set_num_threads(1)
+    if importlib.util.find_spec("igl") is None:
+        raise SystemExit("not run: libigl is not installed (pip install '.[synthetic]')")
+    if options.check:
+        with tempfile.TemporaryDirectory() as kept:
+            options.work, options.out = Path(kept), Path(kept) / "scenes.npz"
+            options.types, options.held_out, options.development, options.most = ["back hug"], 2, 2, 2
+            build(options)
+    else:
+        build(options)
+
+
+def build(options: argparse.Namespace) -> None:
+    """Draw, collect, report, write."""
     options.work.mkdir(parents=True, exist_ok=True)
     wanted = {
         name: options.development if name in DEVELOPMENT_TYPES else options.held_out for name in INTERACTIONS

@@ -1,15 +1,19 @@
 """Compile all Triton kernels for a GPU that need not be here.
 
-python tools/compile_triton.py cuda 90 32
+python tools/compile_triton.py                  # for an H100
 python tools/compile_triton.py hip gfx942 64
+python tools/compile_triton.py --check          # one kernel
 """
 
 from __future__ import annotations
 
-import sys
+import argparse
 from typing import Any
 
-import triton
+try:
+    import triton
+except ImportError:
+    raise SystemExit("not run: triton is not installed, which comes with torch's CUDA wheels") from None
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
@@ -152,9 +156,18 @@ def kernels() -> list[tuple[Any, dict[str, str], dict[str, Any], int]]:
     ]  # fmt: skip
 
 
-def main(backend: str, arch: str, warp: str) -> None:
-    target = GPUTarget(backend, int(arch) if arch.isdigit() else arch, int(warp))
-    for kernel, types, constants, warps in kernels():
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("backend", nargs="?", default="cuda", choices=("cuda", "hip"))
+    parser.add_argument("arch", nargs="?", default="90", help="compute capability, or the name of an AMD GPU")
+    parser.add_argument("warp", nargs="?", type=int, default=32, help="threads of a warp")
+    parser.add_argument("--check", action="store_true", help="one kernel only")
+    options = parser.parse_args()
+    arch = int(options.arch) if options.arch.isdigit() else options.arch
+    target = GPUTarget(options.backend, arch, options.warp)
+    for kernel, types, constants, warps in kernels()[: 1 if options.check else None]:
         signature = types | dict.fromkeys(constants, "constexpr")
         source = ASTSource(kernel, signature=signature, constexprs=constants)
         built = triton.compile(source, target=target, options={"num_warps": warps, "enable_fp_fusion": False})
@@ -163,4 +176,4 @@ def main(backend: str, arch: str, warp: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:4])
+    main()

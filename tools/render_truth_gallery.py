@@ -40,7 +40,12 @@ def main() -> None:
     parser.add_argument("--number", type=int, default=0, help="which scene of each type")
     parser.add_argument("--type", help="scenes of this type only")
     parser.add_argument("--scenes", type=int, default=8)
+    parser.add_argument("--check", action="store_true", help="one small page, and nothing is written")
     options = parser.parse_args()
+    if options.check:
+        scenes = load_truth_scenes("all", interactions=[next(iter(INTERACTIONS))], per_type=1)
+        print("drawn:", sheet(list(scenes), [scene.name for scene in scenes], 4).size)
+        return
     options.out.mkdir(parents=True, exist_ok=True)
     if options.type:
         found = list(load_truth_scenes("all", interactions=[options.type], per_type=options.scenes))

@@ -11,11 +11,14 @@ import tempfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 from urllib.error import HTTPError, URLError
 from urllib.parse import urldefrag, urlparse
 from urllib.request import Request, urlopen
 
 FOLDER_VARIABLE = "APU_WEIGHTS"
+MOST_BYTES = 2 << 30
+"""What a network may weigh: an ONNX file cannot be larger. No server and no archive fills a disk."""
 _CHUNK = 1 << 20
 
 
@@ -53,7 +56,8 @@ def fetch_weights(
 
     Raises:
         WeightsError: no such file; the server cannot be reached; another hash than the one given; a
-            ``.zip`` with none or several ``.onnx`` in it.
+            ``.zip`` with none or several ``.onnx`` in it; what came is neither, or too large. Nothing of
+            what was refused is kept.
     """
     address, digest = _wanted(str(source))
     kept = Path(folder) if folder is not None else weights_folder()
@@ -67,7 +71,7 @@ def fetch_weights(
         name = Path(urlparse(address).path).name
         key = hashlib.sha256(address.encode()).hexdigest()[:12]
         file = kept / f"{key}-{name}"
-        if not file.is_file():
+        if not file.is_file() or _no_network(file) is not None:
             _download(address, file, digest, progress, timeout)
         else:
             _check(file, digest, f"{file} (kept from {address})")
@@ -100,6 +104,66 @@ def _check(path: Path, digest: str | None, what: str) -> None:
         raise WeightsError(f"{what}: sha256 is {found}, expected {digest}: another file, or a damaged one")
 
 
+def _no_network(file: Path) -> str | None:
+    """Why a file with the ending of a network, or of an archive with one, is none; None if it is one.
+
+    A login page or an error in place of the file has its name and not its content.
+    """
+    if file.suffix.lower() == ".zip":
+        return None if zipfile.is_zipfile(file) else f"no .zip archive: it starts with {_start_of(file)}"
+    return None if _is_onnx(file) else f"no ONNX file, or a part of one: it starts with {_start_of(file)}"
+
+
+def _start_of(file: Path) -> str:
+    with file.open("rb") as stream:
+        return repr(stream.read(40).decode("latin-1"))
+
+
+def _is_onnx(file: Path) -> bool:
+    """Whether a file is one whole protocol buffer that has a graph where ONNX has it (field 7).
+
+    ONNX has no magic bytes; so its outermost fields are walked, without reading what is in them.
+    """
+    size, graph = file.stat().st_size, False
+    with file.open("rb") as stream:
+        while stream.tell() < size:
+            tag = _varint(stream)
+            if tag is None:
+                return False
+            field, kind = tag >> 3, tag & 7
+            length = {1: 8, 5: 4}.get(kind)
+            if kind in (0, 2):
+                number = _varint(stream)
+                if number is None:
+                    return False
+                length = number if kind == 2 else 0
+            if length is None or field == 0 or stream.tell() + length > size:
+                return False
+            graph |= field == 7 and kind == 2
+            stream.seek(length, os.SEEK_CUR)
+    return graph
+
+
+def _varint(stream: BinaryIO) -> int | None:
+    """The next variable-length number; None where there is none."""
+    number = 0
+    for shift in range(0, 70, 7):
+        byte = stream.read(1)
+        if not byte:
+            return None
+        number |= (byte[0] & 127) << shift
+        if byte[0] < 128:
+            return number
+    return None
+
+
+def _too_large(address: str, size: int) -> WeightsError:
+    return WeightsError(
+        f"{address}: more than {size >> 20} MB, and a network has at most {MOST_BYTES >> 20}: is this the "
+        "right file?"
+    )
+
+
 def _download(
     address: str,
     target: Path,
@@ -110,12 +174,18 @@ def _download(
     target.parent.mkdir(parents=True, exist_ok=True)
     # the scheme was checked by the caller
     request = Request(address, headers={"User-Agent": "apu-losses"})  # noqa: S310
-    handle, partial_name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    handle, partial_name = tempfile.mkstemp(
+        dir=target.parent, prefix=f".{target.stem}.", suffix=target.suffix
+    )
     partial = Path(partial_name)
     try:
         with os.fdopen(handle, "wb") as stream, urlopen(request, timeout=timeout) as answer:  # noqa: S310
             total, done = int(answer.headers.get("Content-Length") or 0), 0
+            if total > MOST_BYTES:
+                raise _too_large(address, total)
             while block := answer.read(_CHUNK):
+                if done + len(block) > MOST_BYTES:
+                    raise _too_large(address, done)
                 stream.write(block)
                 done += len(block)
                 if progress is not None and total:
@@ -123,6 +193,11 @@ def _download(
         if total and done != total:
             raise WeightsError(f"{address}: the connection ended after {done} of {total} bytes; try again")
         _check(partial, digest, address)
+        if (why := _no_network(partial)) is not None:
+            raise WeightsError(
+                f"{address}: what came is {why}. Nothing was kept. Is it the login page of this network, or "
+                "an error that the server reports as a file?"
+            )
         partial.replace(target)
     except (URLError, OSError) as error:
         raise WeightsError(
@@ -164,6 +239,8 @@ def _unpacked(archive: Path, folder: Path) -> Path:
             target = folder / f"{_digest(archive)[:12]}-{Path(members[0]).name}"
             if target.is_file() and target.stat().st_size == packed.getinfo(members[0]).file_size:
                 return target
+            if packed.getinfo(members[0]).file_size > MOST_BYTES:
+                raise _too_large(f"{archive}: {members[0]}", packed.getinfo(members[0]).file_size)
             folder.mkdir(parents=True, exist_ok=True)
             handle, partial_name = tempfile.mkstemp(dir=folder, prefix=f".{target.name}.")
             partial = Path(partial_name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from apu_contacts.contact_map import PartContact
@@ -86,18 +86,11 @@ class ContactAnswer:
     def transposed(self) -> ContactAnswer:
         """The same answer with the two people exchanged; ``raw`` and the repairs stay as they were."""
         other = {"person_left": "person_right", "person_right": "person_left"}
-        return ContactAnswer(
-            self.interaction,
-            {other.get(key, key): text for key, text in self.people.items()},
-            " to ".join(reversed(self.orientation.split(" to "))),
-            tuple(contact.transposed() for contact in self.contacts),
-            self.refusal,
-            self.truncated,
-            self.repairs,
-            self.unexplained,
-            self.unknown_words,
-            self.conforms,
-            self.raw,
+        return replace(
+            self,
+            people={other.get(key, key): text for key, text in self.people.items()},
+            orientation=" to ".join(reversed(self.orientation.split(" to "))),
+            contacts=tuple(contact.transposed() for contact in self.contacts),
         )
 
     def to_document(self) -> dict[str, Any]:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import resources
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from apu_contacts.contact_map import PartContact
 from apu_contacts.lvlm.answer import ContactAnswer
@@ -24,9 +25,10 @@ Sides = tuple[str, str]
 class Calibration:
     """Turns vote share and stated confidence into the probability that a contact is true.
 
-    ``1 / (1 + exp(-(intercept + vote * logit(v) + confidence * logit(c))))`` with v the share of the answers
-    that state the contact, ``(k + 0.5) / (n + 1)``, and c the mean confidence of those that do, kept within
-    [0.02, 0.98].
+    ``1 / (1 + exp(-(intercept + vote * logit(v) + confidence * logit(c))))`` with v the share of the votes,
+    ``(k + 0.5) / (n + 1)``, and c the mean confidence of those who gave them, kept within [0.02, 0.98].
+    A statement is one vote from a confidence of 0.5 on, and ``2 * confidence`` of one below: half believed is
+    not stated.
 
     Args:
         intercept: log odds at v = c = 0.5.
@@ -64,9 +66,11 @@ class FusedContact(PartContact):
     """A contact with what the answers said of it. ``confidence`` is the calibrated probability.
 
     Args:
-        votes: answers that state it.
-        samples: answers that could have.
-        stated_confidence: mean confidence of those that do.
+        votes: answers that state it with a confidence above 0.
+        samples: answers that tell something about it: these, and those that were read whole and do not
+            state it. An answer that was cut off, or has parts that could not be read, is silent about what
+            it does not state.
+        stated_confidence: mean confidence of those that state it, weighted by their votes.
         sides: share of each combination of sides among those that do; adds up to 1. `denoise_chirality` takes
             it as its prior.
     """
@@ -75,6 +79,9 @@ class FusedContact(PartContact):
     samples: int = 0
     stated_confidence: float = 0.0
     sides: Mapping[Sides, float] = field(default_factory=dict, hash=False)
+
+    def _exchanged(self) -> dict[str, Any]:
+        return {**super()._exchanged(), "sides": {(b, a): share for (a, b), share in self.sides.items()}}
 
 
 @dataclass(frozen=True)
@@ -85,13 +92,22 @@ class FusedAnswer:
         contacts: the likeliest first.
         samples: answers that were used.
         refusals: answers that declined; they say nothing about contacts and do not vote.
-        exchanged: for each answer used, whether its two people had to be exchanged to agree with the others.
+        exchanged: for each answer used, whether its two people had to be exchanged to agree with the
+            majority.
+        order_agreement: share of the answers whose person order is that of the contacts, of those whose
+            contacts tell an order; 1 if none tells one.
     """
 
     contacts: tuple[FusedContact, ...]
     samples: int
     refusals: int
     exchanged: tuple[bool, ...]
+    order_agreement: float = 1.0
+
+    @property
+    def order_open(self) -> bool:
+        """Fewer than two thirds agree on who is who: decide by keypoints (`person_order`), or keep both."""
+        return self.order_agreement < 2 / 3 - 1e-9
 
 
 def fuse_answers(
@@ -101,10 +117,17 @@ def fuse_answers(
 ) -> FusedAnswer:
     """Fuses answers about the same pair, of one or several models.
 
-    1. Person order: each answer is exchanged if it then agrees better with the others; the first stays.
+    1. Person order: each answer is exchanged if it then agrees better with the others; the order that most of
+       them have stays (``order_agreement``), the first one's if there are as many of either.
     2. Contacts are the same if they name the same parts; where an answer states one pair of parts several
-       times (left and right hand on the back), the statements are matched by their sides.
-    3. Votes are counted per model, and each model counts the same however often it was asked.
+       times (left and right hand on the back), the statements are matched by their sides. "both" sides are
+       the left and the right one where another answer tells them apart.
+    3. Votes are counted per model, and each model counts the same however often it was asked. A confidence of
+       0 is no vote, one below 0.5 a part of one; a contact that has no vote is not there. An answer that was
+       not read whole says nothing about contacts that it does not state.
+
+    Answers are taken to be samples of their own: equal texts that a model gives at temperature 0 are one
+    answer, and have to be given once.
 
     Args:
         answers: refusals among them are counted and left out.
@@ -118,25 +141,32 @@ def fuse_answers(
         raise ValueError(
             f"models must name one model per answer, got {len(models)} for {len(answers)} answers"
         )
-    names = list(models) if models is not None else [""] * len(answers)
-    used = [(answer, name) for answer, name in zip(answers, names, strict=True) if not answer.refused]
+    given = list(models) if models is not None else [""] * len(answers)
+    used = [(answer, name) for answer, name in zip(answers, given, strict=True) if not answer.refused]
     if not used:
         return FusedAnswer((), 0, len(answers), ())
-    exchanged = align_people([answer for answer, _ in used])
+    names = [name for _, name in used]
+    order = align_people([answer for answer, _ in used], names)
     turned = [
-        answer.transposed() if turn else answer for (answer, _), turn in zip(used, exchanged, strict=True)
+        answer.transposed() if turn else answer
+        for (answer, _), turn in zip(used, order.exchanged, strict=True)
     ]
-    weights = _answer_weights([name for _, name in used])
     calibration = calibration or default_calibration()
-    fused = [_fuse_slot(slot, len(turned), weights, calibration) for slot in _slots(turned)]
+    whole = [answer.fully_explained and not answer.unknown_words for answer in turned]
+    fused = [_fuse_slot(slot, whole, names, calibration) for slot in _slots(turned)]
     fused.sort(key=lambda contact: -contact.confidence)
-    return FusedAnswer(tuple(fused), len(turned), len(answers) - len(used), exchanged)
+    return FusedAnswer(tuple(fused), len(turned), len(answers) - len(used), *order)
 
 
-def _answer_weights(names: list[str]) -> list[float]:
+def _model_weights(names: Sequence[str]) -> list[float]:
     """Each model has the same weight in all; weights add up to the number of answers."""
-    counts = {name: names.count(name) for name in names}
+    counts = Counter(names)
     return [len(names) / (len(counts) * counts[name]) for name in names]
+
+
+def _vote(confidence: float) -> float:
+    """How much of a vote a statement is: none at confidence 0, a whole one from 0.5 on."""
+    return min(1.0, 2 * confidence)
 
 
 Parts = tuple[tuple[str, ...], tuple[str, ...]]
@@ -146,24 +176,50 @@ def _parts(contact: PartContact) -> Parts:
     return (contact.part_a, *contact.alternatives_a), (contact.part_b, *contact.alternatives_b)
 
 
-def align_people(answers: Sequence[ContactAnswer]) -> tuple[bool, ...]:
-    """For each answer, whether its people have to be exchanged to agree with the others; the first never is.
+class PeopleOrder(NamedTuple):
+    """Which answers have their people the other way round, and what share of them agrees."""
+
+    exchanged: tuple[bool, ...]
+    agreement: float
+
+
+def align_people(answers: Sequence[ContactAnswer], models: Sequence[str] | None = None) -> PeopleOrder:
+    """For each answer, whether its people have to be exchanged to agree with the majority.
 
     Agreement is counted over pairs of parts without sides. Beginning with the answer that agrees best with
-    all others as it stands, each is turned the way it agrees better with those before; twice over.
+    all others as it stands, each is turned the way it agrees better with those before; twice over. Then the
+    order that most answers have stays, each model counting the same; where there are as many of either, that
+    of the first answer that tells an order. Answers that agree as well either way are not counted.
     """
     tallies = [(_tally(answer), _tally(answer.transposed())) for answer in answers]
     start = max(range(len(answers)), key=lambda i: (sum(_overlap(tallies[i][0], t[0]) for t in tallies), -i))
-    order = [start, *(i for i in range(len(answers)) if i != start)]
+    rest = [i for i in range(len(answers)) if i != start]
     turned = [False] * len(answers)
     placed = {start}
-    for _ in range(2):
-        for i in order[1:]:
-            others = [tallies[j][turned[j]] for j in placed if j != i]
-            scores = [sum(_overlap(tallies[i][way], other) for other in others) for way in (0, 1)]
-            turned[i] = scores[1] > scores[0]
-            placed.add(i)
-    return tuple(turn != turned[0] for turn in turned)
+
+    def scores(i: int) -> tuple[float, float]:
+        """Agreement of an answer as it stands, and turned, with the others that are placed."""
+        others = [tallies[j][turned[j]] for j in sorted(placed - {i})]
+        straight, other = (sum(_overlap(tallies[i][way], tally) for tally in others) for way in (0, 1))
+        return straight, other
+
+    for i in [*rest, *rest]:
+        straight, other = scores(i)
+        turned[i] = other > straight
+        placed.add(i)
+    tells = [straight != other for straight, other in map(scores, range(len(answers)))]
+    if not any(tells):
+        return PeopleOrder((False,) * len(answers), 1.0)
+    votes = {True: 0.0, False: 0.0}
+    for turn, telling, weight in zip(
+        turned, tells, _model_weights(models or [""] * len(answers)), strict=True
+    ):
+        votes[turn] += weight * telling
+    stays = votes[True] > votes[False]
+    if math.isclose(votes[True], votes[False]):
+        stays = turned[tells.index(True)]
+    exchanged = tuple(telling and turn != stays for turn, telling in zip(turned, tells, strict=True))
+    return PeopleOrder(exchanged, votes[stays] / (votes[True] + votes[False]))
 
 
 def _tally(answer: ContactAnswer) -> dict[Parts, float]:
@@ -190,17 +246,19 @@ class _Slot(NamedTuple):
 
 
 def _slots(answers: Sequence[ContactAnswer]) -> list[_Slot]:
+    """The contacts that are stated with a confidence above 0, by their parts and sides."""
     by_parts: dict[Parts, list[list[PartContact]]] = {}
     keys = {
         _parts(c) for answer in answers for c in answer.contacts if not (c.alternatives_a or c.alternatives_b)
     }
     for i, answer in enumerate(answers):
         for contact in answer.contacts:
-            parts = _home(_parts(contact), keys)
-            by_parts.setdefault(parts, [[] for _ in answers])[i].append(contact)
+            if contact.confidence > 0:
+                parts = _home(_parts(contact), keys)
+                by_parts.setdefault(parts, [[] for _ in answers])[i].append(contact)
     slots: list[_Slot] = []
     for parts, stated in by_parts.items():
-        slots += _split_by_sides(parts, stated)
+        slots += _split_by_sides(parts, _sides_told_apart(stated))
     return slots
 
 
@@ -214,6 +272,40 @@ def _home(parts: Parts, keys: set[Parts]) -> Parts:
             if ((part_a,), (part_b,)) in keys:
                 return (part_a,), (part_b,)
     return parts
+
+
+def _sides_told_apart(stated: list[list[PartContact]]) -> list[list[PartContact]]:
+    """The statements with "both" made into those of the left and of the right side, where any statement about
+    these parts names a side of that person; of equal ones in an answer the one believed most."""
+    told = {(contact.side_a, contact.side_b) for contacts in stated for contact in contacts}
+    apart: list[list[PartContact]] = []
+    for contacts in stated:
+        best: dict[Sides, PartContact] = {}
+        for contact in contacts:
+            for sides in _covered((contact.side_a, contact.side_b), told):
+                known = best.get(sides)
+                if known is None or contact.confidence > known.confidence:
+                    best[sides] = replace(contact, side_a=sides[0], side_b=sides[1])
+        apart.append(list(best.values()))
+    return apart
+
+
+def _covered(sides: Sides, told: set[Sides]) -> list[Sides]:
+    """The combinations that a statement of sides comes to, given what others name."""
+    split = [
+        side == "both" and any(other[person] in _OTHER for other in told) for person, side in enumerate(sides)
+    ]
+    if all(split):
+        # Each side of either person touches: in the combinations that are named, and their mirror images.
+        named = {other for other in told if other[0] in _OTHER and other[1] in _OTHER}
+        if not named:
+            return [("left", "none"), ("right", "none"), ("none", "left"), ("none", "right")]
+        return sorted(named | {(_OTHER[a], _OTHER[b]) for a, b in named})
+    if split[0]:
+        return [("left", sides[1]), ("right", sides[1])]
+    if split[1]:
+        return [(sides[0], "left"), (sides[0], "right")]
+    return [sides]
 
 
 def _split_by_sides(parts: Parts, stated: list[list[PartContact]]) -> list[_Slot]:
@@ -245,25 +337,30 @@ def _side_cost(one: Sides, other: Sides) -> float:
     return 2.0 if one[0] == other[0] or one[1] == other[1] else 3.0
 
 
-def _fuse_slot(slot: _Slot, samples: int, weights: list[float], calibration: Calibration) -> FusedContact:
-    total = sum(weights[vote.answer] for vote in slot.votes)
-    stated = sum(weights[vote.answer] * vote.contact.confidence for vote in slot.votes) / total
+def _fuse_slot(
+    slot: _Slot, whole: Sequence[bool], names: Sequence[str], calibration: Calibration
+) -> FusedContact:
+    voters = {vote.answer for vote in slot.votes}
+    telling = [i for i, read in enumerate(whole) if read or i in voters]
+    weights = dict(zip(telling, _model_weights([names[i] for i in telling]), strict=True))
+    shares = [weights[vote.answer] * _vote(vote.contact.confidence) for vote in slot.votes]
+    total = sum(shares)
+    stated = sum(p * vote.contact.confidence for p, vote in zip(shares, slot.votes, strict=True)) / total
     sides: dict[Sides, float] = {}
-    for vote in slot.votes:
+    for p, vote in zip(shares, slot.votes, strict=True):
         key = (vote.contact.side_a, vote.contact.side_b)
-        sides[key] = sides.get(key, 0.0) + weights[vote.answer] / total
+        sides[key] = sides.get(key, 0.0) + p / total
     best = max(sides, key=lambda key: sides[key])
-    share = (total + 0.5) / (samples + 1)
     return FusedContact(
         slot.parts[0][0],
         best[0],
         slot.parts[1][0],
         best[1],
-        calibration.apply(share, stated),
+        calibration.apply((total + 0.5) / (len(telling) + 1), stated),
         alternatives_a=slot.parts[0][1:],
         alternatives_b=slot.parts[1][1:],
         votes=len(slot.votes),
-        samples=samples,
+        samples=len(telling),
         stated_confidence=stated,
         sides=sides,
     )

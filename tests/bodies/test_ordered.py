@@ -19,6 +19,7 @@ def test_short_products_are_those_of_the_library():
     torch.testing.assert_close(ordered_matmul(a[..., :1], b[:, :1]), a[..., :1] @ b[:, :1])
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize("size", [1, 2, 3, 16, 169])
 def test_an_entry_keeps_its_bits_whatever_the_number_of_columns(size):
     a, b = drawn(40, 6, 7), drawn(40, 7, 200, seed=1)
@@ -40,6 +41,7 @@ def test_a_sparse_mix_is_the_dense_sum(tail):
         sparse.mix(values[:, 1:])
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize("count", [0, 1, 2, 7, 9, 30])
 @pytest.mark.parametrize(("inner", "columns"), [(1, 1), (10, 165), (11, 165), (162, 3000)])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -78,12 +80,14 @@ def test_derivatives_of_the_compiled_rows():
     torch.testing.assert_close(flipped, drawn(2, 5).double() @ drawn(5, 7, seed=1).double())
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize("lead", [(), (1,), (4,), (2, 4)])
 def test_short_products_with_and_without_gradient_are_the_same_to_the_bit(lead):
     a, b = drawn(*lead, 3, 3), drawn(3, 11, seed=1)
     assert torch.equal(ordered_matmul(a, b), ordered_matmul(a.requires_grad_(), b).detach())
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize("count", [1, 2, 5])
 def test_a_posed_body_and_its_gradient_are_the_same_in_any_batch(count):
     body = load_body()

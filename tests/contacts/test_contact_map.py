@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import apu_contacts.chirality
+import apu_contacts.lvlm.fusion  # noqa: F401  (their classes of contacts are tried, too)
 from apu_contacts.contact_map import ContactMap, PartContact
 from apu_contacts.regions import PART_SIDES, PARTS, part_regions
 
@@ -215,3 +219,45 @@ def test_json_that_is_none() -> None:
 def test_bad_dense_is_refused(dense: np.ndarray, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         ContactMap.from_dense(dense)
+
+
+def every_class_of(cls: type[PartContact]) -> list[type[PartContact]]:
+    return [cls, *(one for sub in cls.__subclasses__() for one in every_class_of(sub))]
+
+
+# The values that have to be seen to change place; a field of any other kind keeps its value.
+OF_KIND: dict[str, Any] = {
+    "Sides": ("left", "none"),
+    "Mapping[Sides, float]": {("left", "right"): 0.75, ("both", "none"): 0.25},
+    "int": 3,
+    "float": 0.625,
+    "float | None": 0.375,
+}
+TURNED: dict[str, Any] = {
+    "Sides": ("none", "left"),
+    "Mapping[Sides, float]": {("right", "left"): 0.75, ("none", "both"): 0.25},
+}
+
+
+@pytest.mark.parametrize("cls", every_class_of(PartContact), ids=lambda cls: cls.__name__)
+def test_nothing_is_lost_when_the_people_are_exchanged(cls: type[PartContact]) -> None:
+    """Of each class of contacts there is; a new field of a kind that is not known here fails."""
+    given: dict[str, Any] = {
+        "part_a": "hand", "side_a": "left", "part_b": "back", "side_b": "right",
+        "alternatives_a": ("forearm",), "alternatives_b": ("waist", "chest"),
+    }  # fmt: skip
+    more = {f.name: str(f.type) for f in fields(cls) if f.name not in given}
+    stated = cls(**given, **{name: OF_KIND[kind] for name, kind in more.items()})
+    turned = stated.transposed()
+    assert type(turned) is cls
+    for name, kind in more.items():
+        assert getattr(turned, name) == TURNED.get(kind, OF_KIND[kind]), name
+    assert (turned.part_a, turned.side_a, turned.alternatives_a) == ("back", "right", ("waist", "chest"))
+    assert (turned.part_b, turned.side_b, turned.alternatives_b) == ("hand", "left", ("forearm",))
+    assert turned.transposed() == stated
+
+
+def test_every_class_of_contacts_is_tried() -> None:
+    assert {cls.__name__ for cls in every_class_of(PartContact)} >= {
+        "PartContact", "FusedContact", "DenoisedContact"
+    }  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from apu_contacts.chirality import SideBelief, denoise_chirality, side_prior
 from apu_contacts.contact_map import ContactMap, PartContact
 from apu_contacts.keypoints.types import Keypoints2D
-from apu_contacts.lvlm import Calibration, ContactAnswer, fuse_answers
+from apu_contacts.lvlm import Calibration, ContactAnswer, fuse_answers, parse_answer
 from apu_contacts.lvlm.fusion import align_people, default_calibration
 
 PLAIN = Calibration(0.0, 1.0, 0.0)
@@ -64,14 +65,29 @@ def test_people_are_aligned() -> None:
     }  # fmt: skip
 
 
-def test_the_first_answer_keeps_its_order() -> None:
+def test_the_order_of_the_majority_stays() -> None:
     straight = answer(HAND_BACK, CHEST_ARM)
-    assert align_people([straight.transposed(), straight, straight]) == (False, True, True)
-    assert align_people([answer(), straight, answer(("foot", "left", "foot", "left"))]) == (
-        False,
-        False,
-        False,
-    )
+    turned = straight.transposed()
+    assert align_people([turned, straight, straight]) == ((True, False, False), pytest.approx(2 / 3))
+    for place in range(5):  # wherever the odd one stands
+        given = [straight] * 5
+        given[place] = turned
+        fused = fuse_answers(given)
+        assert fused.exchanged == tuple(i == place for i in range(5))
+        assert (fused.contacts[0].part_a, fused.order_agreement, fused.order_open) == ("hand", 0.8, False)
+    nothing_in_common = [answer(), straight, answer(("foot", "left", "foot", "left"))]
+    assert align_people(nothing_in_common) == ((False, False, False), 1.0)
+
+
+def test_an_order_that_no_majority_has_is_reported_as_open() -> None:
+    straight = answer(HAND_BACK, CHEST_ARM)
+    turned = straight.transposed()
+    fused = fuse_answers([turned, straight, straight, turned])
+    assert fused.order_open and fused.order_agreement == 0.5
+    assert fused.exchanged == (False, True, True, False)  # the first stays
+    assert not fuse_answers([turned]).order_open and not fuse_answers([]).order_open
+    # four samples of one model are one voice
+    assert fuse_answers([straight] * 4 + [turned], ["big"] * 4 + ["small"]).order_open
 
 
 def test_order_of_answers_does_not_matter_to_votes() -> None:
@@ -141,6 +157,76 @@ def test_alternatives_vote_for_what_others_state_plainly() -> None:
     assert [(c.part_a, c.alternatives_a, c.votes) for c in fused.contacts] == [("forearm", (), 2)]
     alone = fuse_answers([vague, vague]).contacts[0]
     assert (alone.part_a, alone.alternatives_a, alone.votes) == ("hand", ("forearm",), 2)
+
+
+@pytest.mark.parametrize("answers", [1, 5])
+def test_what_nobody_believes_is_no_contact(answers: int) -> None:
+    assert fuse_answers([answer(HAND_BACK, confidence=0.0)] * answers).contacts == ()
+    believed = [
+        fuse_answers([answer(HAND_BACK, confidence=c)] * answers).contacts[0].confidence
+        for c in (1e-6, 0.01, 0.1, 0.25, 0.5, 0.75, 1.0)
+    ]
+    assert believed == sorted(believed) and believed[0] < 0.05 and believed[-1] > 0.9
+
+
+def test_a_statement_that_is_not_believed_counts_as_much_as_none() -> None:
+    denied = [answer(HAND_BACK)] + [answer(HAND_BACK, confidence=0.0)] * 4
+    silent = [answer(HAND_BACK)] + [answer()] * 4
+    assert fuse_answers(denied).contacts == fuse_answers(silent).contacts
+    (half,) = fuse_answers([answer(HAND_BACK, confidence=0.25)], calibration=PLAIN).contacts
+    assert half.confidence == pytest.approx((0.5 + 0.5) / 2)
+
+
+def test_what_was_not_read_whole_is_silent_about_what_it_does_not_state() -> None:
+    document = answer(CHEST_ARM, HAND_BACK).to_document()
+    whole = parse_answer(json.dumps(document))
+    cut = parse_answer(json.dumps(document)[:-40])
+    unread = parse_answer(json.dumps(document).replace('"hand"', '"frobnicator"'))
+    assert cut.truncated and len(cut.contacts) == len(unread.contacts) == 1
+    for silent in (cut, unread):
+        fused = {c.part_a: c for c in fuse_answers([whole, *[silent] * 4]).contacts}
+        assert (fused["hand"].votes, fused["hand"].samples) == (1, 1)
+        assert (fused["chest"].votes, fused["chest"].samples) == (5, 5)
+        alone = {c.part_a: c for c in fuse_answers([whole]).contacts}
+        assert fused["hand"].confidence == alone["hand"].confidence
+    denied = {c.part_a: c for c in fuse_answers([whole, *[answer(CHEST_ARM)] * 4]).contacts}
+    assert (denied["hand"].votes, denied["hand"].samples) == (1, 5)
+
+
+def test_models_count_the_same_among_those_who_tell() -> None:
+    cut = ContactAnswer(truncated=True)
+    fused = fuse_answers([answer(HAND_BACK), cut, cut, answer()], ["a", "a", "a", "b"], PLAIN)
+    assert fused.contacts[0].confidence == pytest.approx(0.5) and fused.contacts[0].samples == 2
+
+
+@pytest.mark.parametrize("turn", [False, True])
+@pytest.mark.parametrize(
+    ("together", "apart"),
+    [
+        ([("both", "none")], [("left", "none"), ("right", "none")]),
+        ([("both", "left")], [("left", "left"), ("right", "left")]),
+        ([("both", "both")], [("left", "left"), ("right", "right")]),
+        ([("both", "both")], [("left", "right"), ("right", "left")]),
+    ],
+)
+def test_both_is_the_left_and_the_right(
+    together: list[tuple[str, str]], apart: list[tuple[str, str]], turn: bool
+) -> None:
+    one, other = (answer(*(("hand", a, "back", b) for a, b in sides)) for sides in (together, apart))
+    given = [one, other] if not turn else [other.transposed(), one.transposed()]
+    fused = fuse_answers(given).contacts
+    found = {(c.side_b, c.side_a) if turn else (c.side_a, c.side_b) for c in fused}
+    assert found == set(apart) and all((c.votes, c.samples) == (2, 2) for c in fused)
+    assert {c.side_a for c in fuse_answers([one, one]).contacts} == {
+        together[0][0]
+    }  # nobody tells them apart
+
+
+def test_both_supports_the_one_side_that_others_name() -> None:
+    fused = fuse_answers(
+        [answer(("hand", "both", "back", "none"))] + [answer(("hand", "left", "back", "none"))] * 2
+    ).contacts
+    assert [(c.side_a, c.votes, c.samples) for c in fused] == [("left", 3, 3), ("right", 1, 3)]
 
 
 def test_calibration_of_the_package() -> None:

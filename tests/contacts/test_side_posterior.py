@@ -17,6 +17,7 @@ from apu_contacts.keypoints.types import Keypoints2D
 from apu_contacts.pair_keypoints import KeypointPair, keypoint_depths, part_distance, people_size
 from apu_contacts.side_belief import DistanceModel, SideBelief, side_prior
 from apu_contacts.side_posterior import side_posteriors
+from apu_losses.fitting import Joints3D
 
 NAMES = SKELETONS["coco17"].joint_names
 LIMBS = ("elbow", "knee", "shoulder", "hand")
@@ -160,6 +161,25 @@ def test_depth_decides_where_the_picture_cannot() -> None:
     assert half == flat
     (paper,) = denoise_chirality([stated], a, b, "paper", estimates=(body(near), body(far)))
     assert paper == denoise_chirality([stated], a, b)[0]
+
+
+def test_the_joints_of_a_scene_are_taken_as_they_are() -> None:
+    """`Joints3D` has other names for the same: what a scene file holds gives the same depths."""
+    rng = np.random.default_rng(0)
+    a, b = random_person(rng), random_person(rng)
+    stated = [PartContact("hand", "left", "hand", "left")]
+    bodies = [body({"left_wrist": 3.6, "right_wrist": 4.4}), body({"left_wrist": 5.0, "right_wrist": 4.5})]
+    wanted = denoise_chirality(stated, a, b, "posterior", estimates=(bodies[0], bodies[1]))
+    scene = [Joints3D(one.joint_names, one.joints) for one in bodies]
+    assert denoise_chirality(stated, a, b, "posterior", estimates=(scene[0], scene[1])) == wanted
+    assert wanted != denoise_chirality(stated, a, b, "posterior")
+    # a joint that is not trusted has no depth
+    untrusted = Joints3D(("left_wrist", "right_wrist"), np.ones((2, 3)), np.array([0.0, 1.0]))
+    depths = dict(zip(NAMES, keypoint_depths(a, untrusted), strict=True))
+    assert math.isnan(depths["left_wrist"]) and depths["right_wrist"] == 1
+    start = SimpleNamespace(joints=scene[0])  # the start of a person, not its joints
+    with pytest.raises(TypeError, match=r"names and xyz .* got SimpleNamespace; is its .joints"):
+        denoise_chirality(stated, a, b, "posterior", estimates=(start, start))  # type: ignore[arg-type]
 
 
 def test_people_may_be_named_in_either_order() -> None:

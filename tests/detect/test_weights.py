@@ -17,7 +17,16 @@ import pytest
 from apu_contacts.detect import WeightsError, fetch_weights, weights
 from apu_contacts.detect.weights import weights_folder
 
-CONTENT = bytes(range(256)) * 20000
+GRAPH = bytes(range(256)) * 20000
+# the outermost fields of an ONNX file: its version (1), who made it (2), the graph (7: three bytes of length)
+CONTENT = (
+    b"\x08\x0a\x12\x05tests\x3a"
+    + bytes(
+        (len(GRAPH) >> shift & 127) | (128 if more else 0)
+        for shift, more in ((0, 1), (7, 1), (14, 1), (21, 0))
+    )
+    + GRAPH
+)
 
 
 def sha256(content: bytes) -> str:
@@ -27,7 +36,7 @@ def sha256(content: bytes) -> str:
 def archive(path: Path, *members: str) -> Path:
     with zipfile.ZipFile(path, "w") as packed:
         for number, member in enumerate(members):
-            packed.writestr(member, CONTENT + bytes([number]))
+            packed.writestr(member, CONTENT + bytes([32, number]))
         packed.writestr("export/pipeline.json", "{}")
     return path
 
@@ -46,7 +55,9 @@ def server(tmp_path):
                 self.send_error(404)
                 return
             self.send_response(200)
-            self.send_header("Content-Length", str(len(content) + 100 * self.path.startswith("/short")))
+            if not self.path.startswith("/unsaid"):
+                length = len(content) + 100 * self.path.startswith("/short")
+                self.send_header("Content-Length", str(length))
             self.end_headers()
             self.wfile.write(content)
 
@@ -145,13 +156,13 @@ def test_the_one_network_of_an_archive_is_unpacked(server, tmp_path):
     kept = tmp_path / "kept"
     for _ in range(2):
         found = fetch_weights(f"{address}/model.zip#sha256={digest}", folder=kept)
-        assert found.parent == kept and found.suffix == ".onnx" and found.read_bytes() == CONTENT + b"\0"
+        assert found.parent == kept and found.suffix == ".onnx" and found.read_bytes() == CONTENT + b" \0"
     assert asked == ["/model.zip"]
     assert fetch_weights(packed, folder=kept) == found  # the same archive by its path
     # two archives hold files of one name
     other = archive(tmp_path / "other.zip", "a/end2end.onnx", "end2end.txt")
     other_found = fetch_weights(other, folder=kept)
-    assert other_found != found and other_found.read_bytes() == CONTENT + b"\0"
+    assert other_found != found and other_found.read_bytes() == CONTENT + b" \0"
 
 
 def test_archives_without_a_clear_answer_are_refused(tmp_path):
@@ -162,6 +173,46 @@ def test_archives_without_a_clear_answer_are_refused(tmp_path):
     (tmp_path / "broken.zip").write_bytes(b"PK no archive")
     with pytest.raises(WeightsError, match=r"broken\.zip: "):
         fetch_weights(tmp_path / "broken.zip", folder=tmp_path)
+
+
+PAGE = b"<!DOCTYPE html><html><body>Please log in to use this network</body></html>"
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "model.zip"])
+@pytest.mark.parametrize("content", [PAGE, b"", b'{"error": "quota"}', CONTENT[:-1], GRAPH[:5000]])
+def test_what_is_no_network_is_not_kept(server, tmp_path, name, content):
+    """The login page of a network, an error that is sent with status 200, half a file."""
+    address, files, asked = server
+    kept = tmp_path / "kept"
+    files[f"/{name}"] = content
+    with pytest.raises(WeightsError, match=r"what came is no .* starts with .*Nothing was kept.*login page"):
+        fetch_weights(f"{address}/{name}", folder=kept)
+    assert list(kept.iterdir()) == []
+    # once the server gives the file, it is taken
+    files[f"/{name}"] = CONTENT if name.endswith("onnx") else archive(tmp_path / name, "a.onnx").read_bytes()
+    assert fetch_weights(f"{address}/{name}", folder=kept).read_bytes().startswith(CONTENT)
+    assert len(asked) == 2
+
+
+def test_a_page_that_was_kept_before_is_fetched_anew(server, tmp_path):
+    address, _, asked = server
+    file = fetch_weights(f"{address}/model.onnx", folder=tmp_path)
+    file.write_bytes(PAGE)
+    assert fetch_weights(f"{address}/model.onnx", folder=tmp_path).read_bytes() == CONTENT
+    assert len(asked) == 2
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "unsaid.onnx"])
+def test_no_server_fills_the_disk(server, tmp_path, monkeypatch, name):
+    """Whether it says how much is to come or not."""
+    address, files, _ = server
+    files["/unsaid.onnx"] = CONTENT
+    monkeypatch.setattr(weights, "MOST_BYTES", 3 << 20)
+    with pytest.raises(WeightsError, match="a network has at most 3"):
+        fetch_weights(f"{address}/{name}", folder=tmp_path / "kept")
+    assert list((tmp_path / "kept").iterdir()) == []
+    with pytest.raises(WeightsError, match=r"a\.onnx: more than .* at most 3"):
+        fetch_weights(archive(tmp_path / "bomb.zip", "a.onnx"), folder=tmp_path / "kept")
 
 
 def test_where_weights_are_kept(monkeypatch, tmp_path):

@@ -97,11 +97,13 @@ def assert_same(a, b):
                 assert torch.equal(getattr(x.searches, name), getattr(y.searches, name)), name
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize("kept", [[0], [1], [2], [3], [0, 2], [1, 3], [0, 1, 2, 3]])
 def test_subset_equals_a_batch_of_the_same_scenes(batch, kept):
     assert_same(batch.subset(torch.tensor(kept)), make_batch([SCENES[i] for i in kept], CPU, torch.float64))
 
 
+@pytest.mark.bits
 def test_subset_of_a_subset(batch):
     twice = batch.subset(torch.tensor([1, 2, 3])).subset(torch.tensor([0, 2]))
     assert_same(twice, make_batch([SCENES[1], SCENES[3]], CPU, torch.float64))

@@ -156,6 +156,7 @@ def assert_same_bits(a: FitResult, b: FitResult) -> None:
         np.testing.assert_equal(one.to_dict(), other.to_dict())
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize("case", CASES)
 def test_a_bad_scene_ends_with_a_reason(case, fitter_of, short, body, good, undisturbed):
     make, reason = CASES[case]
@@ -172,6 +173,7 @@ def test_a_bad_scene_ends_with_a_reason(case, fitter_of, short, body, good, undi
 
 
 # a step of Levenberg-Marquardt to nowhere is not taken, so a scene cannot break there
+@pytest.mark.bits
 @pytest.mark.parametrize(("recipe", "iteration"), [("short", 0), ("short", 3), ("first_order", 5)])
 def test_a_scene_that_breaks_on_the_way_leaves_the_others_their_bits(
     recipe, iteration, fitter_of, body, good, request
@@ -226,6 +228,7 @@ def crowd(body, count=5) -> Scene:
     return scene([person(body, start) for start in starts], contacts, f"crowd of {count}")
 
 
+@pytest.mark.bits
 def test_a_mixed_batch_of_every_defect(fitter_of, short, body, good):
     """Scenes of 1, 2 and 5 people and every defect at once; then the same without what cannot be fitted."""
     broken_crowd = crowd(body)

@@ -195,7 +195,11 @@ def main() -> None:
     """Build, measure, write."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("-o", "--out", type=Path, default=DEFAULT_OUT)
+    parser.add_argument("--check", action="store_true", help="read what it is made from, and stop")
     args = parser.parse_args()
+    if args.check:
+        load_source()
+        return
     parts = gather()
     figures: dict[str, object] = dict(report(parts))
     posedirs = fit_correctives(parts.source, parts.mesh, parts.weights, STATURE)

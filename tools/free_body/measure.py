@@ -3,11 +3,13 @@ docs/free_body.md."""
 
 from __future__ import annotations
 
+import argparse
 import time
 
 import numpy as np
 
 from .build import ADULT_YEARS, DEFAULT_OUT, Parts, gather, smplx_order
+from .inputs import load_source
 from .people import draw_phenotypes, median_phenotypes, t_posed
 from .pose import POSES, pose_asset
 from .rig import JOINT
@@ -122,6 +124,11 @@ def pose_lines(asset: dict[str, np.ndarray]) -> list[str]:
 
 def main() -> None:
     """Print the figures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="read what it is measured against, and stop")
+    if parser.parse_args().check:
+        load_source()
+        return
     start = time.perf_counter()
     with np.load(DEFAULT_OUT) as archive:
         asset = {k: archive[k] for k in archive.files}

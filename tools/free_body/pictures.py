@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -107,8 +109,11 @@ def draw(asset: dict[str, np.ndarray], folder: Path) -> None:
 
 def main() -> None:
     """Read the asset and draw."""
-    with np.load(DEFAULT_OUT) as archive:
-        draw({k: archive[k] for k in archive.files}, IMAGES)
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="draw into a folder that is deleted")
+    check = parser.parse_args().check
+    with np.load(DEFAULT_OUT) as archive, tempfile.TemporaryDirectory() as nowhere:
+        draw({k: archive[k] for k in archive.files}, Path(nowhere) if check else IMAGES)
 
 
 if __name__ == "__main__":

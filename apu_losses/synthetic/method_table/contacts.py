@@ -11,7 +11,7 @@ import numpy as np
 from apu_contacts import parse_answer
 from apu_contacts.chirality import DEFAULT_TAU, denoise_chirality, person_order
 from apu_contacts.contact_map import ContactMap, PartContact
-from apu_contacts.lvlm import FusedContact, fuse_answers
+from apu_contacts.lvlm import fuse_answers
 from apu_contacts.side_belief import SideBelief
 from apu_losses.fitting import SceneContact
 from apu_losses.synthetic.annotator import AnnotatorNoise, annotate
@@ -79,11 +79,11 @@ def contacts_of(seen: Observation, wanted: ContactSource, seed: int = 0) -> tupl
     elif wanted.order in ("decided", "wrong"):
         if wanted.order == "wrong":
             # the truth is known here: the order that agrees with it is exchanged
-            told = [_transposed(c) for c in told] if _agrees(seen, told) else told
+            told = [c.transposed() for c in told] if _agrees(seen, told) else told
         elif not found.clear:
             order = "either"
         elif found.exchanged:
-            told = [_transposed(c) for c in told]
+            told = [c.transposed() for c in told]
     if wanted.sides != "as told":
         told = list(
             denoise_chirality(
@@ -108,22 +108,6 @@ def _told(seen: Observation, wanted: ContactSource, seed: int) -> list[PartConta
         return list(parse_answer(annotate(seen, wanted.annotator, seed)).contacts)
     answers = [parse_answer(annotate(seen, wanted.annotator, seed, m, s)) for m, s in FUSED]
     return list(fuse_answers(answers, [model for model, _ in FUSED]).contacts)
-
-
-def _transposed(contact: PartContact) -> PartContact:
-    """A contact with the people exchanged; the votes of a fused one go with it."""
-    if not isinstance(contact, FusedContact):
-        return contact.transposed()
-    return replace(
-        contact,
-        part_a=contact.part_b,
-        side_a=contact.side_b,
-        part_b=contact.part_a,
-        side_b=contact.side_a,
-        alternatives_a=contact.alternatives_b,
-        alternatives_b=contact.alternatives_a,
-        sides={(b, a): share for (a, b), share in contact.sides.items()},
-    )
 
 
 def _agrees(seen: Observation, told: Sequence[PartContact]) -> bool:
