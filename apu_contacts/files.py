@@ -57,6 +57,14 @@ def real_target(path: str | Path) -> Path:
     return Path(os.path.realpath(text))
 
 
+def is_stream(path: str | Path) -> bool:
+    """Whether a path is that of a device, a pipe or an open stream, which is never replaced."""
+    if re.match(r"/dev/(stdout|stderr|fd/)|/proc/[^/]+/fd/", os.path.normpath(path)):
+        return True  # may lead to a regular file that somebody else has open
+    target = Path(path)
+    return target.exists() and not (target.is_file() or target.is_dir())
+
+
 def name_problem(name: str) -> str | None:
     """Why ``name`` cannot be that of a file, with a dot and a short ending; None if it can.
 
@@ -125,7 +133,7 @@ def refuse_foreign(
         return
     if stat.S_ISDIR(kind.st_mode):
         raise OutputError(f"{path} is a folder, and {what} is a file: name a file in it")
-    if overwrite or not stat.S_ISREG(kind.st_mode) or kind.st_size == 0:
+    if overwrite or is_stream(path) or kind.st_size == 0:
         return
     try:
         ours = is_ours(target)
@@ -157,8 +165,8 @@ def staged_file(path: str | Path, *, private: bool = False) -> Iterator[Path]:
     target = real_target(path)
     if target.is_dir():
         raise OutputError(f"{path} is a folder: name a file in it")
-    if target.exists() and not target.is_file():
-        yield from _through_device(target)
+    if is_stream(path):
+        yield from _through_stream(Path(path))
         return
     with _folder_of(target):
         sweep(target.parent)
@@ -270,8 +278,8 @@ def exclusive(path: str | Path) -> Iterator[None]:
         OutputError: another process writes there.
     """
     target = real_target(path)
-    if target.exists() and not (target.is_file() or target.is_dir()):
-        yield  # a device or a pipe
+    if is_stream(path):
+        yield
         return
     if target.is_dir():
         lock = target / ".apu-lock"
@@ -357,8 +365,8 @@ def growing_lines(
     target = real_target(path)
     if target.is_dir():
         raise OutputError(f"{path} is a folder, and {what} is a file: name a file in it")
-    with _folder_of(target), exclusive(target):
-        data = target.read_bytes() if target.is_file() else b""
+    with _folder_of(target), exclusive(path):
+        data = target.read_bytes() if target.is_file() and not is_stream(path) else b""
         whole = data.rfind(b"\n") + 1
         lines = [line for line in data[:whole].split(b"\n") if line.strip()]
         rest = data[whole:]
@@ -367,16 +375,15 @@ def growing_lines(
                 raise OutputError(
                     f"{path}, line {number}: not {what}: {line[:60]!r}; the file is left alone, name another"
                 )
-        if rest.strip() and is_ours(rest):
-            lines.append(rest)  # whole but for its end
-            data, whole = data + b"\n", len(data) + 1
+        unended = bool(rest.strip()) and is_ours(rest)
+        if unended:
+            lines.append(rest)
         elif rest and not lines and not (rest.startswith(begins) or begins.startswith(rest)):
             raise OutputError(f"{path}: not {what}: {rest[:60]!r}; the file is left alone, name another")
         with target.open("ab") as stream:
-            size = os.fstat(stream.fileno()).st_size
-            if whole > size:
+            if unended:
                 stream.write(b"\n")
-            elif whole < size and target.is_file():
+            elif rest:
                 os.ftruncate(stream.fileno(), whole)
             stream.flush()
             yield LineFile(stream, lines)
@@ -433,15 +440,15 @@ def _folder_of(target: Path) -> Iterator[None]:
         yield
 
 
-def _through_device(target: Path) -> Iterator[Path]:
-    """Of a device or a pipe: written beside nothing, so through a temporary file of the system."""
+def _through_stream(sink: Path) -> Iterator[Path]:
+    """What is a device or a pipe cannot be replaced: it is written to when all is there."""
     import tempfile
 
     with tempfile.TemporaryDirectory() as folder:
-        part = Path(folder) / f"part{target.suffix}"
+        part = Path(folder) / f"part{sink.suffix}"
         yield part
-        with part.open("rb") as source, target.open("wb") as sink:
-            shutil.copyfileobj(source, sink)
+        with part.open("rb") as source, sink.open("ab") as stream:
+            shutil.copyfileobj(source, stream)
 
 
 def _new_part(target: Path, mode: int) -> tuple[Path, int]:
