@@ -16,7 +16,7 @@ from PIL import Image
 
 from apu_losses import cli
 from apu_losses.demo import FILES, FILM, demo_scene, run_demo
-from apu_losses.files import staged_folder
+from apu_contacts.files import staged_folder
 from apu_losses.fitting import PRESET_NAMES, Preset, Stage, load_parameters, load_preset, save_scene
 
 ROOT = Path(__file__).resolve().parents[1]

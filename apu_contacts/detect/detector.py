@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from apu_contacts.detect.models import DetectorModels, import_rtmlib, named_models
 from apu_contacts.detect.weights import WeightsError, fetch_weights
+from apu_contacts.files import staged_file
 from apu_contacts.keypoints import Keypoints2D
 from apu_contacts.pictures import read_picture
 from apu_contacts.sources.errors import SourceFormatError
@@ -63,14 +64,15 @@ class DetectedPeople:
     def save(self, path: str | Path) -> None:
         """Write an ``.npz`` that `read_keypoint_arrays` reads: ``keypoints``, ``scores`` (the confidences),
         ``raw_scores``, ``boxes``, ``size``."""
-        np.savez_compressed(
-            path,
-            keypoints=self.xy,
-            scores=self.confidence,
-            raw_scores=self.scores,
-            boxes=self.boxes,
-            size=np.array(self.size),
-        )
+        with staged_file(path) as part, part.open("wb") as stream:
+            np.savez_compressed(
+                stream,
+                keypoints=self.xy,
+                scores=self.confidence,
+                raw_scores=self.scores,
+                boxes=self.boxes,
+                size=np.array(self.size),
+            )
 
 
 class KeypointDetector:
