@@ -70,8 +70,10 @@ def real_target(path: str | Path) -> Path:
 
 def is_stream(path: str | Path) -> bool:
     """Whether a path is that of a device, a pipe or an open stream, which is never replaced."""
-    if re.match(r"/dev/(stdout|stderr|fd/)|/proc/[^/]+/fd/", os.path.normpath(path)):
-        return True  # may lead to a regular file that somebody else has open
+    for text in (os.path.normpath(path), os.path.realpath(path)):
+        # /dev/stdout may lead to a file that somebody else has open; nothing in /dev is ours to replace
+        if re.match(r"/dev/(?!shm(/|$))|/proc/", text):
+            return True
     target = Path(path)
     return target.exists() and not (target.is_file() or target.is_dir())
 
@@ -140,8 +142,8 @@ def refuse_foreign(
     target = real_target(path)
     try:
         kind = target.stat()
-    except FileNotFoundError:
-        return
+    except (FileNotFoundError, NotADirectoryError):
+        return  # making the folder will say what is in the way
     if stat.S_ISDIR(kind.st_mode):
         raise OutputError(f"{path} is a folder, and {what} is a file: name a file in it")
     if overwrite or is_stream(path) or kind.st_size == 0:

@@ -19,17 +19,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from apu_contacts.files import refuse_foreign, refuse_inputs
-from apu_losses.console import (
-    EXPECTED,
-    BadInput,
-    Group,
-    complain,
-    in_words,
-    progress_bar,
-    run,
-    say_when_interrupted,
-    table,
-)
+from apu_losses.console import EXPECTED, BadInput, Group, in_words, run, say_when_interrupted
+from apu_losses.console import complain as _complain
+from apu_losses.console import progress_bar as _progress
+from apu_losses.console import table as _table
 
 if TYPE_CHECKING:
     from apu_losses.fitting import FitResult
@@ -90,9 +83,9 @@ def demo(
 
     _use_threads(1)
 
-    with progress_bar() as tell:
+    with _progress() as tell:
         done = run_demo(out, preset=preset, film=film, progress=tell, overwrite=overwrite)
-    table(("measurement", "start", "fitted"), measurement_rows(done.scene, done.result))
+    _table(("measurement", "start", "fitted"), measurement_rows(done.scene, done.result))
     typer.echo(f"{_verdict(done.result)} ({done.result.iterations} steps, {done.result.seconds:.0f} s)")
     for file in done.files:
         typer.echo(f"  {file}")
@@ -141,9 +134,9 @@ def fit(
         region_map = region_map_for(model, regions)
     fitter = SceneFitter(model, regions=region_map, preset=preset, device=device, batch_size=batch_size)
     for warning in caught:
-        complain("fit", f"note: {warning.message}")
+        _complain("fit", f"note: {warning.message}")
     say_when_interrupted(lambda: f"interrupted; what is done is in {out}, the same command goes on from it")
-    with progress_bar() as tell:
+    with _progress() as tell:
         summary = fit_scenes(
             found.scenes,
             fitter,
@@ -156,10 +149,10 @@ def fit(
             overwrite=overwrite,
         )
     header = ("scene", "verdict", "pairs within 2 cm", "keypoint error, px", "inside")
-    table(header, [_summary(name, record) for name, record in summary.records.items()])
+    _table(header, [_summary(name, record) for name, record in summary.records.items()])
     unwritten = [f"{name}: results not written: {why}" for name, why in summary.unwritten.items()]
     for problem in [*found.unusable, *unwritten, *summary.notes]:
-        complain("fit", f"note: {problem}")
+        _complain("fit", f"note: {problem}")
     there = f" ({len(summary.kept)} were there already)" if summary.kept else ""
     typer.echo(f"results in {out}{there}" + (f", films in {film}" if film else ""))
     if summary.failed or found.unusable:
@@ -201,7 +194,7 @@ def benchmark(
         chosen = spread_over_types(load_truth_scenes(split, per_type=per_type), scenes)
     _use_threads(1)
     runner = MethodRunner(chosen, cache, seed=seed)
-    scores = runner.run(methods, jobs=jobs, tell=lambda line: complain("benchmark", line))
+    scores = runner.run(methods, jobs=jobs, tell=lambda line: _complain("benchmark", line))
     typer.echo(f"{len(chosen)} synthetic scenes ({split}), seed {seed}, recipe {preset}\n")
     typer.echo(main_report(methods, scores, recipe.filter_pixels))
 
@@ -218,7 +211,7 @@ def presets(
     from apu_losses.fitting import PRESET_NAMES, load_preset
 
     if name is None:
-        table(("recipe", "what it is"), [(known, load_preset(known).description) for known in PRESET_NAMES])
+        _table(("recipe", "what it is"), [(known, load_preset(known).description) for known in PRESET_NAMES])
         return
     with _input():
         preset = load_preset(name)
@@ -257,7 +250,7 @@ def convert(
     result = convert_file(parameters, out, load_body(source or "free"), load_body(to))
     figures = zip(*(each.tolist() for each in (result.mean_mm, result.p95_mm, result.max_mm)), strict=True)
     rows = [(person, *(f"{value:.2f}" for value in row)) for person, row in enumerate(figures)]
-    table(("person", "residual mean, mm", "95 %, mm", "largest, mm"), rows)
+    _table(("person", "residual mean, mm", "95 %, mm", "largest, mm"), rows)
     unsure = int(result.unsure.sum())
     typer.echo(f"{out} written; {unsure} of {len(result.unsure)} vertices had no sure counterpart")
 
@@ -310,7 +303,7 @@ def ask(
         if batch_in is not None:
             summary = commands.collect_results(batch_in, out)
         else:
-            with progress_bar() as tell:
+            with _progress() as tell:
                 summary = commands.ask_pictures(
                     pictures or [], out, options, lambda done, total: tell(done / total, f"{done} of {total}")
                 )
@@ -367,12 +360,12 @@ def detect(
             models = own_models(person_weights, pose_weights, named_models(model))
         if score_scale is not None:
             models = replace(models, score_scale=score_scale)
-        with progress_bar() as tell:
+        with _progress() as tell:
             detector = KeypointDetector(models, device=device, min_box_score=min_box_score, progress=tell)
             summary = detect_pictures(found, detector, out, estimates=patterns, progress=tell)
     for problem in summary.unread:
-        complain("detect", f"note: {problem}")
-    table(("what", "number"), summary.rows())
+        _complain("detect", f"note: {problem}")
+    _table(("what", "number"), summary.rows())
     typer.echo(f"{out} written")
     if summary.unread:
         raise typer.Exit(1)
@@ -435,7 +428,7 @@ def propose(
     say_when_interrupted(
         lambda: f"interrupted; {report.images} of {len(images)} images are done, and the same command goes on"
     )
-    with progress_bar() as tell:
+    with _progress() as tell:
         count = propose_file(
             images,
             out,
@@ -448,8 +441,8 @@ def propose(
             **options,
         )
     for note in report.notes:
-        complain("propose", f"note: {note}")
-    table(("what", "number"), report.rows())
+        _complain("propose", f"note: {note}")
+    _table(("what", "number"), report.rows())
     typer.echo(f"{count} scene{'s' if count != 1 else ''} in {out}")
     if report.notes:
         raise typer.Exit(1)
@@ -471,10 +464,10 @@ def regions(
         return
     if parts:
         rows = [(name, *(_ids(part_regions(name, side)) for side in ("left", "right"))) for name in PARTS]
-        table(("part", "left", "right"), rows)
+        _table(("part", "left", "right"), rows)
         return
     sizes = RegionMap.load("free").sizes
-    table(
+    _table(
         ("id", "name", "side", "mirror", "part", "vertices"),
         [(r.id, r.name, r.side, r.mirror, r.part, sizes[r.id]) for r in REGIONS],
     )
@@ -486,10 +479,10 @@ def doctor() -> None:
     from apu_losses.doctor import examine
 
     findings = examine()
-    table(("topic", "name", "state", "detail"), [(f.topic, f.name, f.state, f.detail) for f in findings])
+    _table(("topic", "name", "state", "detail"), [(f.topic, f.name, f.state, f.detail) for f in findings])
     problems = sum(f.state == "problem" for f in findings)
     if problems:
-        complain("doctor", f"{problems} problem{'s' if problems > 1 else ''} found")
+        _complain("doctor", f"{problems} problem{'s' if problems > 1 else ''} found")
         raise typer.Exit(1)
 
 

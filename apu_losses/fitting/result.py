@@ -179,8 +179,16 @@ def _load(path: str | Path) -> dict[str, NDArray[Any]]:
         raise FileNotFoundError(f"{path}: no such file")
     if not zipfile.is_zipfile(path):
         raise ValueError(f"{path}: not an .npz archive, as `apu fit` leaves one a scene")
-    with np.load(path, allow_pickle=False) as file:
-        return {name: file[name] for name in file.files}
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+    except Exception as error:  # zipfile, zlib and NumPy's header raise whatever comes on a damaged archive
+        why = str(error) or type(error).__name__
+        raise ValueError(f"{path}: cannot be read as an .npz archive: {why}") from None
+    wrong = [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]
+    if wrong:
+        raise ValueError(f"{path}: {wrong[0]!r} is no array: was the archive made by another program?")
+    return arrays
 
 
 def _finite(value: Any) -> Any:
