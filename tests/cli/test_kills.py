@@ -1,4 +1,4 @@
-"""`apu fit` and `apu propose` are killed at any moment, run again, and leave what an undisturbed run leaves."""
+"""`apu fit` and `apu propose` are killed at any moment, run again, and leave the same files as a calm run."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def kill_proposals(folder, count, images, seed) -> None:
 
 
 def test_three_kills_of_propose(tmp_path):
-    kill_proposals(tmp_path, 3, 150, 0)
+    kill_proposals(tmp_path, 3, 60, 0)
 
 
 @pytest.mark.slow
@@ -143,7 +143,7 @@ def test_many_kills_of_propose(tmp_path):
 
 
 def test_two_proposals_into_one_file(tmp_path):
-    write_detections(tmp_path / "d", 300)
+    write_detections(tmp_path / "d", 100)
     both = [start(["propose", "d", "-o", "out.jsonl"], tmp_path) for _ in range(2)]
     said = [process.communicate(timeout=300) for process in both]
     codes = [process.returncode for process in both]
