@@ -15,8 +15,10 @@ import os
 import re
 import secrets
 import shutil
+import signal
 import stat
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,7 +30,10 @@ else:
     import fcntl
 
 PART_PREFIX = ".apu-part-"
-"""Names of what is being written begin so; they are hidden, and nobody else's."""
+"""Names of files that are being written begin so; they are hidden, and nobody else's."""
+WORK_PREFIX = ".apu-work-"
+"""Names of folders for what is under way, likewise."""
+_WORK = re.compile(re.escape(WORK_PREFIX) + r"[0-9a-f]{16}")
 _PART = re.compile(re.escape(PART_PREFIX) + r"[0-9a-f]{16}(\..*)?", re.DOTALL)
 _NAME_BYTES = 240  # of the 255 that file systems admit: room for an ending
 _UNSUPPORTED = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
@@ -37,6 +42,12 @@ _swept: set[Path] = set()
 
 class OutputError(OSError):
     """An output that cannot be written, or must not be; nothing was changed, the message says what to do."""
+
+
+def cannot_write(path: str | Path, error: OSError) -> OutputError:
+    """The error of the system in words, with the path that the user knows."""
+    why = error.strerror or str(error)
+    return OutputError(f"{path}: cannot be written: {why[:1].lower()}{why[1:]}")
 
 
 def real_target(path: str | Path) -> Path:
@@ -59,8 +70,10 @@ def real_target(path: str | Path) -> Path:
 
 def is_stream(path: str | Path) -> bool:
     """Whether a path is that of a device, a pipe or an open stream, which is never replaced."""
-    if re.match(r"/dev/(stdout|stderr|fd/)|/proc/[^/]+/fd/", os.path.normpath(path)):
-        return True  # may lead to a regular file that somebody else has open
+    for text in (os.path.normpath(path), os.path.realpath(path)):
+        # /dev/stdout may lead to a file that somebody else has open; nothing in /dev is ours to replace
+        if re.match(r"/dev/(?!shm(/|$))|/proc/", text):
+            return True
     target = Path(path)
     return target.exists() and not (target.is_file() or target.is_dir())
 
@@ -129,8 +142,8 @@ def refuse_foreign(
     target = real_target(path)
     try:
         kind = target.stat()
-    except FileNotFoundError:
-        return
+    except (FileNotFoundError, NotADirectoryError):
+        return  # making the folder will say what is in the way
     if stat.S_ISDIR(kind.st_mode):
         raise OutputError(f"{path} is a folder, and {what} is a file: name a file in it")
     if overwrite or is_stream(path) or kind.st_size == 0:
@@ -178,8 +191,10 @@ def staged_file(path: str | Path, *, private: bool = False) -> Iterator[Path]:
                     part.chmod(stat.S_IMODE(target.stat().st_mode))
             sync(part)
             part.replace(target)
-        except BaseException:
+        except BaseException as error:
             part.unlink(missing_ok=True)
+            if isinstance(error, OSError) and error.errno and error.filename in (None, str(part)):
+                raise cannot_write(target, error) from None  # the name that the user knows
             raise
         finally:
             os.close(hold)
@@ -211,17 +226,37 @@ def staged_folder(target: str | Path) -> Iterator[Path]:
         OutputError: ``target``, or a folder above it, is a file; or a folder has the name of a result.
         OSError: nothing may be written there.
     """
-    folder = real_target(target)
-    with made_folder(folder):
-        sweep(folder)
-        stage, hold = _new_stage(folder)
-        try:
-            yield stage
-            move_all(stage, folder)
-        finally:
-            shutil.rmtree(stage, ignore_errors=True)
-            if hold is not None:
-                os.close(hold)
+    with made_folder(target) as folder, work_folder(folder) as stage:
+        yield stage
+        move_all(stage, folder)
+
+
+@contextmanager
+def work_folder(folder: Path, finish: Callable[[Path], None] | None = None) -> Iterator[Path]:
+    """A hidden folder inside ``folder`` for what is under way; it goes when the block ends.
+
+    Args:
+        folder: an existing folder.
+        finish: called with each such folder that a killed process left there, before that is removed.
+
+    Raises:
+        OutputError: nothing can be written in ``folder``.
+    """
+    sweep(folder)
+    for left in _entries(folder) if fcntl is not None else []:
+        if _WORK.fullmatch(left.name):
+            with _owned(left) as ours:
+                if ours:
+                    if finish is not None:
+                        finish(left)
+                    shutil.rmtree(left, ignore_errors=True)
+    stage, hold = _new_stage(folder)
+    try:
+        yield stage
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)
+        if hold is not None:
+            os.close(hold)
 
 
 def move_all(stage: Path, folder: Path, *, last: str | None = None) -> None:
@@ -240,9 +275,10 @@ def move_all(stage: Path, folder: Path, *, last: str | None = None) -> None:
         if (folder / item.name).is_dir() and not item.is_dir():
             raise OutputError(f"{folder / item.name} is a folder, and a result has its name: move it away")
         sync(item)
-    for item in items:
-        item.replace(folder / item.name)
-    sync(folder)
+    with uninterrupted():
+        for item in items:
+            item.replace(folder / item.name)
+        sync(folder)
 
 
 @contextmanager
@@ -258,7 +294,10 @@ def made_folder(folder: str | Path) -> Iterator[Path]:
             raise OutputError(f"{place} is a file: results need a folder; name another")
     missing = [place for place in (folder, *folder.parents) if not place.exists()]
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise cannot_write(folder, error) from None
         yield folder
     except BaseException:
         for place in missing:
@@ -392,6 +431,31 @@ def growing_lines(
                 os.fsync(stream.fileno())
 
 
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Hold signals that end the program back while a few files change their names; the first comes after.
+
+    Only the main thread can, others are never interrupted.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    waiting: list[int] = []
+    numbers = [getattr(signal, name, None) for name in ("SIGINT", "SIGTERM", "SIGHUP")]
+    held = {
+        number: signal.signal(number, lambda came, _: waiting.append(came))
+        for number in numbers
+        if number is not None and signal.getsignal(number) is not None
+    }
+    try:
+        yield
+    finally:
+        for number, handler in held.items():
+            signal.signal(number, handler)
+        if waiting:
+            signal.raise_signal(waiting[0])
+
+
 def sync(path: str | Path) -> None:
     """Have a file, or the names in a folder, written to disk; a folder that cannot be synced is left."""
     path = Path(path)
@@ -414,18 +478,24 @@ def sweep(folder: Path) -> None:
         return
     _swept.add(folder)
     for item in [item for item in _entries(folder) if _PART.fullmatch(item.name)]:
-        try:
-            hold = os.open(item, os.O_RDONLY | os.O_NOFOLLOW)
-        except OSError:
-            continue
-        try:
-            if _lock(hold):  # whoever writes it holds its lock
-                if item.is_dir():
-                    shutil.rmtree(item, ignore_errors=True)
-                else:
-                    item.unlink(missing_ok=True)
-        finally:
-            os.close(hold)
+        with _owned(item) as ours:  # whoever writes it holds its lock
+            if ours:
+                with contextlib.suppress(OSError):
+                    item.unlink()
+
+
+@contextmanager
+def _owned(item: Path) -> Iterator[bool]:
+    """Whether nobody is at work on what has a hidden name; its lock is ours while the block runs."""
+    try:
+        hold = os.open(item, os.O_RDONLY | os.O_NOFOLLOW)
+    except OSError:
+        yield False
+        return
+    try:
+        yield _lock(hold) is True and _is_still(hold, item)
+    finally:
+        os.close(hold)
 
 
 def _entries(folder: Path) -> list[Path]:
@@ -456,7 +526,10 @@ def _new_part(target: Path, mode: int) -> tuple[Path, int]:
     """An empty file beside the target, and a handle that holds its lock."""
     while True:
         part = target.with_name(f"{PART_PREFIX}{secrets.token_hex(8)}{target.suffix[:16]}")
-        hold = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode)
+        try:
+            hold = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode)
+        except OSError as error:
+            raise cannot_write(target, error) from None
         if _lock(hold) is not False and _is_still(hold, part):
             return part, hold
         os.close(hold)  # swept up between the two lines
@@ -465,8 +538,11 @@ def _new_part(target: Path, mode: int) -> tuple[Path, int]:
 def _new_stage(folder: Path) -> tuple[Path, int | None]:
     """An empty folder inside ``folder``, and a handle that holds its lock."""
     while True:
-        stage = folder / f"{PART_PREFIX}{secrets.token_hex(8)}"
-        stage.mkdir()
+        stage = folder / f"{WORK_PREFIX}{secrets.token_hex(8)}"
+        try:
+            stage.mkdir()
+        except OSError as error:
+            raise cannot_write(folder, error) from None
         if fcntl is None:
             return stage, None
         try:

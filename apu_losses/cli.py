@@ -2,39 +2,42 @@
 
 Exit codes: 0 done; 1 something could not be done (a problem that `doctor` found, a scene that `fit` could not
 fit, an image that `detect` or `propose` could not read, a question that `ask` got no answer to, a text that
-`parse` could not read whole); 2 bad input, with one line on standard error, nothing was written; 130
-interrupted: `ask` keeps and says what it has, the others wrote nothing.
+`parse` could not read whole); 2 bad input, with one line on standard error; 130 interrupted (143 by SIGTERM),
+what was done is kept.
 """
 
 from __future__ import annotations
 
+import math
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from apu_contacts.files import refuse_foreign, refuse_inputs
+from apu_losses.console import EXPECTED, BadInput, Group, in_words, run, say_when_interrupted
+from apu_losses.console import complain as _complain
+from apu_losses.console import progress_bar as _progress
+from apu_losses.console import table as _table
 
 if TYPE_CHECKING:
     from apu_losses.fitting import FitResult
 
-# click's class, wherever this version of typer keeps click
-_UsageError: type[Exception] = typer.BadParameter.__mro__[1]
-
 app = typer.Typer(
     name="apu",
     help="From a photograph of people touching to 3D meshes that touch where the people do.",
+    cls=Group,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
 
-
-class BadInput(Exception):
-    """Something the user gave cannot be used; the message is one line that says what and where."""
+_OVERWRITE = "Replace what is there under these names, whatever it is."
 
 
 @contextmanager
@@ -42,18 +45,8 @@ def _input() -> Iterator[None]:
     """Errors raised while the user's input is read are the user's to mend: one line, no traceback."""
     try:
         yield
-    except (OSError, ValueError, KeyError, ImportError) as error:
-        raise BadInput(_in_words(error)) from error
-
-
-def _in_words(error: Exception) -> str:
-    """One line; of an error of the system without its number."""
-    text = str(error)
-    if isinstance(error, OSError) and error.strerror and error.filename:
-        text = f"{error.filename}: {error.strerror[:1].lower()}{error.strerror[1:]}"
-    elif isinstance(error, KeyError) and error.args:
-        text = str(error.args[0])
-    return " ".join(text.split())
+    except EXPECTED as error:
+        raise BadInput(in_words(error)) from error
 
 
 def _version(wanted: bool) -> None:
@@ -80,19 +73,19 @@ def demo(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")] = Path("apu_demo"),
     preset: Annotated[str, typer.Option(help="Recipe of the fit: a name, or a .json file.")] = "best",
     film: Annotated[bool, typer.Option("--film", help="Leave a film of the fit, too: film.webp.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help=_OVERWRITE)] = False,
 ) -> None:
     """Fit the bundled scene on the free body; leave pictures, meshes and parameters."""
-    with _input():
-        from apu_losses.fitting import load_preset
+    from apu_losses.fitting import load_preset
 
-        load_preset(preset)
+    load_preset(preset)
     from apu_losses.demo import run_demo
     from apu_losses.viz.table import measurement_rows
 
     _use_threads(1)
 
-    with _progress() as tell, _writing():
-        done = run_demo(out, preset=preset, film=film, progress=tell)
+    with _progress() as tell:
+        done = run_demo(out, preset=preset, film=film, progress=tell, overwrite=overwrite)
     _table(("measurement", "start", "fitted"), measurement_rows(done.scene, done.result))
     typer.echo(f"{_verdict(done.result)} ({done.result.iterations} steps, {done.result.seconds:.0f} s)")
     for file in done.files:
@@ -119,31 +112,57 @@ def fit(
     threads: Annotated[
         int, typer.Option(min=1, help="CPU threads; more pay off for large batches only.")
     ] = 1,
+    batch_size: Annotated[
+        int, typer.Option(min=1, help="Scenes fitted at once; results are written after each batch.")
+    ] = 32,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help=_OVERWRITE)] = False,
 ) -> None:
-    """Fit bodies to scenes; leave parameters, a record, meshes and a picture of each."""
-    with _input():
-        from apu_losses.bodies import load_body
-        from apu_losses.bodies.region_map import region_map_for
-        from apu_losses.fit_files import fit_scenes, load_scenes
-        from apu_losses.fitting import SceneFitter
+    """Fit bodies to scenes; leave parameters, a record, meshes and a picture of each.
 
-        _use_threads(threads)
-        if scene.is_dir() and out.resolve() == scene.resolve():
-            raise ValueError(f"--out {out}: results would lie among the scenes; name another folder")
-        model = load_body(body, device=_device(device))
-        scenes = load_scenes(scene, model)
-        with warnings.catch_warnings(record=True) as caught:
-            region_map = region_map_for(model, regions)
-        fitter = SceneFitter(model, regions=region_map, preset=preset, device=device)
+    Results that are there already, of the same scene by the same recipe, are kept and not computed again.
+    """
+    from apu_losses.bodies import load_body
+    from apu_losses.bodies.region_map import region_map_for
+    from apu_losses.fit_files import fit_scenes, load_scenes
+    from apu_losses.fitting import SceneFitter
+
+    _use_threads(threads)
+    if scene.is_dir() and out.resolve() == scene.resolve():
+        raise BadInput(f"--out {out}: results would lie among the scenes; name another folder")
+    model = load_body(body, device=_device(device))
+    found = load_scenes(scene, model)
+    with warnings.catch_warnings(record=True) as caught:
+        region_map = region_map_for(model, regions)
+    fitter = SceneFitter(model, regions=region_map, preset=preset, device=device, batch_size=batch_size)
     for warning in caught:
         _complain("fit", f"note: {warning.message}")
-    with _progress() as tell, _writing():
-        results = fit_scenes(scenes, fitter, out, pictures=pictures, progress=tell, log=log, films=film)
+    say_when_interrupted(lambda: f"interrupted; what is done is in {out}, the same command goes on from it")
+    with _progress() as tell:
+        summary = fit_scenes(
+            found.scenes,
+            fitter,
+            out,
+            pictures=pictures,
+            progress=tell,
+            log=log,
+            films=film,
+            inputs=[*found.inputs, *_given_files(preset, body, regions)],
+            overwrite=overwrite,
+        )
     header = ("scene", "verdict", "pairs within 2 cm", "keypoint error, px", "inside")
-    _table(header, [_summary(name, result) for name, result in results.items()])
-    typer.echo(f"results in {out}" + (f", films in {film}" if film else ""))
-    if any(result.failed for result in results.values()):
+    _table(header, [_summary(name, record) for name, record in summary.records.items()])
+    unwritten = [f"{name}: results not written: {why}" for name, why in summary.unwritten.items()]
+    for problem in [*found.unusable, *unwritten, *summary.notes]:
+        _complain("fit", f"note: {problem}")
+    there = f" ({len(summary.kept)} were there already)" if summary.kept else ""
+    typer.echo(f"results in {out}{there}" + (f", films in {film}" if film else ""))
+    if summary.failed or found.unusable:
         raise typer.Exit(1)
+
+
+def _given_files(*values: object) -> list[Path]:
+    """Those of some options' values that are files: a recipe, a body or a region map of the user's own."""
+    return [Path(str(value)) for value in values if value is not None and Path(str(value)).is_file()]
 
 
 @app.command()
@@ -175,9 +194,8 @@ def benchmark(
         per_type = -(-scenes // max(1, len(types)))
         chosen = spread_over_types(load_truth_scenes(split, per_type=per_type), scenes)
     _use_threads(1)
-    with _writing():
-        runner = MethodRunner(chosen, cache, seed=seed)
-        scores = runner.run(methods, jobs=jobs, tell=lambda line: _complain("benchmark", line))
+    runner = MethodRunner(chosen, cache, seed=seed)
+    scores = runner.run(methods, jobs=jobs, tell=lambda line: _complain("benchmark", line))
     typer.echo(f"{len(chosen)} synthetic scenes ({split}), seed {seed}, recipe {preset}\n")
     typer.echo(main_report(methods, scores, recipe.filter_pixels))
 
@@ -186,6 +204,7 @@ def benchmark(
 def presets(
     name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="A recipe, or a .json file.")] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="File for the recipe.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help=_OVERWRITE)] = False,
 ) -> None:
     """List the recipes of a fit, or print one as JSON, to be changed and given to `fit --preset`."""
     import json
@@ -200,9 +219,17 @@ def presets(
     if out is None:
         typer.echo(json.dumps(preset.to_dict(), indent=1))
         return
-    with _writing():
-        preset.save(out)
+    refuse_inputs([out], _given_files(name))
+    # one that was changed is the user's
+    refuse_foreign(out, _is_bundled, "an unchanged recipe", overwrite=overwrite)
+    preset.save(out)
     typer.echo(f"{out} written")
+
+
+def _is_bundled(path: Path) -> bool:
+    from apu_losses.fitting import PRESET_NAMES, load_preset
+
+    return any(load_preset(path) == load_preset(name) for name in PRESET_NAMES)
 
 
 @app.command()
@@ -210,14 +237,18 @@ def convert(
     parameters: Annotated[Path, typer.Argument(metavar="FIT.npz", help="Parameters, as `fit` writes them.")],
     to: Annotated[str, typer.Option(help="'free', or the path of your SMPL-X, SMPL-H or SMPL file.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The .npz to write.")],
-    source: Annotated[str, typer.Option("--from", help="The body of FIT.npz, likewise.")] = "free",
+    source: Annotated[
+        str | None, typer.Option("--from", help="The body of FIT.npz, likewise; 'free' if left out.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help=_OVERWRITE)] = False,
 ) -> None:
     """Turn fitted parameters of one body into those of another; say how far the two surfaces are apart."""
-    with _input(), _writing():
-        from apu_losses.bodies import load_body
-        from apu_losses.fitting.convert import convert_file
+    from apu_losses.bodies import load_body
+    from apu_losses.fitting.convert import convert_file, is_converted
 
-        result = convert_file(parameters, out, load_body(source), load_body(to))
+    refuse_inputs([out], [parameters, *_given_files(to, source)])
+    refuse_foreign(out, is_converted, "a result of apu convert", overwrite=overwrite)
+    result = convert_file(parameters, out, load_body(source or "free"), load_body(to))
     figures = zip(*(each.tolist() for each in (result.mean_mm, result.p95_mm, result.max_mm)), strict=True)
     rows = [(person, *(f"{value:.2f}" for value in row)) for person, row in enumerate(figures)]
     _table(("person", "residual mean, mm", "95 %, mm", "largest, mm"), rows)
@@ -435,27 +466,39 @@ def propose(
     body: Annotated[
         str, typer.Option(help="Poses estimates without 3D joints: 'free', or your SMPLX_*.npz.")
     ] = "free",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help=_OVERWRITE)] = False,
 ) -> None:
     """Find the pairs of people who may be touching; write a scene for each image that has one."""
-    with _input():
-        from functools import cache
+    from functools import cache
 
-        from apu_losses.bodies import load_body
-        from apu_losses.fitting import ProposalReport, find_images, propose_scenes, write_scene_lines
+    from apu_losses.bodies import load_body
+    from apu_losses.fitting import ProposalReport, find_images
+    from apu_losses.fitting.propose_file import propose_file
 
-        images = find_images(detections)
-        options = {
-            "min_keypoints": min_keypoints,
-            "max_distance": max_distance,
-            "max_mesh_error": max_mesh_error,
-            "max_gap": max_gap,
-        }
-        _use_threads(1)
-        report = ProposalReport()
-        with _progress() as tell:
-            load = cache(lambda: load_body(body))
-            scenes = propose_scenes(images, body=load, report=report, progress=tell, **options)
-            count = write_scene_lines(out, scenes)
+    images = find_images(detections)
+    options = {
+        "min_keypoints": min_keypoints,
+        "max_distance": max_distance,
+        "max_mesh_error": max_mesh_error,
+        "max_gap": max_gap,
+    }
+    _use_threads(1)
+    report = ProposalReport()
+    say_when_interrupted(
+        lambda: f"interrupted; {report.images} of {len(images)} images are done, and the same command goes on"
+    )
+    with _progress() as tell:
+        count = propose_file(
+            images,
+            out,
+            body=cache(lambda: load_body(body)),
+            body_name=body,
+            report=report,
+            progress=tell,
+            inputs=[detections, *_given_files(body)],
+            overwrite=overwrite,
+            **options,
+        )
     for note in report.notes:
         _complain("propose", f"note: {note}")
     _table(("what", "number"), report.rows())
@@ -523,84 +566,36 @@ def _verdict(result: FitResult) -> str:
     return f"{'kept' if result.verdict.kept else 'rejected'}: {result.verdict.reason}"
 
 
-def _summary(name: str, result: FitResult) -> tuple[str, ...]:
-    before, after = result.before, result.after
+def _summary(name: str, record: Mapping[str, Any]) -> tuple[str, ...]:
+    """A row of `fit`, from what the scene's record says."""
+    verdict, metrics = record["verdict"], (record["before"], record["after"])
     return (
         name,
-        _verdict(result),
-        " to ".join(f"{100 * metrics.contact_share(0.02):.0f} %" for metrics in (before, after)),
-        " to ".join(f"{max(metrics.keypoint_error):.1f}" for metrics in (before, after)),
-        f"{before.inside_vertices} to {after.inside_vertices}",
+        f"{'kept' if verdict['kept'] else 'rejected'}: {verdict['reason']}",
+        " to ".join(_share(each["contact_distance"]) for each in metrics),
+        " to ".join(_largest(each["keypoint_error"]) for each in metrics),
+        " to ".join(str(each["inside_vertices"]) for each in metrics),
     )
+
+
+def _share(distances: Sequence[float | None]) -> str:
+    """How many of some contacts are nearer than 2 cm; what is not finite is None in a record."""
+    near = sum(distance is not None and distance <= 0.02 for distance in distances)
+    return f"{100 * near / len(distances):.0f} %" if distances else "nan %"
+
+
+def _largest(errors: Sequence[float | None]) -> str:
+    known = [math.nan if error is None else error for error in errors]
+    return f"{max(known):.1f}" if known else "nan"
 
 
 def _ids(ids: tuple[int, ...]) -> str:
     return " ".join(map(str, ids))
 
 
-def _table(header: tuple[str, ...], rows: Sequence[tuple[object, ...]]) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(*header, box=box.SIMPLE_HEAD, pad_edge=False)
-    for row in rows:
-        table.add_row(*map(str, row))
-    # a pipe or file has no width of its own: let no line be wrapped there
-    Console(width=None if sys.stdout.isatty() else 200).print(table, markup=False)
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[float, str], None]]:
-    """A progress bar on standard error, so that standard output stays clean."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
-    console = Console(stderr=True)
-    bar = Progress(*columns, console=console, disable=not console.is_terminal)
-    task = bar.add_task("", total=1.0)
-
-    def tell(share: float, doing: str) -> None:
-        # the bar opens with the first news, so that bad input leaves one line and no empty bar
-        bar.start()
-        bar.update(task, completed=share, description=doing)
-
-    try:
-        yield tell
-    finally:
-        bar.stop()
-
-
-@contextmanager
-def _writing() -> Iterator[None]:
-    """A folder that cannot be written is the user's to mend; anything else that goes wrong is a defect."""
-    try:
-        yield
-    except OSError as error:
-        raise BadInput(_in_words(error)) from error
-
-
-def _complain(where: str, message: str) -> None:
-    typer.echo(f"apu {where}: {message}".replace("apu : ", "apu: "), err=True)
-
-
 def main() -> None:
     """Entry point of the command."""
-    command = next((argument for argument in sys.argv[1:] if not argument.startswith("-")), "")
-    try:
-        code = app(standalone_mode=False)
-    except BadInput as error:
-        _complain(command, str(error))
-        code = 2
-    except _UsageError as error:
-        message = getattr(error, "format_message", error.__str__)()
-        _complain(command, f"{message} See 'apu --help'.")
-        code = 2
-    except (typer.Abort, KeyboardInterrupt):
-        _complain(command, "interrupted, nothing was written")
-        code = 130
-    sys.exit(code if isinstance(code, int) else 0)
+    sys.exit(run(app))
 
 
 if __name__ == "__main__":

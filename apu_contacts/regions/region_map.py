@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from apu_contacts.files import staged_file, write_text
 from apu_contacts.regions.table import NUM_REGIONS, explain, region
 
 if TYPE_CHECKING:
@@ -250,14 +251,15 @@ class RegionMap:
         }
         if path.suffix == ".json":
             regions = [self.vertices(rid).tolist() for rid in range(NUM_REGIONS)]
-            path.write_text(json.dumps({**header, "regions": regions}) + "\n", encoding="utf-8")
+            write_text(path, json.dumps({**header, "regions": regions}) + "\n")
         elif path.suffix == ".npz":
-            np.savez_compressed(
-                path,
-                header=np.array(json.dumps(header)),
-                offsets=self.offsets.astype(np.int32),
-                vertex_ids=self.vertex_ids.astype(np.int32),
-            )
+            with staged_file(path) as part:
+                np.savez_compressed(
+                    part,
+                    header=np.array(json.dumps(header)),
+                    offsets=self.offsets.astype(np.int32),
+                    vertex_ids=self.vertex_ids.astype(np.int32),
+                )
         else:
             raise ValueError(f"path must end in .npz or .json, got {str(path)!r}")
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from apu_contacts.files import staged_file, write_text
 from apu_contacts.keypoints import Keypoints2D, convert
 from apu_contacts.sources.checks import check_vectors
 
@@ -100,14 +101,15 @@ def write_amass(path: str | Path, parameters: Mapping[str, ArrayLike], *, model:
             check_vectors(value.reshape(count, joints, 3), name)
         parts.append(value)
     betas = np.atleast_2d(np.asarray(parameters.get("betas", np.zeros((1, 10))), dtype=np.float64))
-    np.savez(
-        path,
-        poses=np.concatenate(parts, axis=1),
-        trans=np.atleast_2d(np.asarray(parameters["transl"], dtype=np.float64)),
-        betas=betas,
-        gender=np.array("neutral"),
-        surface_model_type=np.array(model),
-    )
+    with staged_file(path if str(path).endswith(".npz") else f"{path}.npz") as part:
+        np.savez(
+            part,
+            poses=np.concatenate(parts, axis=1),
+            trans=np.atleast_2d(np.asarray(parameters["transl"], dtype=np.float64)),
+            betas=betas,
+            gender=np.array("neutral"),
+            surface_model_type=np.array(model),
+        )
 
 
 def _xyc(keypoints: Keypoints2D) -> np.ndarray[Any, np.dtype[np.float64]]:
@@ -116,4 +118,4 @@ def _xyc(keypoints: Keypoints2D) -> np.ndarray[Any, np.dtype[np.float64]]:
 
 
 def _write_json(path: str | Path, content: Any) -> None:
-    Path(path).write_text(json.dumps(content) + "\n", encoding="utf-8")
+    write_text(path, json.dumps(content) + "\n")

@@ -6,6 +6,7 @@ which the two people stand at different depths and touch nowhere.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import resources
@@ -40,6 +41,23 @@ class DemoResult:
     files: tuple[Path, ...]
 
 
+def _refuse_others(folder: Path) -> None:
+    """Raise where files of the demo's names are there that it did not leave."""
+    from apu_contacts.files import OutputError
+
+    try:
+        record = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        record = None
+    ours = isinstance(record, dict) and "apu_losses" in record
+    others = [folder / name for name in (*FILES, FILM) if (folder / name).exists()]
+    if others and not ours:
+        raise OutputError(
+            f"{others[0]} is there already and is not apu demo's: it is left alone; name another folder, or "
+            "give --overwrite (overwrite=True)"
+        )
+
+
 def demo_scene() -> Scene:
     """The bundled scene."""
     from apu_losses.fitting import load_scene
@@ -49,7 +67,12 @@ def demo_scene() -> Scene:
 
 
 def run_demo(
-    folder: str | Path, *, preset: str = "best", film: bool = False, progress: Progress | None = None
+    folder: str | Path,
+    *,
+    preset: str = "best",
+    film: bool = False,
+    progress: Progress | None = None,
+    overwrite: bool = False,
 ) -> DemoResult:
     """Fit the bundled scene and leave pictures, meshes and parameters.
 
@@ -58,14 +81,15 @@ def run_demo(
         preset: recipe of the fit.
         film: whether to leave a film of the fit, `FILM`, too.
         progress: called with the share of the work that is done, 0 to 1, and what is being done.
+        overwrite: replace files of these names that no demo left.
 
     Raises:
         ValueError: an unknown preset.
-        OSError: the folder cannot be written.
+        OSError: the folder cannot be written, or has other files of these names.
     """
     from PIL import Image
 
-    from apu_losses.files import staged_folder
+    from apu_contacts.files import staged_folder
     from apu_losses.fitting import SceneFitter
     from apu_losses.viz import FitFilm, write_glb
     from apu_losses.viz.results import before_and_after, posed_meshes, scene_overlay
@@ -75,6 +99,8 @@ def run_demo(
             progress(share, doing)
 
     folder = Path(folder)
+    if not overwrite:
+        _refuse_others(folder)
     with staged_folder(folder) as stage:
         tell(0.0, "loading the body")
         scene = demo_scene()

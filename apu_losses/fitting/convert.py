@@ -10,10 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from apu_contacts.files import refuse_inputs
 from apu_contacts.regions.transfer import SurfaceCorrespondence
 from apu_losses.bodies.correspondence import body_correspondence
+from apu_losses.bodies.identity import body_identity
 from apu_losses.bodies.skinning import LinearBlendBody
 from apu_losses.fitting.least_squares import levenberg_marquardt
+from apu_losses.fitting.result import RESIDUAL, load_parameters, parameters_body, save_parameters
 
 _METRES = 0.003  # standard deviation of a vertex: what different meshes leave at best
 # standard deviations of the parameters around their start; wide, for what vertices do not tell
@@ -171,31 +174,62 @@ def convert_file(
 
     Args:
         path: the file; arrays named ``start_...`` (the fit's start) are left out.
-        out: the ``.npz`` to write: the target's parameters, and ``residual_mm (N, 3)``: mean, 95 %, largest.
+        out: the ``.npz`` to write: the target's parameters, ``residual_mm (N, 3)``: mean, 95 %, largest, and
+            which body they are of.
         source: the body of the parameters in the file.
         target: the body that parameters are wanted for.
 
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: it holds no parameters of the source body, or ``out`` does not end in ``.npz``.
+        OSError: ``out`` cannot be written, or is the file that is read.
     """
-    from apu_losses.fitting.result import load_parameters
-
     if Path(out).suffix != ".npz":
         raise ValueError(f"out must end in .npz, got {str(out)!r}")
+    refuse_inputs([out], [path])
     arrays, _ = load_parameters(path)
+    _check_owner(path, source)
     unknown = sorted(arrays.keys() - source.parameters.keys())
     if unknown or not arrays:
         raise ValueError(
             f"{path}: holds {unknown or 'nothing'}, expected parameters of the body {source.name!r}: "
             f"{sorted(source.parameters)}; are they of another body?"
         )
-    params = {
-        name: torch.tensor(np.atleast_2d(value), dtype=source.dtype, device=source.device)
-        for name, value in arrays.items()
-    }
+    params = {}
+    for name, value in arrays.items():
+        rows, size = np.atleast_2d(value), source.parameters[name].size
+        if rows.ndim != 2 or rows.shape[1] != size or rows.dtype.kind not in "fiu":
+            raise ValueError(
+                f"{path}: {name} must be numbers of shape (N, {size}), got {rows.dtype} {value.shape}; are "
+                f"they of another body than {source.name!r}?"
+            )
+        if not np.isfinite(rows).all():
+            raise ValueError(f"{path}: {name} is not finite; did the fit of this scene fail?")
+        params[name] = torch.tensor(rows, dtype=source.dtype, device=source.device)
+    counts = {name: len(value) for name, value in params.items()}
+    if len(set(counts.values()) - {1}) > 1 or 0 in counts.values():
+        raise ValueError(f"{path}: the parameters are of different numbers of people: {counts}")
     result = convert_parameters(params, source, target)
     figures = torch.stack([result.mean_mm, result.p95_mm, result.max_mm], 1)
     written = {name: value.cpu().numpy() for name, value in result.parameters.items()}
-    np.savez(out, **written, residual_mm=figures.cpu().numpy())  # type: ignore[arg-type]
+    written[RESIDUAL] = figures.cpu().numpy()
+    save_parameters(out, written, target.name, body_identity(target))
     return result
+
+
+def is_converted(path: Path) -> bool:
+    """Whether a file is one that `convert_file` wrote."""
+    with np.load(path, allow_pickle=False) as file:
+        return RESIDUAL in file.files
+
+
+def _check_owner(path: str | Path, source: LinearBlendBody) -> None:
+    """Raise where a file says that its parameters are another body's."""
+    name, identity = parameters_body(path)
+    other = identity != body_identity(source) if identity else bool(name) and name != source.name
+    if other:
+        same = " of another shape" if name == source.name else ""
+        raise ValueError(
+            f"{path}: these are parameters of the body {name!r}{same}, not of {source.name!r}: posed by "
+            f"another body they mean other people; name theirs with --from (source)"
+        )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from apu_contacts.regions import RegionMap
 from apu_losses.bodies import AnnyBody, LinearBlendBody, load_body
+from apu_losses.bodies.identity import body_identity
 from apu_losses.bodies.posed_mesh import PosedMeshBody
 from apu_losses.bodies.protocol import BodyModel
 from apu_losses.bodies.region_map import region_map_for
@@ -118,9 +119,39 @@ class SceneFitter:
             one result a scene, in order. A scene that cannot be fitted has a result that says why. The
             others have the very bits that they have without it: their batch is fitted again, without it.
         """
-        scenes = _numbered(scenes, self.body)
         results: dict[int, FitResult] = {}
-        waiting = list(range(len(scenes)))
+        for ended in self.fit_batches(scenes, callback=callback, progress=progress):
+            results |= ended
+        return [results[i] for i in range(len(scenes))]
+
+    def fit_batches(
+        self,
+        scenes: Sequence[Scene],
+        *,
+        done: Collection[int] = (),
+        callback: Callback | None = None,
+        progress: Callable[[float], None] | None = None,
+    ) -> Iterator[dict[int, FitResult]]:
+        """Fit every scene as `fit` does, and give the results of each batch as soon as it has ended.
+
+        Which scenes share a batch hangs on their places only, so that a run that goes on where another was
+        stopped fits the same batches.
+
+        Args:
+            scenes: as for `fit`.
+            done: places of scenes whose results are there; a batch of nothing else is passed over. One that
+                holds others, too, is fitted whole.
+            callback, progress: as for `fit`; the share is that of the batches that are fitted.
+
+        Yields:
+            the results of one batch, by the places of its scenes.
+        """
+        scenes = _numbered(scenes, self.body)
+        places = range(len(scenes))
+        batches = [list(places[i : i + self.batch_size]) for i in places[:: self.batch_size]]
+        batches = [batch for batch in batches if not set(batch) <= set(done)]
+        total = sum(map(len, batches))
+        behind = 0
         reached = 0.0
 
         def tell(share: float) -> None:
@@ -129,14 +160,16 @@ class SceneFitter:
             if progress is not None:
                 progress(reached)
 
-        while waiting:
-            part = waiting[: self.batch_size]
-            meter = _Meter(tell, self.preset, 1 - len(waiting) / len(scenes), len(part) / len(scenes))
-            ended = self._fit_batch([scenes[i] for i in part], part, _both(callback, meter))
-            results |= {part[place]: result for place, result in ended.items()}
-            waiting = [i for i in waiting if i not in results]
+        for batch in batches:
+            results: dict[int, FitResult] = {}
+            while waiting := [place for place in batch if place not in results]:
+                meter = _Meter(tell, self.preset, (behind + len(results)) / total, len(waiting) / total)
+                ended = self._fit_batch([scenes[i] for i in waiting], waiting, _both(callback, meter))
+                results |= {waiting[place]: result for place, result in ended.items()}
+            behind += len(batch)
+            tell(behind / total)
+            yield {place: results[place] for place in batch}
         tell(1.0)
-        return [results[i] for i in range(len(scenes))]
 
     def start(self, scenes: Sequence[Scene]) -> dict[str, Tensor]:
         """The retargeted start of every person, rows in the order of the scenes: ``(N, size)`` by name."""
@@ -240,6 +273,7 @@ class SceneFitter:
             verdict=judge(reports, after, self.preset.filter_pixels),
             seconds=seconds,
             body_model=model_of(self.body),
+            body_identity=body_identity(self.body),
             regions={
                 "topology": self.regions.topology,
                 "kind": self.regions.kind,

@@ -102,6 +102,30 @@ class ProposalReport:
     images_without_scene: Counter[str] = field(default_factory=Counter)
     notes: list[str] = field(default_factory=list)
 
+    def add(self, other: ProposalReport) -> None:
+        """Take in what became of other images."""
+        self.images += other.images
+        self.people += other.people
+        self.counts.update(other.counts)
+        self.images_without_scene.update(other.images_without_scene)
+        self.notes += other.notes
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain dictionaries and lists, ready for JSON."""
+        return {
+            "images": self.images,
+            "people": self.people,
+            "counts": dict(self.counts),
+            "images_without_scene": dict(self.images_without_scene),
+            "notes": list(self.notes),
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> ProposalReport:
+        """The inverse of `to_dict`."""
+        counters = {name: Counter(data[name]) for name in ("counts", "images_without_scene")}
+        return cls(**{**data, **counters})
+
     def rows(self) -> list[tuple[str, int]]:
         """The table that `apu propose` prints; a reason that never applied is there with 0."""
         pairs = [("pairs proposed", self.counts["proposed"])]
@@ -282,34 +306,40 @@ def propose_scenes(
     for number, files in enumerate(images):
         if progress is not None:
             progress(number / len(images), files.name)
-        report.images += 1
-        scene = _propose(files, body, report, options)
+        scene = propose_image(files, body, report, options)
         if scene is not None:
             yield scene
+    close_report(images, report)
+    if progress is not None:
+        progress(1.0, "done")
+
+
+def close_report(images: Sequence[ImageFiles], report: ProposalReport) -> None:
+    """Note what is missing of all images together."""
     if images and not any(kind in files.files for files in images for kind in _ESTIMATES):
         report.notes.append(
             "no image has a file of an estimator, and a fit needs a start: run one of "
             f"{', '.join(_ESTIMATES)} (docs/sources.md), and put what it writes beside the keypoints"
         )
-    if progress is not None:
-        progress(1.0, "done")
 
 
-def _propose(
+def propose_image(
     files: ImageFiles,
     body: Callable[[], BodyModel] | None,
     report: ProposalReport,
     options: Mapping[str, Any],
 ) -> Scene | None:
+    """The scene of one image, or None; `propose_scenes` says what the arguments are."""
+    report.images += 1
     if not any(kind in files.files for kind in _KEYPOINTS):
         report.images_without_scene[NO_KEYPOINTS] += 1
         return None
     try:
         people = read_people(files, body)
         width, height = image_size(files)
-    except (ValueError, OSError) as error:
+    except Exception as error:  # whatever is wrong with one image's files, the others go on
         report.images_without_scene[UNREADABLE] += 1
-        report.notes.append(f"{files.name}: {error}")
+        report.notes.append(f"{files.name}: {str(error) or type(error).__name__}")
         return None
     report.people += len(people)
     proposal = propose_pairs(people, require_mesh=True, **options)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from apu_contacts._version import __version__
+from apu_contacts.files import staged_file, write_text
 from apu_losses.fitting.evaluate import SceneMetrics
 from apu_losses.fitting.filter import Verdict
 from apu_losses.fitting.progress import StageReport
@@ -20,6 +21,11 @@ from apu_losses.fitting.stage import Preset
 
 SCHEMA_VERSION = 1
 START_PREFIX = "start_"
+RESIDUAL = "residual_mm"
+"""What `apu convert` adds to the parameters: how far the two surfaces are apart."""
+_BODY, _IDENTITY = "body", "body_identity"
+NO_PARAMETERS = frozenset({_BODY, _IDENTITY, RESIDUAL})
+"""Names of a parameter file that are no body parameters."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +42,7 @@ class FitResult:
         before, after: measurements at the start and at the end.
         verdict: whether the filter keeps this scene, and why.
         seconds: wall time, the batch's shared evenly among its scenes.
+        body_identity: digest of its unposed surface, see `apu_losses.bodies.identity`.
         body_model: what kind of body that is: ``"free"``, ``"smplx"``, ``"smpl"``, ``"anny"``, ...
         regions: ``topology``, ``kind`` (official, transferred, derived) and ``provenance`` of the region map.
         notes: what the recipe asked for and this body does not have.
@@ -52,6 +59,7 @@ class FitResult:
     verdict: Verdict
     seconds: float
     body_model: str = ""
+    body_identity: str = ""
     regions: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
@@ -65,14 +73,19 @@ class FitResult:
         return sum(stage.iterations for stage in self.stages)
 
     def save(self, stem: str | Path) -> tuple[Path, Path]:
-        """Write ``STEM.npz`` (parameters and start, no pickle) and ``STEM.json`` (everything else)."""
+        """Write ``STEM.npz`` (parameters, start, whose they are; no pickle), then ``STEM.json``: the rest.
+
+        Each file appears whole or not at all.
+
+        Raises:
+            OSError: one of them cannot be written.
+        """
         stem = Path(stem)
-        stem.parent.mkdir(parents=True, exist_ok=True)
         arrays, record = stem.with_name(stem.name + ".npz"), stem.with_name(stem.name + ".json")
         values: dict[str, Any] = dict(self.parameters)
         values.update({START_PREFIX + name: value for name, value in self.start.items()})
-        np.savez_compressed(arrays, **values)
-        record.write_text(json.dumps(self.to_dict(), indent=1) + "\n", encoding="utf-8")
+        save_parameters(arrays, values, self.body, self.body_identity)
+        write_text(record, json.dumps(self.to_dict(), indent=1) + "\n")
         return arrays, record
 
     def to_dict(self) -> dict[str, Any]:
@@ -93,6 +106,7 @@ class FitResult:
             "scene": self.scene,
             "body": self.body,
             "body_model": self.body_model,
+            "body_identity": self.body_identity,
             "regions": dict(self.regions),
             "notes": list(self.notes),
             "verdict": {"kept": self.verdict.kept, "reason": self.verdict.reason},
@@ -106,6 +120,23 @@ class FitResult:
         return finite
 
 
+def save_parameters(path: str | Path, arrays: Mapping[str, Any], body: str, identity: str) -> None:
+    """Write an ``.npz`` of arrays that says which body they are of, whole or not at all.
+
+    Args:
+        path: the file.
+        arrays: ``(P, size)`` by parameter, and whatever else belongs to them.
+        body: name of the body.
+        identity: see `apu_losses.bodies.identity.body_identity`; ``""``: not known.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    owner = {_BODY: np.array(body), _IDENTITY: np.array(identity)}
+    with staged_file(path) as part, part.open("wb") as stream:
+        np.savez_compressed(stream, **arrays, **owner)  # type: ignore[arg-type]
+
+
 def load_parameters(
     path: str | Path,
 ) -> tuple[dict[str, NDArray[np.float64]], dict[str, NDArray[np.float64]]]:
@@ -115,17 +146,49 @@ def load_parameters(
         FileNotFoundError: there is no such file.
         ValueError: the file is no ``.npz`` archive of arrays.
     """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"{path}: no such file")
-    if not zipfile.is_zipfile(path):
-        raise ValueError(f"{path}: not an .npz archive, as `apu fit` leaves one a scene")
-    with np.load(path, allow_pickle=False) as file:
-        arrays = {name: file[name] for name in file.files}
+    arrays = {name: array for name, array in _load(path).items() if name not in NO_PARAMETERS}
     start = {
         name.removeprefix(START_PREFIX): v for name, v in arrays.items() if name.startswith(START_PREFIX)
     }
     fitted = {name: v for name, v in arrays.items() if not name.startswith(START_PREFIX)}
     return fitted, start
+
+
+def parameters_body(path: str | Path) -> tuple[str, str]:
+    """Which body the parameters of a file are of: its name and identity, ``""`` where nothing says it.
+
+    The file itself says it; for files of earlier versions, the record beside it does.
+
+    Raises:
+        FileNotFoundError, ValueError: as `load_parameters`.
+    """
+    arrays = _load(path)
+    if _BODY in arrays:
+        return str(arrays[_BODY]), str(arrays.get(_IDENTITY, ""))
+    try:
+        record = json.loads(Path(path).with_suffix(".json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return "", ""
+    if not isinstance(record, dict) or "apu_losses" not in record:
+        return "", ""
+    return str(record.get("body", "")), str(record.get("body_identity", ""))
+
+
+def _load(path: str | Path) -> dict[str, NDArray[Any]]:
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{path}: no such file")
+    if not zipfile.is_zipfile(path):
+        raise ValueError(f"{path}: not an .npz archive, as `apu fit` leaves one a scene")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+    except Exception as error:  # zipfile, zlib and NumPy's header raise whatever comes on a damaged archive
+        why = str(error) or type(error).__name__
+        raise ValueError(f"{path}: cannot be read as an .npz archive: {why}") from None
+    wrong = [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]
+    if wrong:
+        raise ValueError(f"{path}: {wrong[0]!r} is no array: was the archive made by another program?")
+    return arrays
 
 
 def _finite(value: Any) -> Any:

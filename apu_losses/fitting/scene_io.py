@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from apu_contacts.contact_map import ContactMap
+from apu_contacts.files import staged_file, write_text
 from apu_contacts.keypoints import convert
 from apu_contacts.keypoints.types import Keypoints2D
 from apu_losses.fitting.scene import InitialBody, Joints3D, Scene, SceneCamera, SceneContact, ScenePerson
@@ -69,8 +70,7 @@ def save_scene(scene: Scene, path: str | Path) -> None:
         text = json.dumps(data, indent=1, allow_nan=False)
     except ValueError:
         raise ValueError(f"scene {scene.name!r}: {_not_finite(data)}") from None
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text + "\n", encoding="utf-8")
+    write_text(path, text + "\n")
 
 
 def write_scene_lines(path: str | Path, scenes: Iterator[Scene] | Sequence[Scene]) -> int:
@@ -79,19 +79,17 @@ def write_scene_lines(path: str | Path, scenes: Iterator[Scene] | Sequence[Scene
     Raises:
         OSError: if nothing can be written there.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
     count = 0
-    try:
-        with partial.open("w", encoding="utf-8") as stream:
-            for scene in scenes:
-                stream.write(json.dumps(scene_to_dict(scene), separators=(",", ":")) + "\n")
-                count += 1
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with staged_file(path) as part, part.open("w", encoding="utf-8", newline="\n") as stream:
+        for scene in scenes:
+            stream.write(scene_line(scene) + "\n")
+            count += 1
     return count
+
+
+def scene_line(scene: Scene) -> str:
+    """One line of the file that `write_scene_lines` writes, without its end."""
+    return json.dumps(scene_to_dict(scene), separators=(",", ":"))
 
 
 def read_scene_lines(path: str | Path) -> list[Scene]:
@@ -100,22 +98,39 @@ def read_scene_lines(path: str | Path) -> list[Scene]:
     Raises:
         SceneFileError: naming the file and the line.
     """
-    path = Path(path)
     scenes = []
+    for _, scene in each_scene_line(path):
+        if isinstance(scene, SceneFileError):
+            raise scene
+        scenes.append(scene)
+    return scenes
+
+
+def each_scene_line(path: str | Path) -> Iterator[tuple[int, Scene | SceneFileError]]:
+    """The lines of such a file one by one: the number of each, and its scene or what is wrong with it.
+
+    Raises:
+        SceneFileError: the file itself cannot be read.
+    """
+    path = Path(path)
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise SceneFileError(f"{path}: {error}") from None
     for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        where = f"{path}, line {number}"
-        try:
-            data = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise SceneFileError(f"{where}: not JSON: {error.msg}") from None
-        scenes.append(scene_from_dict(data, where=where, folder=path.parent))
-    return scenes
+        if line.strip():
+            yield number, _scene_of_line(line, f"{path}, line {number}", path.parent)
+
+
+def _scene_of_line(line: str, where: str, folder: Path) -> Scene | SceneFileError:
+    try:
+        return scene_from_dict(json.loads(line), where=where, folder=folder)
+    except json.JSONDecodeError as error:
+        return SceneFileError(f"{where}: not JSON: {error.msg}")
+    except RecursionError:
+        return SceneFileError(f"{where}: is nested too deeply")
+    except SceneFileError as error:
+        return error
 
 
 def scene_from_dict(

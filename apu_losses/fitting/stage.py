@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from numbers import Integral, Real
 from pathlib import Path
 
+from apu_contacts.files import write_text
+
 HAND_POSES = ("left_hand_pose", "right_hand_pose")
 """The parameters of which only hand keypoints tell."""
 
@@ -235,7 +237,7 @@ class Preset:
 
     def save(self, path: str | Path) -> None:
         """Write the recipe as JSON, which ``load_preset(path)`` and ``apu fit --preset PATH`` read."""
-        Path(path).write_text(json.dumps(self.to_dict(), indent=1) + "\n", encoding="utf-8")
+        write_text(path, json.dumps(self.to_dict(), indent=1) + "\n")
 
     @classmethod
     def from_dict(cls, data: Mapping[str, object]) -> Preset:

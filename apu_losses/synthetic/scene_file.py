@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from apu_contacts.files import staged_file
 from apu_losses.synthetic.build import pose_people
 from apu_losses.synthetic.interactions import DEVELOPMENT_TYPES, HELD_OUT_TYPES
 from apu_losses.synthetic.places import PLACES
@@ -89,7 +90,8 @@ def write_truth_scenes(path: str | Path, scenes: Sequence[TruthScene]) -> None:
     arrays["contact_regions"] = np.array(
         [pair for scene in scenes for pair in scene.contact_regions], np.uint8
     ).reshape(-1, 2)
-    np.savez_compressed(path, allow_pickle=False, **arrays)
+    with staged_file(path) as part, part.open("wb") as stream:
+        np.savez_compressed(stream, allow_pickle=False, **arrays)
 
 
 def _offsets(sizes: Sequence[int]) -> NDArray[np.int64]:

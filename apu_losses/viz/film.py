@@ -15,6 +15,7 @@ import torch
 from PIL import Image, features
 from torch import Tensor
 
+from apu_contacts.files import write_bytes
 from apu_losses.viz.film_frame import FrameArtist, Moment
 
 if TYPE_CHECKING:
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".webp", ".gif")
 """Kinds of files that a film is written as."""
+
+_SOFTWARE = 0x0131  # EXIF's tag
+_MARK = "apu-losses"
 
 _KEPT = 4096
 """Iterations kept in memory, some kilobytes each; of a longer fit every second one, then every fourth."""
@@ -173,7 +177,8 @@ class FitFilm:
             pictures.append(Image.fromarray(artist.draw(index)))
             if progress is not None:
                 progress((done + 1) / len(chosen))
-        self.path.write_bytes(_encoded(pictures, self.path.suffix.lower(), self._milliseconds(len(pictures))))
+        encoded = _encoded(pictures, self.path.suffix.lower(), self._milliseconds(len(pictures)))
+        write_bytes(self.path, encoded)
         self._restart()
         self._source = None
 
@@ -198,6 +203,14 @@ class FitFilm:
         # who interrupts a fit does not want to wait for pictures
         if error is None or (isinstance(error, Exception) and self.seen):
             self.close()
+
+
+def is_film(path: str | Path) -> bool:
+    """Whether a file is a film that `FitFilm` made."""
+    with Image.open(path) as picture:
+        if picture.format == "GIF":
+            return picture.info.get("comment") == _MARK.encode()
+        return str(picture.getexif().get(_SOFTWARE)) == _MARK
 
 
 def _spread(moments: Sequence[Moment], body: BodyModel, frames: int) -> list[int]:
@@ -227,13 +240,15 @@ def _points(moments: Sequence[Moment], chosen: Sequence[int], body: BodyModel) -
 
 
 def _encoded(pictures: Sequence[Image.Image], suffix: str, milliseconds: list[int]) -> bytes:
-    options: dict[str, object] = {"quality": 70, "method": 4}
+    exif = Image.Exif()
+    exif[_SOFTWARE] = _MARK
+    options: dict[str, object] = {"quality": 70, "method": 4, "exif": exif.tobytes()}
     if suffix == ".gif":
         # one palette for all frames: with one each, colours would flicker
         some = [np.asarray(pictures[i]) for i in (0, len(pictures) // 2, -1)]
         palette = Image.fromarray(np.concatenate(some)).quantize(256)
         pictures = [picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures]
-        options = {}
+        options = {"comment": _MARK.encode()}
     stream = io.BytesIO()
     pictures[0].save(
         stream,

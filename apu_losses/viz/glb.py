@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from apu_contacts.files import write_bytes
 from apu_losses.viz.mesh import Mesh
 
 # Camera frame (+Y down, +Z away) to glTF's (+Y up, +Z towards the viewer): half a turn about X.
@@ -15,12 +16,12 @@ _TO_GLTF = np.array([1.0, -1.0, -1.0])
 
 
 def write_glb(path: str | Path, meshes: Sequence[Mesh]) -> None:
-    """Write meshes with names, colours a vertex and normals, metres, +Y up.
+    """Write meshes with names, colours a vertex and normals, metres, +Y up; the file appears whole.
 
     Raises:
         ValueError: no meshes, or two of the same name.
     """
-    Path(path).write_bytes(glb_bytes(meshes))
+    write_bytes(path, glb_bytes(meshes))
 
 
 def glb_bytes(meshes: Sequence[Mesh]) -> bytes:

@@ -234,8 +234,9 @@ def test_a_result_survives_the_disk(result, tmp_path):
         assert set(ours) == set(theirs)
         for name, value in ours.items():
             np.testing.assert_array_equal(theirs[name], value)
-    with np.load(arrays, allow_pickle=False) as file:  # numbers only
-        assert all(file[name].dtype == np.float64 for name in file.files)
+    with np.load(arrays, allow_pickle=False) as file:  # numbers, and whose they are
+        owner = {name: str(file[name]) for name in file.files if file[name].dtype != np.float64}
+    assert owner == {"body": result.body, "body_identity": result.body_identity} and all(owner.values())
     data = strict(record.read_text())
     assert data["verdict"] == {"kept": result.verdict.kept, "reason": result.verdict.reason}
     assert data["after"]["contact_distance"] == list(result.after.contact_distance)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import multiprocessing
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
@@ -14,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from apu_contacts.files import write_text
 from apu_losses.fitting import (
     FitResult,
     InitialBody,
@@ -158,11 +158,8 @@ class MethodRunner:
         scores = score(self._body, seen, self.fitter(method).fit(given), given)
         file = self._file(method, number)
         if file is not None:
-            file.parent.mkdir(parents=True, exist_ok=True)
             record = {"method": method.label, "scores": [s.to_dict() for s in scores]}
-            half = file.with_suffix(f".{os.getpid()}.tmp")  # a run that is cut off leaves no half a file
-            half.write_text(json.dumps(record), encoding="utf-8")
-            half.replace(file)
+            write_text(file, json.dumps(record))  # a run that is cut off leaves no half a file
         return scores
 
     def _kept(self, method: Method, number: int) -> list[SceneScores] | None:
