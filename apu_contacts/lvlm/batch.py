@@ -14,6 +14,7 @@ from apu_contacts.lvlm.ask import AskSummary, PairQuery, answer_record, finished
 from apu_contacts.lvlm.model import Reply
 from apu_contacts.lvlm.openai_client import RetryableError, chat_body, read_completion
 from apu_contacts.lvlm.prompt import Example
+from apu_contacts.reading import parse_json, read_json_lines
 
 URL = "/v1/chat/completions"
 MAX_REQUESTS = 50_000
@@ -102,15 +103,13 @@ def read_batch(path: str | Path) -> Iterator[tuple[str, int, Reply | str]]:
     Raises:
         ValueError: on a line that is no batch result; it is named.
     """
-    with Path(path).open(encoding="utf-8") as file:
-        for number, line in enumerate(file, 1):
-            if line.strip():
-                yield _result(line, Path(path), number)
+    for number, line in read_json_lines(path):
+        yield _result(line, Path(path), number)
 
 
 def _result(line: str, path: Path, number: int) -> tuple[str, int, Reply | str]:
     try:
-        row = json.loads(line)
+        row = parse_json(line, "result", finite=False)
         sample, _, name = row["custom_id"].partition(":")
         if not name or "response" not in row:
             raise KeyError("response")

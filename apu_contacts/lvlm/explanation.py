@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from apu_contacts.contact_map import PartContact
 from apu_contacts.lvlm.answer import AnswerParseError, ContactAnswer, Repair, Unexplained
 from apu_contacts.lvlm.parse import parse_answer
+from apu_contacts.reading import json_lines, parse_json, read_text
 
 
 def explain(answer: ContactAnswer) -> str:
@@ -72,12 +72,7 @@ def explain_file(path: str | Path) -> tuple[str, bool]:
         OSError: if the file cannot be read.
         ValueError: if it is not UTF-8 text.
     """
-    try:
-        content = Path(path).read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise ValueError(
-            f"{path} is no text in UTF-8; a model's answer or a file of answers is expected"
-        ) from None
+    content = read_text(path)
     rows = _answer_rows(content)
     if rows is None:
         return explain_text(content)
@@ -92,12 +87,10 @@ def explain_file(path: str | Path) -> tuple[str, bool]:
 
 def _answer_rows(content: str) -> list[dict[str, str]] | None:
     rows = []
-    for line in content.splitlines():
-        if not line.strip():
-            continue
+    for number, line in json_lines(content):
         try:
-            row = json.loads(line)
-        except (ValueError, RecursionError):
+            row = parse_json(line, f"line {number}", finite=False)
+        except ValueError:
             return None
         if not isinstance(row, dict) or not isinstance(row.get("text"), str):
             return None

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from apu_contacts import reading
 from apu_contacts.sources.errors import SourceFormatError, SourceMissingError
 
 CLIP_BELOW, CLIP_ABOVE = -0.05, 1.2
@@ -31,17 +31,13 @@ def checked_file(path: str | Path) -> Path:
 
 
 def read_json(path: str | Path) -> Any:
-    """What a JSON file holds.
+    """What a JSON file holds; NaN and Infinity stay, for a joint of confidence 0 may be nowhere.
 
     Raises:
         SourceMissingError: if there is no such file.
-        SourceFormatError: if it is not JSON.
+        SourceFormatError: if it is not JSON, or more than `apu_contacts.reading` admits.
     """
-    file = checked_file(path)
-    try:
-        return json.loads(file.read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise SourceFormatError(f"{file}: not valid JSON: {error}") from error
+    return reading.read_json(checked_file(path), SourceFormatError, finite=False)
 
 
 def read_json_object(path: str | Path) -> dict[str, Any]:

@@ -6,7 +6,6 @@ touches where is asked later; a fit of such a scene is a plain keypoint fit.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,6 +16,7 @@ from apu_contacts.candidates import REASONS, propose_pairs
 from apu_contacts.contact_map import ContactMap
 from apu_contacts.keypoints import Keypoints2D
 from apu_contacts.pictures import PICTURE_ENDINGS, picture_size
+from apu_contacts.reading import parse_json, read_json_lines
 from apu_contacts.sources import (
     Camera,
     InitialEstimate,
@@ -167,14 +167,9 @@ def _folder_files(folder: Path) -> ImageFiles:
 
 def _read_manifest(path: Path) -> list[ImageFiles]:
     images = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        if not line.strip():
-            continue
+    for number, line in read_json_lines(path):
         where = f"{path}, line {number}"
-        try:
-            entry = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{where}: not JSON: {error.msg}") from None
+        entry = parse_json(line, where)
         if not isinstance(entry, dict):
             raise ValueError(f"{where}: expected an object, got {type(entry).__name__}")
         unknown = set(entry) - {*KINDS, "name", "image", "width", "height"}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from apu_contacts._version import __version__
+from apu_contacts.reading import read_arrays
 from apu_losses.fitting.evaluate import SceneMetrics
 from apu_losses.fitting.filter import Verdict
 from apu_losses.fitting.progress import StageReport
@@ -117,10 +117,7 @@ def load_parameters(
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: no such file")
-    if not zipfile.is_zipfile(path):
-        raise ValueError(f"{path}: not an .npz archive, as `apu fit` leaves one a scene")
-    with np.load(path, allow_pickle=False) as file:
-        arrays = {name: file[name] for name in file.files}
+    arrays = read_arrays(path)
     start = {
         name.removeprefix(START_PREFIX): v for name, v in arrays.items() if name.startswith(START_PREFIX)
     }

@@ -16,6 +16,7 @@ import numpy as np
 from apu_contacts.contact_map import ContactMap
 from apu_contacts.keypoints import convert
 from apu_contacts.keypoints.types import Keypoints2D
+from apu_contacts.reading import parse_json, read_json, read_json_lines
 from apu_losses.fitting.scene import InitialBody, Joints3D, Scene, SceneCamera, SceneContact, ScenePerson
 
 SCHEMA_VERSION = 1
@@ -41,15 +42,9 @@ def load_scene(path: str | Path) -> Scene:
     """
     path = Path(path)
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = read_json(path, SceneFileError)
     except FileNotFoundError:
         raise SceneFileError(f"{path}: no such file") from None
-    except (IsADirectoryError, PermissionError, UnicodeDecodeError) as error:
-        raise SceneFileError(f"{path}: cannot be read as a text file ({error})") from None
-    except json.JSONDecodeError as error:
-        raise SceneFileError(
-            f"{path}: not JSON, line {error.lineno} column {error.colno}: {error.msg}"
-        ) from None
     return scene_from_dict(data, where=str(path), default_name=path.stem, folder=path.parent)
 
 
@@ -103,17 +98,12 @@ def read_scene_lines(path: str | Path) -> list[Scene]:
     path = Path(path)
     scenes = []
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise SceneFileError(f"{path}: {error}") from None
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
+        lines = read_json_lines(path, SceneFileError)
+    except FileNotFoundError:
+        raise SceneFileError(f"{path}: no such file") from None
+    for number, line in lines:
         where = f"{path}, line {number}"
-        try:
-            data = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise SceneFileError(f"{where}: not JSON: {error.msg}") from None
+        data = parse_json(line, where, SceneFileError)
         scenes.append(scene_from_dict(data, where=where, folder=path.parent))
     return scenes
 
