@@ -121,7 +121,7 @@ def error_of(path):
 
 def test_no_file_and_no_json(tmp_path):
     assert "no such file" in error_of(tmp_path / "absent.json")
-    assert "cannot be read" in error_of(tmp_path)
+    assert "is a folder" in error_of(tmp_path)
     broken = tmp_path / "broken.json"
     broken.write_text('{"image": \n  {"width": }}')
     assert "line 2 column 13" in error_of(broken)
