@@ -90,7 +90,7 @@ def numbers(
 
 
 def xyc(
-    value: object, joints: int, where: str, hint: str = "", *, score_scale: float = 1.0
+    value: object, joints: int, where: str, hint: str = "", *, score_scale: float = 1.0, whole: bool = True
 ) -> NDArray[np.float64]:
     """A flat list x, y, confidence, x, y, ... as ``(joints, 3)``.
 
@@ -105,5 +105,6 @@ def xyc(
     array[:, 2] = confidences(array[:, 2], where, score_scale=score_scale)
     array[~np.isfinite(array[:, :2]).all(axis=1), 2] = 0
     array[array[:, 2] == 0, :2] = 0
-    check_pixels(array[:, :2], array[:, 2] > 0, where)
+    if whole:  # a hand alone may be as small as two pixels
+        check_pixels(array[:, :2], array[:, 2] > 0, where)
     return array

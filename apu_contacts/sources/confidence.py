@@ -30,6 +30,8 @@ def confidences(scores: ArrayLike, where: str, *, score_scale: float = 1.0) -> N
         raise ValueError(f"score_scale must be positive, got {score_scale}")
     with np.errstate(over="ignore"):
         values = np.asarray(scores, dtype=np.float64) / score_scale
+    if values.size and not np.isfinite(values).any():
+        raise SourceFormatError(f"{where}: confidences are not finite, none of them")
     values = np.where(np.isfinite(values), values, 0.0)
     odd = (values < CLIP_BELOW) | (values > CLIP_ABOVE)
     if odd.sum() > MAX_OUTLIERS * max(int((values != 0).sum()), 1):

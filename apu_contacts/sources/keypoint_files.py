@@ -276,8 +276,8 @@ def read_coco_results(
     The layout is a list of ``{image_id, category_id, keypoints: x, y, score, ..., score}`` of 17, 26 or 133
     joints; COCO-WholeBody's, with ``foot_kpts``, ``face_kpts``, ``lefthand_kpts`` and ``righthand_kpts``
     apart, is read too, and AlphaPose's, whose ``image_id`` is the file's name. Where all third numbers of the
-    file are 0, 1 or 2, as in COCO's own example of results, they are visibilities: 0 is a missing joint, 1 and
-    2 are certain. Parts of COCO-WholeBody's that overshoot (its feet, up to 2.1) are cut to 1.
+    file are 0, 1 or 2, as in COCO's own example of results, they are visibilities: 0 is a missing joint, the
+    others are certain. Parts of COCO-WholeBody's that overshoot (its feet, up to 2.1) are cut to 1.
 
     Args:
         path: the file.

@@ -38,8 +38,8 @@ def read_openpose(
 
     OpenPose writes 0, 0, 0 for a joint that it did not find: confidence 0 here. A person without any joint,
     or with an empty list of them, stays in the list, so that positions in the list are OpenPose's; so does
-    one whose record is damaged, as long as others can be read. Files of OpenPose before 1.3 (``pose_keypoints``)
-    are read alike.
+    one whose record is damaged, as long as others can be read. Files of OpenPose before 1.3
+    (``pose_keypoints``) are read alike.
 
     Args:
         path: JSON with ``people[].pose_keypoints_2d`` (25 times x, y, confidence; pixels of the full image).
@@ -79,9 +79,9 @@ def read_openpose(
     def read(i: int) -> Keypoints2D:
         where = f"{path}: people[{i}]"
         if order != "body25":
-            person = xyc(
-                _pose(people[i], where), joints, f"{where}.pose_keypoints_2d", score_scale=score_scale
-            )
+            pose = _pose(people[i], where)
+            pose = [0.0] * (3 * joints) if pose == [] else pose
+            person = xyc(pose, joints, f"{where}.pose_keypoints_2d", score_scale=score_scale)
             return Keypoints2D(order, person[:, :2], person[:, 2])
         return _read_person(people[i], where, hands_and_face, score_scale)
 
@@ -107,7 +107,7 @@ def _read_person(person: Any, where: str, hands_and_face: bool, score_scale: flo
         hint = "; these are lists of points, where OpenPose has x, y, confidence, x, y, ... in one list"
     body = (
         xyc(pose, _BODY_JOINTS, f"{where}.pose_keypoints_2d", hint, score_scale=score_scale)
-        if pose is not None and pose != []
+        if pose != []
         else np.zeros((_BODY_JOINTS, 3))
     )
     if not hands_and_face:
@@ -130,4 +130,4 @@ def _optional(
     """A block that OpenPose leaves out, or leaves empty, when it ran without that detector."""
     if not person.get(key):
         return np.zeros((joints, 3))
-    return xyc(person[key], joints, f"{where}.{key}", score_scale=score_scale)
+    return xyc(person[key], joints, f"{where}.{key}", score_scale=score_scale, whole=False)
