@@ -392,6 +392,6 @@ def _note_bodies(files: ImageFiles, people: Sequence[PersonDetection], report: P
     if people and expected and all(person.initial is None for person in people):
         reason = next((note for person in people for note in person.notes), "no bodies")
         report.notes.append(
-            f"{files.name}: nobody's keypoints match a body ({reason}): are keypoints and bodies in pixels of "
-            "the same picture, neither cropped nor resized?"
+            f"{files.name}: nobody's keypoints match a body ({reason}): are keypoints and bodies in pixels "
+            "of the same picture, neither cropped nor resized?"
         )
