@@ -20,6 +20,8 @@ from apu_contacts.reading import parse_json, read_json, read_json_lines
 from apu_losses.fitting.scene import InitialBody, Joints3D, Scene, SceneCamera, SceneContact, ScenePerson
 
 SCHEMA_VERSION = 1
+MAX_PIXELS = 200_000
+"""Longest side of an image that a scene may have; a damaged number would ask for terabytes of picture."""
 
 
 class SceneFileError(ValueError):
@@ -167,6 +169,12 @@ def scene_to_dict(scene: Scene) -> dict[str, Any]:
 def _build(data: dict[str, Any], default_name: str, folder: Path | None) -> Scene:
     camera = data.get("camera")
     image = data["image"].get("path")
+    for place, text in (("name", data.get("name", "")), ("image.path", image or "")):
+        if "\0" in text:
+            raise ValueError(f"{place}: holds a null character, which no file's name can")
+    largest = max(data["image"]["width"], data["image"]["height"])
+    if largest > MAX_PIXELS:
+        raise ValueError(f"image: {largest} pixels on a side are more than {MAX_PIXELS}: is the size right?")
     if image is not None and folder is not None and not Path(image).is_absolute():
         image = str(folder / image)
     contacts = []
