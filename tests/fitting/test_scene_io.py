@@ -127,7 +127,7 @@ def test_no_file_and_no_json(tmp_path):
     broken.write_text('{"image": \n  {"width": }}')
     assert "line 2 column 13" in error_of(broken)
     (tmp_path / "bytes.json").write_bytes(b"\xff\xfe\x00\x9c")
-    assert "cannot be read as a text file" in error_of(tmp_path / "bytes.json")
+    assert "not JSON" in error_of(tmp_path / "bytes.json")
 
 
 def change(data, place, value):
