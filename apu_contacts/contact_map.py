@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, TypeVar
@@ -10,6 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from apu_contacts.reading import parse_json
 from apu_contacts.regions.table import NUM_REGIONS, PART_SIDES, PARTS, REGIONS, part_regions
 
 SCHEMA = "apu-contact-map/1"
@@ -296,10 +296,7 @@ class ContactMap:
                 constructor refuses.
         """
         if isinstance(data, str):
-            try:
-                data = json.loads(data)
-            except json.JSONDecodeError as error:
-                raise ValueError(f"contact map is not JSON: {error}") from None
+            data = parse_json(data, "contact map")
         if not isinstance(data, Mapping):
             raise ValueError(f"contact map must be a JSON object, got {type(data).__name__}")
         if data.get("schema") != SCHEMA:
@@ -311,7 +308,7 @@ class ContactMap:
             raise ValueError("contact map: the key 'pairs' is missing")
         try:
             return cls(data["pairs"], data.get("weights"), data.get("group"), data.get("group_names"))
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, OverflowError) as error:
             raise ValueError(f"contact map: {error}") from None
 
 

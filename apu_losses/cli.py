@@ -466,16 +466,25 @@ def propose(
     body: Annotated[
         str, typer.Option(help="Poses estimates without 3D joints: 'free', or your SMPLX_*.npz.")
     ] = "free",
+    score_scale: Annotated[
+        float,
+        typer.Option(min=1e-6, help="What keypoint scores are divided by: RTMPose's SimCC gives up to 6."),
+    ] = 1.0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help=_OVERWRITE)] = False,
 ) -> None:
     """Find the pairs of people who may be touching; write a scene for each image that has one."""
+    from dataclasses import replace
     from functools import cache
 
     from apu_losses.bodies import load_body
     from apu_losses.fitting import ProposalReport, find_images
     from apu_losses.fitting.propose_file import propose_file
 
-    images = find_images(detections)
+    # what a manifest says of one image or file counts before what is said for all
+    images = [
+        replace(files, score_scale={"*": score_scale, **files.score_scale})
+        for files in find_images(detections)
+    ]
     options = {
         "min_keypoints": min_keypoints,
         "max_distance": max_distance,
@@ -502,6 +511,9 @@ def propose(
     for note in report.notes:
         _complain("propose", f"note: {note}")
     _table(("what", "number"), report.rows())
+    if report.failed:
+        rows = [(name, why) for name, reasons in report.failed.items() for why in reasons]
+        _table(("image", "could not be read"), rows)
     typer.echo(f"{count} scene{'s' if count != 1 else ''} in {out}")
     if report.notes:
         raise typer.Exit(1)

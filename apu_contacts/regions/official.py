@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from apu_contacts.reading import parse_json
 from apu_contacts.regions.region_map import RegionMap
 from apu_contacts.regions.table import NUM_REGIONS
 
@@ -106,10 +106,7 @@ def _check_faces(faces: ArrayLike, vertex_count: int | None) -> tuple[NDArray[np
 
 
 def _face_lists(name: str, data: bytes, key: str) -> list[Any]:
-    try:
-        content = json.loads(data)
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{name} is not JSON: {error}") from None
+    content = parse_json(data, name)
     if not isinstance(content, dict) or key not in content:
         found = sorted(content) if isinstance(content, dict) else type(content).__name__
         raise ValueError(f"{name}: the key {key!r} is missing, found {found}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import zipfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from apu_contacts.files import staged_file, write_text
+from apu_contacts.reading import ArrayFile, parse_json, read_json
 from apu_contacts.regions.table import NUM_REGIONS, explain, region
 
 if TYPE_CHECKING:
@@ -287,14 +287,12 @@ class RegionMap:
         wrong = f"{path.name} is not a region map that RegionMap.save wrote"
         try:
             if path.suffix == ".json":
-                header = json.loads(path.read_text(encoding="utf-8"))
+                header = read_json(path)
                 rows = [np.asarray(row, dtype=np.int64) for row in header["regions"]]
                 offsets, ids = np.concatenate([[0], np.cumsum([len(r) for r in rows])]), np.concatenate(rows)
-            elif not zipfile.is_zipfile(path):
-                raise ValueError("not an .npz archive")
             else:
-                with np.load(path, allow_pickle=False) as archive:
-                    header = json.loads(str(archive["header"]))
+                with ArrayFile(path) as archive:
+                    header = parse_json(str(archive["header"]), "header")
                     offsets, ids = archive["offsets"], archive["vertex_ids"]
             if header["format"] != FORMAT:
                 raise ValueError(f"format must be {FORMAT!r}, got {header['format']!r}")
@@ -309,5 +307,5 @@ class RegionMap:
             )
         except KeyError as error:
             raise ValueError(f"{wrong}: {error} is missing") from None
-        except (TypeError, ValueError, zipfile.BadZipFile) as error:
+        except (TypeError, ValueError, OverflowError, IndexError) as error:
             raise ValueError(f"{wrong}: {error}") from None

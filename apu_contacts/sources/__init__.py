@@ -12,6 +12,7 @@ from apu_contacts.sources.errors import (
     SourceError,
     SourceFormatError,
     SourceMissingError,
+    SourceWarning,
     UnsafePickleError,
 )
 from apu_contacts.sources.flickrci3d import AnnotatedPair, FlickrImage, read_flickr_signatures
@@ -57,6 +58,7 @@ __all__ = [
     "SourceError",
     "SourceFormatError",
     "SourceMissingError",
+    "SourceWarning",
     "Unmatched",
     "UnsafePickleError",
     "assemble",

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from apu_contacts import reading
+from apu_contacts.reading.json_text import MAX_NUMBER
+from apu_contacts.sources.checks import check_pixels
+from apu_contacts.sources.confidence import confidences
 from apu_contacts.sources.errors import SourceFormatError, SourceMissingError
-
-CLIP_BELOW, CLIP_ABOVE = -0.05, 1.2
-"""Confidences between these are clipped to [0, 1]: heat-map peaks overshoot a little (OpenPose writes -8e-5,
-top-down detectors up to about 1.1). Anything beyond is another scale, and an error."""
 
 
 def checked_file(path: str | Path) -> Path:
@@ -31,17 +30,13 @@ def checked_file(path: str | Path) -> Path:
 
 
 def read_json(path: str | Path) -> Any:
-    """What a JSON file holds.
+    """What a JSON file holds; NaN and Infinity stay, for a joint of confidence 0 may be nowhere.
 
     Raises:
         SourceMissingError: if there is no such file.
-        SourceFormatError: if it is not JSON.
+        SourceFormatError: if it is not JSON, or more than `apu_contacts.reading` admits.
     """
-    file = checked_file(path)
-    try:
-        return json.loads(file.read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise SourceFormatError(f"{file}: not valid JSON: {error}") from error
+    return reading.read_json(checked_file(path), SourceFormatError, finite=False)
 
 
 def read_json_object(path: str | Path) -> dict[str, Any]:
@@ -65,46 +60,51 @@ def kind(value: object) -> str:
     return names.get(type(value), "a number")
 
 
-def numbers(value: object, shape: tuple[int, ...], where: str, hint: str = "") -> NDArray[np.float64]:
+def numbers(
+    value: object, shape: tuple[int, ...], where: str, hint: str = "", *, finite: bool = True
+) -> NDArray[np.float64]:
     """A JSON list as an array of ``shape``, in which -1 stands for any length.
 
     Raises:
-        SourceFormatError: if it is no list, holds anything but finite numbers, or has another shape; the
-            message starts with ``where`` and ends with ``hint``.
+        SourceFormatError: if it is no list, holds anything but finite numbers (with ``finite=False``, NaN
+            stands for those that are not), or has another shape; the message starts with ``where`` and ends
+            with ``hint``.
     """
     wanted = " x ".join("any" if n < 0 else str(n) for n in shape)
     try:
         if not isinstance(value, list):
             raise ValueError("no list")
         array = np.array(value, dtype=np.float64)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError) as error:
         raise SourceFormatError(f"{where}: expected {wanted} numbers, got {kind(value)}{hint}") from error
     if array.size == 0 and -1 in shape:
         array = array.reshape([max(n, 0) for n in shape])
     if array.ndim != len(shape) or any(n not in (-1, m) for n, m in zip(shape, array.shape, strict=True)):
         came = " x ".join(str(n) for n in array.shape)
         raise SourceFormatError(f"{where}: expected {wanted} numbers, got {came}{hint}")
-    if not np.isfinite(array).all():
-        raise SourceFormatError(f"{where}: holds a value that is not finite")
-    return array
+    with np.errstate(invalid="ignore"):
+        good = np.abs(array) <= MAX_NUMBER
+    if not good.all() and finite:
+        raise SourceFormatError(f"{where}: holds a value that is not finite, or huge")
+    return np.where(good, array, np.nan)
 
 
-def xyc(value: object, joints: int, where: str, hint: str = "") -> NDArray[np.float64]:
+def xyc(
+    value: object, joints: int, where: str, hint: str = "", *, score_scale: float = 1.0, whole: bool = True
+) -> NDArray[np.float64]:
     """A flat list x, y, confidence, x, y, ... as ``(joints, 3)``.
 
-    Confidences slightly outside [0, 1] are clipped (`CLIP_BELOW`, `CLIP_ABOVE`); joints of confidence 0 get
-    (0, 0).
+    Confidences are made by `apu_contacts.sources.confidence.confidences`; joints of confidence 0, and those
+    that lie nowhere (NaN), get 0, 0, 0.
 
     Raises:
-        SourceFormatError: as `numbers`, and on confidences far outside [0, 1].
+        SourceFormatError: as `numbers`, and on confidences of another scale.
+        ConventionError: on coordinates that are no pixels.
     """
-    array = numbers(value, (3 * joints,), where, hint).reshape(joints, 3)
-    lowest, highest = array[:, 2].min(), array[:, 2].max()
-    if lowest < CLIP_BELOW or highest > CLIP_ABOVE:
-        raise SourceFormatError(
-            f"{where}: confidences must lie in [0, 1], got {lowest:g} to {highest:g}; are these logits, "
-            "SimCC scores or percentages, or are x, y and confidence in another order?"
-        )
-    array[:, 2] = array[:, 2].clip(0, 1)
+    array = numbers(value, (3 * joints,), where, hint, finite=False).reshape(joints, 3)
+    array[:, 2] = confidences(array[:, 2], where, score_scale=score_scale)
+    array[~np.isfinite(array[:, :2]).all(axis=1), 2] = 0
     array[array[:, 2] == 0, :2] = 0
+    if whole:  # a hand alone may be as small as two pixels
+        check_pixels(array[:, :2], array[:, 2] > 0, where)
     return array

@@ -7,22 +7,23 @@ checked description afterwards.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from apu_contacts import reading
 from apu_contacts.sources._json import checked_file
-from apu_contacts.sources._numpy_pickle import Described, Inert, loads, refuse
+from apu_contacts.sources._numpy_pickle import loads
+from apu_contacts.sources._stand_ins import BUILTINS, MAX_BYTES, Described, Inert, Resolve, refuse
 from apu_contacts.sources.errors import SourceFormatError
 
 MAX_ENTRIES = 1 << 24
 """Largest matrix that is filled in from a sparse one, so that a small file cannot fill the memory."""
 
 _SPARSE = {f"{kind}_{form}": kind for kind in ("csc", "csr") for form in ("matrix", "array")}
-_BUILTINS = ("__builtin__", "builtins")
 
 
 class Unread:
@@ -51,7 +52,7 @@ def read_model_pickle(path: str | Path) -> dict[str, Any]:
         SourceFormatError: if it is damaged, or holds no dictionary.
     """
     file = checked_file(path)
-    content = loads(file.read_bytes(), str(file), _stand_in)
+    content = loads(reading.read_bytes(file, SourceFormatError, limit=MAX_BYTES), str(file), _stand_in)
     if not isinstance(content, dict):
         raise SourceFormatError(f"{file}: expected a dictionary of arrays, got {type(content).__name__}")
     return content
@@ -66,10 +67,8 @@ def _stand_in(module: str, name: str) -> Any:
         return type("_Sparse", (_Sparse,), {"__slots__": (), "kind": _SPARSE[name]})
     if name == "_reconstructor" and module in ("copy_reg", "copyreg"):
         return _Reconstructor()
-    if module in _BUILTINS and name == "object":
+    if module in BUILTINS and name == "object":
         return _OBJECT
-    if module in _BUILTINS and name == "set":
-        return _Set()
     if module in ("numpy.core.multiarray", "numpy._core.multiarray") and name == "scalar":
         return _Scalar()
     return None
@@ -98,17 +97,6 @@ class _Reconstructor(Inert):
         return made
 
 
-class _Set(Inert):
-    """Stands for ``set``, by which chumpy keeps names of what has changed; read as a list."""
-
-    __slots__ = ()
-
-    def __call__(self, *args: Any) -> list[Any]:
-        if len(args) > 1 or not all(isinstance(arg, list) for arg in args):
-            refuse("set")
-        return list(args[0]) if args else []
-
-
 class _Scalar(Inert):
     """Stands for NumPy's function that makes a single number."""
 
@@ -126,7 +114,7 @@ class _Number(Described):
     def __init__(self, made: Any, data: str | bytes) -> None:
         self.made, self.data = made, data
 
-    def build(self, resolve: Callable[[Any], Any]) -> Any:
+    def build(self, resolve: Resolve) -> Any:
         dtype = getattr(self.made, "dtype", None)
         if not isinstance(dtype, np.dtype) or dtype.kind == "O":
             refuse("scalar")
@@ -166,7 +154,7 @@ class _Chumpy(_Stateful):
 
     __slots__ = ()
 
-    def build(self, resolve: Callable[[Any], Any]) -> Any:
+    def build(self, resolve: Resolve) -> Any:
         short = self.kind.rpartition(".")[2]
         if short == "Ch":
             return resolve(self.get("x"))
@@ -174,6 +162,7 @@ class _Chumpy(_Stateful):
             source, chosen, shape = (resolve(self.get(name)) for name in ("a", "idxs", "preferred_shape"))
             if not isinstance(source, np.ndarray) or not isinstance(chosen, np.ndarray):
                 return Unread(self.kind)
+            resolve.budget.spend(chosen.size * source.itemsize)
             return source.ravel()[chosen.ravel().astype(np.int64)].reshape(shape)
         return Unread(self.kind)
 
@@ -183,7 +172,7 @@ class _Sparse(_Stateful):
 
     __slots__ = ()
 
-    def build(self, resolve: Callable[[Any], Any]) -> NDArray[Any]:
+    def build(self, resolve: Resolve) -> NDArray[Any]:
         shape = resolve(self.get("_shape", "shape"))
         data, minor, starts = (resolve(self.get(name)) for name in ("data", "indices", "indptr"))
         sizes = all(type(n) is int and n >= 0 for n in shape) if isinstance(shape, tuple) else False
@@ -202,6 +191,7 @@ class _Sparse(_Stateful):
             or (len(minor) and (minor.min() < 0 or minor.max() >= minor_size))
         ):
             refuse("the contents of a sparse matrix")
+        resolve.budget.spend(major_size * minor_size * data.itemsize)
         dense = np.zeros((major_size, minor_size), data.dtype)
         major = np.repeat(np.arange(major_size), np.diff(starts.astype(np.int64)))
         np.add.at(dense, (major, minor), data)

@@ -11,29 +11,44 @@ from __future__ import annotations
 
 import io
 import pickle
-import zipfile
-import zlib
-from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-import numpy as np
-from numpy.lib import format as npy_format
-
+from apu_contacts import reading
 from apu_contacts.sources._json import checked_file
+from apu_contacts.sources._stand_ins import (
+    BUILTINS,
+    MAX_BYTES,
+    NDARRAY,
+    Budget,
+    Encode,
+    FromBuffer,
+    MakeDType,
+    NoBytes,
+    Reconstruct,
+    Resolve,
+    Scalar,
+    TooLargeError,
+    check_keys,
+    container,
+)
 from apu_contacts.sources.errors import SourceFormatError, UnsafePickleError
 
-MAX_BYTES = 1 << 30
-"""Largest entry that is unpacked, so that a small file cannot fill the memory."""
+MAX_STEPS = 1 << 20
+"""Instructions of one pickle; an array takes about 20, whatever its size."""
 
 _RECONSTRUCT = {("numpy.core.multiarray", "_reconstruct"), ("numpy._core.multiarray", "_reconstruct")}
 _FROM_BUFFER = {("numpy.core.numeric", "_frombuffer"), ("numpy._core.numeric", "_frombuffer")}
 Names = Callable[[str, str], Any]
 _SCALAR = {("numpy.core.multiarray", "scalar"), ("numpy._core.multiarray", "scalar")}
-_PLAIN_KINDS = "biufUS"
-# zipfile raises NotImplementedError for a compression that it does not know
-_ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
+_WORDS = {
+    "torch": "it holds tensors of torch: save tensor.cpu().numpy() instead",
+    "joblib": "joblib keeps arrays beside its pickle: load it with joblib, and save arrays with np.savez",
+    "scipy": "it holds objects of SciPy: save arrays instead",
+    "chumpy": "it holds objects of chumpy, as body models do: read_model_pickle reads those",
+    "pandas": "it holds a table of pandas: save arrays instead",
+}
 
 
 def read_npz(path: str | Path) -> dict[str, Any]:
@@ -43,19 +58,9 @@ def read_npz(path: str | Path) -> dict[str, Any]:
         SourceMissingError: if there is no such file.
         UnsafePickleError: if a pickle in it refers to anything but NumPy arrays of numbers. Nothing was
             executed.
-        SourceFormatError: if it is not a zip of ``.npy`` entries, or damaged.
+        SourceFormatError: if it is not a zip of ``.npy`` entries, damaged, or too large.
     """
-    file = checked_file(path)
-    try:
-        with zipfile.ZipFile(file) as archive:
-            return {
-                info.filename.removesuffix(".npy"): _read_npy(
-                    _unpack(archive, info, file), file / info.filename
-                )
-                for info in archive.infolist()
-            }
-    except _ZIP_ERRORS as error:
-        raise SourceFormatError(f"{file}: not an .npz file: {error}") from error
+    return reading.read_arrays(checked_file(path), SourceFormatError, objects=loads)
 
 
 def read_npy(path: str | Path) -> Any:
@@ -64,32 +69,7 @@ def read_npy(path: str | Path) -> Any:
     Raises:
         SourceMissingError, UnsafePickleError, SourceFormatError: as `read_npz`.
     """
-    file = checked_file(path)
-    if file.stat().st_size > MAX_BYTES:
-        raise SourceFormatError(f"{file}: {file.stat().st_size} bytes are more than {MAX_BYTES}")
-    return _read_npy(file.read_bytes(), file)
-
-
-def _unpack(archive: zipfile.ZipFile, info: zipfile.ZipInfo, file: Path) -> bytes:
-    if info.file_size > MAX_BYTES:
-        raise SourceFormatError(
-            f"{file}: {info.filename} would unpack to {info.file_size} bytes; is it damaged?"
-        )
-    return archive.read(info)
-
-
-def _read_npy(data: bytes, where: Path) -> Any:
-    stream = io.BytesIO(data)
-    try:
-        version = npy_format.read_magic(stream)
-        header = npy_format.read_array_header_1_0 if version == (1, 0) else npy_format.read_array_header_2_0
-        dtype = header(stream)[2]
-        if not dtype.hasobject:
-            stream.seek(0)
-            return npy_format.read_array(stream, allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
-        raise SourceFormatError(f"{where}: not a NumPy array: {error}") from error
-    return loads(stream.read(), str(where))
+    return reading.read_array(checked_file(path), SourceFormatError, objects=loads)
 
 
 def read_numpy_pickle(path: str | Path) -> Any:
@@ -100,13 +80,14 @@ def read_numpy_pickle(path: str | Path) -> Any:
         UnsafePickleError, SourceFormatError: as `loads`.
     """
     file = checked_file(path)
-    return loads(file.read_bytes(), str(file))
+    return loads(reading.read_bytes(file, SourceFormatError, limit=MAX_BYTES), str(file))
 
 
 def loads(data: bytes, where: str = "pickle", names: Names | None = None) -> Any:
     """What a pickle holds: arrays of numbers, and dictionaries, lists, tuples, strings, numbers around them.
 
-    An array of objects with one element gives that element; with several, a list of them.
+    An array of objects with one element gives that element; with several, a list of them. An ``OrderedDict``
+    or ``defaultdict`` comes back as a dictionary, a path as text, a set as a sorted list.
 
     Args:
         data: the pickle.
@@ -114,232 +95,136 @@ def loads(data: bytes, where: str = "pickle", names: Names | None = None) -> Any
         names: gives the inert stand-in of a further name that is admitted (module, name), None for others.
 
     Raises:
-        UnsafePickleError: if it refers to any name but ``numpy.ndarray``, ``numpy.dtype`` and NumPy's array
-            reconstruction, or uses those in a way that NumPy's own pickles do not.
-        SourceFormatError: if it is damaged.
+        UnsafePickleError: if it refers to any name but ``numpy.ndarray``, ``numpy.dtype``, NumPy's array
+            reconstruction and the containers above, or uses those in a way that real pickles do not.
+        SourceFormatError: if it is damaged, no pickle at all, or would take more than `MAX_BYTES`.
     """
+    likely = reading.looks_like(data[:64])
+    if likely:
+        raise SourceFormatError(f"{where}: not a pickle of arrays: {likely}")
     try:
-        return _resolve(_Reader(io.BytesIO(data), names).load())
-    except UnsafePickleError as error:
-        raise UnsafePickleError(f"{where}: {error}") from None
+        return Resolve()(_Reader(_Whole(data), names).load())
+    except (UnsafePickleError, TooLargeError) as error:
+        raise type(error)(f"{where}: {error}") from None
     except Exception as error:
         # A damaged or hostile pickle can fail in any way that its opcodes can be misused.
         raise SourceFormatError(f"{where}: not a readable pickle of arrays: {error!r}") from error
 
 
-class _Reader(pickle.Unpickler):
+class _Whole(io.BytesIO):
+    """Bytes of which a part that is cut off is an error."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        found = super().read(size)
+        if size is not None and len(found) < size:
+            raise EOFError("it ends in the middle")
+        return found
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        found = super().readline(size)
+        if not found.endswith(b"\n"):
+            raise EOFError("it ends in the middle")
+        return found
+
+
+class _Counted(dict[int, Any]):
+    """The handlers of instructions; asking for more than `MAX_STEPS` of them ends the reading."""
+
+    steps = 0
+
+    def __getitem__(self, opcode: int) -> Any:
+        self.steps += 1
+        if self.steps > MAX_STEPS:
+            raise TooLargeError(f"more than {MAX_STEPS} instructions: is it the right file?")
+        return super().__getitem__(opcode)
+
+
+_InPython: Any = pickle._Unpickler  # type: ignore[attr-defined,unused-ignore]
+
+
+class _Reader(_InPython):
+    """Python's own reader in Python: unlike the one in C it makes no room for what a file only announces, and
+    each instruction can be counted and looked at."""
+
+    dispatch = dict(_InPython.dispatch)  # noqa: RUF012
+
     def __init__(self, stream: io.BytesIO, names: Names | None = None) -> None:
         # Python 2, which wrote SMPLify's files, has no bytes: latin-1 keeps each byte as one character.
         super().__init__(stream, encoding="latin1")
         self._names = names
+        self.dispatch = _Counted(type(self).dispatch)
+        self.budget = Budget()
+
+    def load_setitem(self) -> None:
+        check_keys(self.stack[-2:-1])
+        super().load_setitem()
+
+    def load_setitems(self) -> None:
+        check_keys(self.stack[::2])
+        super().load_setitems()
+
+    def load_dict(self) -> None:
+        check_keys(self.stack[::2])
+        super().load_dict()
+
+    def load_additems(self) -> None:
+        check_keys(self.stack)
+        super().load_additems()
+
+    def load_frozenset(self) -> None:
+        check_keys(self.stack)
+        super().load_frozenset()
+
+    def load_bytearray8(self) -> None:
+        # the parent makes room for any length that is announced
+        size = int.from_bytes(self.read(8), "little")
+        if size > MAX_BYTES:
+            raise TooLargeError(f"a value of {size} bytes is announced")
+        self.append(bytearray(self.read(size)))
+
+    def load_decimal(self) -> None:
+        line = self.readline()[:-1]
+        if len(line) > 400:
+            raise TooLargeError(f"a number of {len(line)} digits is no real one")
+        self.append(line == b"01" if line in (b"00", b"01") else int(line.removesuffix(b"L"), 0))
+
+    for _opcode, _handler in (
+        (pickle.SETITEM, load_setitem),
+        (pickle.SETITEMS, load_setitems),
+        (pickle.DICT, load_dict),
+        (pickle.ADDITEMS, load_additems),
+        (pickle.FROZENSET, load_frozenset),
+        (pickle.BYTEARRAY8, load_bytearray8),
+        (pickle.INT, load_decimal),
+        (pickle.LONG, load_decimal),
+    ):
+        dispatch[_opcode[0]] = _handler
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) in _RECONSTRUCT:
-            return _Reconstruct()
+            return Reconstruct()
         if (module, name) == ("numpy", "ndarray"):
-            return _NDARRAY
+            return NDARRAY
         if (module, name) == ("numpy", "dtype"):
-            return _MakeDType()
+            return MakeDType()
         if (module, name) in _FROM_BUFFER:
-            return _FromBuffer()
+            return FromBuffer()
         if (module, name) in _SCALAR:
-            return _Scalar()
+            return Scalar()
         if (module, name) == ("_codecs", "encode"):
-            return _Encode()
-        if name == "bytes" and module in ("__builtin__", "builtins"):
-            return _NoBytes()
+            return Encode(self.budget)
+        if name == "bytes" and module in BUILTINS:
+            return NoBytes()
         stand_in = None if self._names is None else self._names(module, name)
+        if stand_in is None:
+            stand_in = container(module, name, self.budget)
         if stand_in is not None:
             return stand_in
+        words = _WORDS.get(module.split(".")[0], "was it written by another tool, or in another way?")
         raise UnsafePickleError(
-            f"the pickle refers to {module}.{name}, only NumPy arrays are admitted; nothing "
-            "was run. Such a file was not written by the tool that it is said to come from"
+            f"the pickle refers to {module}.{name}, only arrays, numbers, text and containers are admitted; "
+            f"nothing was run; {words}"
         )
 
     def persistent_load(self, pid: Any) -> NoReturn:
         raise UnsafePickleError("the pickle refers to an object outside of the file")
-
-
-def refuse(what: str) -> NoReturn:
-    raise UnsafePickleError(f"the pickle uses {what} in a way that a pickled array does not; nothing was run")
-
-
-class Inert:
-    """A stand-in that a pickle cannot change: it has no attributes, and refuses a state."""
-
-    __slots__ = ()
-
-    def __setstate__(self, state: Any) -> None:
-        refuse("a NumPy name")
-
-
-class _NdarrayName(Inert):
-    """Stands for the class ``numpy.ndarray``, which is only ever an argument."""
-
-    __slots__ = ()
-
-    def __call__(self, *args: Any) -> NoReturn:
-        refuse("ndarray")
-
-
-_NDARRAY = _NdarrayName()
-
-
-class _Reconstruct(Inert):
-    """Stands for NumPy's function that makes an empty array, to be filled by its state."""
-
-    __slots__ = ()
-
-    def __call__(self, *args: Any) -> _Array:
-        if len(args) != 3 or args[0] is not _NDARRAY or args[1] != (0,):
-            refuse("_reconstruct")
-        return _Array()
-
-
-class _MakeDType(Inert):
-    """Stands for the class ``numpy.dtype``."""
-
-    __slots__ = ()
-
-    def __call__(self, *args: Any) -> _DType:
-        if not args or not isinstance(args[0], str):
-            refuse("dtype")
-        dtype = np.dtype(args[0]) if args[0][:1] in (*_PLAIN_KINDS, "O") else None
-        if dtype is None or dtype.names is not None or dtype.subdtype is not None:
-            refuse(f"the dtype {args[0][:20]!r}")
-        return _DType(dtype)
-
-
-class _FromBuffer(Inert):
-    """Stands for the function by which NumPy writes arrays in the pickle protocol 5."""
-
-    __slots__ = ()
-
-    def __call__(self, *args: Any) -> _Array:
-        if len(args) != 4 or not isinstance(args[0], (bytes, bytearray)) or args[3] not in ("C", "F"):
-            refuse("_frombuffer")
-        array = _Array()
-        array.__setstate__((1, args[2], args[1], args[3] == "F", bytes(args[0])))
-        return array
-
-
-class _Scalar(Inert):
-    """Stands for the function by which NumPy writes a single number, such as a ``float32``."""
-
-    __slots__ = ()
-
-    def __call__(self, *args: Any) -> _Array:
-        if len(args) != 2 or not isinstance(args[0], _DType) or args[0].dtype.kind == "O":
-            refuse("scalar")
-        array = _Array()
-        array.__setstate__((1, (), args[0], False, args[1]))
-        return array
-
-
-class _Encode(Inert):
-    """Stands for ``codecs.encode``, by which Python 3 writes bytes in the protocols of Python 2."""
-
-    __slots__ = ()
-
-    def __call__(self, *args: Any) -> bytes:
-        if len(args) != 2 or not isinstance(args[0], str) or args[1] != "latin1":
-            refuse("encode")
-        encoded: bytes = args[0].encode("latin1")
-        return encoded
-
-
-class _NoBytes(Inert):
-    """Stands for ``bytes``, by which Python 3 writes no bytes at all in the protocols of Python 2."""
-
-    __slots__ = ()
-
-    def __call__(self, *args: Any) -> bytes:
-        if args:
-            refuse("bytes")
-        return b""
-
-
-class _DType:
-    """A dtype of numbers, or of objects."""
-
-    __slots__ = ("dtype",)
-
-    def __init__(self, dtype: np.dtype[Any]) -> None:
-        self.dtype = dtype
-
-    def __setstate__(self, state: Any) -> None:
-        # (version, byte order, no subarray, no names, no fields, ...)
-        if not isinstance(state, tuple) or len(state) < 5 or state[1] not in ("<", ">", "|", "="):
-            refuse("the state of a dtype")
-        if any(field is not None for field in state[2:5]):
-            refuse("a structured dtype")
-        if state[1] in ("<", ">"):
-            self.dtype = self.dtype.newbyteorder(state[1])
-
-
-class Described(ABC):
-    """What a pickle says of one value, which is made only after all of the pickle was read and checked."""
-
-    __slots__ = ()
-
-    @abstractmethod
-    def build(self, resolve: Callable[[Any], Any]) -> Any:
-        """The value; ``resolve`` makes what the description refers to."""
-
-
-class _Array(Described):
-    """What the pickle says of one array."""
-
-    __slots__ = ("state",)
-
-    def __setstate__(self, state: Any) -> None:
-        if not isinstance(state, tuple) or len(state) != 5 or not isinstance(state[2], _DType):
-            refuse("the state of an array")
-        shape = state[1]
-        if not isinstance(shape, tuple) or not all(type(n) is int and n >= 0 for n in shape):
-            refuse("the shape of an array")
-        self.state = state
-
-    def build(self, resolve: Callable[[Any], Any]) -> Any:
-        _, shape, made, fortran, data = self.state
-        if made.dtype.kind == "O":
-            if not isinstance(data, list):
-                refuse("an array of objects")
-            return resolve(data[0]) if len(data) == 1 else resolve(data)
-        if isinstance(data, str):
-            data = data.encode("latin1")
-        if not isinstance(data, bytes):
-            refuse("the bytes of an array")
-        return np.frombuffer(data, made.dtype).reshape(shape, order="F" if fortran else "C").copy()
-
-
-def _resolve(content: Any) -> Any:
-    """The same content with every description of an array replaced by the array.
-
-    What the pickle refers to several times is made once: nested repetition could fill the memory otherwise.
-    """
-    made: dict[int, Any] = {}
-    pending = object()
-
-    def resolve(value: Any) -> Any:
-        if value is None or isinstance(value, (str, bytes, bool, int, float)):
-            return value
-        if made.get(id(value)) is pending:
-            refuse("a value inside itself")
-        if id(value) not in made:
-            made[id(value)] = pending
-            made[id(value)] = build(value)
-        return made[id(value)]
-
-    def build(value: Any) -> Any:
-        if isinstance(value, Described):
-            return value.build(resolve)
-        if isinstance(value, dict):
-            return {resolve(key): resolve(item) for key, item in value.items()}
-        if isinstance(value, list):
-            return [resolve(item) for item in value]
-        if isinstance(value, tuple):
-            return tuple(resolve(item) for item in value)
-        refuse(f"a value of the kind {type(value).__name__}")
-
-    return resolve(content)

@@ -189,7 +189,10 @@ def assemble(
                 notes=tuple(str(reason) for reason in missing),
             )
         )
-    unmatched += [Unmatched(estimator, j, "keypoints", why) for j, why in by_body.unmatched_b.items()]
+    unmatched += [
+        Unmatched(estimator, j, "keypoints", "; ".join(bodies[j].notes) if bodies[j].is_absent else why)
+        for j, why in by_body.unmatched_b.items()
+    ]
     unmatched += [Unmatched("box", j, "keypoints", why) for j, why in by_box.unmatched_a.items()]
     if duplicates != "keep":
         people, lost = _without_duplicates(people, drop=duplicates == "drop")
@@ -209,10 +212,11 @@ def _match_bodies(
 ) -> Matching:
     """People to bodies: by projected joints, or by boxes if no body has joints to project."""
     projected = [body.projected or body.keypoints(camera) for body in bodies]
-    if any(projected) or not bodies or any(body.bbox is None for body in bodies):
+    present = [body for body in bodies if not body.is_absent]
+    if any(projected) or not bodies or any(body.bbox is None for body in present):
         nowhere = Keypoints2D("body25", np.zeros((25, 2)), np.zeros(25))
         return match_people(people, [p or nowhere for p in projected], max_distance=max_distance)
-    boxes = np.array([body.bbox for body in bodies])
+    boxes = np.array([np.zeros(4) if body.bbox is None else body.bbox for body in bodies])
     return match_boxes(boxes, people, min_iou=min_iou).transposed()
 
 

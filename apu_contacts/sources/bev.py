@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +14,9 @@ from numpy.typing import NDArray
 
 from apu_contacts.keypoints import SKELETONS, Keypoints2D
 from apu_contacts.sources._numpy_pickle import read_npz
+from apu_contacts.sources._records import as_array
 from apu_contacts.sources.detection import InitialEstimate
-from apu_contacts.sources.errors import NoPeopleError, SourceFormatError
+from apu_contacts.sources.errors import NoPeopleError, SourceFormatError, SourceWarning
 from apu_contacts.sources.names import SMPL_JOINTS
 
 NUM_JOINTS = 71
@@ -110,10 +112,14 @@ class BevPerson:
                 xy[i], confidence[i] = self.pj2d[BEV_JOINTS.index(name)], 1.0
             elif name == "mid_hip":
                 xy[i], confidence[i] = self.pj2d[list(_HIPS)].mean(0), 1.0
+        confidence[~np.isfinite(xy).all(axis=1)] = 0
         return Keypoints2D(skeleton, xy, confidence)
 
     def initial_estimate(self) -> InitialEstimate:
-        """The start of a fit: rotations, age and the joints of `named_joints`."""
+        """The start of a fit: rotations, age and the joints of `named_joints`; nothing, if not finite."""
+        values = (self.smpl_thetas, self.joints_camera, self.pj2d, np.array([self.age]))
+        if not all(np.isfinite(value).all() for value in values):
+            return InitialEstimate.absent("bev", "its values are not finite")
         return InitialEstimate(
             estimator="bev",
             parameters={
@@ -142,8 +148,12 @@ def read_bev(path: str | Path, *, vertices: bool = False, allow_empty: bool = Fa
     Raises:
         SourceMissingError: if there is no such file.
         UnsafePickleError: if the pickle holds anything but arrays; nothing of it was executed.
-        SourceFormatError: if an array is missing, has another shape (which is named) or is not finite.
+        SourceFormatError: if an array is missing, has another shape (which is named), or nobody's values are
+            finite.
         NoPeopleError: if it holds nobody.
+
+    Warns:
+        SourceWarning: for each person whose values are not finite, while others' are.
     """
     content = read_npz(path)
     results = content.get("results", content)
@@ -159,6 +169,16 @@ def read_bev(path: str | Path, *, vertices: bool = False, allow_empty: bool = Fa
         raise SourceFormatError(f"{path}: the arrays disagree on the number of people: {counts}")
     if counts["joints"] == 0 and not allow_empty:
         raise NoPeopleError(f"{path}: BEV found nobody in this image")
+    bad = [
+        i
+        for i in range(counts["joints"])
+        if not all(np.isfinite(array[i]).all() for array in arrays.values())
+    ]
+    if bad and len(bad) == counts["joints"]:
+        key = next(key for key, array in arrays.items() if not np.isfinite(array[bad[0]]).all())
+        raise SourceFormatError(f"{path}: results[{key!r}] holds a value that is not finite, or huge")
+    for i in bad:
+        warnings.warn(f"left out: {path}: person {i}: values are not finite", SourceWarning, stacklevel=2)
     return [
         BevPerson(
             smpl_thetas=arrays["smpl_thetas"][i],
@@ -186,10 +206,7 @@ def _array(results: dict[str, Any], key: str, shape: tuple[int, ...], where: str
         hint = "; 10 numbers are ROMP's, BEV has an age after them" if key == "smpl_betas" else ""
         wanted = ", ".join(["people", *map(str, shape)])
         raise SourceFormatError(f"{where} must have shape ({wanted}), got {came}{hint}")
-    array = value.astype(np.float64)
-    if not np.isfinite(array).all():
-        raise SourceFormatError(f"{where} holds a value that is not finite")
-    return array
+    return as_array(value, where, finite=False)
 
 
 def bev_focal(width: int, height: int) -> float:

@@ -66,6 +66,42 @@ def check_vectors(vectors: ArrayLike, where: str) -> None:
         raise ConventionError(f"{where}: a rotation of {largest:.4g} radians: degrees?")
 
 
+def checked_age(value: ArrayLike, where: str, *, slack: float = 0.0) -> Array:
+    """``(1,)`` SMPL-XA's age: 0 for an adult, 1 for an infant.
+
+    Args:
+        value: the number.
+        where: for messages.
+        slack: what an estimator's own number may lie outside of [0, 1], as a regression does; it is cut off.
+
+    Raises:
+        ConventionError: if it lies further outside; years are what comes to mind.
+    """
+    age = np.asarray(value, dtype=np.float64).ravel()[:1]
+    if age.size != 1 or not -slack - 1e-6 <= age[0] <= 1 + slack + 1e-6:
+        said = f"{age[0]:g}" if age.size else "nothing"
+        raise ConventionError(
+            f"{where}: age must lie in [0, 1], 0 an adult and 1 an infant, got {said}: are these years?"
+        )
+    return age.clip(0, 1)
+
+
+def check_pixels(xy: ArrayLike, seen: ArrayLike, where: str) -> None:
+    """Whether ``(J, 2)`` points of one person can be pixels of an image.
+
+    Raises:
+        ConventionError: if all that were seen lie within two pixels of the origin.
+    """
+    points = np.asarray(xy, dtype=np.float64)[np.asarray(seen, dtype=bool)]
+    # detectors that give whole pixels give them near the origin, too
+    if len(points) >= 3 and float(np.abs(points).max()) <= 2 and (points != points.round()).any():
+        low, high = float(points.min()), float(points.max())
+        raise ConventionError(
+            f"{where}: all of a person's keypoints lie between {low:.3g} and {high:.3g}; pixels of the full "
+            "image are expected: normalised coordinates (OpenPose's --keypoint_scale 3 or 4; 0 gives pixels)?"
+        )
+
+
 def check_in_front(depths: ArrayLike, where: str) -> None:
     """Whether a person lies in front of the camera.
 

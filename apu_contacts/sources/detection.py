@@ -75,6 +75,16 @@ class InitialEstimate:
         object.__setattr__(self, "joint_names", tuple(self.joint_names))
         object.__setattr__(self, "notes", tuple(self.notes))
 
+    @classmethod
+    def absent(cls, estimator: str, reason: str) -> InitialEstimate:
+        """The place of a person of whom the file has nothing to use; it has no joints, and says why."""
+        return cls(estimator, {}, (), np.zeros((0, 3)), notes=(reason,))
+
+    @property
+    def is_absent(self) -> bool:
+        """Whether there is nothing to start from."""
+        return not self.joint_names
+
     def checked(self, where: str) -> InitialEstimate:
         """This estimate, if its units and frame are plausible.
 
@@ -113,10 +123,12 @@ class InitialEstimate:
         `apu_contacts.sources.conventions.change_camera`.
 
         Raises:
-            ValueError: without ``self.camera`` or joints.
+            ValueError: without ``self.camera``, unless there are no joints.
         """
-        if self.camera is None or not len(self.joints):
-            raise ValueError(f"{self.estimator}: changing the camera needs the old one and at least a joint")
+        if self.is_absent:
+            return self
+        if self.camera is None:
+            raise ValueError(f"{self.estimator}: changing the camera needs the old one")
         if self.camera == camera:
             return self
         has_pelvis = "pelvis" in self.joint_names

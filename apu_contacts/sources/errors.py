@@ -21,3 +21,7 @@ class NoPeopleError(SourceError):
 
 class UnsafePickleError(SourceFormatError):
     """A pickle asks for something other than NumPy arrays; nothing of it was executed."""
+
+
+class SourceWarning(UserWarning):
+    """One person of a file cannot be used; the others can."""

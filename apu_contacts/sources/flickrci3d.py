@@ -100,7 +100,10 @@ def _read_image(name: str, entry: Any, where: str, body: str) -> FlickrImage:
 def _read_pair(sign: Any, where: str, body: str, people: int) -> AnnotatedPair:
     if not isinstance(sign, dict) or not isinstance(sign.get(body), dict):
         raise SourceFormatError(f"{where}: expected 'person_ids' and an object {body!r}, got {kind(sign)}")
-    a, b = _ids([sign.get("person_ids")], f"{where}.person_ids", people)[0]
+    ids = _ids([sign.get("person_ids")], f"{where}.person_ids", people)
+    if len(ids) != 1:
+        raise SourceFormatError(f"{where}.person_ids: expected two positions in bbxes")
+    a, b = ids[0]
     if a == b:
         raise SourceFormatError(f"{where}.person_ids: person {a} is paired with themselves")
     lists = {

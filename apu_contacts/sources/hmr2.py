@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from apu_contacts.sources._records import Array, People, Source, load_content
+from apu_contacts.sources._records import Array, People, Source, choose_part, finite_joints, load_content
+from apu_contacts.sources.checks import ConventionError
 from apu_contacts.sources.conventions import (
     MEAN_PELVIS,
     Camera,
@@ -15,6 +16,7 @@ from apu_contacts.sources.conventions import (
 )
 from apu_contacts.sources.detection import InitialEstimate
 from apu_contacts.sources.errors import NoPeopleError, SourceFormatError
+from apu_contacts.sources.image_camera import beside_box
 from apu_contacts.sources.names import OPENPOSE25_OF_SMPL, SMPL_JOINTS, SMPL_OUTPUT_JOINTS
 
 CROP_FOCAL, CROP_PIXELS = 5000.0, 256.0
@@ -28,6 +30,7 @@ def read_hmr2(
     image_size: Sequence[float] | None = None,
     *,
     estimator: str = "hmr2",
+    part: str | None = None,
     allow_empty: bool = False,
 ) -> list[InitialEstimate]:
     """The people of HMR2's output dictionary, saved as it is: ``np.savez(path, **out)``.
@@ -44,6 +47,7 @@ def read_hmr2(
         source: ``.npz``, ``.pkl`` of NumPy arrays, or the dictionary (arrays or tensors), or a list of them.
         image_size: width and height in pixels; not needed where the file has ``img_size``.
         estimator: how to call it.
+        part: which of the nested dictionaries is meant, where two give the same names.
         allow_empty: return an empty list for a file without people instead of raising.
 
     Raises:
@@ -51,31 +55,46 @@ def read_hmr2(
         SourceFormatError: if an array is missing or has another shape.
         ConventionError: if units or frame are not those of HMR2.
         NoPeopleError: if it holds nobody.
+
+    Warns:
+        SourceWarning: for each person whose values cannot be used while others' can; such a person's estimate
+            has no joints, and ``notes`` say why.
     """
     content, where = load_content(source)
-    people = People(content, where, {"pred_cam_t_full": 1, "pred_cam": 1, "global_orient": 1})
+    people = People(
+        choose_part(content, part, where), where, {"pred_cam_t_full": 1, "pred_cam": 1, "global_orient": 1}
+    )
     if people.count == 0:
         if allow_empty:
             return []
         raise NoPeopleError(f"{where}: {estimator} found nobody in this image")
     camera = _camera(people, image_size)
-    return [
-        _person(people, i, camera, estimator).checked(f"{where}: person {i}") for i in range(people.count)
-    ]
+    return people.each(lambda i: _person(people, i, camera, estimator), estimator)
 
 
 def read_camerahmr(
-    source: Source, image_size: Sequence[float] | None = None, *, allow_empty: bool = False
+    source: Source,
+    image_size: Sequence[float] | None = None,
+    *,
+    part: str | None = None,
+    allow_empty: bool = False,
 ) -> list[InitialEstimate]:
     """The people of CameraHMR's output: as `read_hmr2`, with the camera that it estimates in ``cam_int``
     ``(3, 3)``, so that depths are those of the true focal length. Its joints are the smplx package's 45.
 
     Args, Raises: as `read_hmr2`.
     """
-    return read_hmr2(source, image_size, estimator="camerahmr", allow_empty=allow_empty)
+    return read_hmr2(source, image_size, estimator="camerahmr", part=part, allow_empty=allow_empty)
 
 
 def _camera(people: People, image_size: Sequence[float] | None) -> Camera:
+    if image_size is not None and people.has("img_size"):
+        stated = people.shared("img_size", 2)
+        if np.abs(stated - np.asarray(image_size, dtype=np.float64)).max() > 1:
+            raise ConventionError(
+                f"{people.where}: img_size says {stated[0]:g} x {stated[1]:g}, image_size is "
+                f"{image_size[0]:g} x {image_size[1]:g}: the size of another picture, or of a resized one?"
+            )
     if people.has("cam_int"):
         matrix = people.shared("cam_int", 3, 3)
         return Camera(float(matrix[0, 0]), (float(matrix[0, 2]), float(matrix[1, 2])))
@@ -104,10 +123,14 @@ def _person(people: People, i: int, camera: Camera, estimator: str) -> InitialEs
     body = axis_angle(pose, joints, f"{where}: body_pose")[:63]
     translation = _translation(people, i, camera)
     own: dict[str, Array] = {"transl": translation}
-    if people.has("betas"):
+    if people.has("betas", i):
         own["betas"] = people.row("betas", i).ravel()
     names, xyz, notes = _joints(people, i, translation)
-    vertices = people.get("pred_vertices", i, -1, 3) + translation if people.has("pred_vertices") else None
+    names, xyz = finite_joints(names, xyz, notes, where)
+    box = _box(people, i)
+    if box is not None:
+        notes += beside_box(camera, xyz, box)
+    vertices = people.mesh("pred_vertices", i, notes)
     return InitialEstimate(
         estimator=estimator,
         parameters={"global_orient": orient, "body_pose": body},
@@ -116,16 +139,16 @@ def _person(people: People, i: int, camera: Camera, estimator: str) -> InitialEs
         model="smpl",
         own=own,
         camera=camera,
-        vertices=vertices,
-        bbox=_box(people, i),
-        notes=notes,
+        vertices=None if vertices is None else vertices + translation,
+        bbox=box,
+        notes=tuple(notes),
     ).with_projection()
 
 
 def _translation(people: People, i: int, camera: Camera) -> Array:
-    if people.has("pred_cam_t_full"):
+    missing = [key for key in ("pred_cam", "box_center", "box_size") if not people.has(key, i)]
+    if people.has("pred_cam_t_full", i):
         return people.get("pred_cam_t_full", i, 3)
-    missing = [key for key in ("pred_cam", "box_center", "box_size") if not people.has(key)]
     if missing:
         raise SourceFormatError(
             f"{people.where}: neither pred_cam_t_full nor all of pred_cam, box_center and box_size is there "
@@ -137,28 +160,28 @@ def _translation(people: People, i: int, camera: Camera) -> Array:
     )
 
 
-def _joints(people: People, i: int, translation: Array) -> tuple[tuple[str, ...], Array, tuple[str, ...]]:
+def _joints(people: People, i: int, translation: Array) -> tuple[tuple[str, ...], Array, list[str]]:
     """Names, camera-frame positions and a note."""
-    if not people.has("pred_keypoints_3d"):
+    if not people.has("pred_keypoints_3d", i):
         note = "no 3D joints in the file: its pelvis is taken to be that of the mean shape"
-        return ("pelvis",), (translation + MEAN_PELVIS["smpl"])[None], (note,)
-    xyz = people.get("pred_keypoints_3d", i, -1, 3) + translation
+        return ("pelvis",), (translation + MEAN_PELVIS["smpl"])[None], [note]
+    xyz = people.get("pred_keypoints_3d", i, -1, 3, finite=False) + translation
     if len(xyz) in (len(SMPL_JOINTS), len(SMPL_OUTPUT_JOINTS)):
         named = [(name, k) for k, name in enumerate(SMPL_OUTPUT_JOINTS[: len(xyz)]) if name is not None]
-        return tuple(name for name, _ in named), xyz[[k for _, k in named]], ()
+        return tuple(name for name, _ in named), xyz[[k for _, k in named]], []
     if len(xyz) not in _BODY25_FIRST:
         raise SourceFormatError(
             f"{people.where}: person {i}: pred_keypoints_3d must hold 44 joints (HMR2's; 25 or 49 are read "
             f"alike), 45 (of the smplx package) or 24 (SMPL's), got {len(xyz)}, whose order is not known"
         )
-    return OPENPOSE25_OF_SMPL, xyz[:25], ()
+    return OPENPOSE25_OF_SMPL, xyz[:25], []
 
 
 def _box(people: People, i: int) -> Array | None:
-    if people.has("bbox"):
+    if people.has("bbox", i):
         box = people.row("bbox", i).ravel()
         return box[:4] if box.size in (4, 5) else None
-    if people.has("box_center") and people.has("box_size"):
+    if people.has("box_center", i) and people.has("box_size", i):
         center, half = people.get("box_center", i, 2), people.number("box_size", i) / 2
         return np.concatenate([center - half, center + half])
     return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from apu_contacts.keypoints import SKELETONS, Keypoints2D, skeleton
-from apu_contacts.sources._json import CLIP_ABOVE, CLIP_BELOW, kind, read_json
+from apu_contacts.sources._json import kind, read_json
 from apu_contacts.sources._records import Array, Source, as_array, load_content
-from apu_contacts.sources.errors import NoPeopleError, SourceFormatError
+from apu_contacts.sources.checks import ConventionError, check_pixels
+from apu_contacts.sources.confidence import MAX_OVERSHOOT, confidences
+from apu_contacts.sources.errors import NoPeopleError, SourceFormatError, SourceWarning
+from apu_contacts.sources.keypoint_records import each_person
 
 BY_COUNT = {len(SKELETONS[name]): name for name in ("coco17", "coco_wholebody133", "body25", "halpe26")}
 _OTHERS = {
@@ -51,9 +55,10 @@ def keypoints_from_arrays(
 
     Raises:
         SourceFormatError: on other shapes, an unknown number of joints, or scores of another scale.
-        ValueError: on an unknown ``order``.
+        ConventionError: on three columns beside scores, or coordinates that are no pixels.
+        ValueError: on an unknown ``order``, or a ``score_scale`` that is not positive.
     """
-    xy = as_array(keypoints, where)
+    xy = as_array(keypoints, where, finite=False)
     if xy.size == 0:
         return []
     if xy.ndim != 3 or xy.shape[2] not in (2, 3):
@@ -63,18 +68,25 @@ def keypoints_from_arrays(
             raise SourceFormatError(f"{where}: scores are missing: give them, or keypoints of 3 columns")
         confidence = xy[..., 2]
     else:
-        confidence = as_array(scores, f"{where}: scores")
+        confidence = as_array(scores, f"{where}: scores", finite=False)
         if confidence.shape == (*xy.shape[:2], 1):
             confidence = confidence[..., 0]
         if confidence.shape != xy.shape[:2]:
             raise SourceFormatError(
                 f"{where}: scores must have shape {xy.shape[:2]}, as the keypoints, got {confidence.shape}"
             )
+        if xy.shape[2] == 3 and not np.allclose(xy[..., 2], confidence, equal_nan=True):
+            raise ConventionError(
+                f"{where}: keypoints have three columns beside scores: 3D joints of a lifter, whose order "
+                "(Human3.6M's 17) and metres are not those of a 2D detector?"
+            )
     name = skeleton_of_count(xy.shape[1], where, order)
-    if not score_scale > 0:
-        raise ValueError(f"score_scale must be positive, got {score_scale}")
-    confidence = _confidence(confidence / score_scale, where)
+    confidence = confidences(confidence, where, score_scale=score_scale)
+    # a joint that lies nowhere was not seen, whatever its score
+    confidence = np.where(np.isfinite(xy[..., :2]).all(axis=-1), confidence, 0.0)
     visible = np.where(confidence[..., None] > 0, xy[..., :2], 0.0)
+    for i, (person, c) in enumerate(zip(visible, confidence, strict=True)):
+        check_pixels(person, c > 0, f"{where}: person {i}" if len(visible) > 1 else where)
     return [Keypoints2D(name, person, c) for person, c in zip(visible, confidence, strict=True)]
 
 
@@ -94,19 +106,6 @@ def skeleton_of_count(joints: int, where: str, order: str | None = None) -> str:
         known = ", ".join(f"{n} ({s})" for n, s in BY_COUNT.items())
         raise SourceFormatError(f"{where}: {joints} joints are none of {known}{hint}")
     return BY_COUNT[joints]
-
-
-def _confidence(scores: Array, where: str) -> Array:
-    lowest, highest = float(scores.min(initial=0)), float(scores.max(initial=0))
-    if lowest < CLIP_BELOW or highest > CLIP_ABOVE:
-        hint = "SimCC scores of RTMPose (give score_scale), logits, or percentages?"
-        if highest == 2 and set(np.unique(scores)) <= {0.0, 1.0, 2.0}:
-            hint = "visibilities 0, 1, 2 of an annotation file, not a detector's results?"
-        raise SourceFormatError(
-            f"{where}: confidences must lie in [0, 1], got {lowest:g} to {highest:g}: {hint}"
-        )
-    clipped: Array = scores.clip(0, 1)
-    return clipped
 
 
 def read_keypoint_arrays(
@@ -152,7 +151,9 @@ def read_mmpose(
       keypoint_scores: [...], bbox, bbox_score}``;
     - its demos with ``--save-predictions``: ``{meta_info, instance_info: [...]}``, the instances themselves
       or frames ``{frame_id, instances}``;
-    - MMPose 0.x and ViTPose: a list of ``{keypoints: (J, 3), bbox}``, in JSON or a pickle of arrays.
+    - MMPose 0.x and ViTPose: a list of ``{keypoints: (J, 3), bbox}``, in JSON or a pickle of arrays;
+    - transformers' ViTPose: ``{keypoints, scores, labels, bbox}`` a person, in a list of images;
+    - ultralytics' ``to_json``: ``{name, box, keypoints: {x, y, visible}}`` a person.
 
     Args:
         source: the file, or what it holds.
@@ -163,25 +164,80 @@ def read_mmpose(
     Raises:
         SourceMissingError, UnsafePickleError: as `read_numpy_pickle`.
         SourceFormatError: on another layout, number of joints or scale; the person is named.
+        ConventionError: on three columns beside scores, or coordinates that are no pixels.
         NoPeopleError: if it holds nobody.
+
+    Warns:
+        SourceWarning: for each person whose record is damaged while others' are not; such a person has
+            no joints.
     """
     content, where = load_content(source)
     instances = _instances(content, frame, where)
-    people = []
-    for i, instance in enumerate(instances):
-        place = f"{where}: person {i}"
-        if not isinstance(instance, Mapping) or "keypoints" not in instance:
-            raise SourceFormatError(f"{place}: expected an object with 'keypoints', got {kind(instance)}")
-        xy = as_array(instance["keypoints"], f"{place}: keypoints")
-        scores = instance.get("keypoint_scores")
-        if scores is not None:
-            scores = as_array(scores, f"{place}: keypoint_scores").reshape(1, -1)
-        if xy.ndim == 2:
-            xy = xy[None]
-        people += keypoints_from_arrays(xy, scores, order=order, score_scale=score_scale, where=place)
+
+    def read(i: int) -> Keypoints2D:
+        return _instance(instances[i], f"{where}: person {i}", order, score_scale)
+
+    people = each_person(len(instances), read, _order_of(instances, order), where)
     if not people and not allow_empty:
         raise NoPeopleError(f"{where}: nobody was detected in this image")
     return people
+
+
+def _instance(instance: Any, place: str, order: str | None, score_scale: float) -> Keypoints2D:
+    """One person of MMPose's, transformers' or ultralytics' records."""
+    if not isinstance(instance, Mapping) or instance.get("keypoints") is None:
+        raise SourceFormatError(f"{place}: expected an object with 'keypoints', got {kind(instance)}")
+    points = instance["keypoints"]
+    scores: Array | None
+    if isinstance(points, Mapping):
+        # ultralytics' to_json: {x: [...], y: [...], visible: [...]}
+        columns = [as_array(points.get(key), f"{place}: keypoints.{key}", finite=False) for key in ("x", "y")]
+        seen = as_array(points.get("visible"), f"{place}: keypoints.visible", finite=False)
+        if any(column.ndim != 1 or column.shape != seen.shape for column in columns):
+            raise SourceFormatError(f"{place}: keypoints x, y and visible must be lists of one length")
+        xy, scores = np.stack(columns, -1), seen
+    else:
+        xy = as_array(points, f"{place}: keypoints", finite=False)
+        key = next((k for k in ("keypoint_scores", "scores") if instance.get(k) is not None), None)
+        scores = None if key is None else as_array(instance[key], f"{place}: {key}", finite=False)
+    if xy.ndim == 3 and len(xy) == 1:
+        xy = xy[0]
+    if xy.size == 0:
+        name = order or "coco17"
+        return Keypoints2D(name, np.zeros((len(skeleton(name)), 2)), np.zeros(len(skeleton(name))))
+    if xy.ndim != 2:
+        raise SourceFormatError(f"{place}: keypoints must have shape (joints, 2 or 3), got {xy.shape}")
+    if scores is not None:
+        scores = scores.reshape(-1)
+        if instance.get("labels") is not None and order is None:
+            xy, scores = _by_label(xy, scores, instance["labels"], place)
+        scores = scores[None]
+    (person,) = keypoints_from_arrays(xy[None], scores, order=order, score_scale=score_scale, where=place)
+    return person
+
+
+def _by_label(xy: Array, scores: Array, labels: Any, place: str) -> tuple[Array, Array]:
+    """transformers' ViTPose leaves joints out below its threshold, and gives COCO's numbers of the others."""
+    ids = as_array(labels, f"{place}: labels").ravel()
+    if len(ids) != len(xy) or len(scores) != len(xy) or len(ids) > 17 or (ids != ids.round()).any():
+        return xy, scores
+    if ids.min(initial=0) < 0 or ids.max(initial=0) > 16 or len(np.unique(ids)) != len(ids):
+        return xy, scores
+    points, found = np.zeros((17, 2)), np.zeros(17)
+    points[ids.astype(int)], found[ids.astype(int)] = xy[:, :2], scores
+    return points, found
+
+
+def _order_of(instances: Sequence[Any], order: str | None) -> str:
+    """The skeleton of the first record whose number of joints says it."""
+    if order is not None:
+        return order
+    for instance in instances[:100]:
+        points = instance.get("keypoints") if isinstance(instance, Mapping) else None
+        size = 0 if points is None or not hasattr(points, "__len__") else len(points)
+        if size in BY_COUNT:
+            return BY_COUNT[size]
+    return "coco17"
 
 
 def _instances(content: Any, frame: int, where: str) -> Sequence[Any]:
@@ -219,18 +275,25 @@ def read_coco_results(
 
     The layout is a list of ``{image_id, category_id, keypoints: x, y, score, ..., score}`` of 17, 26 or 133
     joints; COCO-WholeBody's, with ``foot_kpts``, ``face_kpts``, ``lefthand_kpts`` and ``righthand_kpts``
-    apart, is read too, and AlphaPose's, whose ``image_id`` is the file's name.
+    apart, is read too, and AlphaPose's, whose ``image_id`` is the file's name. Where all third numbers of the
+    file are 0, 1 or 2, as in COCO's own example of results, they are visibilities: 0 is a missing joint, the
+    others are certain. Parts of COCO-WholeBody's that overshoot (its feet, up to 2.1) are cut to 1.
 
     Args:
         path: the file.
         min_score: records whose own ``score`` is lower are left out.
         score_scale: as `keypoints_from_arrays`.
 
+    Warns:
+        SourceWarning: for each record that is damaged; it is left out.
+
     Raises:
         SourceMissingError: if there is no such file.
-        SourceFormatError: on another layout; the record is named.
+        SourceFormatError: on another layout, or if all records are damaged; the record is named.
+        ConventionError: if the coordinates are no pixels.
     """
     content = read_json(path)
+    visibilities = _are_visibilities(content)
     if isinstance(content, dict) and "annotations" in content:
         raise SourceFormatError(
             f"{path}: this is COCO's annotation layout, whose third number is a visibility; expected a "
@@ -238,26 +301,80 @@ def read_coco_results(
         )
     if not isinstance(content, list):
         raise SourceFormatError(f"{path}: expected a list of records, got {kind(content)}")
-    images: dict[str, list[Keypoints2D]] = {}
+    records: dict[str, list[tuple[str, dict[str, Any]]]] = {}
     for i, record in enumerate(content):
         where = f"{path}: record {i}"
         if not isinstance(record, dict) or "image_id" not in record or "keypoints" not in record:
             raise SourceFormatError(f"{where}: expected an object with image_id and keypoints")
-        people = images.setdefault(str(record["image_id"]), [])
-        if float(record.get("score", 1.0)) < min_score:
-            continue
-        flat = _block(record["keypoints"], where)
-        if len(flat) == 17 and any(key in record for key, _ in _WHOLEBODY[1:]):
-            blocks = [
-                _block(record.get(key) or [0.0] * (3 * n), f"{where}: {key}", n) for key, n in _WHOLEBODY
-            ]
-            flat = np.concatenate(blocks)
-        people += keypoints_from_arrays(flat[None], score_scale=score_scale, where=where)
+        records.setdefault(str(record["image_id"]), []).append((where, record))
+    images: dict[str, list[Keypoints2D]] = {}
+    errors: list[SourceFormatError] = []
+    for name, entries in records.items():
+        images[name] = []
+        for where, record in entries:
+            try:
+                score = record.get("score")
+                if score is not None and float(as_array(score, f"{where}: score").reshape(())) < min_score:
+                    continue
+                images[name] += _coco_person(record, where, score_scale, visibilities)
+            except ConventionError:
+                raise
+            except (SourceFormatError, ValueError) as error:
+                errors.append(
+                    error if isinstance(error, SourceFormatError) else SourceFormatError(f"{where}: {error}")
+                )
+    if errors and not any(person.valid.any() for people in images.values() for person in people):
+        raise errors[0]
+    for said in errors:
+        warnings.warn(f"left out: {said}", SourceWarning, stacklevel=2)
     return images
 
 
+def _coco_person(
+    record: Mapping[str, Any], where: str, score_scale: float, visibilities: bool
+) -> list[Keypoints2D]:
+    flat = _block(record["keypoints"], where)
+    if len(flat) == 17 and any(key in record for key, _ in _WHOLEBODY[1:]):
+        # each block comes from a head of its own, with a scale of its own
+        flat = np.concatenate(
+            [
+                _scaled(_block(record.get(key) or [0.0] * (3 * n), f"{where}: {key}", n), key, score_scale)
+                for key, n in _WHOLEBODY
+            ]
+        )
+        score_scale = 1.0
+    if visibilities:
+        flat[:, 2] = flat[:, 2] > 0
+        score_scale = 1.0
+    return keypoints_from_arrays(flat[None], score_scale=score_scale, where=where)
+
+
+def _scaled(block: Array, key: str, score_scale: float) -> Array:
+    """A block of COCO-WholeBody's; beside the body, scores up to `MAX_OVERSHOOT` are cut to 1."""
+    scores = block[:, 2] / score_scale
+    top = np.nanmax(scores, initial=0.0)
+    block[:, 2] = np.where(scores > 1, 1.0, scores) if key != "keypoints" and top <= MAX_OVERSHOOT else scores
+    return block
+
+
+def _are_visibilities(content: Any) -> bool:
+    """Whether the third numbers of all records are COCO's 0, 1, 2, as in its own example of results."""
+    if not isinstance(content, list):
+        return False
+    highest = 0.0
+    for record in content:
+        flat = record.get("keypoints") if isinstance(record, dict) else None
+        if not isinstance(flat, list):
+            return False
+        for value in flat[2::3]:
+            if value not in (0, 1, 2):
+                return False
+            highest = max(highest, value)
+    return highest == 2
+
+
 def _block(value: Any, where: str, joints: int | None = None) -> Array:
-    flat = as_array(value, where).ravel()
+    flat = as_array(value, where, finite=False).ravel().copy()
     if flat.size % 3 or (joints is not None and flat.size != 3 * joints):
         wanted = "a multiple of 3" if joints is None else f"{3 * joints}"
         raise SourceFormatError(f"{where}: expected {wanted} numbers x, y, score, got {flat.size}")

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from apu_contacts.sources._records import Array, People, Source, load_content
+from apu_contacts.sources._records import Array, People, Source, finite_joints, load_content
+from apu_contacts.sources.checks import checked_age
 from apu_contacts.sources.conventions import Camera, axis_angle
 from apu_contacts.sources.detection import InitialEstimate
 from apu_contacts.sources.errors import NoPeopleError, SourceFormatError
+from apu_contacts.sources.image_camera import beside_pixel, check_projection
 from apu_contacts.sources.names import SMPLX_JOINTS, SMPLX_OUTPUT_JOINTS
 
 _ROTATIONS = 53  # root, 21 of the body, 15 of each hand, jaw
@@ -55,10 +57,13 @@ def read_multihmr(
     camera = Camera.from_image_size(width, height, fov)
     if people.has("K"):
         camera = Camera(people.shared("K", 3, 3)[0, 0] * max(width, height) / input_size, camera.center)
-    return [_person(people, i, camera).checked(f"{where}: person {i}") for i in range(people.count)]
+    size = (width, height)
+    return people.each(lambda i: _person(people, i, camera, size, input_size), "multihmr")
 
 
-def _person(people: People, i: int, camera: Camera) -> InitialEstimate:
+def _person(
+    people: People, i: int, camera: Camera, image_size: tuple[float, float], input_size: float
+) -> InitialEstimate:
     where = f"{people.where}: person {i}"
     pose = axis_angle(people.row("rotvec", i), _ROTATIONS, f"{where}: rotvec").reshape(_ROTATIONS, 3)
     own: dict[str, Array] = {name: pose[a:b].ravel() for name, (a, b) in _PARTS.items()}
@@ -67,23 +72,33 @@ def _person(people: People, i: int, camera: Camera) -> InitialEstimate:
     parameters = {"global_orient": pose[0], "body_pose": pose[1:22].ravel()}
     if len(shape) == 11:
         # Models trained with children have the age after the ten coefficients.
-        parameters["age"] = shape[10:].clip(0, 1)
-    if people.has("expression"):
+        parameters["age"] = checked_age(shape[10:], f"{where}: shape", slack=0.1)
+    if people.has("expression", i):
         own["expression"] = people.row("expression", i).ravel()
-    joints = people.first("j3d", "j3d_smplx")
+    notes: list[str] = []
+    joints = people.first("j3d", "j3d_smplx", index=i)
     if joints is not None:
-        xyz = people.get(joints, i, -1, 3)
+        xyz = people.get(joints, i, -1, 3, finite=False)
         if len(xyz) < len(SMPLX_JOINTS):
             raise SourceFormatError(f"{where}: {joints} must hold SMPL-X's 127 joints, got {len(xyz)}")
         names: tuple[str, ...] = SMPLX_OUTPUT_JOINTS[: len(xyz)]
-        xyz = xyz[: len(names)]
-    elif people.has("transl_pelvis"):
+        if people.has("j2d", i):
+            pixels = people.get("j2d", i, -1, 2, finite=False)
+            if len(pixels) == len(xyz):
+                pixels = padded_to_image(pixels, image_size, input_size)
+                check_projection(camera, xyz, pixels, image_size, where)
+        names, xyz = finite_joints(names, xyz[: len(names)], notes, where)
+    elif people.has("transl_pelvis", i):
         names, xyz = ("pelvis",), people.get("transl_pelvis", i, 3)[None]
     else:
         raise SourceFormatError(
             f"{where}: neither j3d nor transl_pelvis is there; transl alone is the position of the head"
         )
-    mesh = people.first("v3d", "verts_smplx")
+    if people.has("transl", i) and people.has("loc", i):
+        # the head, as it was placed, and its pixel in the padded square
+        pixel = padded_to_image(people.get("loc", i, 2), image_size, input_size)
+        notes += beside_pixel(camera, people.get("transl", i, 3), pixel, "loc")
+    mesh = people.first("v3d", "verts_smplx", index=i)
     return InitialEstimate(
         estimator="multihmr",
         parameters=parameters,
@@ -92,8 +107,9 @@ def _person(people: People, i: int, camera: Camera) -> InitialEstimate:
         model="smplx",
         own=own,
         camera=camera,
-        vertices=None if mesh is None else people.get(mesh, i, -1, 3),
-        confidence=people.number("scores", i) if people.has("scores") else 1.0,
+        vertices=people.mesh(mesh, i, notes),
+        confidence=people.number("scores", i) if people.has("scores", i) else 1.0,
+        notes=tuple(notes),
         # its SMPL-X is made with flat_hand_mean=True
         flat_hand_mean=True,
     ).with_projection()

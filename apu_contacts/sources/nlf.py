@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from apu_contacts.sources._records import Array, People, Source, load_content
+from apu_contacts.sources._records import Array, People, Source, finite_joints, load_content
 from apu_contacts.sources.checks import ConventionError
 from apu_contacts.sources.conventions import MEAN_PELVIS, Camera, axis_angle
 from apu_contacts.sources.detection import InitialEstimate
 from apu_contacts.sources.errors import NoPeopleError, SourceFormatError
+from apu_contacts.sources.image_camera import beside_box, check_projection, given_camera
 from apu_contacts.sources.names import SMPL_JOINTS, SMPLX_JOINTS
 
 _ROTATIONS = {24: "smpl", 52: "smplh", 55: "smplx"}
-_KEYS = ("pose", "betas", "trans", "joints3d", "vertices3d", "boxes")
+_KEYS = ("pose", "betas", "trans", "joints3d", "joints2d", "vertices3d", "boxes")
 _UNITS = {"mm": 1000.0, "cm": 100.0, "m": 1.0}
 
 
@@ -25,7 +28,7 @@ def read_nlf(
     image: int = 0,
     unit: str = "mm",
     fov: float = 55.0,
-    intrinsics: object = None,
+    intrinsics: ArrayLike | None = None,
     allow_empty: bool = False,
 ) -> list[InitialEstimate]:
     """The people of one image of NLF's output dictionary (``detect_smpl``, ``detect_smpl_batched``).
@@ -60,29 +63,39 @@ def read_nlf(
         raise NoPeopleError(f"{where}: NLF found nobody in this image")
     camera = Camera.from_image_size(image_size[0], image_size[1], fov)
     if intrinsics is not None:
-        matrix = np.asarray(intrinsics, dtype=np.float64)
-        if matrix.shape != (3, 3):
-            raise ValueError(f"intrinsics must have shape (3, 3), got {matrix.shape}")
-        camera = Camera(float(matrix[0, 0]), (float(matrix[0, 2]), float(matrix[1, 2])))
-    return [
-        _person(people, i, camera, _UNITS[unit]).checked(f"{where}: person {i}") for i in range(people.count)
-    ]
+        camera = given_camera(intrinsics)
+    return people.each(lambda i: _person(people, i, camera, _UNITS[unit], image_size), "nlf")
 
 
 def _of_image(content: object, image: int, where: str) -> object:
     """The entries of one image, where they are a batch's: a list of arrays, or an axis more."""
-    if not isinstance(content, Mapping) or "joints3d" not in content:
+    if not isinstance(content, Mapping) or content.get("joints3d") is None:
         return content
     joints = content["joints3d"]
     batch = len(joints) if isinstance(joints, list | tuple) else 0
-    nested = batch and getattr(joints[0], "ndim", np.ndim(joints[0])) == 3
+    nested = batch and _axes(joints[0]) == 3
     if not (nested or getattr(joints, "ndim", 0) == 4 or _is_ragged(joints)):
         return content
     if not 0 <= image < len(joints):
         raise ValueError(f"{where}: image {image} is none of the {len(joints)} of the batch")
+    for key in _KEYS:
+        value = content.get(key)
+        if value is None:
+            continue
+        if not (_axes(value) > 0 and len(value) > image):
+            raise SourceFormatError(f"{where}: {key} must have an entry for each image, as joints3d has")
     return {
         key: value[image] if key in _KEYS and value is not None else value for key, value in content.items()
     }
+
+
+def _axes(value: Any) -> int:
+    """How many axes an array, a tensor or nested lists have; 1 for lists of different lengths."""
+    if hasattr(value, "ndim"):
+        return int(value.ndim)
+    if not isinstance(value, list | tuple):
+        return 0
+    return 1 + (_axes(value[0]) if value else 0)
 
 
 def _is_ragged(joints: object) -> bool:
@@ -90,11 +103,14 @@ def _is_ragged(joints: object) -> bool:
     return isinstance(joints, np.ndarray) and joints.dtype == object and joints.ndim == 1
 
 
-def _person(people: People, i: int, camera: Camera, per_metre: float) -> InitialEstimate:
+def _person(
+    people: People, i: int, camera: Camera, per_metre: float, image_size: Sequence[float]
+) -> InitialEstimate:
     from apu_contacts.sources.conventions import orientation_from_joints
 
     where = f"{people.where}: person {i}"
-    xyz = people.get("joints3d", i, -1, 3) / per_metre
+    notes: list[str] = []
+    xyz = people.get("joints3d", i, -1, 3, finite=False) / per_metre
     if len(xyz) not in (len(SMPL_JOINTS), len(SMPLX_JOINTS)):
         raise SourceFormatError(
             f"{where}: joints3d must hold SMPL's 24 or SMPL-X's 55 joints, got {len(xyz)}; was NLF asked for "
@@ -102,10 +118,15 @@ def _person(people: People, i: int, camera: Camera, per_metre: float) -> Initial
         )
     model = "smpl" if len(xyz) == len(SMPL_JOINTS) else "smplx"
     names = SMPL_JOINTS[:22] if model == "smpl" else SMPLX_JOINTS
-    xyz = xyz[: len(names)]
+    if people.has("joints2d", i):
+        pixels = people.get("joints2d", i, -1, 2, finite=False)
+        if len(pixels) == len(xyz):
+            check_projection(camera, xyz, pixels, image_size, where)
+    pelvis = xyz[0]
+    names, xyz = finite_joints(names, xyz[: len(names)], notes, where)
     parameters: dict[str, Array] = {}
     own: dict[str, Array] = {}
-    if people.has("pose"):
+    if people.has("pose", i):
         pose = people.row("pose", i)
         count = pose.size // 3
         if count not in _ROTATIONS or pose.size != 3 * count:
@@ -115,17 +136,17 @@ def _person(people: People, i: int, camera: Camera, per_metre: float) -> Initial
         if count > len(SMPL_JOINTS):
             # the fingers come last: 30 of SMPL-H's 52 rotations, and of SMPL-X's 55
             own["left_hand_pose"], own["right_hand_pose"] = pose[-30:-15].ravel(), pose[-15:].ravel()
-        if people.has("betas"):
+        if people.has("betas", i):
             own["betas"] = people.row("betas", i).ravel()
-        if people.has("trans"):
-            own["transl"] = _translation(people.get("trans", i, 3), xyz[0], model, where)
+        if people.has("trans", i) and np.isfinite(pelvis).all():
+            own["transl"] = _translation(people.get("trans", i, 3), pelvis, model, where)
     else:
         orient = orientation_from_joints(names, xyz)
         if orient is not None:
             parameters["global_orient"] = orient
     box: Array | None = None
     score = 1.0
-    if people.has("boxes"):
+    if people.has("boxes", i):
         given = people.row("boxes", i).ravel()
         if given.size not in (4, 5):
             raise SourceFormatError(
@@ -133,7 +154,9 @@ def _person(people: People, i: int, camera: Camera, per_metre: float) -> Initial
             )
         box = np.concatenate([given[:2], given[:2] + given[2:4]])
         score = float(given[4]) if given.size == 5 else 1.0
-    vertices = people.get("vertices3d", i, -1, 3) / per_metre if people.has("vertices3d") else None
+    if box is not None:
+        notes += beside_box(camera, xyz, box)
+    vertices = people.mesh("vertices3d", i, notes, 1 / per_metre)
     return InitialEstimate(
         estimator="nlf",
         parameters=parameters,
@@ -145,6 +168,7 @@ def _person(people: People, i: int, camera: Camera, per_metre: float) -> Initial
         vertices=vertices,
         bbox=box,
         confidence=score,
+        notes=tuple(notes),
         flat_hand_mean=True,  # a full pose: the rotations themselves
     ).with_projection()
 

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from apu_contacts.sources._records import Array, People, Source, load_content
+from apu_contacts.sources._records import Array, People, Source, choose_part, finite_joints, load_content
+from apu_contacts.sources.checks import ConventionError, checked_age
 from apu_contacts.sources.conventions import (
     MEAN_PELVIS,
     Camera,
@@ -34,12 +35,16 @@ _ROTATIONS = {"left_hand_pose": 15, "right_hand_pose": 15, "jaw_pose": 1, "leye_
 _HANDS = ("left_hand_pose", "right_hand_pose")
 _FULL_POSE = {72: "smpl", 156: "smplh", 165: "smplx"}
 _TRANSLATIONS = ("transl", "trans", "Th")
+_ALIASES = {"left_hand_pose": "lhand_pose", "right_hand_pose": "rhand_pose"}
+_COUNTED = {"global_orient": 1, "root_orient": 1, "Rh": 1, "poses": 1, "root_pose": 1}
+_BUDDI = "buddi"
 
 
 def read_parameters(
     source: Source,
     *,
     model: str | None = None,
+    part: str | None = None,
     rows: Sequence[int] | None = None,
     pelvis: ArrayLike | None = None,
     extrinsic: tuple[ArrayLike, ArrayLike] | None = None,
@@ -56,7 +61,8 @@ def read_parameters(
     AMASS                  ``poses`` (72, 156 or 165), ``trans``, ``betas``
     SLAHMR                 ``root_orient pose_body trans betas``
     EasyMocap              ``Rh Th poses shapes``: rotated about the origin, not about the pelvis
-    BUDDI                  as smplx, with ``scale`` (SMPL-XA's age); see `read_buddi`
+    Motion-X               ``root_pose body_pose trans lhand_pose rhand_pose jaw_pose shape expr``
+    BUDDI                  as smplx, with ``scale`` (SMPL-XA's age): `read_buddi` alone reads that
     =====================  ==================================================================================
 
     Rotations are axis-angle or matrices. Hands as PCA coefficients (6 or 12 numbers) need the components of
@@ -68,6 +74,8 @@ def read_parameters(
         source: ``.npz``, ``.pkl`` of NumPy arrays, ``.json`` or a dictionary, with a leading axis of people.
         model: ``"smpl"``, ``"smplh"``, ``"smplx"``, or ``"free"`` for fits of the bundled body; where it is
             not given, what the length of the pose says, else ``"smplx"``.
+        part: which of the dictionaries in the file is meant, where two give the same names
+            (GVHMR: ``"smpl_params_incam"``).
         rows: which rows to read, such as frames of a sequence; all where it is not given.
         pelvis: ``(3,)`` or ``(N, 3)`` J0, the shaped body's pelvis in the rest pose. It is needed exactly for
             EasyMocap and ``extrinsic``; without it the mean shape's stands in, a few centimetres off.
@@ -83,22 +91,31 @@ def read_parameters(
 
     Raises:
         SourceMissingError, UnsafePickleError: as `read_npz` and `read_numpy_pickle`.
-        SourceFormatError: if the pose or the translation is missing, or an array has another shape.
-        ConventionError: on rotations in degrees, somebody behind the camera, or a translation that does not
-            agree with ``joints``.
+        SourceFormatError: if the pose or the translation is missing, an array has another shape, or two
+            dictionaries of the file give the same names.
+        ConventionError: on rotations in degrees, somebody behind the camera, a translation that does not
+            agree with ``joints``, an ``age`` outside of [0, 1], or a ``scale`` of the mesh other than 1,
+            which no body here has.
+        ValueError: on an unknown ``model``, or a row that is not there.
+
+    Warns:
+        SourceWarning: for each row that cannot be used while others can; its estimate has no joints, and
+            ``notes`` say why.
     """
+    if model is not None and model not in MEAN_PELVIS:
+        raise ValueError(f"model must be one of {', '.join(MEAN_PELVIS)}, got {model!r}")
     content, where = load_content(source)
-    people = People(content, where, {"global_orient": 1, "root_orient": 1, "Rh": 1, "poses": 1})
-    wanted = range(people.count) if rows is None else rows
-    result = []
-    for i in wanted:
+    people = People(choose_part(content, part, where), where, _COUNTED)
+    for i in rows or ():
         if not 0 <= i < people.count:
             raise ValueError(f"rows: {i} is none of the {people.count} rows of {where}")
+    flat = people.has("poses") if flat_hand_mean is None else flat_hand_mean
+
+    def read(i: int) -> InitialEstimate:
         person = _person(people, i, model, pelvis, extrinsic, camera, estimator, hand_components)
-        flat = people.has("poses") if flat_hand_mean is None else flat_hand_mean
-        person = replace(person, flat_hand_mean=flat)
-        result.append(person.checked(f"{where}: row {i}"))
-    return result
+        return replace(person, flat_hand_mean=flat)
+
+    return people.each(read, estimator, rows)
 
 
 def _person(
@@ -113,18 +130,15 @@ def _person(
 ) -> InitialEstimate:
     where = f"{people.where}: row {i}"
     parameters, own, model, notes = _poses(people, i, model, where, hand_components)
-    if model not in MEAN_PELVIS:
-        raise ValueError(f"model must be one of {', '.join(MEAN_PELVIS)}, got {model!r}")
-    shape = people.first("betas", "shapes")
+    shape = people.first("betas", "shapes", "shape")
     if shape is not None:
         # AMASS keeps one shape for all frames
         value = people.shared(shape, people.last_axis(shape)) if people.is_shared(shape) else None
         own["betas"] = people.row(shape, i).ravel() if value is None else value
-    for name in ("scale", "age"):
-        if people.has(name):
-            parameters["age"] = people.row(name, i).ravel()[:1].clip(0, 1)
-    if people.has("expression"):
-        own["expression"] = people.row("expression", i).ravel()
+    parameters.update(_age(people, i, estimator, where))
+    expression = people.first("expression", "expr", index=i)
+    if expression is not None:
+        own["expression"] = people.row(expression, i).ravel()
     key = people.first(*_TRANSLATIONS)
     if key is None:
         raise SourceFormatError(f"{where}: the translation is missing ({', '.join(_TRANSLATIONS)})")
@@ -156,11 +170,27 @@ def _person(
     ).with_projection()
 
 
+def _age(people: People, i: int, estimator: str, where: str) -> dict[str, Array]:
+    """The parameter ``age``, where the file has it; BUDDI calls it ``scale``, others the size of the mesh."""
+    if estimator == _BUDDI and people.has("scale", i):
+        return {"age": checked_age(people.row("scale", i), f"{where}: scale", slack=0.25)}
+    if people.has("scale", i):
+        scale = people.row("scale", i).ravel()
+        if scale.size == 0 or np.abs(scale - 1).max() > 1e-3:
+            said = np.round(scale[:3], 4).tolist()
+            raise ConventionError(
+                f"{where}: scale {said} is a size of the mesh (THuman, HuMMan), which no body here has: "
+                "scale the scene's translation and camera instead, or leave it out. SMPL-XA's age is called "
+                "'age'; BUDDI's results, which call that 'scale', are read by read_buddi"
+            )
+    return {"age": checked_age(people.row("age", i), f"{where}: age")} if people.has("age", i) else {}
+
+
 def _joints(people: People, i: int, pelvis: Array, notes: list[str]) -> tuple[tuple[str, ...], Array]:
     """The joints of the file, or the pelvis alone."""
-    if not people.has("joints"):
+    if not people.has("joints", i):
         return ("pelvis",), pelvis[None]
-    xyz = people.get("joints", i, -1, 3)
+    xyz = people.get("joints", i, -1, 3, finite=False)
     order: tuple[str | None, ...] = SMPLX_OUTPUT_JOINTS
     if len(xyz) in (22, 24, 45):
         order = SMPL_OUTPUT_JOINTS
@@ -170,7 +200,11 @@ def _joints(people: People, i: int, pelvis: Array, notes: list[str]) -> tuple[tu
         notes.append(f"joints has {len(xyz)} rows, an order that is not smplx's, and was left out")
         return ("pelvis",), pelvis[None]
     named = [(name, k) for k, name in enumerate(order[: len(xyz)]) if name is not None]
-    return tuple(name for name, _ in named), xyz[[k for _, k in named]]
+    points = xyz[[k for _, k in named]]
+    names, found = finite_joints([name for name, _ in named], points, notes, f"{people.where}: row {i}")
+    if names[:1] != ("pelvis",):
+        return ("pelvis",), pelvis[None]
+    return names, found
 
 
 def _rest(pelvis: ArrayLike, i: int) -> Array:
@@ -208,7 +242,8 @@ def _poses(
         # EasyMocap keeps the root's rotation apart, and zeros in its place
         orient = axis_angle(people.row("Rh", i), 1, f"{where}: Rh") if people.has("Rh") else pose[0]
         return {"global_orient": orient, "body_pose": pose[1:22].ravel()}, own, model or found, notes
-    root, body = people.first("global_orient", "root_orient"), people.first("body_pose", "pose_body")
+    root = people.first("global_orient", "root_orient", "root_pose", index=i)
+    body = people.first("body_pose", "pose_body", index=i)
     if root is None or body is None:
         raise SourceFormatError(f"{where}: both the orientation and the body's pose are needed")
     value = people.row(body, i)
@@ -218,9 +253,10 @@ def _poses(
         "body_pose": axis_angle(value, count, f"{where}: {body}")[:63],
     }
     for name, joints in _ROTATIONS.items():
-        if not people.has(name):
+        key = people.first(name, _ALIASES.get(name, name), index=i)
+        if key is None:
             continue
-        value = people.row(name, i)
+        value = people.row(key, i)
         if name in _HANDS and value.size not in (45, 135):
             if hand_components is None:
                 notes.append(
@@ -243,6 +279,7 @@ def read_amass(
     source: Source,
     rows: Sequence[int] | None = None,
     *,
+    part: str | None = None,
     extrinsic: tuple[ArrayLike, ArrayLike],
     pelvis: ArrayLike | None = None,
     camera: Camera | None = None,
@@ -252,7 +289,7 @@ def read_amass(
     Args, Raises: as `read_parameters`. AMASS's world has +Z up, so a camera is needed.
     """
     return read_parameters(
-        source, rows=rows, extrinsic=extrinsic, pelvis=pelvis, camera=camera, estimator="amass"
+        source, part=part, rows=rows, extrinsic=extrinsic, pelvis=pelvis, camera=camera, estimator="amass"
     )
 
 
@@ -276,7 +313,7 @@ def read_buddi(
         raise SourceFormatError(f"{where}: expected a dictionary with 'humans', as BUDDI's results have it")
     try:
         return read_parameters(
-            dict(content["humans"]), model="smplx", estimator="buddi", hand_components=hand_components
+            dict(content["humans"]), model="smplx", estimator=_BUDDI, hand_components=hand_components
         )
     except SourceFormatError as error:
         raise type(error)(f"{where}: {error}") from None

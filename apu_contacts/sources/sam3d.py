@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from apu_contacts.sources._records import People, Source, load_content
+from apu_contacts.sources._records import People, Source, finite_joints, load_content
 from apu_contacts.sources.conventions import Camera, orientation_from_joints
 from apu_contacts.sources.detection import InitialEstimate
-from apu_contacts.sources.errors import NoPeopleError, SourceFormatError
+from apu_contacts.sources.errors import NoPeopleError, SourceFormatError, SourceMissingError
+from apu_contacts.sources.image_camera import (
+    center_of_image,
+    check_projection,
+    given_camera,
+    solve_camera,
+)
 from apu_contacts.sources.names import MHR70_JOINTS
+
+_ENDINGS = (".npz", ".npy", ".pkl", ".pickle", ".json")
 
 
 def read_sam3d_body(
-    source: Source, image_size: Sequence[float], *, allow_empty: bool = False
+    source: Source,
+    image_size: Sequence[float],
+    *,
+    focal: float | None = None,
+    intrinsics: ArrayLike | None = None,
+    allow_empty: bool = False,
 ) -> list[InitialEstimate]:
     """The people of SAM 3D Body's output: the list of dictionaries that ``process_one_image`` returns.
 
@@ -24,37 +41,151 @@ def read_sam3d_body(
     body, the feet, both hands) and the orientation of the trunk. The mesh comes along in ``vertices``, for
     terms that need no parameters.
 
+    The camera is, in this order: ``intrinsics``; what ``pred_keypoints_2d`` and the 3D keypoints say, focal
+    length and principal point; ``focal`` or ``focal_length`` with the principal point in the middle. Where
+    two of these are there, they must agree.
+
     Args:
-        source: ``.npz``, ``.npy``, ``.pkl`` of NumPy arrays, or the list itself.
-        image_size: width and height in pixels; the principal point is the middle.
+        source: ``.npz``, ``.npy``, ``.pkl`` of NumPy arrays, or the list itself; or a folder or a list of
+            files, one a person, of one picture. Files of a folder are in the order of their names.
+        image_size: width and height in pixels.
+        focal: focal length in pixels, where the file has neither ``focal_length`` nor 2D keypoints.
+        intrinsics: ``(3, 3)`` of a calibrated camera, in pixels.
         allow_empty: return an empty list for nobody instead of raising.
+
+    Returns:
+        One estimate a person; one without joints, with the reason in ``notes``, for a person whose values
+        cannot be used, as long as others can.
+
+    Warns:
+        SourceWarning: for each such person.
 
     Raises:
         SourceMissingError, UnsafePickleError, SourceFormatError, ConventionError, NoPeopleError: as
-            `apu_contacts.sources.read_hmr2`.
+            `apu_contacts.sources.read_hmr2`; ConventionError if the file's 2D keypoints tell of another
+            camera, or of an image of another size.
     """
-    content, where = load_content(source)
+    content, where = _load(source)
     people = People(content, where, {"pred_keypoints_3d": 2})
     if people.count == 0:
         if allow_empty:
             return []
         raise NoPeopleError(f"{where}: SAM 3D Body found nobody in this image")
-    return [_person(people, i, image_size).checked(f"{where}: person {i}") for i in range(people.count)]
+    camera, note = _camera(people, image_size, focal, intrinsics)
+    return people.each(lambda i: _person(people, i, image_size, camera, note, focal), "sam3d")
 
 
-def _person(people: People, i: int, image_size: Sequence[float]) -> InitialEstimate:
-    where = f"{people.where}: person {i}"
-    translation = people.get("pred_cam_t", i, 3)
-    points = people.get("pred_keypoints_3d", i, -1, 3)
+def _load(source: Source) -> tuple[Any, str]:
+    """The records of a file, or of all files of a folder or a list."""
+    if isinstance(source, str | Path) and Path(source).is_dir():
+        files = sorted(p for p in Path(source).iterdir() if p.suffix.lower() in _ENDINGS)
+        if not files:
+            raise SourceMissingError(f"{source}: no file of a person in this folder ({', '.join(_ENDINGS)})")
+        return _load_files(files), str(source)
+    if isinstance(source, list | tuple) and source and all(isinstance(p, str | Path) for p in source):
+        return _load_files([Path(p) for p in source]), ", ".join(map(str, source))
+    return load_content(source)
+
+
+def _load_files(files: Sequence[Path]) -> list[Any]:
+    records: list[Any] = []
+    for file in files:
+        content, where = load_content(file)
+        while isinstance(content, Mapping) and len(content) == 1:
+            (content,) = content.values()  # np.savez(path, results=...)
+        people = content if isinstance(content, list | tuple) else [content]
+        if not all(isinstance(person, Mapping) for person in people):
+            raise SourceFormatError(f"{where}: expected the dictionary of a person, or a list of them")
+        records += people
+    return records
+
+
+def _points(people: People, i: int) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """``(70, 3)`` keypoints in the camera frame; NaN where the file has it."""
+    points = people.get("pred_keypoints_3d", i, -1, 3, finite=False)
     if len(points) < len(MHR70_JOINTS):
         raise SourceFormatError(
-            f"{where}: pred_keypoints_3d must hold {len(MHR70_JOINTS)} keypoints, got {len(points)}"
+            f"{people.where}: person {i}: pred_keypoints_3d must hold {len(MHR70_JOINTS)} keypoints, "
+            f"got {len(points)}"
         )
+    moved: np.ndarray[Any, np.dtype[np.float64]] = points[: len(MHR70_JOINTS)] + people.get(
+        "pred_cam_t", i, 3
+    )
+    return moved
+
+
+def _pixels(people: People, i: int) -> np.ndarray[Any, np.dtype[np.float64]] | None:
+    if not people.has("pred_keypoints_2d", i):
+        return None
+    pixels = people.row("pred_keypoints_2d", i, finite=False)
+    pixels = pixels.reshape(-1, pixels.shape[-1])[:, :2] if pixels.ndim else pixels.reshape(0, 2)
+    pixels = pixels[: len(MHR70_JOINTS)]
+    if pixels.shape != (len(MHR70_JOINTS), 2) or not np.nanmax(np.abs(pixels), initial=0) > 0:
+        return None  # another set of points, or places that were never filled in
+    return pixels
+
+
+def _camera(
+    people: People, image_size: Sequence[float], focal: float | None, intrinsics: ArrayLike | None
+) -> tuple[Camera | None, str]:
+    """The camera of the picture, and a note; None where each person's ``focal_length`` must do."""
+    if intrinsics is not None:
+        return given_camera(intrinsics), ""
+    points, pixels = [], []
+    for i in range(people.count):
+        try:
+            xyz, uv = _points(people, i), _pixels(people, i)
+        except SourceFormatError:
+            continue  # said when this person is read
+        if uv is not None and np.median(xyz[:, 2]) > 0:
+            points.append(xyz)
+            pixels.append(uv)
+    if not points:
+        return None, ""
+    camera = _solved(points, pixels, people.where)
+    return camera, center_of_image(camera, image_size, people.where)
+
+
+def _solved(points: list[Any], pixels: list[Any], where: str) -> Camera:
+    """The camera of all people; if somebody's points do not fit in, that of the first whose do."""
+    try:
+        return solve_camera(np.concatenate(points), np.concatenate(pixels), where)
+    except SourceFormatError as error:
+        for xyz, uv in zip(points, pixels, strict=True):
+            with contextlib.suppress(SourceFormatError):
+                return solve_camera(xyz, uv, where)
+        raise error from None
+
+
+def _person(
+    people: People,
+    i: int,
+    image_size: Sequence[float],
+    camera: Camera | None,
+    note: str,
+    focal: float | None,
+) -> InitialEstimate:
+    where = f"{people.where}: person {i}"
+    points, pixels = _points(people, i), _pixels(people, i)
+    middle = (image_size[0] / 2, image_size[1] / 2)
+    stated = people.number("focal_length", i) if people.has("focal_length", i) else focal
+    if camera is None:
+        if stated is None:
+            raise SourceFormatError(
+                f"{where}: focal_length is missing, and pred_keypoints_2d, from which it could be solved: "
+                "give focal= in pixels, or intrinsics="
+            )
+        camera = Camera(stated, middle)
+    elif stated is not None:
+        # a focal length that was made up shows where it must meet the file's own pixels
+        check_projection(Camera(stated, camera.center), points, _project(camera, points), image_size, where)
+    if pixels is not None:
+        check_projection(camera, points, pixels, image_size, where)
+    notes = [note] if note else []
     named = [(name, k) for k, name in enumerate(MHR70_JOINTS) if name is not None]
-    names = tuple(name for name, _ in named)
-    xyz = points[[k for _, k in named]] + translation
-    camera = Camera(people.number("focal_length", i), (image_size[0] / 2, image_size[1] / 2))
+    names, xyz = finite_joints([n for n, _ in named], points[[k for _, k in named]], notes, where)
     orient = orientation_from_joints(names, xyz)
+    vertices = people.mesh("pred_vertices", i, notes)
     return InitialEstimate(
         estimator="sam3d",
         parameters={} if orient is None else {"global_orient": orient},
@@ -62,6 +193,16 @@ def _person(people: People, i: int, image_size: Sequence[float]) -> InitialEstim
         joints=xyz,
         model="mhr",
         camera=camera,
-        vertices=people.get("pred_vertices", i, -1, 3) + translation if people.has("pred_vertices") else None,
-        bbox=np.asarray(people.get("bbox", i, 4)) if people.has("bbox") else None,
+        vertices=None if vertices is None else vertices + people.get("pred_cam_t", i, 3),
+        bbox=np.asarray(people.get("bbox", i, 4)) if people.has("bbox", i) else None,
+        notes=tuple(notes),
     ).with_projection()
+
+
+def _project(
+    camera: Camera, points: np.ndarray[Any, np.dtype[np.float64]]
+) -> np.ndarray[Any, np.dtype[np.float64]]:
+    good = np.isfinite(points).all(1) & (np.nan_to_num(points[:, 2]) > 0)
+    pixels = np.full((len(points), 2), np.nan)
+    pixels[good] = camera.project(points[good])
+    return pixels

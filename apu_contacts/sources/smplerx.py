@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from apu_contacts.sources._json import numbers, read_json_object
-from apu_contacts.sources._records import Array, People, Source, load_content
+from apu_contacts.sources._records import Array, People, Source, as_array, load_content
 from apu_contacts.sources.conventions import MEAN_PELVIS, Camera, axis_angle
 from apu_contacts.sources.detection import InitialEstimate
-from apu_contacts.sources.errors import SourceFormatError
+from apu_contacts.sources.errors import SourceFormatError, SourceMissingError, SourceWarning
 
 # smplx's name: (the model's own output name, number of rotations)
 _POSES = {
@@ -23,6 +25,7 @@ _POSES = {
 }
 _SHAPES = {"betas": "smplx_shape", "expression": "smplx_expr"}
 _COMMON = ("global_orient", "body_pose")
+_CAMERA = {"focal", "princpt"}
 
 
 def read_smplerx(
@@ -39,7 +42,8 @@ def read_smplerx(
 
     Args:
         source: the ``.npz``, or the dictionary.
-        meta: the ``.json``; beside ``source`` in the folder ``meta`` where it is not given.
+        meta: the ``.json``; where it is not given, the dictionary's own ``focal`` and ``princpt``, and then
+            the file beside ``source`` in the folder ``meta``.
         camera: the crop's, instead of ``meta``.
 
     Raises:
@@ -48,6 +52,8 @@ def read_smplerx(
     """
     content, where = load_content(source)
     bbox: Array | None = None
+    if camera is None and meta is None and isinstance(content, Mapping) and set(content) >= _CAMERA:
+        camera, bbox = _own_camera(content, where)
     if camera is None:
         if meta is None:
             if not isinstance(source, str | Path):
@@ -90,18 +96,34 @@ def _one_row(content: object) -> object:
     return [content] if isinstance(content, dict) else content
 
 
+def _own_camera(content: Mapping[str, Any], where: str) -> tuple[Camera, Array | None]:
+    """The camera that a pickled dictionary has beside the pose, and its box (x, y, width, height)."""
+    values = {key: as_array(content[key], f"{where}: {key}").ravel() for key in _CAMERA}
+    box = as_array(content["bbox"], f"{where}: bbox").ravel() if content.get("bbox") is not None else None
+    corners = None if box is None or box.size != 4 else np.concatenate([box[:2], box[:2] + box[2:]])
+    return _pinhole(values["focal"], values["princpt"], where), corners
+
+
+def _pinhole(focal: Array, center: Array, where: str) -> Camera:
+    if focal.size not in (1, 2) or center.size != 2:
+        raise SourceFormatError(
+            f"{where}: focal and princpt must be two numbers each, got {focal.size} and {center.size}"
+        )
+    if not focal.min() > 0:
+        raise SourceFormatError(f"{where}: focal must be positive, got {focal.tolist()}")
+    if abs(focal[0] - focal[-1]) > 0.01 * focal.max():
+        raise SourceFormatError(f"{where}: focal must be the same for x and y, got {focal.tolist()}")
+    return Camera(float(focal.mean()), (float(center[0]), float(center[1])))
+
+
 def _read_meta(path: str | Path) -> tuple[Camera, Array]:
     content = read_json_object(path)
     values = {
         key: numbers(content.get(key), (length,), f"{path}: {key}")
         for key, length in (("focal", 2), ("princpt", 2), ("bbox", 4))
     }
-    focal = values["focal"]
-    if abs(focal[0] - focal[1]) > 0.01 * focal.max():
-        raise SourceFormatError(f"{path}: focal must be the same for x and y, got {focal.tolist()}")
     x, y, width, height = values["bbox"]
-    center = (float(values["princpt"][0]), float(values["princpt"][1]))
-    return Camera(float(focal.mean()), center), np.array([x, y, x + width, y + height])
+    return _pinhole(values["focal"], values["princpt"], str(path)), np.array([x, y, x + width, y + height])
 
 
 def read_smplerx_folder(folder: str | Path, frame: str | int = 1) -> list[InitialEstimate]:
@@ -115,8 +137,6 @@ def read_smplerx_folder(folder: str | Path, frame: str | int = 1) -> list[Initia
         SourceMissingError: if there is no file of that image.
         SourceFormatError, ConventionError: as `read_smplerx`.
     """
-    from apu_contacts.sources.errors import SourceMissingError
-
     stem = f"{frame:05d}" if isinstance(frame, int) else frame
     found: Sequence[Path] = sorted(
         (path for path in Path(folder).glob(f"smplx/{stem}_*.npz") if path.stem.rsplit("_", 1)[1].isdigit()),
@@ -124,4 +144,17 @@ def read_smplerx_folder(folder: str | Path, frame: str | int = 1) -> list[Initia
     )
     if not found:
         raise SourceMissingError(f"{Path(folder) / 'smplx'}: no file {stem}_*.npz")
-    return [read_smplerx(path) for path in found]
+    found_people = []
+    errors: list[SourceFormatError] = []
+    for path in found:
+        try:
+            found_people.append(read_smplerx(path))
+        except (SourceFormatError, SourceMissingError) as error:
+            # one bad file is one missing person
+            errors.append(error if isinstance(error, SourceFormatError) else SourceFormatError(str(error)))
+            found_people.append(InitialEstimate.absent("smplerx", str(error)))
+    if len(errors) == len(found):
+        raise errors[0]
+    for said in errors:
+        warnings.warn(f"left out: {said}", SourceWarning, stacklevel=2)
+    return found_people

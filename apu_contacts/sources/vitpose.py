@@ -9,7 +9,7 @@ from apu_contacts.sources.openpose import read_openpose
 
 
 def read_vitpose_body25(
-    path: str | Path, *, hands_and_face: bool = False, allow_empty: bool = False
+    path: str | Path, *, hands_and_face: bool = False, score_scale: float = 1.0, allow_empty: bool = False
 ) -> list[Keypoints2D]:
     """The people of a ViTPose file in OpenPose's layout, in the file's order.
 
@@ -21,4 +21,6 @@ def read_vitpose_body25(
 
     Args, Returns, Raises: as `apu_contacts.sources.read_openpose`.
     """
-    return read_openpose(path, hands_and_face=hands_and_face, allow_empty=allow_empty)
+    return read_openpose(
+        path, hands_and_face=hands_and_face, score_scale=score_scale, allow_empty=allow_empty
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +9,8 @@ from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from apu_contacts.reading import ArrayFile
 
 
 class BodyFileError(ValueError):
@@ -89,16 +90,8 @@ class _Archive(BodyArrays):
     """The arrays of an ``.npz``, read when asked for, never unpickled."""
 
     def __init__(self, source: Path | IO[bytes], label: str) -> None:
-        try:
-            loaded = np.load(source, allow_pickle=False)
-        except (zipfile.BadZipFile, ValueError, EOFError, OSError) as error:
-            raise BodyFileError(
-                f"{label}: not a NumPy .npz archive ({error}); is the download complete?"
-            ) from error
-        if not isinstance(loaded, np.lib.npyio.NpzFile):
-            raise BodyFileError(f"{label}: a single array of shape {loaded.shape}, expected an .npz archive")
-        self._file = loaded
-        super().__init__(label, frozenset(loaded.files))
+        self._file = ArrayFile(source, BodyFileError, where=label)
+        super().__init__(label, frozenset(self._file.names))
 
     def __exit__(self, *exception: object) -> None:
         self._file.close()
@@ -106,13 +99,10 @@ class _Archive(BodyArrays):
     def _get(self, key: str, expected: str) -> NDArray[np.generic]:
         try:
             array: NDArray[np.generic] = self._file[key]
-        except ValueError as error:
+        except BodyFileError as error:
             raise BodyFileError(
-                f"{self.label}: key {key!r} holds pickled objects, expected an array of shape {expected}; "
-                "pickles inside an .npz are not read. Is this the official release of the model?"
-            ) from error
-        except (zipfile.BadZipFile, EOFError, OSError) as error:
-            raise BodyFileError(f"{self.label}: key {key!r} is damaged ({error}); download again") from error
+                f"{error}; expected an array of shape {expected}. Is this the official release of the model?"
+            ) from None
         return array
 
 

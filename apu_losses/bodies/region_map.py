@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from pathlib import Path
 
+from apu_contacts.reading import read_json
 from apu_contacts.regions import RegionMap
 from apu_losses.bodies.anny_adapter import AnnyBody
 from apu_losses.bodies.correspondence import body_correspondence, unposed_correspondence
@@ -73,10 +73,7 @@ def region_map_for(
 
 def _read(path: Path, body: LinearBlendBody | AnnyBody | PosedMeshBody) -> RegionMap:
     if path.suffix == ".json" and path.is_file():
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise ValueError(f"{path}: not JSON: {error}") from None
+        content = read_json(path)
         if not (isinstance(content, dict) and "format" in content):
             return RegionMap.from_contact_regions_json(path, body.faces.cpu().numpy(), body.num_vertices)
     return RegionMap.load(path)

@@ -9,6 +9,7 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
+from apu_contacts.reading import read_array
 from apu_losses.bodies.body_file import BodyArrays, BodyFileError, open_body_file
 from apu_losses.bodies.families import BY_JOINTS, FAMILIES, SMPL, SMPLX, Family
 from apu_losses.bodies.keypoints import Landmarks
@@ -242,10 +243,7 @@ def age_direction(
         label = str(kid_template)
         if not Path(kid_template).is_file():
             raise FileNotFoundError(f"kid_template: file not found: {kid_template}")
-        try:
-            kid_template = np.load(kid_template, allow_pickle=False)
-        except ValueError as error:
-            raise BodyFileError(f"{label}: not a .npy of numbers ({error})") from error
+        kid_template = read_array(kid_template, BodyFileError)
     kid = np.asarray(kid_template, dtype=np.float64)
     if kid.shape != template.shape:
         infants = {SMPL.vertex_count: ("SMPL", "smplx"), SMPLX.vertex_count: ("SMPL-X", "smpl")}

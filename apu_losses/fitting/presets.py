@@ -5,10 +5,10 @@ What the paper leaves open is decided in docs/decisions.md; the numbers that it 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
+from apu_contacts.reading import read_json
 from apu_losses.fitting.stage import HAND_POSES, Preset, Stage
 
 SQUARE_CENTIMETRES = 1e4
@@ -180,9 +180,10 @@ def load_preset(name_or_path: str | Path) -> Preset:
     path = Path(name)
     if path.suffix == ".json" and path.is_file():
         try:
-            return Preset.from_dict(json.loads(path.read_text(encoding="utf-8")))
-        except (json.JSONDecodeError, ValueError) as error:
-            raise ValueError(f"{path}: {error}") from None
+            return Preset.from_dict(read_json(path))
+        except ValueError as error:
+            said = str(error)
+            raise ValueError(said if said.startswith(str(path)) else f"{path}: {said}") from None
     raise ValueError(f"no preset {name!r}; there is {', '.join(PRESET_NAMES)}, or the path of a .json file")
 
 

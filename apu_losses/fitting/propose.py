@@ -6,7 +6,7 @@ touches where is asked later; a fit of such a scene is a plain keypoint fit.
 
 from __future__ import annotations
 
-import json
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,10 +17,12 @@ from apu_contacts.candidates import REASONS, propose_pairs
 from apu_contacts.contact_map import ContactMap
 from apu_contacts.keypoints import Keypoints2D
 from apu_contacts.pictures import PICTURE_ENDINGS, picture_size
+from apu_contacts.reading import parse_json, read_json_lines
 from apu_contacts.sources import (
     Camera,
     InitialEstimate,
     PersonDetection,
+    SourceWarning,
     assemble,
     read_bev,
     read_buddi,
@@ -44,11 +46,15 @@ UNREADABLE = "unreadable"
 NO_KEYPOINTS = "no keypoint file"
 
 _Size = tuple[int, int]
-_KEYPOINTS: dict[str, Callable[[Path], list[Keypoints2D]]] = {
-    "openpose": lambda path: read_openpose(path, hands_and_face=True, allow_empty=True),
-    "vitpose": lambda path: read_vitpose_body25(path, hands_and_face=True, allow_empty=True),
-    "mmpose": lambda path: read_mmpose(path, allow_empty=True),
-    "keypoints": lambda path: read_keypoint_arrays(path, allow_empty=True),
+_KEYPOINTS: dict[str, Callable[[Path, float], list[Keypoints2D]]] = {
+    "openpose": lambda path, scale: read_openpose(
+        path, hands_and_face=True, score_scale=scale, allow_empty=True
+    ),
+    "vitpose": lambda path, scale: read_vitpose_body25(
+        path, hands_and_face=True, score_scale=scale, allow_empty=True
+    ),
+    "mmpose": lambda path, scale: read_mmpose(path, score_scale=scale, allow_empty=True),
+    "keypoints": lambda path, scale: read_keypoint_arrays(path, score_scale=scale, allow_empty=True),
 }
 _ESTIMATES: dict[str, Callable[[Path, _Size], list[InitialEstimate]]] = {
     "bev": lambda path, size: [person.initial_estimate() for person in read_bev(path, allow_empty=True)],
@@ -61,6 +67,7 @@ _ESTIMATES: dict[str, Callable[[Path, _Size], list[InitialEstimate]]] = {
     "parameters": lambda path, size: read_parameters(path),
     "buddi": lambda path, size: read_buddi(path),
 }
+_FOLDERS = ("smplerx", "sam3d")  # kinds that come as a folder, one file a person
 ESTIMATE_KINDS = tuple(_ESTIMATES)
 """Names of the files that a fit can start from."""
 KINDS = (*_KEYPOINTS, *_ESTIMATES)
@@ -76,12 +83,19 @@ class ImageFiles:
         files: kind (one of `KINDS`) -> file.
         image: the picture, if there is one.
         size: width and height in pixels; None: the picture's.
+        score_scale: kind of keypoint file -> what its confidences are divided by, where they are not in
+            [0, 1]; ``"*"`` stands for all others.
     """
 
     name: str
     files: Mapping[str, Path]
     image: Path | None = None
     size: tuple[int, int] | None = None
+    score_scale: Mapping[str, float] = field(default_factory=dict)
+
+    def scale_of(self, kind: str) -> float:
+        """What the confidences of a kind of file are divided by."""
+        return self.score_scale.get(kind, self.score_scale.get("*", 1.0))
 
 
 @dataclass
@@ -94,6 +108,7 @@ class ProposalReport:
         counts: ``"proposed"`` and every reason of `REASONS` -> pairs.
         images_without_scene: why -> images.
         notes: what went wrong, or was assumed, with the image's name.
+        failed: image -> why it, or a person of it, could not be read.
     """
 
     images: int = 0
@@ -101,6 +116,12 @@ class ProposalReport:
     counts: Counter[str] = field(default_factory=Counter)
     images_without_scene: Counter[str] = field(default_factory=Counter)
     notes: list[str] = field(default_factory=list)
+    failed: dict[str, list[str]] = field(default_factory=dict)
+
+    def fail(self, name: str, why: str) -> None:
+        """Keep what could not be read, for the table and the exit code."""
+        self.failed.setdefault(name, []).append(why)
+        self.notes.append(why if why.startswith(name) else f"{name}: {why}")
 
     def add(self, other: ProposalReport) -> None:
         """Take in what became of other images."""
@@ -109,6 +130,8 @@ class ProposalReport:
         self.counts.update(other.counts)
         self.images_without_scene.update(other.images_without_scene)
         self.notes += other.notes
+        for name, reasons in other.failed.items():
+            self.failed.setdefault(name, []).extend(reasons)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain dictionaries and lists, ready for JSON."""
@@ -118,6 +141,7 @@ class ProposalReport:
             "counts": dict(self.counts),
             "images_without_scene": dict(self.images_without_scene),
             "notes": list(self.notes),
+            "failed": {name: list(reasons) for name, reasons in self.failed.items()},
         }
 
     @classmethod
@@ -179,7 +203,7 @@ def _folder_files(folder: Path) -> ImageFiles:
         if (
             kind not in KINDS
             or item.suffix.lower() in PICTURE_ENDINGS
-            or item.is_dir() != (kind == "smplerx")
+            or not ((item.is_dir() and kind in _FOLDERS) or (item.is_file() and kind != "smplerx"))
         ):
             continue
         if kind in files:
@@ -191,17 +215,12 @@ def _folder_files(folder: Path) -> ImageFiles:
 
 def _read_manifest(path: Path) -> list[ImageFiles]:
     images = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        if not line.strip():
-            continue
+    for number, line in read_json_lines(path):
         where = f"{path}, line {number}"
-        try:
-            entry = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{where}: not JSON: {error.msg}") from None
+        entry = parse_json(line, where)
         if not isinstance(entry, dict):
             raise ValueError(f"{where}: expected an object, got {type(entry).__name__}")
-        unknown = set(entry) - {*KINDS, "name", "image", "width", "height"}
+        unknown = set(entry) - {*KINDS, "name", "image", "width", "height", "score_scale"}
         if unknown:
             raise ValueError(
                 f"{where}: unknown {', '.join(sorted(map(repr, unknown)))}; known are {', '.join(KINDS)}"
@@ -225,7 +244,23 @@ def _manifest_entry(entry: dict[str, Any], folder: Path, default: str, where: st
         raise ValueError(f"{where}: {wrong[0]} must be a path, got {paths[wrong[0]]!r}")
     name = str(entry.get("name") or (Path(image).stem if image else default))
     files = {kind: folder / value for kind, value in paths.items() if kind != "image"}
-    return ImageFiles(name, files, folder / image if image else None, size)
+    return ImageFiles(name, files, folder / image if image else None, size, _score_scale(entry, where))
+
+
+def _score_scale(entry: dict[str, Any], where: str) -> dict[str, float]:
+    """``"score_scale": 6`` for all keypoint files of an image, or ``{"mmpose": 6}``."""
+    given = entry.get("score_scale", {})
+    scales = given if isinstance(given, dict) else {"*": given}
+    unknown = set(scales) - {*_KEYPOINTS, "*"}
+    if unknown:
+        raise ValueError(
+            f"{where}: score_scale names {', '.join(sorted(map(repr, unknown)))}; "
+            f"known are {', '.join(_KEYPOINTS)}"
+        )
+    for value in scales.values():
+        if not isinstance(value, int | float) or isinstance(value, bool) or not value > 0:
+            raise ValueError(f"{where}: score_scale must be a number above 0, or one a kind, got {given!r}")
+    return {kind: float(value) for kind, value in scales.items()}
 
 
 def read_people(files: ImageFiles, body: Callable[[], BodyModel] | None = None) -> list[PersonDetection]:
@@ -243,7 +278,11 @@ def read_people(files: ImageFiles, body: Callable[[], BodyModel] | None = None) 
     estimators = [kind for kind in _ESTIMATES if kind in files.files]
     if len(estimators) > 1:
         raise ValueError(f"several estimators: {', '.join(estimators)}; a person starts from one, keep one")
-    keypoints = {kind: read(files.files[kind]) for kind, read in _KEYPOINTS.items() if kind in files.files}
+    keypoints = {
+        kind: read(files.files[kind], files.scale_of(kind))
+        for kind, read in _KEYPOINTS.items()
+        if kind in files.files
+    }
     better = [kind for kind in ("vitpose", "mmpose", "keypoints") if kind in keypoints]
     if len(better) > 1:
         raise ValueError(f"several keypoint files besides OpenPose's: {', '.join(better)}; keep one")
@@ -266,7 +305,7 @@ def read_people(files: ImageFiles, body: Callable[[], BodyModel] | None = None) 
 
 
 def _posed(estimate: InitialEstimate, body: Callable[[], BodyModel], camera: Camera) -> InitialEstimate:
-    if len(estimate.joint_names) >= MIN_JOINTS:
+    if len(estimate.joint_names) >= MIN_JOINTS or estimate.is_absent:
         return estimate
     return posed_estimate(replace(estimate, camera=camera), body())
 
@@ -335,12 +374,20 @@ def propose_image(
         report.images_without_scene[NO_KEYPOINTS] += 1
         return None
     try:
-        people = read_people(files, body)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", SourceWarning)
+            people = read_people(files, body)
         width, height = image_size(files)
     except Exception as error:  # whatever is wrong with one image's files, the others go on
         report.images_without_scene[UNREADABLE] += 1
-        report.notes.append(f"{files.name}: {str(error) or type(error).__name__}")
+        report.fail(files.name, str(error) or type(error).__name__)
         return None
+    for warning in caught:
+        if issubclass(warning.category, SourceWarning):
+            report.fail(files.name, str(warning.message))
+        else:
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+    _note_bodies(files, people, report)
     report.people += len(people)
     proposal = propose_pairs(people, require_mesh=True, **options)
     report.counts.update(proposal.counts())
@@ -365,5 +412,19 @@ def propose_image(
         )
     except ValueError as error:
         report.images_without_scene[UNREADABLE] += 1
-        report.notes.append(str(error))
+        report.fail(files.name, str(error))
         return None
+
+
+def _note_bodies(files: ImageFiles, people: Sequence[PersonDetection], report: ProposalReport) -> None:
+    """Say what the bodies' own notes say, and that nobody has one where an estimator was there."""
+    for number, person in enumerate(people):
+        said = [] if person.initial is None else [n for n in person.initial.notes if n.startswith("projects")]
+        report.notes += [f"{files.name}: person {number} {note}" for note in said]
+    expected = any(kind in files.files for kind in _ESTIMATES)
+    if people and expected and all(person.initial is None for person in people):
+        reason = next((note for person in people for note in person.notes), "no bodies")
+        report.notes.append(
+            f"{files.name}: nobody's keypoints match a body ({reason}): are keypoints and bodies in pixels "
+            "of the same picture, neither cropped nor resized?"
+        )

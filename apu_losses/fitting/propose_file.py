@@ -106,7 +106,7 @@ def _key(files: ImageFiles, recipe: str) -> str:
     """Of everything that the scene of an image is made from."""
     read = {kind: _content(path) for kind, path in files.files.items()}
     picture = None if files.image is None else (str(files.image.resolve()), _stamp(files.image))
-    return digest([recipe, files.name, read, picture, files.size])
+    return digest([recipe, files.name, read, picture, files.size, dict(files.score_scale)])
 
 
 def _content(path: Path) -> object:

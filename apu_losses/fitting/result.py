@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from apu_contacts._version import __version__
 from apu_contacts.files import staged_file, write_text
+from apu_contacts.reading import read_arrays
 from apu_losses.fitting.evaluate import SceneMetrics
 from apu_losses.fitting.filter import Verdict
 from apu_losses.fitting.progress import StageReport
@@ -177,18 +177,7 @@ def parameters_body(path: str | Path) -> tuple[str, str]:
 def _load(path: str | Path) -> dict[str, NDArray[Any]]:
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: no such file")
-    if not zipfile.is_zipfile(path):
-        raise ValueError(f"{path}: not an .npz archive, as `apu fit` leaves one a scene")
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except Exception as error:  # zipfile, zlib and NumPy's header raise whatever comes on a damaged archive
-        why = str(error) or type(error).__name__
-        raise ValueError(f"{path}: cannot be read as an .npz archive: {why}") from None
-    wrong = [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]
-    if wrong:
-        raise ValueError(f"{path}: {wrong[0]!r} is no array: was the archive made by another program?")
-    return arrays
+    return read_arrays(path)
 
 
 def _finite(value: Any) -> Any:

@@ -17,9 +17,12 @@ from apu_contacts.contact_map import ContactMap
 from apu_contacts.files import staged_file, write_text
 from apu_contacts.keypoints import convert
 from apu_contacts.keypoints.types import Keypoints2D
+from apu_contacts.reading import parse_json, read_json, read_json_lines
 from apu_losses.fitting.scene import InitialBody, Joints3D, Scene, SceneCamera, SceneContact, ScenePerson
 
 SCHEMA_VERSION = 1
+MAX_PIXELS = 200_000
+"""Longest side of an image that a scene may have; a damaged number would ask for terabytes of picture."""
 
 
 class SceneFileError(ValueError):
@@ -42,15 +45,9 @@ def load_scene(path: str | Path) -> Scene:
     """
     path = Path(path)
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = read_json(path, SceneFileError)
     except FileNotFoundError:
         raise SceneFileError(f"{path}: no such file") from None
-    except (IsADirectoryError, PermissionError, UnicodeDecodeError) as error:
-        raise SceneFileError(f"{path}: cannot be read as a text file ({error})") from None
-    except json.JSONDecodeError as error:
-        raise SceneFileError(
-            f"{path}: not JSON, line {error.lineno} column {error.colno}: {error.msg}"
-        ) from None
     return scene_from_dict(data, where=str(path), default_name=path.stem, folder=path.parent)
 
 
@@ -114,21 +111,17 @@ def each_scene_line(path: str | Path) -> Iterator[tuple[int, Scene | SceneFileEr
     """
     path = Path(path)
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SceneFileError(f"{path}: {error}") from None
-    for number, line in enumerate(lines, 1):
-        if line.strip():
-            yield number, _scene_of_line(line, f"{path}, line {number}", path.parent)
+        lines = read_json_lines(path, SceneFileError)
+    except FileNotFoundError:
+        raise SceneFileError(f"{path}: no such file") from None
+    for number, line in lines:
+        yield number, _scene_of_line(line, f"{path}, line {number}", path.parent)
 
 
 def _scene_of_line(line: str, where: str, folder: Path) -> Scene | SceneFileError:
     try:
-        return scene_from_dict(json.loads(line), where=where, folder=folder)
-    except json.JSONDecodeError as error:
-        return SceneFileError(f"{where}: not JSON: {error.msg}")
-    except RecursionError:
-        return SceneFileError(f"{where}: is nested too deeply")
+        data = parse_json(line, where, SceneFileError)
+        return scene_from_dict(data, where=where, folder=folder)
     except SceneFileError as error:
         return error
 
@@ -192,6 +185,12 @@ def scene_to_dict(scene: Scene) -> dict[str, Any]:
 def _build(data: dict[str, Any], default_name: str, folder: Path | None) -> Scene:
     camera = data.get("camera")
     image = data["image"].get("path")
+    for place, text in (("name", data.get("name", "")), ("image.path", image or "")):
+        if "\0" in text:
+            raise ValueError(f"{place}: holds a null character, which no file's name can")
+    largest = max(data["image"]["width"], data["image"]["height"])
+    if largest > MAX_PIXELS:
+        raise ValueError(f"image: {largest} pixels on a side are more than {MAX_PIXELS}: is the size right?")
     if image is not None and folder is not None and not Path(image).is_absolute():
         image = str(folder / image)
     contacts = []

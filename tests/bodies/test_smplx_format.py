@@ -86,7 +86,7 @@ def test_object_arrays_are_never_unpickled(tmp_path: Path) -> None:
 
     bomb = np.array([Bomb()], dtype=object)
     load_body(write(tmp_path, joint2num=bomb, part2num=bomb, dynamic_lmk_faces_idx=bomb))
-    with pytest.raises(BodyFileError, match="'J_regressor' holds pickled objects"):
+    with pytest.raises(BodyFileError, match=r"J_regressor\.npy: holds pickled objects"):
         load_body(write(tmp_path, J_regressor=bomb))
     assert not (tmp_path / "exploded").exists()
 
@@ -136,13 +136,13 @@ def test_what_is_wrong_with_a_file_is_said(tmp_path: Path, case: str) -> None:
 def test_files_that_are_no_archives_are_refused(tmp_path: Path) -> None:
     for name, content in (("a.npz", b"not a zip"), ("b.npz", b"PK\x03\x04 broken"), ("c.npz", b"")):
         (tmp_path / name).write_bytes(content)
-        with pytest.raises(BodyFileError, match=rf"{name}: not a NumPy .npz"):
+        with pytest.raises(BodyFileError, match=rf"{name}: not an .npz"):
             load_body(tmp_path / name)
     np.save(tmp_path / "d.npy", np.zeros(3))
-    with pytest.raises(BodyFileError, match=r"a single array of shape \(3,\)"):
+    with pytest.raises(BodyFileError, match=r"a single array of NumPy"):
         load_body(tmp_path / "d.npy")
     (tmp_path / "e.npz").write_bytes(pickle.dumps({"v_template": 1}))
-    with pytest.raises(BodyFileError, match="not a NumPy"):
+    with pytest.raises(BodyFileError, match=r"not an \.npz"):
         load_body(tmp_path / "e.npz")
 
 
@@ -151,7 +151,7 @@ def test_a_cut_off_download_is_said(tmp_path: Path, model_file: Path) -> None:
     where = damaged.find(b"v_template.npy") + 400
     damaged[where : where + 64] = bytes(64)
     (tmp_path / "SMPLX_CUT.npz").write_bytes(damaged)
-    with pytest.raises(BodyFileError, match="'v_template' is damaged"):
+    with pytest.raises(BodyFileError, match=r"v_template\.npy: damaged"):
         load_body(tmp_path / "SMPLX_CUT.npz")
 
 
@@ -165,7 +165,7 @@ def test_infants_that_do_not_fit_are_refused(tmp_path: Path, model_file: Path) -
     with pytest.raises(FileNotFoundError, match=r"kid_template: file not found: .*nowhere.npy"):
         load_body(model_file, kid_template=tmp_path / "nowhere.npy")
     np.save(tmp_path / "objects.npy", np.array([None]))
-    with pytest.raises(BodyFileError, match=r"objects.npy: not a .npy of numbers"):
+    with pytest.raises(BodyFileError, match=r"objects.npy: holds pickled objects"):
         load_body(model_file, kid_template=tmp_path / "objects.npy")
 
 

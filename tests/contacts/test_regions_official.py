@@ -122,5 +122,5 @@ def test_bad_arguments_are_refused(tmp_path: Path, content: dict[str, list]) -> 
     with pytest.raises(ValueError, match="is vertex_count right"):
         RegionMap.from_contact_regions_json(path, FACES, 300, allow_modified=True)
     path.write_text("{")
-    with pytest.raises(ValueError, match="is not JSON"):
+    with pytest.raises(ValueError, match="not JSON"):
         RegionMap.from_contact_regions_json(path, FACES, allow_modified=True)

@@ -167,7 +167,8 @@ def test_repetition_does_not_fill_the_memory() -> None:
     nested: list[Any] = [0]
     for _ in range(60):
         nested = [nested, nested]
-    loads(pickle.dumps(nested))  # 2**60 elements if every reference were copied
+    with pytest.raises(SourceFormatError, match="written out"):  # 2**60 elements, for whoever makes an array
+        loads(pickle.dumps(nested))
 
 
 @pytest.mark.parametrize("cut", [1, 20, 60, 200, -5])
@@ -199,7 +200,7 @@ def test_files_that_are_no_npz(tmp_path: Path) -> None:
     with pytest.raises(SourceMissingError, match="no such file"):
         read_npz(tmp_path / "absent.npz")
     (tmp_path / "text.npz").write_text("not a zip")
-    with pytest.raises(SourceFormatError, match=r"text.npz: not an .npz file"):
+    with pytest.raises(SourceFormatError, match=r"text.npz: not an .npz archive"):
         read_npz(tmp_path / "text.npz")
     with zipfile.ZipFile(tmp_path / "odd.npz", "w") as archive:
         archive.writestr("results.npy", b"no array")

@@ -33,6 +33,7 @@ from apu_losses.fitting import (
     scene_from_detections,
     write_scene_lines,
 )
+from apu_losses.fitting.propose import read_people
 from apu_losses.fitting.scene_io import SceneFileError
 
 WIDTH, HEIGHT = 800, 600
@@ -429,3 +430,23 @@ def test_command_with_bad_input(
     (folder / "openpose.json").write_text("{")
     code, out, err = apu(monkeypatch, capfd, "propose", folder, "-o", tmp_path / "s.jsonl")
     assert code == 1 and "note: a:" in err and "unreadable" in out
+
+
+def test_scores_of_another_scale_are_divided_as_the_manifest_says(tmp_path: Path) -> None:
+    xy = np.random.default_rng(0).uniform(50, 400, (17, 2)).tolist()
+    (tmp_path / "m.json").write_text(json.dumps([{"keypoints": xy, "keypoint_scores": [4.5] * 17}]))
+    lines = []
+    for scale in ({"score_scale": 6}, {"score_scale": {"mmpose": 9}}, {}):
+        entry = {"name": "\u2028é", "width": 640, "height": 480, "mmpose": "m.json", **scale}
+        lines.append(json.dumps(entry, ensure_ascii=False))
+    (tmp_path / "list.jsonl").write_bytes(b"\xef\xbb\xbf" + "\n".join(lines).encode())
+    images = find_images(tmp_path / "list.jsonl")
+    assert [read_people(image)[0].keypoints.confidence.max() for image in images[:2]] == [0.75, 0.5]
+    with pytest.raises(ValueError, match=r"give score_scale, about 4\.5"):
+        read_people(images[2])
+    (tmp_path / "bad.jsonl").write_text(lines[0].replace('"score_scale": 6', '"score_scale": "six"'))
+    with pytest.raises(ValueError, match="score_scale must be a number above 0"):
+        find_images(tmp_path / "bad.jsonl")
+    report = ProposalReport()
+    assert not list(propose_scenes(images[2:], report=report))
+    assert "SimCC" in report.failed["\u2028é"][0]

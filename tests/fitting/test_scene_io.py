@@ -18,6 +18,7 @@ from apu_losses.fitting import (
     SceneFileError,
     ScenePerson,
     load_scene,
+    read_scene_lines,
     save_scene,
     scene_to_dict,
 )
@@ -121,12 +122,12 @@ def error_of(path):
 
 def test_no_file_and_no_json(tmp_path):
     assert "no such file" in error_of(tmp_path / "absent.json")
-    assert "cannot be read" in error_of(tmp_path)
+    assert "is a folder" in error_of(tmp_path)
     broken = tmp_path / "broken.json"
     broken.write_text('{"image": \n  {"width": }}')
     assert "line 2 column 13" in error_of(broken)
     (tmp_path / "bytes.json").write_bytes(b"\xff\xfe\x00\x9c")
-    assert "cannot be read as a text file" in error_of(tmp_path / "bytes.json")
+    assert "not JSON" in error_of(tmp_path / "bytes.json")
 
 
 def change(data, place, value):
@@ -236,3 +237,27 @@ def test_keep_people_renumbers_contacts():
     alone = scene.keep_people([0])
     assert [(c.person_a, c.person_b) for c in alone.contacts] == [(0, 0)]
     assert alone.contacts[0].contacts == scene.contacts[1].contacts
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"name": "a\0b"}, "null character"),
+        ({"image": {"width": 10**12, "height": 5}}, "pixels on a side"),
+    ],
+)
+def test_values_that_no_file_or_picture_can_have(tmp_path, change, said):
+    data = {**scene_to_dict(full_scene()), **change}
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps(data))
+    assert said in error_of(path)
+
+
+def test_a_byte_order_mark_and_line_separators(tmp_path):
+    data = {**scene_to_dict(full_scene()), "name": "a\u2028b\x85c"}
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps(data), encoding="utf-8-sig")
+    assert load_scene(path).name == "a\u2028b\x85c"
+    lines = tmp_path / "a.jsonl"
+    lines.write_bytes((json.dumps(data, ensure_ascii=False) + "\r\n").encode("utf-8-sig") * 1)
+    assert [scene.name for scene in read_scene_lines(lines)] == ["a\u2028b\x85c"]

@@ -1,0 +1,31 @@
+"""The guarded doors through which files of others come in: JSON, NumPy's archives, pickles.
+
+Each bounds what a file may cost before it is built in memory, admits no code, and raises the error of whoever
+reads: a class of `ValueError` that is handed in.
+"""
+
+from apu_contacts.reading.arrays import ArrayFile, read_array, read_arrays
+from apu_contacts.reading.json_text import (
+    decode_text,
+    json_lines,
+    parse_json,
+    read_bytes,
+    read_json,
+    read_json_lines,
+    read_text,
+)
+from apu_contacts.reading.kinds import looks_like
+
+__all__ = [
+    "ArrayFile",
+    "decode_text",
+    "json_lines",
+    "looks_like",
+    "parse_json",
+    "read_array",
+    "read_arrays",
+    "read_bytes",
+    "read_json",
+    "read_json_lines",
+    "read_text",
+]

@@ -1,0 +1,29 @@
+"""Damaged scenes, presets, manifests and bodies end in the readers' own errors."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent / "contacts"))
+
+from test_sources_mutants import run_mutants  # noqa: E402
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="limits of memory and time as Linux has them")
+
+
+@linux
+def test_damaged_files_end_in_the_readers_own_errors(tmp_path: Path) -> None:
+    said = run_mutants(tmp_path, seed=1, count=80, module="scene_mutants", folder_of_module=HERE)
+    assert said.endswith("bad 0\n"), said
+
+
+@linux
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(2, 6))
+def test_many_damaged_files(tmp_path: Path, seed: int) -> None:
+    said = run_mutants(tmp_path, seed=seed, count=1000, module="scene_mutants", folder_of_module=HERE)
+    assert said.endswith("bad 0\n"), said
