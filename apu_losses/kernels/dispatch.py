@@ -9,6 +9,7 @@ import importlib
 import importlib.metadata
 import importlib.util
 import os
+import warnings
 from functools import cache
 from types import ModuleType
 from typing import NamedTuple
@@ -46,14 +47,29 @@ def load_backend(name: str) -> ModuleType:
 
 
 @cache
-def _numba_problem() -> str | None:
+def numba_problem() -> str | None:
+    """Why code compiled by numba cannot run in this process; None if it can. Bodies ask this, too."""
     if importlib.util.find_spec("numba") is None:
         return "numba is not installed (pip install numba)"
     try:
+        numba = importlib.import_module("numba")
+        if numba.config.DISABLE_JIT:
+            return "numba's compiler is switched off: unset NUMBA_DISABLE_JIT"
         load_backend("cpu")
     except Exception as error:
         return f"numba does not load: {type(error).__name__}: {error}"
     return None
+
+
+@cache
+def warn_of_slowness(problem: str) -> None:
+    """Say once a process that plain PyTorch stands in for the compiled code, why, and what it costs."""
+    warnings.warn(
+        f"plain PyTorch runs instead of code compiled for this processor: {problem}. Penetration takes a "
+        "hundred times as long and more, contact and bodies several times; `apu doctor` shows what runs",
+        RuntimeWarning,
+        stacklevel=2,
+    )
 
 
 def _triton_problem() -> str | None:
@@ -69,7 +85,7 @@ def unfit(backend: str, device: torch.device, dtype: torch.dtype) -> str | None:
     if backend in ("cpu", "cuda") and dtype != torch.float32:
         return f"its kernels are float32, the tensors are {dtype}; use 'torch' or 'reference'"
     if backend == "cpu":
-        return f"the tensors are on {device}" if device.type != "cpu" else _numba_problem()
+        return f"the tensors are on {device}" if device.type != "cpu" else numba_problem()
     if backend == "cuda":
         if device.type != "cuda" and not interpreting():
             return f"the tensors are on {device}"
@@ -95,7 +111,10 @@ def check_backend(backend: str) -> str:
 def resolve(backend: str, example: Tensor) -> str:
     """The back end that runs for tensors like ``example``. A named back end runs or raises."""
     if check_backend(backend) == "auto":
-        return choose(example.device, example.dtype)
+        chosen = choose(example.device, example.dtype)
+        if chosen == "torch" and example.device.type == "cpu" and example.dtype == torch.float32:
+            warn_of_slowness(numba_problem() or "")
+        return chosen
     problem = unfit(backend, example.device, example.dtype)
     if problem is not None:
         raise RuntimeError(
@@ -129,7 +148,7 @@ def describe() -> list[BackendStatus]:
     chosen: dict[str, list[str]] = {}
     for label, device, dtype in kinds:
         chosen.setdefault(choose(device, dtype), []).append(label)
-    numba, triton = _numba_problem(), _triton_problem()
+    numba, triton = numba_problem(), _triton_problem()
     lines = [
         (
             "cpu",
