@@ -95,13 +95,18 @@ def _digest(payload: bytes) -> bytes:
 
 @cache
 def _sources() -> bytes:
-    """A digest of all that compiled code depends on: sources, their constants, compilers."""
+    """A digest of all that compiled code depends on: sources of kernels and what they import, compilers."""
     versions = (numba.__version__, llvmlite.__version__, numpy.__version__)
     total = hashlib.sha256(repr(versions).encode())
-    for pattern in ("kernels/*.py", "kernels/cpu/*.py", "bodies/*_cpu.py"):
-        for path in sorted(_PACKAGE.glob(pattern)):
-            total.update(hashlib.sha256(path.name.encode() + b"\0" + path.read_bytes()).digest())
+    for path in kernel_sources():
+        total.update(hashlib.sha256(path.name.encode() + b"\0" + path.read_bytes()).digest())
     return total.digest()
+
+
+def kernel_sources() -> list[Path]:
+    """The files that hold kernels. They import from each other alone, so nothing else changes the code."""
+    found = [*(_PACKAGE / "kernels" / "cpu").glob("*.py"), *(_PACKAGE / "bodies").glob("*_cpu.py")]
+    return sorted(path for path in found if path.name not in ("__init__.py", "backend.py", "pool.py"))
 
 
 @cache
@@ -119,8 +124,9 @@ def cache_folder() -> Path | None:
 def _candidates() -> Iterator[Path]:
     # folders that several installations may share hold one for each
     own = f"apu_losses-{hashlib.sha256(str(_PACKAGE).encode()).hexdigest()[:12]}"
-    if config.CACHE_DIR:
-        yield Path(config.CACHE_DIR) / own
+    chosen: str = getattr(config, "CACHE_DIR", "")  # of NUMBA_CACHE_DIR
+    if chosen:
+        yield Path(chosen) / own
     yield Path(__file__).parent / "__pycache__"
     yield Path(AppDirs(appname="numba", appauthor=False).user_cache_dir) / own
     private = _private_temporary_folder()

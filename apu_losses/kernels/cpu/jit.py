@@ -22,7 +22,7 @@ def kernel(function: Function, fastmath: bool | set[str] = False) -> Function:
     """
     compiled: Function = njit(nogil=True, error_model="numpy", fastmath=fastmath)(function)
     if isinstance(compiled, Dispatcher):  # numba hands the function back where NUMBA_DISABLE_JIT is set
-        compiled._cache = DiskCache(function)
+        compiled._cache = DiskCache(function)  # type: ignore[attr-defined]  # not in its stubs
     return compiled
 
 
