@@ -228,7 +228,7 @@ class SelfPenetrationLoss(nn.Module):
     ) -> None:
         super().__init__()
         check_choice("energy", energy, Energy)
-        template = torch.as_tensor(template)
+        template = torch.as_tensor(template, dtype=torch.float64, device="cpu")
         self.skin = SkinPatches(_topology(faces, len(template), template), template, apart)
         self.energy: Energy = energy
         self.backend: Backend = backend
@@ -325,6 +325,6 @@ class ShapePrior(nn.Module):
 def _topology(
     faces: ArrayLike | Tensor, vertex_count: int | None, template: ArrayLike | Tensor | None
 ) -> MeshTopology:
-    faces = torch.as_tensor(faces, dtype=torch.int64)
+    faces = torch.as_tensor(faces, dtype=torch.int64, device="cpu")
     count = int(faces.max()) + 1 if vertex_count is None else vertex_count
     return MeshTopology.build(faces, count, template)

@@ -126,9 +126,11 @@ class PosedMeshBody:
                     "[e.in_camera(camera) for e in estimates]"
                 )
         return cls(
-            torch.tensor(np.array(meshes)).float(),
-            torch.tensor(np.asarray(faces).astype(np.int64)),
-            joints=torch.tensor(np.array([each.joints for each in estimates])).float(),
+            torch.tensor(np.array(meshes), dtype=torch.float32, device="cpu"),
+            torch.tensor(np.asarray(faces).astype(np.int64), dtype=torch.int64, device="cpu"),
+            joints=torch.tensor(
+                np.array([each.joints for each in estimates]), dtype=torch.float32, device="cpu"
+            ),
             joint_names=first.joint_names,
             name=name or first.model,
         )

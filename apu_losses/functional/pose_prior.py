@@ -137,7 +137,7 @@ def make_pose_mixture(
         log_weights = np.log(weight) - dimensions / 2 * math.log(2 * math.pi) - half_logdet
     whiten = np.linalg.solve(factors, np.broadcast_to(np.eye(dimensions), kept.shape))
     return PoseMixture(
-        *(torch.as_tensor(x, dtype=dtype) for x in (mean[:, :dimensions], whiten, log_weights))
+        *(torch.as_tensor(x, dtype=dtype, device="cpu") for x in (mean[:, :dimensions], whiten, log_weights))
     )
 
 
