@@ -196,7 +196,7 @@ class JointLimits(NamedTuple):
 
 
 def anatomical_limits(
-    *, dtype: torch.dtype = torch.float32, device: torch.device | None = None
+    *, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu"
 ) -> JointLimits:
     """The table `JOINT_LIMITS_DEGREES` for the 21 body joints of SMPL-X, in radians."""
     rows = []
@@ -210,7 +210,7 @@ def anatomical_limits(
     return JointLimits(table[:, 0], table[:, 1])
 
 
-def relaxed_pose(*, dtype: torch.dtype = torch.float32, device: torch.device | None = None) -> Tensor:
+def relaxed_pose(*, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu") -> Tensor:
     """``(63,)`` the pose of `RELAXED_DEGREES`, radians."""
     rows = []
     for name in BODY_JOINTS:
