@@ -29,7 +29,6 @@ with warnings.catch_warnings(record=True) as seen:
     vertices = body.pose({"transl": transl}).vertices()
     loss = al.SoftContactLoss(RegionMap.load("free"))(vertices[:1], vertices[1:], ContactMap([(3, 26)]))
     loss.sum().backward()
-    al.PenetrationLoss(body.faces, template=vertices[0].detach())(vertices[:1, :], vertices[1:, :])
 print(al.__file__)
 print(f"{loss.item():.6g} {transl.grad.norm().item():.6g}")
 for each in seen:
