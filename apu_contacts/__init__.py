@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from apu_contacts.sources import InitialEstimate as InitialEstimate
     from apu_contacts.sources import PersonDetection as PersonDetection
     from apu_contacts.sources import SourceError as SourceError
-    from apu_contacts.sources import assemble as assemble
     from apu_contacts.sources import keypoints_from_arrays as keypoints_from_arrays
     from apu_contacts.sources import match_people as match_people
     from apu_contacts.sources import merge_keypoints as merge_keypoints
@@ -57,6 +56,7 @@ if TYPE_CHECKING:
     from apu_contacts.sources import read_smplifyx as read_smplifyx
     from apu_contacts.sources import read_vitpose_body25 as read_vitpose_body25
     from apu_contacts.sources import write_openpose as write_openpose
+    from apu_contacts.sources.assemble import assemble as assemble
 
 # Public name -> the module that defines it; loaded on first use so that the import stays fast.
 _EXPORTS: dict[str, str] = {

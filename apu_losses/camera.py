@@ -58,7 +58,7 @@ class PinholeCamera:
         Raises:
             ValueError: if a size is not positive.
         """
-        sizes = [torch.as_tensor(s, dtype=torch.float64).reshape(-1) for s in (width, height)]
+        sizes = [torch.as_tensor(s, dtype=torch.float64, device="cpu").reshape(-1) for s in (width, height)]
         size = torch.stack(torch.broadcast_tensors(*sizes), 1)
         if not bool((torch.isfinite(size) & (size > 0)).all()):
             raise ValueError(f"width and height must be positive pixels, got {width} and {height}")

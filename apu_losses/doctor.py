@@ -102,9 +102,22 @@ def _kernels() -> Iterator[Finding]:
 
     for backend in kernels.describe():
         chosen = f"; 'auto' runs it for {' and '.join(backend.auto_for)}" if backend.auto_for else ""
-        yield Finding(
-            "kernels", backend.name, "ok" if backend.available else "absent", backend.reason + chosen
-        )
+        # nothing needs the others; without compiled code a fit takes a hundred times as long
+        missing: State = "problem" if backend.name == "cpu" else "absent"
+        state = "ok" if backend.available else missing
+        yield Finding("kernels", backend.name, state, backend.reason + chosen)
+        if backend.name == "cpu" and backend.available:
+            yield _disk_cache()
+
+
+def _disk_cache() -> Finding:
+    from apu_losses.kernels.cpu.disk_cache import cache_folder
+
+    folder = cache_folder()
+    if folder is not None:
+        return Finding("kernels", "disk cache", "ok", str(folder))
+    detail = "no folder can be written to: every process compiles anew; set NUMBA_CACHE_DIR to one"
+    return Finding("kernels", "disk cache", "absent", detail)
 
 
 def _bodies() -> Iterator[Finding]:
@@ -113,8 +126,9 @@ def _bodies() -> Iterator[Finding]:
 
     body = load_body()
     stature = float(body.stature({}).mean())
+    posed = body.pose({}).vertices()  # as every fit does: what is broken shows here
     detail = f"{body.num_vertices} vertices, {len(body.joint_names)} joints, {stature:.2f} m tall at rest"
-    plausible = 0.4 < stature < 2.5
+    plausible = 0.4 < stature < 2.5 and bool(posed.isfinite().all())
     yield Finding("body", "free", "ok" if plausible else "problem", detail)
     try:
         yield Finding("body", "SMPL-X", "ok", str(find_body_file("SMPLX_NEUTRAL.npz")))

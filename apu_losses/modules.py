@@ -247,7 +247,7 @@ class SelfPenetrationLoss(nn.Module):
     ) -> None:
         super().__init__()
         check_choice("energy", energy, Energy)
-        template = torch.as_tensor(template)
+        template = torch.as_tensor(template, dtype=torch.float64, device="cpu")
         self.skin = SkinPatches(_mesh(faces, len(template), template).topology, template, apart)
         self._first_look = FirstLook()
         self.energy: Energy = energy
@@ -343,6 +343,10 @@ class ShapePrior(nn.Module):
         return shape_prior(betas) if start is None else shape_change_prior(betas, start)
 
 
+def _count(template: ArrayLike | Tensor) -> int:
+    return len(torch.as_tensor(template, dtype=torch.float64, device="cpu"))
+
+
 def _mesh(
     faces: ArrayLike | Tensor, vertex_count: int | None, template: ArrayLike | Tensor | None
 ) -> MeshLayout:
@@ -353,7 +357,7 @@ def _mesh(
     """
     faces = checked_faces(faces)
     if vertex_count is None:
-        vertex_count = int(faces.max()) + 1 if template is None else len(torch.as_tensor(template))
+        vertex_count = int(faces.max()) + 1 if template is None else _count(template)
     elif isinstance(vertex_count, bool) or not isinstance(vertex_count, Integral):
         raise TypeError(
             f"vertex_count: expected a whole number or None, got {described(vertex_count)}; "

@@ -57,7 +57,9 @@ class AnnyBody:
             model = anny.Anny(phenotypes="all", skinning_method="lbs")
         self._model = model.to(dtype=dtype, device=device)
         self._dtype, self._device = dtype, torch.device(device)
-        self._faces = torch.as_tensor(model.get_triangular_faces(), device=device).to(torch.int64)
+        self._faces = torch.as_tensor(model.get_triangular_faces(), device=device, dtype=torch.int64).to(
+            torch.int64
+        )
         self._rig = AnnyRig(self._model)
         self._tree = KinematicTree(self._rig.parents).to(self._device)
         self.phenotype_labels: tuple[str, ...] = tuple(model.phenotype_labels)

@@ -73,7 +73,9 @@ class AnnyDerivatives:
             return found
 
         with torch.no_grad():
-            basis = torch.eye(self._phenotypes.shape[1]).to(self._phenotypes)
+            basis = torch.eye(
+                self._phenotypes.shape[1], dtype=self._phenotypes.dtype, device=self._phenotypes.device
+            ).to(self._phenotypes)
             coefficients, transforms, heads = vmap(column, out_dims=-1)(basis)
         return AnnyBones(coefficients, transforms, heads, self._bones.axes)
 

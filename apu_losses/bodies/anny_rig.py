@@ -59,7 +59,7 @@ class AnnyRig:
         self.template = template @ self._upright.T  # (V, 3)
         shapes: Tensor = model.blendshapes[: self._count]
         self.dirs = (shapes @ self._upright.T).permute(1, 2, 0).contiguous()  # (V, 3, S)
-        dense = torch.zeros(len(template), len(self.parents), dtype=torch.float64)
+        dense = torch.zeros(len(template), len(self.parents), dtype=torch.float64, device="cpu")
         dense.scatter_add_(1, model.vertex_bone_indices.cpu(), model.vertex_bone_weights.cpu().double())
         self.influences = Influences.build(np.asarray(dense), template.dtype, torch.device(template.device))
         self.all_ids = torch.arange(len(template), device=template.device)

@@ -10,15 +10,15 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from apu_losses.kernels.cpu.jit import kernel
+
 Array = NDArray[Any]
-_JIT: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy"}
 _SERIES_BELOW = 1e-3  # squared angle
 
 
-@njit(**_JIT)
+@kernel
 def _coefficients(q: float) -> tuple[float, float, float, float]:
     """sin(t)/t and (1 - cos t)/t^2 for t^2 = q, and their derivatives by q."""
     if q < _SERIES_BELOW:
@@ -34,7 +34,7 @@ def _coefficients(q: float) -> tuple[float, float, float, float]:
     return a, b, (math.cos(angle) - a) / (2 * q), (0.5 * a - b) / q
 
 
-@njit(**_JIT)
+@kernel
 def _rotate(v: Array, r: Array) -> None:
     """Rodrigues' formula."""
     x, y, z = float(v[0]), float(v[1]), float(v[2])
@@ -46,7 +46,7 @@ def _rotate(v: Array, r: Array) -> None:
     r[2, 0], r[2, 1], r[2, 2] = b * x * z - a * y, b * y * z + a * x, d + b * z * z
 
 
-@njit(**_JIT)
+@kernel
 def _rotate_back(v: Array, g: Array, out: Array) -> None:
     """Gradient of the axis-angle vector from that of the matrix."""
     x, y, z = float(v[0]), float(v[1]), float(v[2])
@@ -64,7 +64,7 @@ def _rotate_back(v: Array, g: Array, out: Array) -> None:
     out[2] = radial * z + a * az + b * sz
 
 
-@njit(**_JIT)
+@kernel
 def _chain(
     vectors: Array, rest: Array, order: Array, parents: Array, local: Array, world: Array, at: Array
 ) -> None:
@@ -89,7 +89,7 @@ def _chain(
                     world[j, r, c] = total
 
 
-@njit(**_JIT)
+@kernel
 def forward(
     start: int, stop: int, vectors: Array, rest: Array, order: Array, parents: Array,
     transforms: Array, positions: Array, rotations: Array,
@@ -112,7 +112,7 @@ def forward(
                 positions[n, j, r] = at[j, r]
 
 
-@njit(**_JIT)
+@kernel
 def backward(
     start: int, stop: int, vectors: Array, rest: Array, order: Array, parents: Array,
     grad_transforms: Array, grad_positions: Array, grad_rotations: Array,

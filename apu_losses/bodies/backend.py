@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
+from apu_losses.kernels.dispatch import numba_problem, warn_of_slowness
+
 BODY_BACKENDS = ("torch", "cpu")
 
 
@@ -19,7 +21,8 @@ def runs_compiled(backend: str, *tensors: Tensor) -> bool:
         tensors: the inputs.
 
     Raises:
-        ValueError: if ``"cpu"`` was asked for and cannot run, or on an unknown name.
+        ValueError: if ``"cpu"`` was asked for and these tensors do not suit it, or on an unknown name.
+        RuntimeError: if ``"cpu"`` was asked for and numba cannot compile here.
     """
     if backend == "torch":
         return False
@@ -31,7 +34,13 @@ def runs_compiled(backend: str, *tensors: Tensor) -> bool:
             "backend 'cpu' needs float32 or float64 tensors in host memory, without forward-mode tangents "
             f"and outside torch.func transforms; got {tensors[0].dtype} on {tensors[0].device}. Use 'auto'"
         )
-    return fits
+    problem = numba_problem() if fits else None
+    if problem is None:
+        return fits
+    if backend == "cpu":
+        raise RuntimeError(f"backend 'cpu' was selected and cannot run: {problem}; 'auto' takes what can")
+    warn_of_slowness(problem)
+    return False
 
 
 def _function_transforms_active() -> bool:

@@ -46,10 +46,10 @@ class Influences:
         count = max(int((weights != 0).sum(1).max()), 1)
         order = np.argsort(-np.abs(weights), axis=1, kind="stable")[:, :count]
         vertex, joint = np.nonzero(weights)
-        dense = torch.tensor(np.ascontiguousarray(weights), dtype=dtype)
+        dense = torch.tensor(np.ascontiguousarray(weights), dtype=dtype, device="cpu")
         return Influences(
             dense=dense.to(device),
-            joint=torch.tensor(order.astype(np.int64), device=device),
+            joint=torch.tensor(order.astype(np.int64), device=device, dtype=torch.int64),
             weight=torch.tensor(np.take_along_axis(weights, order, axis=1), dtype=dtype, device=device),
             offsets=np.searchsorted(vertex, np.arange(len(weights) + 1)).astype(np.int64),
             flat_joint=joint.astype(np.int64),

@@ -10,23 +10,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from numba import njit
 from numpy.typing import NDArray
+
+from apu_losses.kernels.cpu.jit import Function, kernel
 
 Array = NDArray[Any]
 
+
 # contract and reassociate allow fused multiply-add and vector sums; NaN and infinity keep their meaning
-_JIT: dict[str, Any] = {
-    "nogil": True,
-    "cache": True,
-    "error_model": "numpy",
-    "fastmath": {"contract", "reassoc", "nsz"},
-}
+def _kernel(function: Function) -> Function:
+    return kernel(function, fastmath={"contract", "reassoc", "nsz"})
 
 
 # The numbers are named one by one and the arrays are not sliced: LLVM keeps names in registers and arrays in
 # memory, and a slice costs more than the arithmetic of a vertex.
-@njit(**_JIT)
+@_kernel
 def _forward(
     n: int,
     k: int,
@@ -61,7 +59,7 @@ def _forward(
     out[k, 2] = p2
 
 
-@njit(**_JIT)
+@_kernel
 def _backward(
     n: int,
     k: int,
@@ -102,7 +100,7 @@ def _backward(
     grad_rest[k, 2] = p2
 
 
-@njit(**_JIT)
+@_kernel
 def mesh_forward(
     start: int,
     stop: int,
@@ -125,7 +123,7 @@ def mesh_forward(
             _forward(n, k, ids[k], transforms, points, offsets, joints, weights, moved)
 
 
-@njit(**_JIT)
+@_kernel
 def mesh_backward(
     start: int,
     stop: int,
@@ -148,7 +146,7 @@ def mesh_backward(
             )
 
 
-@njit(**_JIT)
+@_kernel
 def items_forward(
     transforms: Array,
     rest: Array,
@@ -164,7 +162,7 @@ def items_forward(
         _forward(rows[k], k, ids[k], transforms, rest, offsets, joints, weights, out)
 
 
-@njit(**_JIT)
+@_kernel
 def items_backward(
     transforms: Array,
     rest: Array,
@@ -184,7 +182,7 @@ def items_backward(
         )
 
 
-@njit(**_JIT)
+@_kernel
 def offsets_forward(
     directions: Array, places: Array, entries: Array, values: Array, rows: Array, own: Array, out: Array
 ) -> None:
@@ -207,7 +205,7 @@ def offsets_forward(
             out[k, d] = total
 
 
-@njit(**_JIT)
+@_kernel
 def offsets_backward(
     directions: Array, places: Array, entries: Array, grad: Array, rows: Array, grad_values: Array
 ) -> None:

@@ -108,6 +108,10 @@ def posed_towards(body: LinearBlendBody, joints: Mapping[str, NDArray[np.float64
             vectors[first : first + count].reshape(1, -1), dtype=body.dtype, device=body.device
         )
         hand = {"left_hand_pose": data.left_hand, "right_hand_pose": data.right_hand}.get(name)
-        params[name] = value if hand is None else value - torch.tensor(hand.mean).to(value)
+        params[name] = (
+            value
+            if hand is None
+            else value - torch.tensor(hand.mean, dtype=body.dtype, device=body.device).to(value)
+        )
         first += count
     return body.pose(params)

@@ -38,7 +38,7 @@ def _computed(body: BodyModel) -> tuple[str, str]:
         surface = digest([np.asarray(data.v_template), np.asarray(data.faces)])
         return surface, digest([data, specs, str(getattr(body, "dtype", ""))])
     with torch.no_grad():
-        place = torch.zeros(1, 3, device=body.faces.device)
+        place = torch.zeros(1, 3, dtype=getattr(body, "dtype", torch.float32), device=body.faces.device)
         vertices = body.pose({"transl": place}).vertices()[0].cpu().double().numpy()
     # not stored anywhere but computed: the last bits may differ between machines
     surface = digest([np.round(vertices, 4) + 0.0, body.faces])

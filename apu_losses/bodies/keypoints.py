@@ -246,10 +246,10 @@ def keypoint_table(
             joint_weights[row] = vertex_weights[row] = 0
     used = np.flatnonzero((vertex_weights != 0).any(0))
     return KeypointTable(
-        torch.tensor(mask),
-        torch.tensor(joint_weights),
-        torch.tensor(vertex_ids[used]),
-        torch.tensor(np.ascontiguousarray(vertex_weights[:, used])),
+        torch.tensor(mask, dtype=torch.bool, device="cpu"),
+        torch.tensor(joint_weights, dtype=torch.float64, device="cpu"),
+        torch.tensor(vertex_ids[used], dtype=torch.int64, device="cpu"),
+        torch.tensor(np.ascontiguousarray(vertex_weights[:, used]), dtype=torch.float64, device="cpu"),
     )
 
 

@@ -38,20 +38,22 @@ class KinematicTree:
         # index `size` stands for the identity that is above every root
         ancestor = [p if p >= 0 else size for p in self.parents] + [size]
         while any(a != size for a in ancestor):
-            self._steps.append(torch.tensor(ancestor))
+            self._steps.append(torch.tensor(ancestor, dtype=torch.int64, device="cpu"))
             if len(self._steps) > size.bit_length():
                 raise ValueError("parents holds a cycle: some joint is its own ancestor")
             ancestor = [ancestor[a] for a in ancestor]
         # every parent before its children, for walking the tree joint by joint
         depth = [self._depth(joint) for joint in range(size)]
         self.order: NDArray[np.int64] = np.argsort(depth, kind="stable").astype(np.int64)
-        self.descendants = torch.eye(size, dtype=torch.bool)
+        self.descendants = torch.eye(size, dtype=torch.bool, device="cpu")
         for joint in self.order:
             parent = self.parents[joint]
             if parent >= 0:
                 self.descendants[joint] |= self.descendants[parent]
-        self._parent_or_self = torch.tensor([p if p >= 0 else i for i, p in enumerate(self.parents)])
-        self._is_child = torch.tensor([p >= 0 for p in self.parents])
+        self._parent_or_self = torch.tensor(
+            [p if p >= 0 else i for i, p in enumerate(self.parents)], dtype=torch.int64, device="cpu"
+        )
+        self._is_child = torch.tensor([p >= 0 for p in self.parents], dtype=torch.bool, device="cpu")
 
     def _depth(self, joint: int) -> int:
         depth = 0

@@ -69,7 +69,7 @@ class _Offset(torch.autograd.Function):
         from apu_losses.bodies import blend_cpu
 
         if places is None:
-            places = torch.arange(directions.shape[2])[None]
+            places = torch.arange(directions.shape[2], device="cpu")[None]
         ctx.save_for_backward(directions, places, entries, values, rows)
         out = points.detach().clone(memory_format=torch.contiguous_format)
         arrays = (x.detach().contiguous().numpy() for x in (directions, places, entries, values, rows))

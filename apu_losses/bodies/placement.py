@@ -56,7 +56,9 @@ def explain_offset(
             f"joints must have shape (N, K, 3) with at least four names of the body {body.name!r}, got "
             f"{tuple(joints.shape)}, unknown names {unknown}"
         )
-    index = torch.tensor([body.joint_names.index(name) for name in names], device=joints.device)
+    index = torch.tensor(
+        [body.joint_names.index(name) for name in names], device=joints.device, dtype=torch.int64
+    )
     with torch.no_grad():
         ours = body.pose(params).joints[:, index]
         moved = ours

@@ -53,7 +53,7 @@ class PosedMeshBody:
         name: str = "posed mesh",
     ) -> None:
         if not isinstance(vertices, Tensor):
-            vertices = torch.tensor(np.asarray(vertices), dtype=torch.float32)
+            vertices = torch.tensor(np.asarray(vertices), dtype=torch.float32, device="cpu")
         if not isinstance(faces, Tensor):
             faces = torch.from_numpy(np.array(faces, dtype=np.int64))
         if vertices.ndim != 3 or vertices.shape[2] != 3 or not bool(torch.isfinite(vertices).all()):
@@ -136,9 +136,11 @@ class PosedMeshBody:
                     "[e.in_camera(camera) for e in estimates]"
                 )
         return cls(
-            torch.tensor(np.array(meshes)).float(),
-            torch.tensor(np.asarray(faces).astype(np.int64)),
-            joints=torch.tensor(np.array([each.joints for each in estimates])).float(),
+            torch.tensor(np.array(meshes), dtype=torch.float32, device="cpu"),
+            torch.tensor(np.asarray(faces).astype(np.int64), dtype=torch.int64, device="cpu"),
+            joints=torch.tensor(
+                np.array([each.joints for each in estimates]), dtype=torch.float32, device="cpu"
+            ),
             joint_names=first.joint_names,
             name=name or first.model,
         )

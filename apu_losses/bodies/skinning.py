@@ -554,12 +554,15 @@ class _Correctives:
         if 2 * most <= len(features):
             places = np.argsort(~depends, axis=1, kind="stable")[:, :most]
             kept = np.take_along_axis(block, places[:, None, :].repeat(3, axis=1), axis=2)
-            few = (torch.tensor(kept, dtype=dtype, device=device), torch.tensor(places, device=device))
+            few = (
+                torch.tensor(kept, dtype=dtype, device=device),
+                torch.tensor(places, device=device, dtype=torch.int64),
+            )
         return _Correctives(
             torch.tensor(block, dtype=dtype, device=device),
-            torch.tensor(vertices, device=device),
-            torch.tensor(features, device=device),
-            torch.tensor(row_of_vertex, device=device),
+            torch.tensor(vertices, device=device, dtype=torch.int64),
+            torch.tensor(features, device=device, dtype=torch.int64),
+            torch.tensor(row_of_vertex, device=device, dtype=torch.int64),
             few,
         )
 
@@ -646,7 +649,7 @@ class _Tables:
         directions = tensor(dirs)
         return _Tables(
             template=tensor(template),
-            faces=torch.tensor(np.asarray(data.faces, dtype=np.int64), device=device),
+            faces=torch.tensor(np.asarray(data.faces, dtype=np.int64), device=device, dtype=torch.int64),
             dirs=directions,
             shapes=RowMatrix(directions.flatten(0, 1)),
             all_ids=torch.arange(len(template), device=device),

@@ -92,7 +92,9 @@ class LinearBlendDerivatives:
         self._turned = torch.cat([none, *turned])  # (T,)
         below = skeleton.tree.descendants.to(skeleton.positions)  # (J, J): is j at or below k
         self._below = below[:, self._turned]
-        self._column = torch.full((len(below),), -1, device=below.device)  # (J,), -1 where a joint is held
+        self._column = torch.full(
+            (len(below),), -1, device=below.device, dtype=torch.int64
+        )  # (J,), -1 where a joint is held
         self._column[self._turned] = torch.arange(len(self._turned), device=below.device)
 
     @cached_property
@@ -106,8 +108,10 @@ class LinearBlendDerivatives:
     def _shape_offsets(self) -> Tensor:
         """``(N, J, 3, S)`` derivative of the translation part of each joint's transform by the shape."""
         s = self._skeleton
-        parents = torch.tensor([max(p, 0) for p in s.tree.parents], device=s.positions.device)
-        is_child = torch.tensor([p >= 0 for p in s.tree.parents], device=s.positions.device)
+        parents = torch.tensor(
+            [max(p, 0) for p in s.tree.parents], device=s.positions.device, dtype=torch.int64
+        )
+        is_child = torch.tensor([p >= 0 for p in s.tree.parents], device=s.positions.device, dtype=torch.bool)
         rest = s.joint_dirs.permute(1, 2, 0)  # (J, 3, S)
         bone = rest - rest[parents] * is_child[:, None, None]
         turned_by = torch.where(
@@ -211,7 +215,9 @@ def parameter_blocks(
             components = hands[name][1] if name in hands else None
             blocks.append(("turn", joints[name], None if components is None else components.flipped()))
         elif name in coefficients:
-            blocks.append(("shape", torch.tensor(list(coefficients[name]), device=device), None))
+            blocks.append(
+                ("shape", torch.tensor(list(coefficients[name]), device=device, dtype=torch.int64), None)
+            )
         else:
             blocks.append(("move", torch.arange(3, device=device), None))
     return blocks

@@ -197,7 +197,7 @@ def make_batch(
         return torch.as_tensor(np.asarray(values), dtype=dtype, device=device)
 
     def ints(values: object) -> Tensor:
-        return torch.as_tensor(np.asarray(values, dtype=np.int64), device=device)
+        return torch.as_tensor(np.asarray(values, dtype=np.int64), device=device, dtype=torch.int64)
 
     seen = [person.keypoints for scene in scenes for person in scene.people]
     people, hands = [body25(k) for k in seen], [hand_keypoints(k) for k in seen]

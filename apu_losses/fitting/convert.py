@@ -104,18 +104,24 @@ def convert_parameters(
         )
     with torch.no_grad():
         mesh = source.pose(params).vertices()
-    corners, weights = torch.tensor(found.corners[sure]), torch.tensor(found.weights[sure])
-    corners, weights = corners.to(source.device), weights.to(mesh)
+    corners, weights = (
+        torch.tensor(found.corners[sure], dtype=torch.int64, device=source.device),
+        torch.tensor(found.weights[sure], dtype=mesh.dtype, device=source.device),
+    )
     points = (mesh[:, corners] * weights[..., None]).sum(2)
     start = _start(params, source, target, len(mesh))
-    every = torch.tensor(sure, device=target.device)
+    every = torch.tensor(sure, device=target.device, dtype=torch.bool)
     with torch.no_grad():
         start["transl"] = start["transl"] + (points - target.pose(start).vertices(every)).mean(1)
-    chosen = torch.linspace(0, len(sure) - 1, min(vertices, len(sure)), device=target.device).round().long()
+    chosen = (
+        torch.linspace(0, len(sure) - 1, min(vertices, len(sure)), device=target.device, dtype=torch.float32)
+        .round()
+        .long()
+    )
     solved, iterations = _solve(target, start, every[chosen], points[:, chosen], max_iterations)
     with torch.no_grad():
         residual = (target.pose(solved).vertices(every) - points).norm(dim=-1)
-    return Conversion(solved, residual, torch.tensor(~found.sure), iterations)
+    return Conversion(solved, residual, torch.tensor(~found.sure, dtype=torch.bool, device="cpu"), iterations)
 
 
 def _start(

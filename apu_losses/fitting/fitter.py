@@ -94,7 +94,9 @@ class SceneFitter:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
         self.batch_size = batch_size
         with torch.no_grad():
-            template = self.body.pose({"transl": torch.zeros(1, 3, device=self.device)}).vertices()[0]
+            template = self.body.pose(
+                {"transl": torch.zeros(1, 3, device=self.device, dtype=torch.float32)}
+            ).vertices()[0]
         self.geometry = Geometry(
             RegionIndex.build(self.regions, self.body.num_vertices, template).to(self.device),
             MeshTopology.build(self.body.faces, self.body.num_vertices, template).to(self.device),
@@ -224,7 +226,7 @@ class SceneFitter:
             )
         # those that can be fitted wait for a batch without the others
         active = torch.nonzero(usable & usable.all())[:, 0]
-        shown = torch.tensor(numbers, device=self.device)
+        shown = torch.tensor(numbers, device=self.device, dtype=torch.int64)
         for stage in self.preset.stages:
             if not len(active) or stage.max_iterations == 0:
                 continue
@@ -294,7 +296,7 @@ class SceneFitter:
                 error = own
             batch = make_batch([scene], self.device, torch.float32, self.body)
             nowhere = {
-                name: torch.full((batch.rows, spec.size), torch.nan, device=self.device)
+                name: torch.full((batch.rows, spec.size), torch.nan, device=self.device, dtype=torch.float32)
                 for name, spec in self.body.parameters.items()
             }
             report = StageReport("start", 0, f"failed: the initial estimate: {error}", float("nan"), {})

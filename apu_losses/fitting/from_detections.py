@@ -160,7 +160,7 @@ def posed_estimate(estimate: InitialEstimate, body: BodyModel) -> InitialEstimat
     for name in _hands(estimate):
         wanted[name] = own_hand(body, name, wanted[name], estimate.flat_hand_mean)
     params = {
-        name: torch.as_tensor(_of_size(wanted[name], spec.size), dtype=torch.float32)[None]
+        name: torch.as_tensor(_of_size(wanted[name], spec.size), dtype=torch.float32, device="cpu")[None]
         for name, spec in body.parameters.items()
         if name in wanted
     }

@@ -92,7 +92,13 @@ def posed_mesh_regions(
             stacklevel=2,
         )
     params = first
-    ids = torch.linspace(0, free.num_vertices - 1, min(vertices, free.num_vertices)).round().long()
+    ids = (
+        torch.linspace(
+            0, free.num_vertices - 1, min(vertices, free.num_vertices), dtype=torch.float32, device="cpu"
+        )
+        .round()
+        .long()
+    )
     for _ in range(rounds):
         params = _nearer(free, params, first, named, ids, surfaces, faces)
     with torch.no_grad():
@@ -166,8 +172,10 @@ def _placed(
     params, _ = initial_parameters(free, people)
     pick, found = named_points(free, [names[k] for k in known])
     used = [known[k] for k in found]
-    trusted = torch.tensor([trust[names[k]] for k in used])
-    return params, _Named(pick, torch.tensor(points[:, used]).float(), trusted[:, None])
+    trusted = torch.tensor([trust[names[k]] for k in used], dtype=torch.float32, device="cpu")
+    return params, _Named(
+        pick, torch.tensor(points[:, used], dtype=torch.float32, device="cpu"), trusted[:, None]
+    )
 
 
 def _nearer(
@@ -185,7 +193,10 @@ def _nearer(
     origin = torch.cat([start[name] for name in names], 1)
     now_at = torch.cat([params[name] for name in names], 1)
     spread = torch.cat(
-        [torch.full((size,), _SPREAD.get(n, _POSE_SPREAD)) for n, size in zip(names, sizes, strict=True)]
+        [
+            torch.full((size,), _SPREAD.get(n, _POSE_SPREAD), dtype=torch.float32, device="cpu")
+            for n, size in zip(names, sizes, strict=True)
+        ]
     )
     with torch.no_grad():
         now = free.pose(params).vertices().double().numpy()
@@ -195,9 +206,11 @@ def _nearer(
         targets.append(found.apply(mesh)[ids])
         normals.append(found.apply(vertex_normals(mesh, faces))[ids])
         weights.append(found.sure[ids])
-    target, normal = (torch.tensor(np.array(part)).float() for part in (targets, normals))
-    weight = torch.tensor(np.array(weights)).float()[..., None]
-    rows = torch.arange(len(origin)).repeat_interleave(len(ids))
+    target, normal = (
+        torch.tensor(np.array(part), dtype=torch.float32, device="cpu") for part in (targets, normals)
+    )
+    weight = torch.tensor(np.array(weights), dtype=torch.float32, device="cpu")[..., None]
+    rows = torch.arange(len(origin), device="cpu").repeat_interleave(len(ids))
 
     def unpack(x: Tensor) -> dict[str, Tensor]:
         given = {**params, **dict(zip(names, x.split(sizes, 1), strict=True))}

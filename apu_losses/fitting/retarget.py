@@ -188,7 +188,7 @@ def _retarget_rows(
             )
     # what carries no weight may lie anywhere, also nowhere (NaN)
     target = torch.where(weight[..., None] > 0, target, torch.zeros_like(target))
-    row_ids = torch.as_tensor(rows, device=some.device)
+    row_ids = torch.as_tensor(rows, device=some.device, dtype=torch.int64)
     base = {name: value[row_ids] for name, value in params.items()}
     if "age" in base:
         base["age"] = torch.where(

@@ -219,10 +219,10 @@ class ContactEdges:
             searches=RegionPairs.from_unions(
                 columns.row_a, columns.row_b, columns.regions_a, columns.regions_b
             ),
-            contact=torch.tensor(columns.contact, dtype=torch.int64),
-            weight=torch.tensor(columns.weight, dtype=dtype),
-            edge=torch.tensor(columns.edge, dtype=torch.int64),
-            edge_either=torch.tensor([o == "either" for o in orders], dtype=torch.bool),
+            contact=torch.tensor(columns.contact, dtype=torch.int64, device="cpu"),
+            weight=torch.tensor(columns.weight, dtype=dtype, device="cpu"),
+            edge=torch.tensor(columns.edge, dtype=torch.int64, device="cpu"),
+            edge_either=torch.tensor([o == "either" for o in orders], dtype=torch.bool, device="cpu"),
             over=over,
             one_search_a_pair=one_search_a_pair,
         ).to(device or "cpu")

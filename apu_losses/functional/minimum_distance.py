@@ -122,8 +122,8 @@ def _whole_body(topology: MeshTopology) -> RegionIndex:
     count, device = topology.vertex_count, topology.slots.device
     return RegionIndex(
         count,
-        torch.tensor([0, count], device=device),
+        torch.tensor([0, count], device=device, dtype=torch.int64),
         torch.arange(count, device=device),
         topology.slots,
-        torch.tensor([0, len(topology.slots) // BLOCK], device=device),
+        torch.tensor([0, len(topology.slots) // BLOCK], device=device, dtype=torch.int64),
     )

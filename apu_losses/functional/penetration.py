@@ -18,8 +18,9 @@ from torch import Tensor
 
 from apu_losses.functional.geometry import Faces, penetration, unlooked_penetration
 from apu_losses.functional.penetration_entry import towards_entry
-from apu_losses.functional.penetration_selection import PenetrationSelection, penetration_points
+from apu_losses.functional.penetration_selection import PenetrationSelection, penetration_points, weights_in
 from apu_losses.functional.rows import bounding_boxes, gather_points, stack_pairs
+from apu_losses.kernels.dispatch import for_search, widen
 from apu_losses.kernels.orientation import check_outward
 from apu_losses.kernels.reference import distance2
 from apu_losses.kernels.topology import MeshTopology, as_topology
@@ -69,7 +70,7 @@ def select_penetrations(
         )
     if bool((rows_a == rows_b).any()):
         raise ValueError("rows_a and rows_b must name different bodies: a body is always inside itself")
-    vertices = vertices.detach()
+    vertices = for_search(vertices, backend)
     topology = as_topology(faces, vertices).to(vertices.device)
     check_outward(vertices, topology)
     low, high = bounding_boxes(vertices)
@@ -165,7 +166,7 @@ def penetration_energy(
         ``(Q,)`` one value a pair of bodies: the sum over inside vertices of both, so it grows with mesh
         resolution.
     """
-    value = _energy(distance2(points, targets), energy)
+    value = _energy(distance2(widen(points), widen(targets)), energy)
     total = value.new_zeros(len(selection.broken)).index_add(0, selection.pair, value)
     return torch.where(selection.broken, torch.nan, total)
 
@@ -190,11 +191,13 @@ def penetration_loss(
         backend: of the geometry operators.
 
     Returns:
-        ``(B,)``; 0 where nothing is inside, NaN where a body is not finite.
+        ``(B,)``; 0 where nothing is inside, NaN where a body is not finite. Half precision is computed and
+        returned in float32; float64 is searched in float32, and has value and gradient in float64.
 
     Raises:
         ValueError: shapes that do not agree.
     """
+    verts_a, verts_b = widen(verts_a), widen(verts_b)
     vertices, rows_a, rows_b = stack_pairs(verts_a, verts_b)
     # compiled and mapped code needs shapes that do not depend on values
     if not torch.compiler.is_compiling() and not torch._C._functorch.is_functorch_wrapped_tensor(vertices):
@@ -231,8 +234,8 @@ def _one_way(
     """
     with torch.no_grad():
         found = penetration(
-            points.detach(),
-            container.detach(),
+            for_search(points, backend),
+            for_search(container, backend),
             topology,
             target=target,
             points_topology=topology,
@@ -246,7 +249,7 @@ def _one_way(
     batch, count, width = ids.shape
     rows = torch.arange(batch, device=ids.device).repeat_interleave(count * width)
     corners = gather_points(container, rows, ids.reshape(-1)).reshape(batch, count, width, 3)
-    weights = 1.0 if found.barycentric is None else found.barycentric[..., None].to(corners.dtype)
+    weights = 1.0 if found.barycentric is None else weights_in(found.barycentric, corners.dtype)[..., None]
     inside = found.inside[..., None]
     # masked before the difference: a coordinate that is not finite has no gradient to spread
     targets = torch.where(inside, (corners * weights).sum(2), 0.0)

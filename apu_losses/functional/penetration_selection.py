@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from apu_losses.functional.rows import gather_points
+from apu_losses.kernels.dispatch import widen
 
 
 @dataclass(frozen=True)
@@ -38,12 +40,25 @@ class PenetrationSelection:
 def target_points(corner_points: Tensor, selection: PenetrationSelection) -> Tensor:
     """Points ``(S, 3)`` on the other body's surface from the positions ``(S, M, 3)`` of
     ``target_vertices``."""
-    return (corner_points * selection.target_weights[..., None].to(corner_points.dtype)).sum(1)
+    return (corner_points * weights_in(selection.target_weights, corner_points.dtype)[..., None]).sum(1)
+
+
+def weights_in(weights: Tensor, dtype: torch.dtype) -> Tensor:
+    """Barycentric weights ``(..., M)`` of a search in another precision, which must still add up to one."""
+    if weights.dtype == dtype:
+        return weights
+    wide = weights.to(dtype)
+    total = wide.sum(-1, keepdim=True)
+    return wide / torch.where(total > 0, total, 1.0)  # all zero where nothing was searched
 
 
 def penetration_points(vertices: Tensor, selection: PenetrationSelection) -> tuple[Tensor, Tensor]:
-    """Points ``(S, 3)`` and targets ``(S, 3)`` of a selection, taken from whole bodies ``(N, V, 3)``."""
+    """Points ``(S, 3)`` and targets ``(S, 3)`` of a selection, taken from whole bodies ``(N, V, 3)``.
+
+    Half precision is returned in float32.
+    """
     width = selection.target_vertices.shape[1]
     rows = selection.target_row.repeat_interleave(width)
-    corners = gather_points(vertices, rows, selection.target_vertices.reshape(-1)).reshape(-1, width, 3)
-    return gather_points(vertices, selection.row, selection.vertex), target_points(corners, selection)
+    corners = widen(gather_points(vertices, rows, selection.target_vertices.reshape(-1)))
+    points = widen(gather_points(vertices, selection.row, selection.vertex))
+    return points, target_points(corners.reshape(-1, width, 3), selection)

@@ -137,7 +137,7 @@ def make_pose_mixture(
         log_weights = np.log(weight) - dimensions / 2 * math.log(2 * math.pi) - half_logdet
     whiten = np.linalg.solve(factors, np.broadcast_to(np.eye(dimensions), kept.shape))
     return PoseMixture(
-        *(torch.as_tensor(x, dtype=dtype) for x in (mean[:, :dimensions], whiten, log_weights))
+        *(torch.as_tensor(x, dtype=dtype, device="cpu") for x in (mean[:, :dimensions], whiten, log_weights))
     )
 
 
@@ -198,7 +198,7 @@ class JointLimits(NamedTuple):
 
 
 def anatomical_limits(
-    *, dtype: torch.dtype = torch.float32, device: torch.device | None = None
+    *, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu"
 ) -> JointLimits:
     """The table `JOINT_LIMITS_DEGREES` for the 21 body joints of SMPL-X, in radians."""
     rows = []
@@ -212,7 +212,7 @@ def anatomical_limits(
     return JointLimits(table[:, 0], table[:, 1])
 
 
-def relaxed_pose(*, dtype: torch.dtype = torch.float32, device: torch.device | None = None) -> Tensor:
+def relaxed_pose(*, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu") -> Tensor:
     """``(63,)`` the pose of `RELAXED_DEGREES`, radians."""
     rows = []
     for name in BODY_JOINTS:

@@ -26,6 +26,7 @@ from apu_losses.functional.penetration import Energy, penetration_energy
 from apu_losses.functional.penetration_selection import PenetrationSelection, penetration_points
 from apu_losses.functional.skin import SkinPatches, Surroundings
 from apu_losses.kernels.checks import check_vertices
+from apu_losses.kernels.dispatch import for_search
 from apu_losses.kernels.types import Backend
 
 _OFF = 1e-3  # metres out of the own skin: more than rounding at 60 m, less than skin is thick
@@ -56,7 +57,7 @@ def select_self_penetrations(
             f"vertices must have shape (N, {topology.vertex_count}, 3), as the mesh of skin, "
             f"got {tuple(vertices.shape)}"
         )
-    vertices = vertices.detach()
+    vertices = for_search(vertices, backend)
     broken = ~vertices.isfinite().flatten(1).all(1)
     points = vertices + _OFF * vertex_normals(vertices, topology.faces)
     within = inside(points, vertices, topology, points_topology=topology, backend=backend)
@@ -125,7 +126,8 @@ def self_penetration_loss(
 
     Returns:
         ``(N,)``; 0 where no part is inside another, NaN where a body is not finite. The gradient moves the
-        vertex and the surface that it is to leave by.
+        vertex and the surface that it is to leave by. Half precision is computed and returned in float32;
+        float64 is searched in float32.
 
     Raises:
         ValueError: bodies of another mesh, or an unknown ``energy``.

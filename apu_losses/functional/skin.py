@@ -72,7 +72,9 @@ class SkinPatches:
     """
 
     def __init__(self, topology: MeshTopology, template: ArrayLike | Tensor, apart: float = 0.5) -> None:
-        points = np.asarray(torch.as_tensor(template).detach().cpu(), dtype=np.float64)
+        points = np.asarray(
+            torch.as_tensor(template, dtype=torch.float64, device="cpu").detach().cpu(), dtype=np.float64
+        )
         if points.shape != (topology.vertex_count, 3):
             raise ValueError(
                 f"template must have shape ({topology.vertex_count}, 3), as the mesh, got {points.shape}"
@@ -166,12 +168,12 @@ def _part(faces: NDArray[np.int64], vertex_count: int, device: torch.device) -> 
     part = MeshTopology(
         vertex_count=vertex_count,
         faces=torch.from_numpy(faces),
-        slots=torch.arange(-(-vertex_count // BLOCK) * BLOCK).clamp(max=vertex_count - 1),
-        face_slots=torch.arange(-(-count // FACE_BLOCK) * FACE_BLOCK).clamp(max=count - 1),
-        face_order=torch.arange(count),
-        node_start=torch.tensor([0]),
-        node_end=torch.tensor([count]),
-        node_skip=torch.tensor([1]),
+        slots=torch.arange(-(-vertex_count // BLOCK) * BLOCK, device="cpu").clamp(max=vertex_count - 1),
+        face_slots=torch.arange(-(-count // FACE_BLOCK) * FACE_BLOCK, device="cpu").clamp(max=count - 1),
+        face_order=torch.arange(count, device="cpu"),
+        node_start=torch.tensor([0], dtype=torch.int64, device="cpu"),
+        node_end=torch.tensor([count], dtype=torch.int64, device="cpu"),
+        node_skip=torch.tensor([1], dtype=torch.int64, device="cpu"),
         closed=is_closed(faces, vertex_count),
     )
     return part.to(device)

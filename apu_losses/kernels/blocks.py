@@ -459,7 +459,7 @@ def _tiles_to_visit(
             queries.lo[0, s : s + rows, None], queries.hi[0, s : s + rows, None], lo[None], hi[None]
         )
         hit = (bound * caution <= ceiling[s : s + rows, None]).nonzero()
-        hits.append(hit + torch.tensor([[s, 0]], device=hit.device))
+        hits.append(hit + torch.tensor([[s, 0]], device=hit.device, dtype=torch.int64))
     k, t = torch.cat(hits).unbind(1)
     return k, t
 

@@ -9,6 +9,7 @@ import importlib
 import importlib.metadata
 import importlib.util
 import os
+import warnings
 from functools import cache
 from types import ModuleType
 from typing import NamedTuple
@@ -46,14 +47,29 @@ def load_backend(name: str) -> ModuleType:
 
 
 @cache
-def _numba_problem() -> str | None:
+def numba_problem() -> str | None:
+    """Why code compiled by numba cannot run in this process; None if it can. Bodies ask this, too."""
     if importlib.util.find_spec("numba") is None:
         return "numba is not installed (pip install numba)"
     try:
+        numba = importlib.import_module("numba")
+        if numba.config.DISABLE_JIT:
+            return "numba's compiler is switched off: unset NUMBA_DISABLE_JIT"
         load_backend("cpu")
     except Exception as error:
         return f"numba does not load: {type(error).__name__}: {error}"
     return None
+
+
+@cache
+def warn_of_slowness(problem: str) -> None:
+    """Say once a process that plain PyTorch stands in for the compiled code, why, and what it costs."""
+    warnings.warn(
+        f"plain PyTorch runs instead of code compiled for this processor: {problem}. Penetration takes a "
+        "hundred times as long and more, contact and bodies several times; `apu doctor` shows what runs",
+        RuntimeWarning,
+        stacklevel=2,
+    )
 
 
 def _triton_problem() -> str | None:
@@ -69,7 +85,7 @@ def unfit(backend: str, device: torch.device, dtype: torch.dtype) -> str | None:
     if backend in ("cpu", "cuda") and dtype != torch.float32:
         return f"its kernels are float32, the tensors are {dtype}; use 'torch' or 'reference'"
     if backend == "cpu":
-        return f"the tensors are on {device}" if device.type != "cpu" else _numba_problem()
+        return f"the tensors are on {device}" if device.type != "cpu" else numba_problem()
     if backend == "cuda":
         if device.type != "cuda" and not interpreting():
             return f"the tensors are on {device}"
@@ -95,7 +111,10 @@ def check_backend(backend: str) -> str:
 def resolve(backend: str, example: Tensor) -> str:
     """The back end that runs for tensors like ``example``. A named back end runs or raises."""
     if check_backend(backend) == "auto":
-        return choose(example.device, example.dtype)
+        chosen = choose(example.device, example.dtype)
+        if chosen == "torch" and example.device.type == "cpu" and example.dtype == torch.float32:
+            warn_of_slowness(numba_problem() or "")
+        return chosen
     problem = unfit(backend, example.device, example.dtype)
     if problem is not None:
         raise RuntimeError(
@@ -105,8 +124,50 @@ def resolve(backend: str, example: Tensor) -> str:
 
 
 def widen(x: Tensor) -> Tensor:
-    """Half precision is computed in float32: squared millimetres do not fit its mantissa."""
-    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+    """Half precision is computed in float32: squared millimetres do not fit its mantissa.
+
+    What was rounded before stays lost; where positions were rounded to more than two millimetres, that is
+    said once.
+    """
+    if x.dtype not in _HALF:
+        return x
+    if not torch.compiler.is_compiling():
+        _look_at_rounding(x)
+    return x.float()
+
+
+_HALF = (torch.float16, torch.bfloat16)
+_COARSE = 2e-3  # metres between neighbouring numbers
+
+
+def _look_at_rounding(x: Tensor) -> None:
+    wrapped = type(x) is not Tensor or torch._C._functorch.is_functorch_wrapped_tensor(x)
+    if wrapped or x.is_meta or not x.numel():
+        return  # without numbers to look at
+    away = float(x.detach().abs().amax())
+    if _COARSE < away * torch.finfo(x.dtype).eps < float("inf"):
+        _warn_of_rounding(x.dtype)
+
+
+@cache
+def _warn_of_rounding(dtype: torch.dtype) -> None:
+    name, eps = str(dtype).removeprefix("torch."), torch.finfo(dtype).eps
+    warnings.warn(
+        f"vertices come in {name}, which rounds positions to {1e3 * eps:.0f} mm at 1 m from the origin and "
+        f"to {4e3 * eps:.0f} mm at 4 m: contact and penetration of such bodies are that wrong. "
+        "Pose bodies in float32 (outside of autocast), or near the origin",
+        RuntimeWarning,
+        stacklevel=4,
+    )
+
+
+def for_search(x: Tensor, backend: str) -> Tensor:
+    """Vertices as a search that gives indices takes them: float32, without gradient.
+
+    Compiled searches are float32, and a thousand times as fast as those in float64. The reference searches
+    in what it is given.
+    """
+    return x.detach() if backend == "reference" else x.detach().to(torch.float32)
 
 
 def _version(package: str) -> str:
@@ -129,7 +190,7 @@ def describe() -> list[BackendStatus]:
     chosen: dict[str, list[str]] = {}
     for label, device, dtype in kinds:
         chosen.setdefault(choose(device, dtype), []).append(label)
-    numba, triton = _numba_problem(), _triton_problem()
+    numba, triton = numba_problem(), _triton_problem()
     lines = [
         (
             "cpu",

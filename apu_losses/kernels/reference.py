@@ -137,7 +137,7 @@ def region_nearest(
     least, index_a, index_b, edge = (torch.cat(t) for t in zip(*found, strict=True))
     a = verts_a[row_a[edge], index_a.clamp(min=0)]
     b = verts_b[row_b[edge], index_b.clamp(min=0)]
-    offsets = torch.tensor(sizes, device=verts_a.device).cumsum(0)
+    offsets = torch.tensor(sizes, device=verts_a.device, dtype=torch.int64).cumsum(0)
     return RegionNearest(gathered_distance2(a, b, index_a >= 0, least), index_a, index_b, offsets)
 
 
@@ -145,7 +145,7 @@ def _group_nearest(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     """For each of ``a (n, 3)`` the distance to and position of the nearest of ``b (m, 3)``."""
     if not len(b) or not bool(torch.isfinite(a).all() & torch.isfinite(b).all()):
         value = math.nan if len(b) else math.inf
-        return a.new_full((len(a),), value), torch.full((len(a),), -1, device=a.device)
+        return a.new_full((len(a),), value), torch.full((len(a),), -1, device=a.device, dtype=torch.int64)
     near = nearest_vertex(a[None], b[None])
     return near.distance2[0], near.vertex[0]
 
@@ -159,7 +159,11 @@ def region_matrix(
 ) -> RegionMinimum:
     """`region_min` for all pairs of regions of each item: ``(B, Ra, Rb)``."""
     batch, count_a, count_b = len(verts_a), len(regions_a[0]) - 1, len(regions_b[0]) - 1
-    grid = torch.cartesian_prod(torch.arange(batch), torch.arange(count_a), torch.arange(count_b))
+    grid = torch.cartesian_prod(
+        torch.arange(batch, device="cpu"),
+        torch.arange(count_a, device="cpu"),
+        torch.arange(count_b, device="cpu"),
+    )
     row, ga, gb = grid.reshape(-1, 3).to(verts_a.device).unbind(1)
     flat = region_min(verts_a, verts_b, row, row, ga, gb, regions_a, regions_b, limit=limit)
     return RegionMinimum(*(t.view(batch, count_a, count_b) for t in flat))

@@ -43,7 +43,9 @@ class RegionLists(Protocol):
 
 def _array(values: Any, dtype: Any) -> NDArray[Any]:
     if isinstance(values, Tensor):
-        values = values.detach().cpu().numpy()
+        values = values.detach().cpu()
+        # NumPy has no bfloat16
+        values = (values.float() if values.dtype == torch.bfloat16 else values).numpy()
     return np.ascontiguousarray(values, dtype=dtype)
 
 

@@ -123,9 +123,7 @@ class RegionPairs:
         """Pairs as CSR over items: item b (row b of both vertex tensors) owns pairs
         offsets[b]:offsets[b+1].
         """
-        offsets, region_a, region_b = (
-            torch.as_tensor(x, dtype=torch.int64) for x in (offsets, region_a, region_b)
-        )
+        offsets, region_a, region_b = (_indices(x) for x in (offsets, region_a, region_b))
         if (
             offsets.dim() != 1
             or len(offsets) < 1
@@ -157,13 +155,15 @@ class RegionPairs:
         known: dict[tuple[int, ...], int] = {}
         sides = [
             torch.tensor(
-                [known.setdefault(tuple(sorted(set(ids))), len(known)) for ids in side], dtype=torch.int64
+                [known.setdefault(tuple(sorted(set(ids))), len(known)) for ids in side],
+                dtype=torch.int64,
+                device="cpu",
             )
             for side in (regions_a, regions_b)
         ]
-        sizes = torch.tensor([0, *(len(ids) for ids in known)], dtype=torch.int64)
-        flat = torch.tensor([i for ids in known for i in ids], dtype=torch.int64)
-        rows = [torch.as_tensor(r, dtype=torch.int64) for r in (row_a, row_b)]
+        sizes = torch.tensor([0, *(len(ids) for ids in known)], dtype=torch.int64, device="cpu")
+        flat = torch.tensor([i for ids in known for i in ids], dtype=torch.int64, device="cpu")
+        rows = [_indices(r) for r in (row_a, row_b)]
         return cls(rows[0], rows[1], sides[0], sides[1], (sizes.cumsum(0), flat))
 
     def transposed(self) -> RegionPairs:
@@ -180,3 +180,10 @@ class RegionPairs:
             self.group_b.to(device),
             unions,
         )
+
+
+def _indices(values: Tensor | Sequence[int]) -> Tensor:
+    """As int64: a tensor stays where it is, a list goes to host memory."""
+    if isinstance(values, Tensor):
+        return values.to(torch.int64)
+    return torch.tensor(values, dtype=torch.int64, device="cpu")

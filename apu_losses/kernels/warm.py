@@ -21,7 +21,7 @@ def warmup(backend: str = "auto", device: torch.device | str = "cpu") -> float:
     A worker that calls this at start-up does not pay for it at its first batch. Raises as the back end would.
     """
     begin = time.perf_counter()
-    verts = torch.tensor([[[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]]], device=device)
+    verts = torch.tensor([[[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]]], device=device, dtype=torch.float32)
     backend = resolve(backend, verts)
     if backend != "reference":
         mesh = MeshTopology.build(_TETRAHEDRON, 4, verts[0]).to(verts.device)

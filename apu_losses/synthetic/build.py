@@ -91,7 +91,9 @@ def pose_people(parameters: dict[str, FloatArray], extra: FloatArray) -> tuple[F
     """
     full = {**parameters, "betas": np.concatenate([parameters["betas"], extra], 1)}
     with torch.no_grad():
-        posed = truth_body().pose({k: torch.tensor(v, dtype=torch.float32) for k, v in full.items()})
+        posed = truth_body().pose(
+            {k: torch.tensor(v, dtype=torch.float32, device="cpu") for k, v in full.items()}
+        )
         return posed.vertices().numpy(), posed.joints.numpy()
 
 

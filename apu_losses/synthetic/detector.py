@@ -84,7 +84,7 @@ def joint_rotations(truth: TruthScene) -> Array:
     """``(2, 55, 3, 3)`` world rotation of each joint of the two true bodies."""
     body = anatomy().body
     params = {
-        name: torch.as_tensor(np.asarray(truth.parameters[name]), dtype=torch.float32)
+        name: torch.as_tensor(np.asarray(truth.parameters[name]), dtype=torch.float32, device="cpu")
         for name in body.parameters
         if name in truth.parameters
     }

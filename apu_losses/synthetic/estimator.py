@@ -125,7 +125,9 @@ def estimate(
 def _posed(parameters: Mapping[str, Array]) -> tuple[Array, Array]:
     """``(2, 22, 3)`` joints of free bodies, metres, and their statures ``(2,)``."""
     body = anatomy().body
-    params = {name: torch.as_tensor(value, dtype=torch.float32) for name, value in parameters.items()}
+    params = {
+        name: torch.as_tensor(value, dtype=torch.float32, device="cpu") for name, value in parameters.items()
+    }
     with torch.no_grad():
         posed = body.pose(params)
         return posed.joints[:, :_BODY_JOINTS].double().numpy(), body.stature(params).double().numpy()

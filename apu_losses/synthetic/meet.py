@@ -23,7 +23,7 @@ def meet(problem: Problem, free: dict[str, Tensor]) -> None:
     optimiser = torch.optim.Adam(
         [{"params": [value], "pace": _PACE.get(name, 1.0)} for name, value in free.items()], betas=(0.9, 0.99)
     )
-    between = own = torch.empty(2, 0, dtype=torch.int64)
+    between = own = torch.empty(2, 0, dtype=torch.int64, device="cpu")
     for step in range(_STEPS):
         t = step / _STEPS
         for group in optimiser.param_groups:
@@ -59,7 +59,7 @@ def _leash(problem: Problem, free: dict[str, Tensor]) -> Tensor:
     knee_x = pose[:, problem.knees]
     knee_rest = torch.stack([pose[:, problem.knees + 1], pose[:, problem.knees + 2]])
     elbow = [pose[:, problem.elbows + k] for k in range(3)]
-    bend = elbow[1] * torch.tensor([1.0, -1.0], dtype=pose.dtype)
+    bend = elbow[1] * torch.tensor([1.0, -1.0], dtype=pose.dtype, device="cpu")
     limits = (-knee_x).clamp(min=0).square().sum() + 0.5 * knee_rest.square().sum()
     limits = limits + (knee_x - 2.4).clamp(min=0).square().sum()
     limits = limits + bend.clamp(min=0).square().sum() + (-2.5 - bend).clamp(min=0).square().sum()
@@ -73,9 +73,9 @@ def _floor(problem: Problem, posed: Any) -> Tensor:
     down = points[:, 1].square().sum()
     moved = (points - problem.rest_start)[:, [0, 2]]
     rows = 2 * len(problem.scenes)
-    ones = torch.ones(len(points), dtype=points.dtype)
-    count = torch.zeros(rows, dtype=points.dtype).index_add(0, problem.rest_row, ones)
-    total = torch.zeros(rows, 2, dtype=points.dtype).index_add(0, problem.rest_row, moved)
+    ones = torch.ones(len(points), dtype=points.dtype, device="cpu")
+    count = torch.zeros(rows, dtype=points.dtype, device="cpu").index_add(0, problem.rest_row, ones)
+    total = torch.zeros(rows, 2, dtype=points.dtype, device="cpu").index_add(0, problem.rest_row, moved)
     mean = total / count.clamp(min=1)[:, None]
     slide = (moved - mean[problem.rest_row]).square().sum()
     return 2e3 * down + 60 * slide + 4 * mean.square().sum()

@@ -42,7 +42,7 @@ class Problem:
         dtype = body.dtype
 
         def rows(name: str) -> Tensor:
-            return torch.tensor(np.concatenate([getattr(s, name) for s in scenes]), dtype=dtype)
+            return torch.tensor(np.concatenate([getattr(s, name) for s in scenes]), dtype=dtype, device="cpu")
 
         self.shape = {"betas": rows("betas"), "age": rows("age")}
         hands = rows("hands")
@@ -55,14 +55,16 @@ class Problem:
         self.base["transl"] = self._standing(rows("spot"), rows("lift"))
         names = body.joint_names[1:BODY_JOINTS]
         stiffness = torch.tensor(
-            [next(w for key, w in LEASH.items() if key in name) for name in names], dtype=dtype
+            [next(w for key, w in LEASH.items() if key in name) for name in names], dtype=dtype, device="cpu"
         )
         freedom = rows("freedom")[:, None]
         self.stiffness = (stiffness.repeat_interleave(3) / freedom**2).contiguous()
         self.root_stiffness = ROOT_LEASH / freedom**2
         index = {name: 3 * i for i, name in enumerate(names)}
-        self.knees = torch.tensor([index["left_knee"], index["right_knee"]])
-        self.elbows = torch.tensor([index["left_elbow"], index["right_elbow"]])
+        self.knees = torch.tensor([index["left_knee"], index["right_knee"]], dtype=torch.int64, device="cpu")
+        self.elbows = torch.tensor(
+            [index["left_elbow"], index["right_elbow"]], dtype=torch.int64, device="cpu"
+        )
 
         pairs = [
             (2 * n, *t, touch.facing)
@@ -70,17 +72,20 @@ class Problem:
             for t, touch in zip(s.touch, s.type.touches, strict=True)
         ]
         table = np.array(pairs, np.int64).reshape(-1, 4)
-        self.touch_row = torch.tensor(table[:, 0])
-        self.touch_vertex = torch.tensor(table[:, 1:3])
-        self.facing = torch.tensor(table[:, 3], dtype=dtype)
+        self.touch_row = torch.tensor(table[:, 0], dtype=torch.int64, device="cpu")
+        self.touch_vertex = torch.tensor(table[:, 1:3], dtype=torch.int64, device="cpu")
+        self.facing = torch.tensor(table[:, 3], dtype=dtype, device="cpu")
         rests = [(2 * n + k, v) for n, s in enumerate(scenes) for k in (0, 1) for v in s.rests[k]]
         rest_table = np.array(rests, np.int64).reshape(-1, 2)
-        self.rest_row, self.rest_vertex = torch.tensor(rest_table[:, 0]), torch.tensor(rest_table[:, 1])
-        self.clearance = torch.tensor(
-            [GAP / 2 if len(s.touch) else s.type.clearance for s in scenes], dtype=dtype
+        self.rest_row, self.rest_vertex = (
+            torch.tensor(rest_table[:, 0], dtype=torch.int64, device="cpu"),
+            torch.tensor(rest_table[:, 1], dtype=torch.int64, device="cpu"),
         )
-        self.template_normals = torch.tensor(template_normals(body.data), dtype=dtype)
-        self.weights = torch.tensor(body.data.weights, dtype=dtype)
+        self.clearance = torch.tensor(
+            [GAP / 2 if len(s.touch) else s.type.clearance for s in scenes], dtype=dtype, device="cpu"
+        )
+        self.template_normals = torch.tensor(template_normals(body.data), dtype=dtype, device="cpu")
+        self.weights = torch.tensor(body.data.weights, dtype=dtype, device="cpu")
         self._fill_with_balls()
         with torch.no_grad():
             self.rest_start = self.body.pose(self.base | self.shape).select(self.rest_row, self.rest_vertex)
@@ -108,11 +113,14 @@ class Problem:
             radius = medial_radii(vertices, normals, ids)
             centers.append(vertices[ids] - radius[:, None] * normals[ids])
             radii.append(radius)
-        self.centers = torch.tensor(np.stack(centers[:-1]), dtype=dtype)
-        self.radii = torch.tensor(np.stack(radii[:-1]), dtype=dtype)
-        self.ball_weights = self.weights[torch.tensor(ids)]
+        self.centers = torch.tensor(np.stack(centers[:-1]), dtype=dtype, device="cpu")
+        self.radii = torch.tensor(np.stack(radii[:-1]), dtype=dtype, device="cpu")
+        self.ball_weights = self.weights[torch.tensor(ids, dtype=torch.int64, device="cpu")]
         # a person's own balls that are apart in the T-pose must stay apart
-        mean, r = torch.tensor(centers[-1], dtype=dtype), torch.tensor(radii[-1], dtype=dtype)
+        mean, r = (
+            torch.tensor(centers[-1], dtype=dtype, device="cpu"),
+            torch.tensor(radii[-1], dtype=dtype, device="cpu"),
+        )
         self.own_pairs = torch.triu(torch.cdist(mean, mean) - r[:, None] - r > 0.05, 1)
 
     def parameters(self, free: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -149,5 +157,5 @@ def _flat_hands(body: LinearBlendBody, rows: int) -> dict[str, Tensor]:
     hands = {}
     for name, hand in (("left_hand_pose", body.data.left_hand), ("right_hand_pose", body.data.right_hand)):
         assert hand is not None
-        hands[name] = -torch.tensor(hand.mean, dtype=body.dtype).expand(rows, -1)
+        hands[name] = -torch.tensor(hand.mean, dtype=body.dtype, device="cpu").expand(rows, -1)
     return hands

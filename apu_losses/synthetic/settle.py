@@ -46,7 +46,7 @@ def settle(problem: Problem, free: dict[str, Tensor]) -> dict[str, Tensor]:
     stay = torch.cat([_stay(problem, name) for name in now], 1)
     active = list(range(len(problem.scenes)))
     for step in range(_STEPS + 1):
-        rows = torch.tensor([2 * n + k for n in active for k in (0, 1)])
+        rows = torch.tensor([2 * n + k for n in active for k in (0, 1)], dtype=torch.int64, device="cpu")
         full = {name: value[rows] for name, value in problem.parameters(now).items()}
         vertices = problem.body.pose(full).vertices()
         inside = _look_inside(problem.body, vertices)
@@ -105,29 +105,29 @@ def _scene_rows(
     for axis in range(3):
         first.append(torch.stack([torch.zeros_like(a), a], 1))
         second.append(torch.stack([torch.ones_like(b), b], 1))
-        along.append(torch.eye(3, dtype=dtype)[axis].expand(len(a), 3))
+        along.append(torch.eye(3, dtype=dtype, device="cpu")[axis].expand(len(a), 3))
         short.append(way[:, axis])
-        scale.append(torch.full((len(a),), _TOUCH_WEIGHT, dtype=dtype))
+        scale.append(torch.full((len(a),), _TOUCH_WEIGHT, dtype=dtype, device="cpu"))
     deep = inside.depth_now.argsort(kind="stable")[::-1][:_MOST_INSIDE].copy()
     first.append(torch.stack([inside.person[deep], inside.vertex[deep]], 1))
     nearest = inside.corners[deep].gather(1, inside.weights[deep].argmax(1, keepdim=True))[:, 0]
     second.append(torch.stack([1 - inside.person[deep], nearest], 1))
     along.append(inside.outward[deep])
-    short.append(-(torch.tensor(inside.depth_now[deep], dtype=dtype) - _SOFT))
-    scale.append(torch.full((len(deep),), _INSIDE_WEIGHT, dtype=dtype))
+    short.append(-(torch.tensor(inside.depth_now[deep], dtype=dtype, device="cpu") - _SOFT))
+    scale.append(torch.full((len(deep),), _INSIDE_WEIGHT, dtype=dtype, device="cpu"))
     for person in (0, 1):
         lowest = vertices[person, :, 1].argsort(stable=True)[:_LOWEST]
         under = lowest[vertices[person, lowest, 1] < -0.002]
         ids = torch.cat([problem.rest_vertex[problem.rest_row == 2 * n + person], under])
         first.append(torch.stack([torch.full_like(ids, person), ids], 1))
-        second.append(torch.full((len(ids), 2), -1))
-        along.append(torch.tensor([0.0, 1, 0], dtype=dtype).expand(len(ids), 3))
+        second.append(torch.full((len(ids), 2), -1, dtype=torch.int64, device="cpu"))
+        along.append(torch.tensor([0.0, 1, 0], dtype=dtype, device="cpu").expand(len(ids), 3))
         short.append(vertices[person, ids, 1])
-        scale.append(torch.full((len(ids),), _FLOOR_WEIGHT, dtype=dtype))
+        scale.append(torch.full((len(ids),), _FLOOR_WEIGHT, dtype=dtype, device="cpu"))
     one, other, direction = torch.cat(first), torch.cat(second), torch.cat(along)
     weight = torch.cat(scale).sqrt()
     size = sum(value.shape[1] for value in problem.base.values())
-    jacobian = torch.zeros(len(one), 2, size, dtype=dtype)
+    jacobian = torch.zeros(len(one), 2, size, dtype=dtype, device="cpu")
     for points, sign in ((one, 1.0), (other, -1.0)):
         used = torch.nonzero(points[:, 0] >= 0)[:, 0]
         person, vertex = points[used].T
@@ -148,7 +148,7 @@ def _stay(problem: Problem, name: str) -> Tensor:
 def _normals_at(problem: Problem, vertices: Tensor, ids: Tensor) -> Tensor:
     """``(n, 3)`` unit normals of the posed mesh ``vertices (V, 3)`` at some of its vertices."""
     normals = vertex_normals(vertices.numpy(), problem.body.faces.numpy())
-    return torch.tensor(normals[ids.numpy()], dtype=vertices.dtype)
+    return torch.tensor(normals[ids.numpy()], dtype=vertices.dtype, device="cpu")
 
 
 def _slide_touches(problem: Problem, free: dict[str, Tensor]) -> None:
@@ -157,7 +157,10 @@ def _slide_touches(problem: Problem, free: dict[str, Tensor]) -> None:
     k = 0
     for n, scene in enumerate(problem.scenes):
         for touch in scene.type.touches:
-            ids = [torch.tensor(patches()[name].vertices) for name in (touch.a, touch.b)]
+            ids = [
+                torch.tensor(patches()[name].vertices, dtype=torch.int64, device="cpu")
+                for name in (touch.a, touch.b)
+            ]
             now = problem.touch_vertex[k]
             near = []
             for side in (0, 1):
@@ -200,7 +203,7 @@ class _Inside:
 @torch.no_grad()
 def _look_inside(body: LinearBlendBody, vertices: Tensor) -> _Inside:
     """``vertices (2 N, V, 3)``: rows 2 n and 2 n + 1 are the people of scene n."""
-    row = torch.arange(len(vertices))
+    row = torch.arange(len(vertices), device="cpu")
     other = row ^ 1
     single = vertices.float()
     found = penetration(single, single, body.faces, rows=(row, other), target="surface")

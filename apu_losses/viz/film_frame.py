@@ -119,7 +119,7 @@ class FrameArtist:
     def draw(self, index: int) -> NDArray[np.uint8]:
         """The frame of one moment, ``(H, W, 3)`` 8-bit."""
         moment = self.moments[index]
-        rows = torch.tensor(self.people)
+        rows = torch.tensor(self.people, dtype=torch.int64, device="cpu")
         with torch.no_grad():
             posed = self.body.pose(moment.params)
             vertices = posed.vertices().double().cpu()[rows].numpy()

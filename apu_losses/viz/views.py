@@ -91,8 +91,8 @@ class View:
         half = np.array([width, height]) * (0.5 - margin)
         distance = float((np.abs(turned[:, :2]) * focal / half - turned[:, 2:]).max())
         camera = PinholeCamera(
-            torch.tensor([focal], dtype=torch.float64),
-            torch.tensor([[width / 2, height / 2]], dtype=torch.float64),
+            torch.tensor([focal], dtype=torch.float64, device="cpu"),
+            torch.tensor([[width / 2, height / 2]], dtype=torch.float64, device="cpu"),
         )
         return cls(center, rotation, max(distance, 0.1), camera)
 

@@ -50,14 +50,14 @@ class SmoothnessTerm:
             first += len(scene.people)
         if not runs:
             return joints.new_zeros(batch.size)
-        rows = torch.tensor(runs, device=joints.device).unbind(1)
+        rows = torch.tensor(runs, device=joints.device, dtype=torch.int64).unbind(1)
         gaps = torch.tensor(frames, dtype=joints.dtype, device=joints.device).diff(dim=1).unbind(1)
         energy = (
             acceleration_energy(*(joints[r] for r in rows), *gaps)
             if self.order == "acceleration"
             else velocity_energy(*(joints[r] for r in rows), *gaps)
         )
-        return batch.per_scene(energy, torch.tensor(owner, device=joints.device))
+        return batch.per_scene(energy, torch.tensor(owner, device=joints.device, dtype=torch.int64))
 
 
 def tracks(scene: Scene) -> list[list[int]]:

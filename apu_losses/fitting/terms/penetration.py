@@ -138,5 +138,5 @@ def _thinned(owner: Tensor, owners: int, most: int) -> tuple[Tensor, Tensor]:
     count = torch.bincount(owner, minlength=owners)
     stride = (count // most).clamp(min=1)
     kept = torch.nonzero(rank_within(owner, owners) % stride[owner] == 0)[:, 0]
-    share = count / torch.bincount(owner[kept], minlength=owners).clamp(min=1)
+    share = count.float() / torch.bincount(owner[kept], minlength=owners).clamp(min=1)
     return kept, share[owner[kept]]

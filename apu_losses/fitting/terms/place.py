@@ -105,7 +105,7 @@ class DepthOrderTerm:
         ]
         if not pairs:
             return depth.new_zeros(batch.size)
-        near, far, owner = torch.tensor(pairs, device=depth.device).unbind(1)
+        near, far, owner = torch.tensor(pairs, device=depth.device, dtype=torch.int64).unbind(1)
         energy = depth_order_energy(depth[near], depth[far], form=self.form, margin=self.margin)
         return batch.per_scene(energy, owner)
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from apu_losses.functional.geometry import Faces, inside
 from apu_losses.functional.penetration import Target, select_penetrations
 from apu_losses.functional.penetration_selection import penetration_points
+from apu_losses.kernels.dispatch import widen
 from apu_losses.kernels.reference import distance2
 from apu_losses.kernels.topology import as_topology
 from apu_losses.kernels.types import Backend
@@ -114,6 +115,7 @@ def penetration_volume(
     """
     if not spacing > 0:
         raise ValueError(f"spacing must be positive metres, got {spacing}")
+    vertices = widen(vertices)
     topology = as_topology(faces, vertices).to(vertices.device)
     found = select_penetrations(vertices, topology, rows_a, rows_b, backend=backend)
     points = vertices[found.row, found.vertex]

@@ -123,8 +123,8 @@ def region_min(
         verts_a, verts_b, row_a, row_b, group_a, group_b, regions_a, regions_b, unions
     )
     count = len(patch_a)
-    d2 = torch.empty(count)
-    index_a, index_b = (torch.empty(count, dtype=torch.int64) for _ in range(2))
+    d2 = torch.empty(count, dtype=torch.float32, device="cpu")
+    index_a, index_b = (torch.empty(count, dtype=torch.int64, device="cpu") for _ in range(2))
     outputs = (d2.numpy(), index_a.numpy(), index_b.numpy())
     scratch = _scratch(a, b)
 
@@ -153,8 +153,8 @@ def region_nearest(
     (a, patch_a), (b, patch_b) = _edge_patches(
         verts_a, verts_b, row_a, row_b, group_a, group_b, regions_a, regions_b, None
     )
-    d2 = torch.empty(count)
-    index_a, index_b = (torch.empty(count, dtype=torch.int64) for _ in range(2))
+    d2 = torch.empty(count, dtype=torch.float32, device="cpu")
+    index_a, index_b = (torch.empty(count, dtype=torch.int64, device="cpu") for _ in range(2))
     lists = (_numpy(t) for r in (regions_a, regions_b) for t in (r.offsets, r.vertex_ids))
     layout = (*lists, _numpy(first), max(verts_a.shape[1], verts_b.shape[1]))
     scratch = -(-max(a.most_blocks, b.most_blocks) // LANES) * LANES
@@ -207,8 +207,10 @@ def region_matrix(
     """`reference.region_matrix` without gradient."""
     a, b = _all_patches(verts_a, regions_a), _all_patches(verts_b, regions_b)
     batch, count_a, count_b = len(verts_a), len(regions_a), len(regions_b)
-    d2 = torch.empty(batch, count_a, count_b)
-    index_a, index_b = (torch.empty(batch, count_a, count_b, dtype=torch.int64) for _ in range(2))
+    d2 = torch.empty(batch, count_a, count_b, dtype=torch.float32, device="cpu")
+    index_a, index_b = (
+        torch.empty(batch, count_a, count_b, dtype=torch.int64, device="cpu") for _ in range(2)
+    )
     outputs = tuple(t.view(batch * count_a, count_b).numpy() for t in (d2, index_a, index_b))
     scratch = _scratch(a, b)
 
@@ -255,7 +257,7 @@ def _cloud_patches(points: Tensor, slots: Tensor | None) -> Patches:
         group = np.arange(batch)
         lists = batch
     blocks = -(-count // BLOCK)
-    cloud = _Cloud(slots, torch.arange(lists + 1) * blocks)
+    cloud = _Cloud(slots, torch.arange(lists + 1, device="cpu") * blocks)
     return _fill(array, np.arange(batch), group, _identity_unions(lists), cloud)
 
 
@@ -304,8 +306,8 @@ def nearest_vertex(
     targets = queries if shared else _cloud_patches(vertices, vertex_slots)
     _mend(queries)
     items = len(row_q)
-    d2 = torch.empty(items, count)
-    index = torch.empty(items, count, dtype=torch.int64)
+    d2 = torch.empty(items, count, dtype=torch.float32, device="cpu")
+    index = torch.empty(items, count, dtype=torch.int64, device="cpu")
     mask = _mask(items, count, wanted)
     blocks = -(-count // BLOCK)
     outputs = (d2.numpy(), index.numpy())
@@ -356,8 +358,11 @@ def nearest_surface(
 
     split(batch, fit)
     items = len(row_q)
-    d2, weights = torch.empty(items, count), torch.empty(items, count, 3)
-    face = torch.empty(items, count, dtype=torch.int64)
+    d2, weights = (
+        torch.empty(items, count, dtype=torch.float32, device="cpu"),
+        torch.empty(items, count, 3, dtype=torch.float32, device="cpu"),
+    )
+    face = torch.empty(items, count, dtype=torch.int64, device="cpu")
     mask = _mask(items, count, wanted)
     blocks = -(-count // BLOCK)
     outputs = (d2.numpy(), face.numpy(), weights.numpy())
@@ -577,7 +582,7 @@ def region_soft_min(
     (a, patch_a), (b, patch_b) = _edge_patches(
         verts_a, verts_b, row_a, row_b, group_a, group_b, regions_a, regions_b, unions
     )
-    soft, least, sums = (torch.empty(len(patch_a)) for _ in range(3))
+    soft, least, sums = (torch.empty(len(patch_a), dtype=torch.float32, device="cpu") for _ in range(3))
     outputs = (soft.numpy(), least.numpy(), sums.numpy())
     scratch = _scratch(a, b)
     bits = _first_occurrences(a, verts_a), _first_occurrences(b, verts_b)

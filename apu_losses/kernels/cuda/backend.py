@@ -209,7 +209,7 @@ def _plain_lists(
         return regions.offsets, regions.vertex_ids
     own = (regions.offsets, regions.vertex_ids)
     lists = [reference.group_vertices(g, *own, unions) for g in range(len(unions[0]) - 1)]
-    sizes = torch.tensor([0, *(len(x) for x in lists)], device=group.device)
+    sizes = torch.tensor([0, *(len(x) for x in lists)], device=group.device, dtype=torch.int64)
     return sizes.cumsum(0), torch.cat([*lists, regions.vertex_ids[:0]])
 
 

@@ -55,13 +55,17 @@ def trace(
     if method.preset is None:
         raise ValueError(f"{method.key} is not fitted, so it has no iterations")
     seen, _ = runner.observed(method.observed, number)
-    truth = torch.as_tensor(np.stack([o.joints[:, :BODY_JOINTS] for o in seen]), dtype=torch.float32)
+    truth = torch.as_tensor(
+        np.stack([o.joints[:, :BODY_JOINTS] for o in seen]), dtype=torch.float32, device="cpu"
+    )
     preset = never_stopping(method.preset, factor)
     first = {s.name: sum(x.max_iterations for x in preset.stages[:i]) for i, s in enumerate(preset.stages)}
     second_order = {s.name for s in preset.stages if s.optimizer == "levenberg_marquardt"}
     iterations: list[int] = []
     errors: list[float] = []
-    held = torch.full((len(seen),), torch.nan)  # a scene that has ended stays in the mean
+    held = torch.full(
+        (len(seen),), torch.nan, dtype=torch.float32, device="cpu"
+    )  # a scene that has ended stays in the mean
     loss_of: dict[tuple[str, int], float] = {}
     reached = [0]
 
