@@ -8,23 +8,22 @@ from typing import TYPE_CHECKING, Any
 from apu_contacts._version import __version__
 
 if TYPE_CHECKING:
-    from apu_contacts.candidates import propose_pairs as propose_pairs
-    from apu_contacts.chirality import DenoisedContact as DenoisedContact
-    from apu_contacts.chirality import PersonOrder as PersonOrder
-    from apu_contacts.chirality import denoise_chirality as denoise_chirality
-    from apu_contacts.chirality import person_order as person_order
-    from apu_contacts.contact_map import ContactGroup as ContactGroup
-    from apu_contacts.contact_map import ContactMap as ContactMap
-    from apu_contacts.contact_map import PartContact as PartContact
+    from apu_contacts.answers import ANSWER_SCHEMA as ANSWER_SCHEMA
+    from apu_contacts.answers import AnswerParseError as AnswerParseError
+    from apu_contacts.answers import ContactAnswer as ContactAnswer
+    from apu_contacts.answers import fuse_answers as fuse_answers
+    from apu_contacts.answers import parse_answer as parse_answer
+    from apu_contacts.contacts import ContactGroup as ContactGroup
+    from apu_contacts.contacts import ContactMap as ContactMap
+    from apu_contacts.contacts import PartContact as PartContact
     from apu_contacts.keypoints import SKELETONS as SKELETONS
     from apu_contacts.keypoints import Keypoints2D as Keypoints2D
     from apu_contacts.keypoints import convert as convert
     from apu_contacts.keypoints import part_keypoints as part_keypoints
-    from apu_contacts.lvlm import ANSWER_SCHEMA as ANSWER_SCHEMA
-    from apu_contacts.lvlm import AnswerParseError as AnswerParseError
-    from apu_contacts.lvlm import ContactAnswer as ContactAnswer
-    from apu_contacts.lvlm import fuse_answers as fuse_answers
-    from apu_contacts.lvlm import parse_answer as parse_answer
+    from apu_contacts.people import match_people as match_people
+    from apu_contacts.people import merge_keypoints as merge_keypoints
+    from apu_contacts.people.assembling import assemble as assemble
+    from apu_contacts.people.candidates import propose_pairs as propose_pairs
     from apu_contacts.regions import PART_ALTERNATIVES as PART_ALTERNATIVES
     from apu_contacts.regions import PARTS as PARTS
     from apu_contacts.regions import REGIONS as REGIONS
@@ -32,13 +31,15 @@ if TYPE_CHECKING:
     from apu_contacts.regions import RegionMap as RegionMap
     from apu_contacts.regions import explain as explain
     from apu_contacts.regions import part_regions as part_regions
+    from apu_contacts.sides.chirality import DenoisedContact as DenoisedContact
+    from apu_contacts.sides.chirality import PersonOrder as PersonOrder
+    from apu_contacts.sides.chirality import denoise_chirality as denoise_chirality
+    from apu_contacts.sides.chirality import person_order as person_order
     from apu_contacts.sources import ConventionError as ConventionError
     from apu_contacts.sources import InitialEstimate as InitialEstimate
     from apu_contacts.sources import PersonDetection as PersonDetection
     from apu_contacts.sources import SourceError as SourceError
     from apu_contacts.sources import keypoints_from_arrays as keypoints_from_arrays
-    from apu_contacts.sources import match_people as match_people
-    from apu_contacts.sources import merge_keypoints as merge_keypoints
     from apu_contacts.sources import read_amass as read_amass
     from apu_contacts.sources import read_bev as read_bev
     from apu_contacts.sources import read_buddi as read_buddi
@@ -56,42 +57,41 @@ if TYPE_CHECKING:
     from apu_contacts.sources import read_smplifyx as read_smplifyx
     from apu_contacts.sources import read_vitpose_body25 as read_vitpose_body25
     from apu_contacts.sources import write_openpose as write_openpose
-    from apu_contacts.sources.assemble import assemble as assemble
 
 # Public name -> the module that defines it; loaded on first use so that the import stays fast.
 _EXPORTS: dict[str, str] = {
-    "ANSWER_SCHEMA": "apu_contacts.lvlm",
-    "AnswerParseError": "apu_contacts.lvlm",
-    "ContactAnswer": "apu_contacts.lvlm",
-    "ContactGroup": "apu_contacts.contact_map",
-    "ContactMap": "apu_contacts.contact_map",
+    "ANSWER_SCHEMA": "apu_contacts.answers",
+    "AnswerParseError": "apu_contacts.answers",
+    "ContactAnswer": "apu_contacts.answers",
+    "ContactGroup": "apu_contacts.contacts",
+    "ContactMap": "apu_contacts.contacts",
     "ConventionError": "apu_contacts.sources",
-    "DenoisedContact": "apu_contacts.chirality",
+    "DenoisedContact": "apu_contacts.sides.chirality",
     "InitialEstimate": "apu_contacts.sources",
     "Keypoints2D": "apu_contacts.keypoints",
     "PARTS": "apu_contacts.regions",
     "PART_ALTERNATIVES": "apu_contacts.regions",
-    "PartContact": "apu_contacts.contact_map",
+    "PartContact": "apu_contacts.contacts",
     "PersonDetection": "apu_contacts.sources",
-    "PersonOrder": "apu_contacts.chirality",
+    "PersonOrder": "apu_contacts.sides.chirality",
     "REGIONS": "apu_contacts.regions",
     "Region": "apu_contacts.regions",
     "RegionMap": "apu_contacts.regions",
     "SKELETONS": "apu_contacts.keypoints",
     "SourceError": "apu_contacts.sources",
-    "assemble": "apu_contacts.sources",
+    "assemble": "apu_contacts.people",
     "convert": "apu_contacts.keypoints",
-    "denoise_chirality": "apu_contacts.chirality",
+    "denoise_chirality": "apu_contacts.sides.chirality",
     "explain": "apu_contacts.regions",
-    "fuse_answers": "apu_contacts.lvlm",
+    "fuse_answers": "apu_contacts.answers",
     "keypoints_from_arrays": "apu_contacts.sources",
-    "match_people": "apu_contacts.sources",
-    "merge_keypoints": "apu_contacts.sources",
-    "parse_answer": "apu_contacts.lvlm",
+    "match_people": "apu_contacts.people",
+    "merge_keypoints": "apu_contacts.people",
+    "parse_answer": "apu_contacts.answers",
     "part_keypoints": "apu_contacts.keypoints",
     "part_regions": "apu_contacts.regions",
-    "person_order": "apu_contacts.chirality",
-    "propose_pairs": "apu_contacts.candidates",
+    "person_order": "apu_contacts.sides.chirality",
+    "propose_pairs": "apu_contacts.people.candidates",
     "read_amass": "apu_contacts.sources",
     "read_bev": "apu_contacts.sources",
     "read_buddi": "apu_contacts.sources",

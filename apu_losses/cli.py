@@ -308,7 +308,7 @@ def ask(
     ] = None,
 ) -> None:
     """Ask a vision language model which body parts touch; the key comes from the environment."""
-    from apu_contacts.lvlm import commands
+    from apu_contacts.asking import commands
 
     with _input():
         if batch_in is None and not (pictures and model):
@@ -374,7 +374,7 @@ def ask(
 @app.command()
 def parse(file: Annotated[Path, typer.Argument(help="Text that a model wrote.")]) -> None:
     """Explain how a model's answer is read: contacts, repairs, and what no rule accounts for."""
-    from apu_contacts.lvlm.commands import parse_file
+    from apu_contacts.asking.commands import parse_file
 
     with _input():
         explanation, whole = parse_file(file)
@@ -409,7 +409,7 @@ def detect(
     with _input():
         from apu_contacts.detect import KeypointDetector, detect_pictures, find_pictures, named_models
         from apu_contacts.detect.models import own_models
-        from apu_contacts.pictures import left_out, left_out_words
+        from apu_contacts.images import left_out, left_out_words
 
         found = find_pictures(pictures)
         patterns = _patterns(estimates or [])

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-from apu_contacts.contact_map import ContactMap
+from apu_contacts.contacts import ContactMap
 from apu_contacts.regions import RegionMap
 from apu_losses.functional.contact import ContactForm, Mode, check_regions, check_soft, pair_contact
 from apu_losses.functional.contact_edges import (

@@ -24,7 +24,13 @@ from pathlib import Path
 import numpy as np
 from short_form import REAL, add_check, require_photographs
 
-from apu_contacts.chirality import (
+from apu_contacts.answers import parse_answer
+from apu_contacts.contacts import PartContact
+from apu_contacts.keypoints.parts import MIDLINE_PARTS
+from apu_contacts.keypoints.types import Keypoints2D
+from apu_contacts.people import assemble
+from apu_contacts.regions.table import REGIONS, part_regions
+from apu_contacts.sides.chirality import (
     DenoisedContact,
     DistanceModel,
     SideBelief,
@@ -33,12 +39,7 @@ from apu_contacts.chirality import (
     people_size,
     person_order,
 )
-from apu_contacts.contact_map import PartContact
-from apu_contacts.keypoints.parts import MIDLINE_PARTS
-from apu_contacts.keypoints.types import Keypoints2D
-from apu_contacts.lvlm import parse_answer
-from apu_contacts.regions.table import REGIONS, part_regions
-from apu_contacts.sources import assemble, read_flickr_signatures, read_openpose, read_vitpose_body25
+from apu_contacts.sources import read_flickr_signatures, read_openpose, read_vitpose_body25
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULT = ROOT / "benchmarks" / "results" / "chirality.md"

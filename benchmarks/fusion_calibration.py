@@ -20,13 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 from short_form import add_check
 
-from apu_contacts.contact_map import PartContact
-from apu_contacts.lvlm.answer import ContactAnswer
-from apu_contacts.lvlm.fusion import Calibration, fuse_answers, logit
+from apu_contacts.answers.answer import ContactAnswer
+from apu_contacts.answers.fusion import Calibration, fuse_answers, logit
+from apu_contacts.contacts import PartContact
 from apu_contacts.regions.table import PARTS
 
 ROOT = Path(__file__).resolve().parents[1]
-DATA = ROOT / "apu_contacts" / "lvlm" / "data" / "calibration.json"
+DATA = ROOT / "apu_contacts" / "answers" / "data" / "calibration.json"
 RESULT = ROOT / "benchmarks" / "results" / "fusion.md"
 INVENTED_PER_ANSWER = 0.35
 NEIGHBOUR = 0.15

@@ -28,9 +28,9 @@ from pathlib import Path
 
 from short_form import add_check
 
-from apu_contacts.lvlm.answer import AnswerParseError
-from apu_contacts.lvlm.parse import parse_answer
-from apu_contacts.lvlm.vocabulary import UnknownWordError, read_part
+from apu_contacts.answers.answer import AnswerParseError
+from apu_contacts.answers.parse import parse_answer
+from apu_contacts.answers.vocabulary import UnknownWordError, read_part
 from apu_contacts.regions.table import PARTS
 
 ROOT = Path(__file__).resolve().parents[1]

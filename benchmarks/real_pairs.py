@@ -22,16 +22,11 @@ import torch
 from PIL import Image
 from short_form import REAL, add_check, require_photographs, shortened
 
-from apu_contacts.chirality import denoise_chirality
-from apu_contacts.contact_map import ContactMap
-from apu_contacts.lvlm import parse_answer
-from apu_contacts.sources import (
-    assemble,
-    read_bev,
-    read_flickr_signatures,
-    read_openpose,
-    read_vitpose_body25,
-)
+from apu_contacts.answers import parse_answer
+from apu_contacts.contacts import ContactMap
+from apu_contacts.people import assemble
+from apu_contacts.sides.chirality import denoise_chirality
+from apu_contacts.sources import read_bev, read_flickr_signatures, read_openpose, read_vitpose_body25
 from apu_losses.bodies import load_body
 from apu_losses.fitting import (
     FitResult,

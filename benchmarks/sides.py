@@ -21,8 +21,8 @@ import numpy as np
 from short_form import add_check
 
 from apu_contacts import parse_answer
-from apu_contacts.chirality import denoise_chirality
-from apu_contacts.contact_map import PartContact
+from apu_contacts.contacts import PartContact
+from apu_contacts.sides.chirality import denoise_chirality
 from apu_losses.synthetic import (
     DEVELOPMENT_TYPES,
     HELD_OUT_TYPES,

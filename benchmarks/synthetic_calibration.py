@@ -20,14 +20,8 @@ from real_pairs import PICTURES, read_photograph
 from short_form import REAL, add_check, require_photographs
 
 from apu_contacts.keypoints import SKELETONS, Keypoints2D, convert
-from apu_contacts.sources import (
-    Camera,
-    assemble,
-    read_bev,
-    read_flickr_signatures,
-    read_openpose,
-    read_vitpose_body25,
-)
+from apu_contacts.people import assemble
+from apu_contacts.sources import Camera, read_bev, read_flickr_signatures, read_openpose, read_vitpose_body25
 from apu_losses.fitting import SceneContact, SceneFitter, scene_from_detections
 from apu_losses.functional.metrics import joint_pa_mpjpe
 from apu_losses.synthetic import (

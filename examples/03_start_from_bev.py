@@ -13,7 +13,7 @@ from pathlib import Path
 
 import apu_contacts as ac
 import apu_losses as al
-from apu_contacts.pictures import picture_size
+from apu_contacts.images import picture_size
 from apu_losses.fitting import SceneContact, scene_from_detections
 
 

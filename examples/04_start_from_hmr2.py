@@ -21,7 +21,7 @@ from pathlib import Path
 
 import apu_contacts as ac
 import apu_losses as al
-from apu_contacts.pictures import picture_size
+from apu_contacts.images import picture_size
 from apu_contacts.sources import read_hmr2, read_keypoint_arrays
 from apu_losses.fitting import SceneContact, scene_from_detections
 

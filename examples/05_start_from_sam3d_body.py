@@ -15,7 +15,7 @@ import numpy as np
 
 import apu_contacts as ac
 import apu_losses as al
-from apu_contacts.pictures import picture_size
+from apu_contacts.images import picture_size
 from apu_contacts.sources import read_sam3d_body
 from apu_losses.fitting import SceneCamera, SceneContact, scene_from_detections
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import apu_contacts as ac
 import apu_losses as al
-from apu_contacts.pictures import picture_size
+from apu_contacts.images import picture_size
 from apu_contacts.sources import Camera, read_parameters, write_amass
 from apu_losses.bodies.region_map import region_map_for
 from apu_losses.fitting import SceneContact, model_of, posed_estimate, scene_from_detections

@@ -15,7 +15,7 @@ import torch
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
-from apu_contacts.contact_map import ContactMap
+from apu_contacts.contacts import ContactMap
 from apu_contacts.keypoints.types import Keypoints2D
 from apu_contacts.regions import RegionMap, region
 from apu_losses.bodies import LinearBlendBody, load_body

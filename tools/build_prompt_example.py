@@ -6,7 +6,7 @@ implies.
 Two bodies face each other and are pulled together by the contact loss until hands lie on backs and chests
 meet, with penetration pushed out. The answer is then read off the meshes: which regions lie within 1 cm of
 each other, regrouped into parts. Nothing in it is written by hand but the descriptions. The picture and the
-answer are package data of ``apu_contacts/lvlm``.
+answer are package data of ``apu_contacts/asking``.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from apu_contacts.contact_map import ContactMap
+from apu_contacts.answers.schema import conforms
+from apu_contacts.contacts import ContactMap
 from apu_contacts.keypoints.parts import MIDLINE_PARTS
-from apu_contacts.lvlm.schema import conforms
 from apu_contacts.regions import RegionMap
 from apu_contacts.regions.table import REGIONS, region
 from apu_losses.bodies import BodyModel, load_body
@@ -35,7 +35,7 @@ from apu_losses.viz.mesh import Mesh
 from apu_losses.viz.render import render_meshes
 from apu_losses.viz.views import orbit
 
-DATA = Path(__file__).resolve().parents[1] / "apu_contacts" / "lvlm" / "data"
+DATA = Path(__file__).resolve().parents[1] / "apu_contacts" / "asking" / "data"
 TOUCHING = 0.01
 """Metres within which two regions count as touching."""
 

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from apu_contacts.detect.models import DetectorModels, import_rtmlib, named_models
 from apu_contacts.detect.weights import WeightsError, fetch_weights
 from apu_contacts.files import staged_file
+from apu_contacts.images import read_picture
 from apu_contacts.keypoints import Keypoints2D
-from apu_contacts.pictures import read_picture
 from apu_contacts.sources.errors import SourceFormatError
 from apu_contacts.sources.keypoint_files import keypoints_from_arrays, skeleton_of_count
 

@@ -14,7 +14,7 @@ import numpy as np
 from apu_contacts.detect.detector import DetectedPeople
 from apu_contacts.detect.weights import WeightsError
 from apu_contacts.files import exclusive, refuse_foreign, refuse_inputs, write_text
-from apu_contacts.pictures import folder_pictures, left_out, left_out_words
+from apu_contacts.images import folder_pictures, left_out, left_out_words
 
 
 class Detector(Protocol):
@@ -65,7 +65,7 @@ class DetectSummary:
 
 def find_pictures(paths: Sequence[str | Path]) -> dict[str, Path]:
     """Pictures by name (that of the file without its ending), in the order given; a folder stands for all
-    pictures in it, sorted, by their endings (`apu_contacts.pictures.left_out` counts the other files).
+    pictures in it, sorted, by their endings (`apu_contacts.images.left_out` counts the other files).
 
     Raises:
         FileNotFoundError: a path that is not there, or a folder without pictures.

@@ -1,8 +1,7 @@
-"""Readers of other tools' files, and who is who across them."""
+"""Readers of other tools' files."""
 
 from apu_contacts.sources._model_pickle import read_model_pickle
 from apu_contacts.sources._numpy_pickle import read_numpy_pickle
-from apu_contacts.sources.assemble import Assembly, Unmatched, assemble
 from apu_contacts.sources.bev import BEV_JOINTS, BevPerson, bev_focal, camera_residual, read_bev
 from apu_contacts.sources.checks import ConventionError
 from apu_contacts.sources.conventions import Camera
@@ -23,15 +22,6 @@ from apu_contacts.sources.keypoint_files import (
     read_keypoint_arrays,
     read_mmpose,
 )
-from apu_contacts.sources.matching import (
-    Match,
-    Matching,
-    find_duplicates,
-    keypoint_distances,
-    match_boxes,
-    match_people,
-)
-from apu_contacts.sources.merge import merge_keypoints
 from apu_contacts.sources.multihmr import read_multihmr
 from apu_contacts.sources.nlf import read_nlf
 from apu_contacts.sources.openpose import read_openpose
@@ -45,31 +35,21 @@ from apu_contacts.sources.write import write_amass, write_coco_results, write_op
 __all__ = [
     "BEV_JOINTS",
     "AnnotatedPair",
-    "Assembly",
     "BevPerson",
     "Camera",
     "ConventionError",
     "FlickrImage",
     "InitialEstimate",
-    "Match",
-    "Matching",
     "NoPeopleError",
     "PersonDetection",
     "SourceError",
     "SourceFormatError",
     "SourceMissingError",
     "SourceWarning",
-    "Unmatched",
     "UnsafePickleError",
-    "assemble",
     "bev_focal",
     "camera_residual",
-    "find_duplicates",
-    "keypoint_distances",
     "keypoints_from_arrays",
-    "match_boxes",
-    "match_people",
-    "merge_keypoints",
     "read_amass",
     "read_bev",
     "read_buddi",

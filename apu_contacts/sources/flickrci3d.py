@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from apu_contacts.contact_map import ContactMap
+from apu_contacts.contacts import ContactMap
 from apu_contacts.regions.table import NUM_REGIONS
 from apu_contacts.sources._json import kind, numbers, read_json_object
 from apu_contacts.sources.errors import SourceFormatError

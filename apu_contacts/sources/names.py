@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from apu_contacts.joints import SMPL, SMPLX
 from apu_contacts.keypoints import SKELETONS
+from apu_contacts.keypoints.joints import SMPL, SMPLX
 
 SMPL_JOINTS = SMPL
 SMPLX_JOINTS = SMPLX

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from apu_contacts import joints
+from apu_contacts.keypoints import joints
 from apu_losses.bodies.keypoints import (
     SMPL_SURFACE_POINTS,
     SMPL_VERTEX_COUNT,

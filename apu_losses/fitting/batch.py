@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from apu_contacts.contact_map import ContactMap
+from apu_contacts.contacts import ContactMap
 from apu_contacts.keypoints import SKELETONS, convert, person_size
 from apu_contacts.keypoints.skeletons import NUM_HAND
 from apu_contacts.keypoints.types import Keypoints2D

@@ -55,7 +55,7 @@ def scene_from_detections(
     joints, to which the body is retargeted; and, if it has none, the joints that ``body`` has in its pose.
 
     Args:
-        detections: who was seen, each with an initial estimate; see `apu_contacts.sources.assemble`.
+        detections: who was seen, each with an initial estimate; see `apu_contacts.people.assembling`.
         width, height: of the image, pixels.
         contacts: who touches whom, by position in ``detections``.
         camera: of the scene; a field of view of 60 degrees over the longer side where it is not given.

@@ -13,17 +13,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from apu_contacts.candidates import REASONS, propose_pairs
-from apu_contacts.contact_map import ContactMap
+from apu_contacts.contacts import ContactMap
+from apu_contacts.images import PICTURE_ENDINGS, picture_size
 from apu_contacts.keypoints import Keypoints2D
-from apu_contacts.pictures import PICTURE_ENDINGS, picture_size
+from apu_contacts.people import assemble
+from apu_contacts.people.candidates import REASONS, propose_pairs
 from apu_contacts.reading import parse_json, read_json_lines
 from apu_contacts.sources import (
     Camera,
     InitialEstimate,
     PersonDetection,
     SourceWarning,
-    assemble,
     read_bev,
     read_buddi,
     read_camerahmr,
@@ -338,8 +338,8 @@ def propose_scenes(
         body: see `read_people`.
         report: is filled while the scenes are consumed.
         progress: called with the share of the images that are done, 0 to 1, and the next one's name.
-        options: of `apu_contacts.candidates.propose_pairs`; ``require_mesh`` is always on, since a fit needs
-            a start.
+        options: of `apu_contacts.people.propose_pairs`; ``require_mesh`` is always on, since a fit needs a
+            start.
     """
     report = ProposalReport() if report is None else report
     for number, files in enumerate(images):

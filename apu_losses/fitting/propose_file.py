@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from apu_contacts._version import __version__
-from apu_contacts.candidates import propose_pairs
 from apu_contacts.digest import digest, file_digest
 from apu_contacts.files import (
     exclusive,
@@ -21,6 +20,7 @@ from apu_contacts.files import (
     refuse_inputs,
     staged_file,
 )
+from apu_contacts.people.candidates import propose_pairs
 from apu_losses.bodies.protocol import BodyModel
 from apu_losses.fitting.propose import ImageFiles, ProposalReport, close_report, propose_image
 from apu_losses.fitting.scene_io import scene_line

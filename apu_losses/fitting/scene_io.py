@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from apu_contacts.contact_map import ContactMap
+from apu_contacts.contacts import ContactMap
 from apu_contacts.files import staged_file, write_text
 from apu_contacts.keypoints import convert
 from apu_contacts.keypoints.types import Keypoints2D

@@ -19,7 +19,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from apu_contacts.contact_map import ContactMap
+from apu_contacts.contacts import ContactMap
 from apu_losses.functional.contact_edges import ContactEdges, Order, Over, edges_of_pairs, maps_of_pairs
 from apu_losses.functional.geometry import Regions, region_min_distance, region_nearest_vertex
 from apu_losses.functional.options import described

@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from apu_contacts.contact_map import ContactMap, PartContact
+from apu_contacts.contacts import ContactMap, PartContact
 from apu_losses.functional.outside_graphs import outside_graphs
 from apu_losses.kernels.pair_layout import PairLayout, layout_of
 from apu_losses.kernels.topology import RegionIndex, to_be_kept

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from apu_contacts.contact_map import ContactMap
+from apu_contacts.contacts import ContactMap
 from apu_losses.functional.contact import ContactSelection, select_contacts
 from apu_losses.functional.contact_edges import Over, edges_of_pairs, maps_of_pairs
 from apu_losses.functional.geometry import Faces, Regions

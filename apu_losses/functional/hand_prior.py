@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from apu_contacts.joints import FINGERS
+from apu_contacts.keypoints.joints import FINGERS
 
 # About x (along the finger: it hardly twists), y (spreading) and z (bending) of the T-posed hand, by knuckle.
 _ROOT, _HINGE, _THUMB = (10.0, 2.0, 1.0), (10.0, 10.0, 1.0), (2.0, 1.0, 1.0)

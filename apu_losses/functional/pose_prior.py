@@ -15,7 +15,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from apu_contacts.joints import BODY
+from apu_contacts.keypoints.joints import BODY
 from apu_losses.functional.rotations import rotation_difference
 
 Constants = Literal["untruncated", "marginal"]

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from apu_contacts.pictures import read_picture
+from apu_contacts.images import read_picture
 from apu_losses.bodies.protocol import BodyModel
 from apu_losses.fitting.result import FitResult
 from apu_losses.fitting.scene import Scene

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 import apu_contacts as ac
-from apu_contacts.lvlm.batch import read_batch
-from apu_contacts.lvlm.explanation import explain_file
+from apu_contacts.answers.explanation import explain_file
+from apu_contacts.asking.batch import read_batch
 from apu_contacts.regions import RegionMap
 from apu_contacts.sources import (
     read_bev,

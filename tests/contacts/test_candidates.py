@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from apu_contacts.candidates import REASONS, Proposal, propose_pairs
 from apu_contacts.keypoints import Keypoints2D, person_size
+from apu_contacts.people import assemble
+from apu_contacts.people.candidates import REASONS, Proposal, propose_pairs
 from apu_contacts.sources import (
     InitialEstimate,
     PersonDetection,
-    assemble,
     read_bev,
     read_flickr_signatures,
     read_openpose,

@@ -12,7 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from apu_contacts.chirality import (
+from apu_contacts.answers import ContactAnswer
+from apu_contacts.contacts import ContactMap, PartContact
+from apu_contacts.keypoints.skeletons import SKELETONS
+from apu_contacts.keypoints.types import Keypoints2D
+from apu_contacts.sides.chirality import (
     DistanceModel,
     Rule,
     SideBelief,
@@ -22,10 +26,6 @@ from apu_contacts.chirality import (
     person_order,
     side_prior,
 )
-from apu_contacts.contact_map import ContactMap, PartContact
-from apu_contacts.keypoints.skeletons import SKELETONS
-from apu_contacts.keypoints.types import Keypoints2D
-from apu_contacts.lvlm import ContactAnswer
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -11,9 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import apu_contacts.chirality
-import apu_contacts.lvlm.fusion  # noqa: F401  (their classes of contacts are tried, too)
-from apu_contacts.contact_map import ContactMap, PartContact
+from apu_contacts.contacts import ContactMap, PartContact
 from apu_contacts.regions import PART_SIDES, PARTS, part_regions
 
 part_contacts = st.builds(

@@ -14,12 +14,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from apu_contacts.files import OutputError
-from apu_contacts.keypoints.types import Keypoints2D
-from apu_contacts.lvlm import (
+from apu_contacts.answers import ContactAnswer, explain, explain_file, parse_answer
+from apu_contacts.asking import (
     AskError,
     BudgetError,
-    ContactAnswer,
     PairQuery,
     Prompt,
     ReplayModel,
@@ -28,17 +26,16 @@ from apu_contacts.lvlm import (
     ask_all,
     build_prompt,
     crop_picture,
-    explain,
-    explain_file,
     image_queries,
     load_example,
     pair_box,
     pair_query,
-    parse_answer,
     read_answers,
 )
-from apu_contacts.lvlm.answer_file import read_index
-from apu_contacts.lvlm.prompt import PROMPT_VERSION, Example
+from apu_contacts.asking.answer_file import read_index
+from apu_contacts.asking.prompt import PROMPT_VERSION, Example
+from apu_contacts.files import OutputError
+from apu_contacts.keypoints.types import Keypoints2D
 from apu_contacts.regions.table import PARTS
 
 CONTACT = {
@@ -244,7 +241,7 @@ class TestAskAll:
             Image.new("RGB", (20, 10), (6 * i, 5, 0)).save(pictures / f"p{i}.png")
         program = (
             "import sys, time\n"
-            "from apu_contacts.lvlm import ask_all, image_queries, Reply\n"
+            "from apu_contacts.asking import ask_all, image_queries, Reply\n"
             "class Slow:\n"
             "    identity = 'slow'\n"
             "    def __call__(self, prompt, sample=0):\n"

@@ -13,9 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from apu_contacts.files import OutputError
-from apu_contacts.keypoints.types import Keypoints2D
-from apu_contacts.lvlm import (
+from apu_contacts.asking import (
     Prompt,
     ReplayModel,
     ask_all,
@@ -25,7 +23,9 @@ from apu_contacts.lvlm import (
     read_answers,
     write_batch,
 )
-from apu_contacts.lvlm.request_body import chat_body
+from apu_contacts.asking.request_body import chat_body
+from apu_contacts.files import OutputError
+from apu_contacts.keypoints.types import Keypoints2D
 
 TEXT = '{"contacts": []}'
 

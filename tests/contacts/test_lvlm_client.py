@@ -34,7 +34,7 @@ from loopback import (
 )
 from PIL import Image
 
-from apu_contacts.lvlm import (
+from apu_contacts.asking import (
     AskError,
     Budget,
     BudgetError,
@@ -45,12 +45,12 @@ from apu_contacts.lvlm import (
     ServerRefusal,
     build_prompt,
 )
-from apu_contacts.lvlm.request_body import chat_body
+from apu_contacts.asking.request_body import chat_body
 
 pytest.importorskip("openai", reason="the openai package is optional: pip install 'apu-losses[lvlm]'")
 
-from apu_contacts.lvlm import AskOptions, OpenAIClient, ask_pictures, image_queries, load_example
-from apu_contacts.lvlm.commands import collect_results, parse_file, summary_lines, write_requests
+from apu_contacts.asking import AskOptions, OpenAIClient, ask_pictures, image_queries, load_example
+from apu_contacts.asking.commands import collect_results, parse_file, summary_lines, write_requests
 
 KEY = "sk-test-0123456789abcdef"
 

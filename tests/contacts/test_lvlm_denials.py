@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from apu_contacts.lvlm import AnswerParseError, ContactAnswer, parse_answer
+from apu_contacts.answers import AnswerParseError, ContactAnswer, parse_answer
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARED = ROOT.parent / "shared" / "lvlm"

@@ -15,13 +15,13 @@ import pytest
 from loopback import TEXT, Behaviour, Handler, Server, answer, completion, good, raw, serving, status
 from PIL import Image
 
-from apu_contacts.lvlm import AskError, CachedModel, Example, Prompt, ServerRefusal, build_prompt
+from apu_contacts.asking import AskError, CachedModel, Example, Prompt, ServerRefusal, build_prompt
 
 pytest.importorskip("openai", reason="the openai package is optional: pip install 'apu-losses[lvlm]'")
 
-from apu_contacts.lvlm import AskOptions, OpenAIClient
-from apu_contacts.lvlm.commands import write_requests
-from apu_contacts.lvlm.transport import MAX_BODY
+from apu_contacts.asking import AskOptions, OpenAIClient
+from apu_contacts.asking.commands import write_requests
+from apu_contacts.asking.transport import MAX_BODY
 
 KEY = "sk-test-0123456789abcdef"
 

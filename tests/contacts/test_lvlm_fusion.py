@@ -8,11 +8,11 @@ import math
 import numpy as np
 import pytest
 
-from apu_contacts.chirality import SideBelief, denoise_chirality, side_prior
-from apu_contacts.contact_map import ContactMap, PartContact
+from apu_contacts.answers import Calibration, ContactAnswer, fuse_answers, parse_answer
+from apu_contacts.answers.fusion import align_people, default_calibration
+from apu_contacts.contacts import ContactMap, PartContact
 from apu_contacts.keypoints.types import Keypoints2D
-from apu_contacts.lvlm import Calibration, ContactAnswer, fuse_answers, parse_answer
-from apu_contacts.lvlm.fusion import align_people, default_calibration
+from apu_contacts.sides.chirality import SideBelief, denoise_chirality, side_prior
 
 PLAIN = Calibration(0.0, 1.0, 0.0)
 

@@ -16,17 +16,17 @@ from typing import Any, ClassVar
 import jsonschema
 import pytest
 
-from apu_contacts.lvlm import ANSWER_SCHEMA, AnswerParseError, ContactAnswer, parse_answer, response_format
-from apu_contacts.lvlm.blocks import read_text
-from apu_contacts.lvlm.explanation import describe
-from apu_contacts.lvlm.lenient import plain
-from apu_contacts.lvlm.schema import conforms, violations
+from apu_contacts.answers import ANSWER_SCHEMA, AnswerParseError, ContactAnswer, parse_answer, response_format
+from apu_contacts.answers.blocks import read_text
+from apu_contacts.answers.explanation import describe
+from apu_contacts.answers.lenient import plain
+from apu_contacts.answers.schema import conforms, violations
 from apu_contacts.regions.table import PARTS
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs" / "asking.md"
 CORPUS = ROOT.parent / "shared" / "lvlm" / "malformed_model_output.jsonl"
-SOURCES = sorted((ROOT / "apu_contacts" / "lvlm").glob("*.py"))
+SOURCES = sorted((ROOT / "apu_contacts" / "answers").glob("*.py"))
 
 
 def contact(
@@ -441,7 +441,7 @@ class TestLimits:
 
     def test_import_is_light(self) -> None:
         program = (
-            "import sys, apu_contacts.lvlm\n"
+            "import sys, apu_contacts.answers\n"
             "heavy = {'torch', 'openai', 'jsonschema', 'scipy', 'PIL', 'numba'} & set(sys.modules)\n"
             "assert not heavy, heavy"
         )

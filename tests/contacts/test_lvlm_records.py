@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from apu_contacts.lvlm import AnswerParseError, answer_of_record, explain_file, read_reply
+from apu_contacts.answers import AnswerParseError, answer_of_record, explain_file, read_reply
 
 PART = {"part_name": "hand", "body_side": "left"}
 ROW = {"body_part_person_left": PART, "body_part_person_right": PART, "confidence": 0.7}

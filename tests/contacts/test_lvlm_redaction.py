@@ -8,8 +8,8 @@ from urllib.parse import quote
 
 import pytest
 
-from apu_contacts.lvlm.address import checked_key, server_address, shown_url
-from apu_contacts.lvlm.redaction import Redactor, one_line, visible
+from apu_contacts.asking.address import checked_key, server_address, shown_url
+from apu_contacts.asking.redaction import Redactor, one_line, visible
 
 KEY = "sk-proj-aB3/xY+9\"q'Zt\\77-WxYz"
 PLAIN = "sk-test-ABCDEFGH12345678wxyz"

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from loopback import completion
 
-from apu_contacts.lvlm import AskError, answer_of
-from apu_contacts.lvlm.replies import read_body, read_completion
+from apu_contacts.asking import AskError, answer_of
+from apu_contacts.asking.replies import read_body, read_completion
 
 ANSWER = {
     "interaction": "hug",

@@ -20,8 +20,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from apu_contacts.files import OutputError
-from apu_contacts.lvlm import (
+from apu_contacts.asking import (
     AskSummary,
     CachedModel,
     PairQuery,
@@ -33,7 +32,8 @@ from apu_contacts.lvlm import (
     image_queries,
     read_answers,
 )
-from apu_contacts.lvlm.commands import summary_lines
+from apu_contacts.asking.commands import summary_lines
+from apu_contacts.files import OutputError
 
 TEXT = '{"contacts": []}'
 ROOT = str(Path(__file__).resolve().parents[2])
@@ -287,7 +287,7 @@ class TestOtherFiles:
 
 SLOW = """
 import sys, time
-from apu_contacts.lvlm import Reply, ask_all, image_queries
+from apu_contacts.asking import Reply, ask_all, image_queries
 class Slow:
     identity = 'slow'
     def __call__(self, prompt, sample=0):
@@ -436,7 +436,7 @@ def test_an_interrupt_in_a_program_carries_the_summary(pictures: Path, out: Path
 
 class TestPicturesOfARun:
     def test_what_is_left_out_is_counted(self, pictures: Path, tmp_path: Path) -> None:
-        from apu_contacts.lvlm.commands import left_out_note
+        from apu_contacts.asking.commands import left_out_note
 
         assert left_out_note([pictures]) == ""
         for name in ("a.dng", "b.dng", "c.txt", ".hidden"):

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apu_contacts.lvlm.keys import contact_key, document_key
-from apu_contacts.lvlm.vocabulary import (
+from apu_contacts.answers.keys import contact_key, document_key
+from apu_contacts.answers.vocabulary import (
     VOCABULARY,
     PartPhrase,
     UnknownWordError,

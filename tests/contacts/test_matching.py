@@ -9,19 +9,16 @@ import numpy as np
 import pytest
 
 from apu_contacts.keypoints import SKELETONS, Keypoints2D, convert
-from apu_contacts.sources import (
+from apu_contacts.people import (
     assemble,
     find_duplicates,
     keypoint_distances,
     match_boxes,
     match_people,
     merge_keypoints,
-    read_bev,
-    read_flickr_signatures,
-    read_openpose,
-    read_vitpose_body25,
 )
-from apu_contacts.sources.matching import MAX_DISTANCE
+from apu_contacts.people.matching import MAX_DISTANCE
+from apu_contacts.sources import read_bev, read_flickr_signatures, read_openpose, read_vitpose_body25
 
 INDEX = SKELETONS["body25"].index
 # A standing person in BODY_25, height 1, feet on y = 1.

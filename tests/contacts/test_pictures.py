@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from apu_contacts.pictures import MAX_PIXELS, PictureError, folder_pictures, picture_size, read_picture
+from apu_contacts.images import MAX_PIXELS, PictureError, folder_pictures, picture_size, read_picture
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
 

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from scipy.stats import beta
 
-from apu_contacts.chirality import denoise_chirality
-from apu_contacts.contact_map import PartContact
+from apu_contacts.contacts import PartContact
 from apu_contacts.keypoints.skeletons import SKELETONS
 from apu_contacts.keypoints.types import Keypoints2D
-from apu_contacts.pair_keypoints import KeypointPair, keypoint_depths, part_distance, people_size
-from apu_contacts.side_belief import DistanceModel, SideBelief, side_prior
-from apu_contacts.side_posterior import side_posteriors
+from apu_contacts.sides.belief import DistanceModel, SideBelief, side_prior
+from apu_contacts.sides.chirality import denoise_chirality
+from apu_contacts.sides.pair_keypoints import KeypointPair, keypoint_depths, part_distance, people_size
+from apu_contacts.sides.posterior import side_posteriors
 from apu_losses.fitting import Joints3D
 
 NAMES = SKELETONS["coco17"].joint_names

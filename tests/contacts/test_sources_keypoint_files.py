@@ -11,14 +11,12 @@ import numpy as np
 import pytest
 
 from apu_contacts.keypoints import SKELETONS, Keypoints2D, convert
+from apu_contacts.people import assemble, find_duplicates, merge_keypoints
 from apu_contacts.sources import (
     InitialEstimate,
     NoPeopleError,
     SourceFormatError,
-    assemble,
-    find_duplicates,
     keypoints_from_arrays,
-    merge_keypoints,
     read_coco_results,
     read_keypoint_arrays,
     read_mmpose,

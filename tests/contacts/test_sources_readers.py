@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from apu_contacts.contact_map import ContactMap
+from apu_contacts.contacts import ContactMap
 from apu_contacts.keypoints import SKELETONS
+from apu_contacts.people import match_people
 from apu_contacts.sources import (
     NoPeopleError,
     SourceError,
@@ -19,7 +20,6 @@ from apu_contacts.sources import (
     SourceMissingError,
     bev_focal,
     camera_residual,
-    match_people,
     read_bev,
     read_flickr_signatures,
     read_openpose,

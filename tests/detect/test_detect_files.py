@@ -12,7 +12,7 @@ from PIL import Image
 from apu_contacts.detect import detect_pictures, find_pictures
 from apu_contacts.detect.detector import DetectedPeople
 from apu_contacts.files import OutputError
-from apu_contacts.pictures import read_picture
+from apu_contacts.images import read_picture
 
 
 def nobody(picture: Path) -> DetectedPeople:

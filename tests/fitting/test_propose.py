@@ -14,8 +14,8 @@ import torch
 from PIL import Image
 
 from apu_contacts.detect import DetectedPeople, detect_pictures, find_pictures
+from apu_contacts.images import picture_size
 from apu_contacts.keypoints import SKELETONS, Keypoints2D
-from apu_contacts.pictures import picture_size
 from apu_contacts.sources import Camera, InitialEstimate, PersonDetection, write_openpose
 from apu_contacts.sources.conventions import MEAN_PELVIS
 from apu_contacts.sources.names import SMPLX_OUTPUT_JOINTS

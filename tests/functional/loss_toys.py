@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from apu_contacts.contact_map import ContactMap
+from apu_contacts.contacts import ContactMap
 from apu_losses.kernels.topology import RegionIndex
 
 REGION_SIZES = [3 + region % 5 for region in range(75)]

@@ -9,7 +9,7 @@ from loss_toys import VERTICES, icosphere, toy_bodies, toy_map, toy_regions
 from scipy.spatial.distance import cdist
 from scipy.special import logsumexp
 
-from apu_contacts.contact_map import ContactMap, PartContact
+from apu_contacts.contacts import ContactMap, PartContact
 from apu_losses.functional.contact import (
     ContactForm,
     chamfer_energy,

@@ -8,7 +8,7 @@ import torch
 import trimesh
 from loss_toys import icosphere
 
-from apu_contacts.contact_map import ContactMap
+from apu_contacts.contacts import ContactMap
 from apu_losses.bodies import load_body
 from apu_losses.functional.facing import contact_facing
 from apu_losses.functional.normals import FaceRing, point_normals

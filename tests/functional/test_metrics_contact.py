@@ -9,7 +9,7 @@ import pytest
 import torch
 from loss_toys import icosphere
 
-from apu_contacts.contact_map import ContactMap, PartContact
+from apu_contacts.contacts import ContactMap, PartContact
 from apu_contacts.regions import part_regions
 from apu_contacts.regions.table import REGIONS
 from apu_losses.functional.metrics import (

@@ -12,8 +12,8 @@ import pytest
 from scipy import stats
 
 from apu_contacts import PARTS, parse_answer
-from apu_contacts.lvlm import ContactAnswer
-from apu_contacts.lvlm.schema import conforms
+from apu_contacts.answers import ContactAnswer
+from apu_contacts.answers.schema import conforms
 from apu_losses.synthetic import (
     MODELS,
     AnnotatorNoise,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from apu_contacts.joints import FINGERS
+from apu_contacts.keypoints.joints import FINGERS
 
 # Flexion of a resting hand in degrees at the knuckle, middle and end joint; the free body's flat hand is
 # already slightly bent, so this is what is added. Fingers curl more towards the little finger.

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from apu_contacts.joints import FINGERS
+from apu_contacts.keypoints.joints import FINGERS
 
 from .rig import JOINT
 from .surface import nearest_on_surface, slice_points, surface_points

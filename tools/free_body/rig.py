@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 
-from apu_contacts.joints import SMPLX
+from apu_contacts.keypoints.joints import SMPLX
 from apu_losses.bodies import anny_adapter
 
 JOINT_NAMES = SMPLX

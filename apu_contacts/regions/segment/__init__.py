@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from apu_contacts.joints import SMPLX as SMPLX_JOINT_NAMES
+from apu_contacts.keypoints.joints import SMPLX as SMPLX_JOINT_NAMES
 from apu_contacts.regions.region_map import RegionMap
 from apu_contacts.regions.segment.frame import fold
 from apu_contacts.regions.segment.mesh import (

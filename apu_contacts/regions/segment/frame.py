@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from apu_contacts.joints import SMPLX as SMPLX_JOINT_NAMES
+from apu_contacts.keypoints.joints import SMPLX as SMPLX_JOINT_NAMES
 from apu_contacts.regions.segment.mesh import Floats
 
 # Heights of landmarks of the reference body that the cuts were measured on, in fractions of stature.

@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from apu_contacts.joints import BODY
+from apu_contacts.keypoints.joints import BODY
 from apu_losses.fitting.scene import Scene
 from apu_losses.fitting.state import FitState
 from apu_losses.fitting.terms.options import check_options

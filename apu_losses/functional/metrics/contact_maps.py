@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from apu_contacts.contact_map import ContactMap
+from apu_contacts.contacts import ContactMap
 
 
 class ContactMapError(NamedTuple):

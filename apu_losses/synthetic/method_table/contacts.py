@@ -9,10 +9,10 @@ from typing import Literal
 import numpy as np
 
 from apu_contacts import parse_answer
-from apu_contacts.chirality import DEFAULT_TAU, denoise_chirality, person_order
-from apu_contacts.contact_map import ContactMap, PartContact
-from apu_contacts.lvlm import fuse_answers
-from apu_contacts.side_belief import SideBelief
+from apu_contacts.answers import fuse_answers
+from apu_contacts.contacts import ContactMap, PartContact
+from apu_contacts.sides.belief import SideBelief
+from apu_contacts.sides.chirality import DEFAULT_TAU, denoise_chirality, person_order
 from apu_losses.fitting import SceneContact
 from apu_losses.synthetic.annotator import AnnotatorNoise, annotate
 from apu_losses.synthetic.observe import Observation

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from apu_contacts.contact_map import ContactMap
+from apu_contacts.contacts import ContactMap
 from apu_losses.fitting import FitResult, Scene, SceneFitter, held_share
 from apu_losses.functional.contact_edges import ContactEdges
 from apu_losses.functional.geometry import contact_map_from_meshes

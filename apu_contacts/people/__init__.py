@@ -1,0 +1,27 @@
+"""Who is who across files, and which pairs of people may touch."""
+
+from apu_contacts.people.assembling import Assembly, Unmatched, assemble
+from apu_contacts.people.candidates import propose_pairs
+from apu_contacts.people.matching import (
+    Match,
+    Matching,
+    find_duplicates,
+    keypoint_distances,
+    match_boxes,
+    match_people,
+)
+from apu_contacts.people.merging import merge_keypoints
+
+__all__ = [
+    "Assembly",
+    "Match",
+    "Matching",
+    "Unmatched",
+    "assemble",
+    "find_duplicates",
+    "keypoint_distances",
+    "match_boxes",
+    "match_people",
+    "merge_keypoints",
+    "propose_pairs",
+]
