@@ -98,9 +98,9 @@ def _accelerator() -> Iterator[Finding]:
 
 
 def _kernels() -> Iterator[Finding]:
-    from apu_losses import kernels
+    from apu_losses import geometry
 
-    for backend in kernels.describe():
+    for backend in geometry.describe():
         chosen = f"; 'auto' runs it for {' and '.join(backend.auto_for)}" if backend.auto_for else ""
         # nothing needs the others; without compiled code a fit takes a hundred times as long
         missing: State = "problem" if backend.name == "cpu" else "absent"
@@ -111,7 +111,7 @@ def _kernels() -> Iterator[Finding]:
 
 
 def _disk_cache() -> Finding:
-    from apu_losses.kernels.cpu.disk_cache import cache_folder
+    from apu_losses.numerics.disk_cache import cache_folder
 
     folder = cache_folder()
     if folder is not None:

@@ -37,9 +37,9 @@ from apu_losses.functional.reprojection import keypoint_reprojection
 from apu_losses.functional.self_penetration import self_penetration_loss
 from apu_losses.functional.shape_prior import shape_change_prior, shape_prior
 from apu_losses.functional.skin import SkinPatches
-from apu_losses.kernels.mesh_layout import MeshLayout
-from apu_losses.kernels.topology import RegionIndex
-from apu_losses.kernels.types import Backend
+from apu_losses.geometry.mesh_layout import MeshLayout
+from apu_losses.geometry.topology import RegionIndex
+from apu_losses.geometry.types import Backend
 
 
 class SoftContactLoss(nn.Module):

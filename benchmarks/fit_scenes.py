@@ -19,7 +19,7 @@ from apu_losses.bodies import LinearBlendBody, load_body
 from apu_losses.camera import PinholeCamera
 from apu_losses.demo import demo_scene
 from apu_losses.fitting import InitialBody, Joints3D, Scene, SceneCamera, SceneContact, ScenePerson
-from apu_losses.functional.geometry import nearest_vertex, region_distance_matrix
+from apu_losses.geometry.operators import nearest_vertex, region_distance_matrix
 
 CAMERA = SceneCamera.from_image_size(800, 800)
 STIFF = ("spine", "collar", "neck", "head")

@@ -48,9 +48,9 @@ from scipy.spatial import cKDTree
 from short_form import add_check, not_run
 from torch import Tensor
 
-from apu_losses.functional import geometry as g
-from apu_losses.kernels import warmup
-from apu_losses.kernels.topology import MeshTopology
+from apu_losses import geometry as g
+from apu_losses.geometry import warmup
+from apu_losses.geometry.topology import MeshTopology
 
 RESULTS = Path(__file__).resolve().parent / "results"
 

@@ -38,7 +38,7 @@ from kernels_peers import (
 from short_form import add_check, not_run
 from torch import Tensor
 
-from apu_losses.functional import geometry as g
+from apu_losses import geometry as g
 
 Call = Callable[[], Any]
 
@@ -268,7 +268,7 @@ def _settings() -> list[tuple[str, dict[str, int]]]:
 
 
 def _try(kernel: str, setting: dict[str, int], e: Embrace, rounds: int) -> float:
-    from apu_losses.kernels.cuda import backend
+    from apu_losses.geometry.cuda import backend
 
     before = dict(backend.CONFIG[kernel])
     backend.CONFIG[kernel].update(setting)

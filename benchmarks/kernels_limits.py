@@ -9,11 +9,9 @@ import torch
 from kernels_peers import Embrace
 from torch import Tensor
 
-from apu_losses.functional import geometry as g
-from apu_losses.kernels.blocks import _bound
-from apu_losses.kernels.cpu.jit import inlined, kernel
-from apu_losses.kernels.cpu.simd import LANES, fused, splat, store
-from apu_losses.kernels.cpu.winding import (
+from apu_losses import geometry as g
+from apu_losses.geometry.cpu.simd import LANES, fused, splat, store
+from apu_losses.geometry.cpu.winding import (
     NODE,
     OUTLINE,
     fit_outlines,
@@ -21,6 +19,8 @@ from apu_losses.kernels.cpu.winding import (
     is_leaf,
     lanes_in_outlines,
 )
+from apu_losses.geometry.torch_backend import _bound
+from apu_losses.numerics.jit import inlined, kernel
 
 _TILE = 16 * 16 * 8  # three differences, three squares, two sums for each distance
 _BOUND = 17  # six differences, six maxima, three squares, two sums

@@ -11,9 +11,9 @@ from scipy.spatial import cKDTree
 from torch import Tensor
 
 from apu_contacts.regions import RegionMap
+from apu_losses import geometry as g
 from apu_losses.bodies import load_body
-from apu_losses.functional import geometry as g
-from apu_losses.kernels.topology import MeshTopology, RegionIndex
+from apu_losses.geometry.topology import MeshTopology, RegionIndex
 
 
 @dataclass(frozen=True)

@@ -338,7 +338,7 @@ def test_doctor_finds_nothing_wrong_here(apu):
 
 
 def test_doctor_tells_every_back_end_and_what_auto_takes(apu, monkeypatch):
-    from apu_losses.kernels import describe
+    from apu_losses.geometry import describe
 
     monkeypatch.setenv("COLUMNS", "250")
     rows = [line.split() for line in apu("doctor")[1].splitlines()]

@@ -16,7 +16,7 @@ from torch import Tensor
 
 import apu_losses as al
 from apu_contacts import ContactMap, RegionMap
-from apu_losses.functional import geometry as g
+from apu_losses import geometry as g
 from apu_losses.functional import pose_prior
 from apu_losses.functional.facing import contact_facing
 from apu_losses.functional.ground import fit_ground, ground_height

@@ -28,9 +28,9 @@ from apu_contacts.regions import RegionMap
 from apu_contacts.regions.table import REGIONS, region
 from apu_losses.bodies import BodyModel, load_body
 from apu_losses.functional.contact import soft_contact
-from apu_losses.functional.geometry import contact_map_from_meshes
 from apu_losses.functional.penetration import penetration_loss
 from apu_losses.functional.pose_prior import anatomical_pose_prior
+from apu_losses.geometry.operators import contact_map_from_meshes
 from apu_losses.viz.mesh import Mesh
 from apu_losses.viz.render import render_meshes
 from apu_losses.viz.views import orbit

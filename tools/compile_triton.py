@@ -17,7 +17,7 @@ except ImportError:
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from apu_losses.kernels.cuda import common, nearest_kernels, region_kernels, soft_kernels, winding_kernels
+from apu_losses.geometry.cuda import common, nearest_kernels, region_kernels, soft_kernels, winding_kernels
 
 _F, _I, _S, _N = "*fp32", "*i64", "*i32", "i32"
 

@@ -21,9 +21,9 @@ import torch
 
 import apu_contacts as ac
 import apu_losses as al
+from apu_losses import geometry
 from apu_losses.demo import demo_scene
 from apu_losses.fitting import PRESET_NAMES, Preset, load_preset
-from apu_losses.functional import geometry
 from apu_losses.synthetic import annotate, load_truth_scenes, observe
 
 PRESETS = tuple(name for name in PRESET_NAMES if name != "prior")  # which waits for a trained prior

@@ -10,10 +10,10 @@ from apu_losses.bodies.load import find_body_file, load_body
 from apu_losses.bodies.placement import explain_offset, transl_of_origin_rotation
 from apu_losses.bodies.posed_mesh import PosedMeshBody
 from apu_losses.bodies.protocol import BodyModel, ParameterSpec, PosedBody
-from apu_losses.bodies.rotation import rotation_matrix
 from apu_losses.bodies.skinning import BodyData, HandSpace, LinearBlendBody, LinearBlendPose
 from apu_losses.bodies.smplx_adapter import from_smplx
 from apu_losses.bodies.smplx_format import read_body_file
+from apu_losses.numerics.rotations import rotation_matrix
 
 __all__ = [
     "AnnyBody",

@@ -13,7 +13,7 @@ from apu_losses.bodies.anny_rig import AnnyPose, AnnyRig
 from apu_losses.bodies.keypoints import KeypointTable, Landmarks, keypoint_table
 from apu_losses.bodies.kinematics import KinematicTree
 from apu_losses.bodies.protocol import ParameterSpec, PosedBody
-from apu_losses.bodies.rotation import rotation_matrix
+from apu_losses.numerics.rotations import rotation_matrix
 
 _DEFAULTS = {"age": 2 / 3}  # a young adult; all other phenotypes are halfway
 BONE_FINGERS = ("thumb", "index", "middle", "ring", "pinky")  # the order of MakeHuman's finger1..finger5

@@ -17,8 +17,8 @@ from torch.func import jvp, vmap
 from apu_losses.bodies.anny_rig import AnnyBones, AnnyRig
 from apu_losses.bodies.keypoints import KeypointTable
 from apu_losses.bodies.kinematics import KinematicTree
-from apu_losses.bodies.rotation import rotation_matrix
 from apu_losses.bodies.skinning_derivatives import cross_columns, right_jacobian
+from apu_losses.numerics.rotations import rotation_matrix
 
 
 class AnnyDerivatives:

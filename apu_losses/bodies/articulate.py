@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from apu_losses.bodies.backend import runs_compiled
 from apu_losses.bodies.kinematics import KinematicTree
-from apu_losses.bodies.rotation import rotation_matrix
-from apu_losses.kernels.cpu.pool import split
+from apu_losses.numerics.compiled import runs_compiled
+from apu_losses.numerics.pool import split
+from apu_losses.numerics.rotations import rotation_matrix
 
 _ROWS_PER_TASK = 4
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from apu_losses.kernels.cpu.jit import kernel
+from apu_losses.numerics.jit import kernel
 
 Array = NDArray[Any]
 _SERIES_BELOW = 1e-3  # squared angle

@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from apu_losses.bodies.backend import runs_compiled
-from apu_losses.kernels.cpu.pool import split
+from apu_losses.numerics.compiled import runs_compiled
+from apu_losses.numerics.pool import split
 
 _TILE = 2048  # vertices per piece of work
 

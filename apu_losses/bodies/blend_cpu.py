@@ -12,7 +12,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from apu_losses.kernels.cpu.jit import Function, kernel
+from apu_losses.numerics.jit import Function, kernel
 
 Array = NDArray[Any]
 

@@ -23,8 +23,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from apu_losses.bodies.ordered import SparseRows
 from apu_losses.bodies.protocol import PosedBody
+from apu_losses.numerics.ordered import SparseRows
 
 # Vertex ids of the SMPL-X mesh (10,475 vertices), in the use of the smplx package and of OpenPose's joints
 SMPLX_SURFACE_POINTS: Mapping[str, int] = {

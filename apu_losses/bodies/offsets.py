@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from apu_losses.bodies.backend import runs_compiled
+from apu_losses.numerics.compiled import runs_compiled
 
 
 def offset_items(

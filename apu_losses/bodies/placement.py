@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from apu_losses.bodies.ordered import ordered_matmul
 from apu_losses.bodies.protocol import BodyModel
-from apu_losses.bodies.rotation import rotation_matrix
+from apu_losses.numerics.ordered import ordered_matmul
+from apu_losses.numerics.rotations import rotation_matrix
 
 _AGREES = 0.03  # metres: joints of one body in the same pose agree to less than this
 

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from apu_contacts.sources.detection import InitialEstimate
 from apu_losses.bodies.keypoints import KeypointTable, Landmarks, keypoint_table
-from apu_losses.bodies.ordered import ordered_matmul
 from apu_losses.bodies.protocol import ParameterSpec, PosedBody
-from apu_losses.bodies.rotation import rotation_matrix
-from apu_losses.kernels.orientation import REMEDY, signed_volumes
+from apu_losses.geometry.orientation import REMEDY, signed_volumes
+from apu_losses.numerics.ordered import ordered_matmul
+from apu_losses.numerics.rotations import rotation_matrix
 
 
 class PosedMeshBody:

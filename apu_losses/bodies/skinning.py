@@ -12,13 +12,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from apu_losses.bodies.articulate import articulate
-from apu_losses.bodies.backend import BODY_BACKENDS
 from apu_losses.bodies.blend import Influences, blend_items, blend_mesh
 from apu_losses.bodies.families import SMPLX, Family
 from apu_losses.bodies.keypoints import KeypointTable, Landmarks, keypoint_table
 from apu_losses.bodies.kinematics import KinematicTree
 from apu_losses.bodies.offsets import offset_items
-from apu_losses.bodies.ordered import RowMatrix, SparseRows
 from apu_losses.bodies.protocol import ParameterSpec, PosedBody
 from apu_losses.bodies.skinning_derivatives import (
     LinearBlendDerivatives,
@@ -26,6 +24,8 @@ from apu_losses.bodies.skinning_derivatives import (
     RestVertices,
     parameter_blocks,
 )
+from apu_losses.numerics.compiled import BODY_BACKENDS
+from apu_losses.numerics.ordered import RowMatrix, SparseRows
 
 Array = NDArray[np.floating]
 

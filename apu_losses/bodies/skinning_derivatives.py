@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from apu_losses.bodies.kinematics import KinematicTree
-from apu_losses.bodies.ordered import RowMatrix, SparseRows, ordered_matmul
+from apu_losses.numerics.ordered import RowMatrix, SparseRows, ordered_matmul
 
 _SERIES_BELOW = 1e-3  # squared angle
 

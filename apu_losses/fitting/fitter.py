@@ -31,7 +31,7 @@ from apu_losses.fitting.stage import Preset
 from apu_losses.fitting.state import FitState
 from apu_losses.fitting.term import Term
 from apu_losses.fitting.terms import build_terms, with_all_options
-from apu_losses.functional.geometry import MeshTopology, RegionIndex
+from apu_losses.geometry.operators import MeshTopology, RegionIndex
 
 
 @dataclass(frozen=True)

@@ -21,15 +21,15 @@ from torch import Tensor
 
 from apu_contacts.contacts import ContactMap
 from apu_losses.functional.contact_edges import ContactEdges, Order, Over, edges_of_pairs, maps_of_pairs
-from apu_losses.functional.geometry import Regions, region_min_distance, region_nearest_vertex
 from apu_losses.functional.options import described
 from apu_losses.functional.robust import geman_mcclure
 from apu_losses.functional.rows import gather_points, stack_pairs
-from apu_losses.kernels.checks import check_vertices
-from apu_losses.kernels.dispatch import widen
-from apu_losses.kernels.reference import distance2
-from apu_losses.kernels.topology import RegionIndex, RegionLists, as_region_index
-from apu_losses.kernels.types import Backend
+from apu_losses.geometry.checks import check_vertices
+from apu_losses.geometry.operators import Regions, region_min_distance, region_nearest_vertex
+from apu_losses.geometry.topology import RegionIndex, RegionLists, as_region_index
+from apu_losses.geometry.types import Backend
+from apu_losses.numerics.distances import distance2
+from apu_losses.numerics.precision import widen
 
 Mode = Literal["min", "chamfer_quartic"]
 

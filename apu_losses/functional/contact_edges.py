@@ -12,9 +12,9 @@ from torch import Tensor
 
 from apu_contacts.contacts import ContactMap, PartContact
 from apu_losses.functional.outside_graphs import outside_graphs
-from apu_losses.kernels.pair_layout import PairLayout, layout_of
-from apu_losses.kernels.topology import RegionIndex, to_be_kept
-from apu_losses.kernels.types import RegionPairs
+from apu_losses.geometry.pair_layout import PairLayout, layout_of
+from apu_losses.geometry.topology import RegionIndex, to_be_kept
+from apu_losses.geometry.types import RegionPairs
 
 Order = Literal["given", "either"]
 Over = Literal["pairs", "parts"]

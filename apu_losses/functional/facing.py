@@ -14,14 +14,14 @@ from torch import Tensor
 from apu_contacts.contacts import ContactMap
 from apu_losses.functional.contact import ContactSelection, select_contacts
 from apu_losses.functional.contact_edges import Over, edges_of_pairs, maps_of_pairs
-from apu_losses.functional.geometry import Faces, Regions
-from apu_losses.functional.normals import FaceRing, point_normals
 from apu_losses.functional.robust import geman_mcclure_weight
 from apu_losses.functional.rows import gather_points, stack_pairs
-from apu_losses.kernels.dispatch import widen
-from apu_losses.kernels.reference import distance2
-from apu_losses.kernels.topology import as_topology
-from apu_losses.kernels.types import Backend
+from apu_losses.geometry.operators import Faces, Regions
+from apu_losses.geometry.topology import as_topology
+from apu_losses.geometry.types import Backend
+from apu_losses.numerics.distances import distance2
+from apu_losses.numerics.normals import FaceRing, point_normals
+from apu_losses.numerics.precision import widen
 
 
 def facing_energy(

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from apu_losses.functional.rows import bounding_boxes
-from apu_losses.kernels.checks import check_vertices
+from apu_losses.geometry.checks import check_vertices
 
 _SMALLEST, _LARGEST = 0.01, 10.0  # metres; no person, and no part of one that is worth a loss
 

@@ -15,12 +15,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from apu_losses.functional.geometry import Faces, region_min_distance
 from apu_losses.functional.rows import gather_points, stack_pairs
-from apu_losses.kernels.dispatch import widen
-from apu_losses.kernels.reference import distance2
-from apu_losses.kernels.topology import BLOCK, MeshTopology, RegionIndex, as_topology
-from apu_losses.kernels.types import Backend, RegionPairs
+from apu_losses.geometry.operators import Faces, region_min_distance
+from apu_losses.geometry.topology import BLOCK, MeshTopology, RegionIndex, as_topology
+from apu_losses.geometry.types import Backend, RegionPairs
+from apu_losses.numerics.distances import distance2
+from apu_losses.numerics.precision import widen
 
 
 @dataclass(frozen=True)

@@ -16,15 +16,15 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from apu_losses.functional.geometry import Faces, penetration, unlooked_penetration
 from apu_losses.functional.penetration_entry import towards_entry
 from apu_losses.functional.penetration_selection import PenetrationSelection, penetration_points, weights_in
 from apu_losses.functional.rows import bounding_boxes, gather_points, stack_pairs
-from apu_losses.kernels.dispatch import for_search, widen
-from apu_losses.kernels.orientation import check_outward
-from apu_losses.kernels.reference import distance2
-from apu_losses.kernels.topology import MeshTopology, as_topology
-from apu_losses.kernels.types import Backend
+from apu_losses.geometry.operators import Faces, penetration, unlooked_penetration
+from apu_losses.geometry.orientation import check_outward
+from apu_losses.geometry.topology import MeshTopology, as_topology
+from apu_losses.geometry.types import Backend
+from apu_losses.numerics.distances import distance2
+from apu_losses.numerics.precision import for_search, widen
 
 Target = Literal["vertex", "surface", "entry"]
 Rule = Literal["either", "both"]

@@ -20,10 +20,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from apu_losses.functional.geometry import nearest_surface
 from apu_losses.functional.penetration_selection import PenetrationSelection, target_points
-from apu_losses.kernels.topology import MeshTopology
-from apu_losses.kernels.types import Backend
+from apu_losses.geometry.operators import nearest_surface
+from apu_losses.geometry.topology import MeshTopology
+from apu_losses.geometry.types import Backend
 
 _ON_EDGE = 1e-4  # weight of a corner below which a point counts as on the edge opposite; there both agree
 _TOUCHING = 1e-5  # metres; below it, a way has no direction: float32 rounds as coarsely at 60 m

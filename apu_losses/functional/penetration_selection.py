@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from apu_losses.functional.rows import gather_points
-from apu_losses.kernels.dispatch import widen
+from apu_losses.numerics.precision import widen
 
 
 @dataclass(frozen=True)

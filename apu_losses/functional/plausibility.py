@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from apu_losses.functional.pose_prior import BODY_JOINTS
-from apu_losses.functional.rotations import rotation_difference
+from apu_losses.numerics.rotation_difference import rotation_difference
 
 SPINE = tuple(i for i, name in enumerate(BODY_JOINTS) if name.startswith("spine"))
 """Positions of the three spine joints (SMPL-X joints 3, 6 and 9) in ``body_pose``."""

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from apu_contacts.keypoints.joints import BODY
-from apu_losses.functional.rotations import rotation_difference
+from apu_losses.numerics.rotation_difference import rotation_difference
 
 Constants = Literal["untruncated", "marginal"]
 Metric = Literal["geodesic", "axis_angle"]

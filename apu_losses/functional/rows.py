@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from apu_losses.kernels.checks import check_alike, check_vertices
+from apu_losses.geometry.checks import check_alike, check_vertices
 
 
 def gather_points(vertices: Tensor, rows: Tensor, vertex_ids: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from apu_losses.bodies import LinearBlendBody
-from apu_losses.functional.geometry import penetration
+from apu_losses.geometry.operators import penetration
 from apu_losses.synthetic.check import DEPTH_LIMIT, FLOOR_LIMIT, TOUCH_LIMIT
 from apu_losses.synthetic.places import patches
 from apu_losses.synthetic.problem import GAP, ROOT_LEASH, Problem

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from apu_losses.bodies.protocol import BodyModel
     from apu_losses.fitting.progress import FitProgress
     from apu_losses.fitting.scene import Scene
-    from apu_losses.kernels.topology import RegionIndex
+    from apu_losses.geometry.topology import RegionIndex
 
 SUFFIXES = (".webp", ".gif")
 """Kinds of files that a film is written as."""

@@ -27,7 +27,7 @@ from apu_losses.viz.views import View
 
 if TYPE_CHECKING:
     from apu_losses.bodies.protocol import BodyModel
-    from apu_losses.kernels.topology import RegionIndex
+    from apu_losses.geometry.topology import RegionIndex
 
 _INK, _PALE, _RULE = (40, 40, 45), (125, 125, 132), (222, 222, 226)
 _CURVE, _NOW = (70, 110, 170), (200, 20, 40)

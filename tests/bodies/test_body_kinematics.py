@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from apu_losses.bodies.kinematics import KinematicTree
-from apu_losses.bodies.rotation import rotation_matrix
+from apu_losses.numerics.rotations import rotation_matrix
 
 
 def walk(

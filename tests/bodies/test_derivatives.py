@@ -7,8 +7,8 @@ import torch
 
 from apu_losses.bodies import load_body
 from apu_losses.bodies.derivatives import ForwardModeDerivatives, body_derivatives
-from apu_losses.bodies.rotation import rotation_matrix
 from apu_losses.bodies.skinning_derivatives import right_jacobian
+from apu_losses.numerics.rotations import rotation_matrix
 
 NAMES = ("transl", "body_pose", "global_orient", "betas", "age", "left_hand_pose", "jaw_pose")
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from apu_losses.bodies import load_body
-from apu_losses.bodies.ordered import RowMatrix, SparseRows, ordered_matmul
+from apu_losses.numerics.ordered import RowMatrix, SparseRows, ordered_matmul
 
 
 def drawn(*shape, seed=0):

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from apu_contacts.contacts import ContactMap
-from apu_losses.kernels.topology import RegionIndex
+from apu_losses.geometry.topology import RegionIndex
 
 REGION_SIZES = [3 + region % 5 for region in range(75)]
 VERTICES = sum(REGION_SIZES) + 20  # some vertices lie in no region

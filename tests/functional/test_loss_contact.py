@@ -21,7 +21,7 @@ from apu_losses.functional.contact import (
 from apu_losses.functional.contact_edges import ContactEdges
 from apu_losses.functional.robust import geman_mcclure, geman_mcclure_weight
 from apu_losses.functional.rows import gather_points
-from apu_losses.kernels.topology import RegionIndex
+from apu_losses.geometry.topology import RegionIndex
 from apu_losses.modules import SoftContactLoss
 
 REGIONS = toy_regions()

@@ -11,8 +11,8 @@ from loss_toys import icosphere
 from apu_contacts.contacts import ContactMap
 from apu_losses.bodies import load_body
 from apu_losses.functional.facing import contact_facing
-from apu_losses.functional.normals import FaceRing, point_normals
-from apu_losses.kernels.topology import RegionIndex
+from apu_losses.geometry.topology import RegionIndex
+from apu_losses.numerics.normals import FaceRing, point_normals
 
 SPHERE, FACES = icosphere(0.2, (0, 0, 0), subdivisions=3)
 EAST, WEST, NORTH = (int(SPHERE[:, axis].mul(sign).argmax()) for axis, sign in ((0, 1), (0, -1), (1, 1)))

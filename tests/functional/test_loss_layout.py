@@ -13,7 +13,7 @@ from loss_toys import icosphere, toy_bodies, toy_map, toy_regions
 from apu_contacts import ContactMap
 from apu_losses import MinimumDistanceLoss, PenetrationLoss, SelfPenetrationLoss, SoftContactLoss
 from apu_losses.functional import penetration as module_under_test
-from apu_losses.kernels.topology import MeshTopology, as_topology
+from apu_losses.geometry.topology import MeshTopology, as_topology
 
 NOWHERE = torch.tensor(torch.nan)
 

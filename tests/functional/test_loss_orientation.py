@@ -10,11 +10,11 @@ import torch
 from loss_toys import icosphere
 
 from apu_losses import PenetrationLoss, SelfPenetrationLoss
+from apu_losses import geometry as g
 from apu_losses.bodies import PosedMeshBody
-from apu_losses.functional import geometry as g
 from apu_losses.functional.metrics import penetration_depth, penetration_volume
 from apu_losses.functional.penetration import penetration_loss, select_penetrations
-from apu_losses.kernels.orientation import signed_volumes, turned_edges
+from apu_losses.geometry.orientation import signed_volumes, turned_edges
 
 MIRROR = torch.tensor([-1.0, 1.0, 1.0])
 

@@ -24,8 +24,8 @@ from apu_losses.functional.pose_prior import (
     mixture_pose_prior,
     relaxed_pose,
 )
-from apu_losses.functional.rotations import rotation_difference
 from apu_losses.modules import InitialPosePrior, PosePrior
+from apu_losses.numerics.rotation_difference import rotation_difference
 
 
 def mixture_data(count: int = 8, size: int = 69, seed: int = 0):

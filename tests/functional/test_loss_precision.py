@@ -12,7 +12,7 @@ from test_loss_self_penetration import spiral, tube, tube_faces
 
 import apu_losses as al
 from apu_losses.functional.metrics.penetration import penetration_depth, penetration_volume
-from apu_losses.kernels import dispatch
+from apu_losses.geometry import dispatch
 
 BALL = trimesh.creation.icosphere(3, 0.3)
 FACES = np.asarray(BALL.faces)

@@ -10,11 +10,11 @@ from loss_toys import icosphere
 
 from apu_losses import SelfPenetrationLoss
 from apu_losses.bodies import load_body
-from apu_losses.functional.geometry import MeshTopology, inside
-from apu_losses.functional.normals import vertex_normals
 from apu_losses.functional.penetration_selection import penetration_points
 from apu_losses.functional.self_penetration import select_self_penetrations, self_penetration_loss
 from apu_losses.functional.skin import SkinPatches
+from apu_losses.geometry.operators import MeshTopology, inside
+from apu_losses.numerics.normals import vertex_normals
 
 RADIUS, RINGS, SIDES = 0.04, 81, 20
 LENGTH = np.linspace(0, 1.2, RINGS)  # metres along the axis of the tube

@@ -11,7 +11,7 @@ from apu_losses.functional.contact import ContactForm, pair_contact
 from apu_losses.functional.contact_edges import ContactEdges
 from apu_losses.functional.minimum_distance import minimum_distance
 from apu_losses.functional.penetration import penetration_loss
-from apu_losses.kernels.topology import MeshTopology
+from apu_losses.geometry.topology import MeshTopology
 from apu_losses.modules import SoftContactLoss
 
 REGIONS = toy_regions()

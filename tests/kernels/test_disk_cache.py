@@ -17,8 +17,8 @@ import numba
 import pytest
 
 from apu_losses.bodies.articulate_cpu import _coefficients
-from apu_losses.kernels.cpu import disk_cache
-from apu_losses.kernels.cpu.jit import kernel
+from apu_losses.numerics import disk_cache
+from apu_losses.numerics.jit import kernel
 
 ROOT = Path(__file__).resolve().parents[2]
 RIGHT = _coefficients.py_func(0.5)
@@ -121,12 +121,12 @@ def test_a_change_in_an_inlined_function_compiles_its_callers(tmp_path):
     left_out = shutil.ignore_patterns("data", "__pycache__")
     shutil.copytree(ROOT / "apu_losses", tmp_path / "apu_losses", ignore=left_out)
     folder = tmp_path / "apu_losses" / "kernels" / "cpu"
-    head = "from apu_losses.kernels.cpu.jit import inlined, kernel\n"
+    head = "from apu_losses.numerics.jit import inlined, kernel\n"
     inner = head + "@inlined\ndef inner(x):\n    return x + 1\n"
     (folder / "inner.py").write_text(inner)
-    outer = "from apu_losses.kernels.cpu.inner import inner\n@kernel\ndef outer(x):\n    return inner(x)\n"
+    outer = "from apu_losses.geometry.cpu.inner import inner\n@kernel\ndef outer(x):\n    return inner(x)\n"
     (folder / "outer.py").write_text(head + outer)
-    code = "from apu_losses.kernels.cpu.outer import outer; print(outer(1), len(outer.stats.cache_hits))"
+    code = "from apu_losses.geometry.cpu.outer import outer; print(outer(1), len(outer.stats.cache_hits))"
     places = {"PYTHONPATH": str(tmp_path), "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
 
     def said() -> str:

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from kernels_meshes import GPU, all_edges, blob, pair
 
-from apu_losses.functional import geometry as g
-from apu_losses.kernels.topology import RegionIndex
+from apu_losses import geometry as g
+from apu_losses.geometry.topology import RegionIndex
 
 FAST = ["cpu", "torch", *GPU]
 
@@ -72,7 +72,7 @@ def test_region_nearest(backend, batch, subdivisions):
 @pytest.mark.parametrize("backend", FAST)
 def test_region_nearest_of_unions_and_one_tensor(backend, monkeypatch):
     """Self-contact, a union that is the whole, an empty one, a region named twice; in many small parts."""
-    from apu_losses.kernels import blocks
+    from apu_losses.geometry import torch_backend as blocks
 
     monkeypatch.setattr(blocks, "_BLOCK_PAIRS", 20)
     monkeypatch.setattr(blocks, "_TILES", 7)
@@ -121,7 +121,7 @@ def test_unions_and_graph_form(backend):
 
 def test_many_groups_on_many_rows(monkeypatch):
     """The patches of the cpu back end are numbered by sorting when a table would be large."""
-    from apu_losses.kernels.cpu import backend
+    from apu_losses.geometry.cpu import backend
 
     m = pair(2, 2)
     edges = g.RegionPairs.from_unions(

@@ -8,8 +8,8 @@ import pytest
 import torch
 from kernels_meshes import GPU
 
+from apu_losses import geometry as g
 from apu_losses.bodies import load_body
-from apu_losses.functional import geometry as g
 
 _ON_THE_SURFACE = 1e-4  # metres; nearer than this to the surface the side is not asked for
 

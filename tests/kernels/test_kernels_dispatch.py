@@ -6,8 +6,8 @@ import pytest
 import torch
 from kernels_meshes import pair
 
-from apu_losses.functional import geometry as g
-from apu_losses.kernels import describe, dispatch, warmup
+from apu_losses import geometry as g
+from apu_losses.geometry import describe, dispatch, warmup
 
 
 def test_unknown_names_are_refused():

@@ -7,7 +7,7 @@ import torch
 from kernels_meshes import pair
 from torch.func import vmap
 
-from apu_losses.functional import geometry as g
+from apu_losses import geometry as g
 
 MESH = pair(6, 2)
 EDGES = g.RegionPairs.from_offsets([0, 4, 8], [0, 2, 4, 6] * 2, [1, 3, 5, 11] * 2)
@@ -83,7 +83,7 @@ def test_any_dimension_can_be_mapped():
 
 
 def test_a_layout_cannot_be_mapped():
-    from apu_losses.kernels import ops
+    from apu_losses.geometry import ops
 
     limit = (float("inf"), None)
     rest = (None, 0.0, None, None, "cpu")

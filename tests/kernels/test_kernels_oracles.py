@@ -9,7 +9,7 @@ import torch
 from kernels_meshes import GPU, pair
 from scipy.spatial import cKDTree
 
-from apu_losses.functional import geometry as g
+from apu_losses import geometry as g
 
 BACKENDS = ["torch", "cpu", *GPU]
 

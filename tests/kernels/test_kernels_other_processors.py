@@ -12,7 +12,7 @@ import pytest
 import torch
 from kernels_meshes import all_edges, pair
 
-from apu_losses.functional import geometry as g
+from apu_losses import geometry as g
 
 HERE = Path(__file__).resolve().parent
 _AVX2 = "+sse,+sse2,+sse3,+ssse3,+sse4.1,+sse4.2,+popcnt,+avx,+avx2,+fma,+bmi,+bmi2,+f16c,+lzcnt,+movbe,+cmov"

@@ -9,8 +9,8 @@ import pytest
 import torch
 from kernels_meshes import GPU, pair
 
-from apu_losses.functional import geometry as g
-from apu_losses.kernels.topology import RegionIndex
+from apu_losses import geometry as g
+from apu_losses.geometry.topology import RegionIndex
 
 BACKENDS = ["reference", "torch", "cpu", *GPU]
 inf, nan = math.inf, math.nan

@@ -9,9 +9,9 @@ import pytest
 import torch
 from kernels_meshes import blob, blob_regions, pair
 
-from apu_losses.functional import geometry as g
-from apu_losses.kernels.pair_layout import layout_of
-from apu_losses.kernels.topology import BLOCK, MeshTopology, RegionIndex, block_order, face_tree
+from apu_losses import geometry as g
+from apu_losses.geometry.pair_layout import layout_of
+from apu_losses.geometry.topology import BLOCK, MeshTopology, RegionIndex, block_order, face_tree
 
 
 @pytest.mark.parametrize("count", [0, 1, 15, 16, 17, 31, 32, 33, 500])

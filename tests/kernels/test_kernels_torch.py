@@ -16,9 +16,9 @@ import torch
 from kernels_meshes import GPU, all_edges, pair
 from torch.utils.data import DataLoader, Dataset
 
-from apu_losses.functional import geometry as g
-from apu_losses.kernels import ops, warmup
-from apu_losses.kernels.pair_layout import layout_of
+from apu_losses import geometry as g
+from apu_losses.geometry import ops, warmup
+from apu_losses.geometry.pair_layout import layout_of
 
 BACKENDS = ["torch", "cpu", *GPU]
 ROOT = Path(__file__).resolve().parents[2]
@@ -311,7 +311,7 @@ def compiled():
     """How many signatures each numba kernel of the cpu back end has been compiled for."""
     from numba.core.dispatcher import Dispatcher
 
-    modules = [m for name, m in list(sys.modules.items()) if name.startswith("apu_losses.kernels")]
+    modules = [m for name, m in list(sys.modules.items()) if name.startswith("apu_losses.geometry")]
     return {
         (v.__module__, v.__name__): len(v.signatures)
         for m in modules
@@ -348,7 +348,7 @@ def test_warmup_leaves_nothing_to_compile():
 
 def test_importing_the_geometry_does_not_import_numba_or_triton():
     code = (
-        "import sys, torch; before = set(sys.modules); import apu_losses.functional.geometry;"
+        "import sys, torch; before = set(sys.modules); import apu_losses.geometry.operators;"
         "new = set(sys.modules) - before;"
         "print(sorted(m for m in ('numba', 'triton', 'scipy', 'torch._dynamo') if m in new))"
     )

@@ -8,9 +8,9 @@ import torch
 import trimesh
 from kernels_meshes import GPU, blob, pair
 
-from apu_losses.functional import geometry as g
-from apu_losses.kernels.cpu.winding import NODE, fit_tree
-from apu_losses.kernels.topology import block_order
+from apu_losses import geometry as g
+from apu_losses.geometry.cpu.winding import NODE, fit_tree
+from apu_losses.geometry.topology import block_order
 
 BACKENDS = ["cpu", "torch", *GPU]
 _ROUNDING = 3e-5

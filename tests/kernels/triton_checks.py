@@ -12,10 +12,10 @@ import torch
 from kernels_meshes import pair
 from test_kernels_rules import nearest_case, soft_case, winding_case
 
-from apu_losses.functional import geometry as g
-from apu_losses.kernels.cpu.winding import NODE, fit_tree
-from apu_losses.kernels.cuda import backend as cuda
-from apu_losses.kernels.topology import RegionIndex
+from apu_losses import geometry as g
+from apu_losses.geometry.cpu.winding import NODE, fit_tree
+from apu_losses.geometry.cuda import backend as cuda
+from apu_losses.geometry.topology import RegionIndex
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 

@@ -24,14 +24,14 @@ from apu_losses.functional.contact import (
 )
 from apu_losses.functional.contact_edges import ContactEdges, Over
 from apu_losses.functional.facing import facing_energy
-from apu_losses.functional.geometry import MeshTopology
 from apu_losses.functional.minimum_distance import (
     NearestSelection,
     minimum_distance_energy,
     select_nearest,
 )
-from apu_losses.functional.normals import FaceRing, point_normals
 from apu_losses.functional.rows import spread_points
+from apu_losses.geometry.operators import MeshTopology
+from apu_losses.numerics.normals import FaceRing, point_normals
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from apu_losses.bodies.ordered import ordered_matmul
 from apu_losses.fitting.batch import HANDS, SKELETON, SceneBatch
 from apu_losses.fitting.residuals import Movement, Residuals
 from apu_losses.fitting.state import FitState
 from apu_losses.fitting.terms.options import check_options
 from apu_losses.functional.reprojection import keypoint_reprojection
 from apu_losses.functional.robust import geman_mcclure_weight
+from apu_losses.numerics.ordered import ordered_matmul
 
 
 @dataclass(frozen=True)

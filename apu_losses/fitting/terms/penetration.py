@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from apu_losses.bodies.ordered import ordered_matmul
 from apu_losses.fitting.residuals import Movement, Residuals, no_residuals, rank_within
 from apu_losses.fitting.state import FitState
 from apu_losses.fitting.terms.options import check_options
@@ -15,6 +14,7 @@ from apu_losses.functional.penetration import Energy, Rule, Target, penetration_
 from apu_losses.functional.penetration_selection import PenetrationSelection, target_points
 from apu_losses.functional.self_penetration import select_self_penetrations
 from apu_losses.functional.skin import SkinPatches
+from apu_losses.numerics.ordered import ordered_matmul
 
 _ENOUGH = 128
 """Vertices of a pair of people (or of one) whose movement tells how the whole penetration term bends."""

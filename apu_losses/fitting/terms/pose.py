@@ -21,7 +21,7 @@ from apu_losses.functional.pose_prior import (
     load_pose_mixture,
     mixture_pose_prior,
 )
-from apu_losses.functional.rotations import rotation_difference
+from apu_losses.numerics.rotation_difference import rotation_difference
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,10 @@ from torch import Tensor
 from apu_contacts.regions.table import NUM_REGIONS, PARTS, REGIONS
 from apu_losses.functional.contact import select_contacts
 from apu_losses.functional.contact_edges import ContactEdges
-from apu_losses.functional.geometry import Regions
 from apu_losses.functional.rows import gather_points
-from apu_losses.kernels.reference import distance2
-from apu_losses.kernels.types import Backend
+from apu_losses.geometry.operators import Regions
+from apu_losses.geometry.types import Backend
+from apu_losses.numerics.distances import distance2
 
 PCC_RADII: tuple[float, ...] = tuple(round(0.05 * i, 2) for i in range(20))
 """Metres; the radii over which BUDDI averages its percentage of correct contacts."""

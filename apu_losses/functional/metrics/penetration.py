@@ -7,13 +7,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from apu_losses.functional.geometry import Faces, inside
 from apu_losses.functional.penetration import Target, select_penetrations
 from apu_losses.functional.penetration_selection import penetration_points
-from apu_losses.kernels.dispatch import widen
-from apu_losses.kernels.reference import distance2
-from apu_losses.kernels.topology import as_topology
-from apu_losses.kernels.types import Backend
+from apu_losses.geometry.operators import Faces, inside
+from apu_losses.geometry.topology import as_topology
+from apu_losses.geometry.types import Backend
+from apu_losses.numerics.distances import distance2
+from apu_losses.numerics.precision import widen
 
 _MARGIN = 0.02  # metres; the overlap reaches beyond the vertices that are inside by less than an edge
 

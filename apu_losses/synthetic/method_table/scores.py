@@ -13,7 +13,6 @@ from torch import Tensor
 from apu_contacts.contacts import ContactMap
 from apu_losses.fitting import FitResult, Scene, SceneFitter, held_share
 from apu_losses.functional.contact_edges import ContactEdges
-from apu_losses.functional.geometry import contact_map_from_meshes
 from apu_losses.functional.metrics import (
     contact_distances,
     contact_scores,
@@ -24,6 +23,7 @@ from apu_losses.functional.metrics import (
     penetration_depth,
     to_parts,
 )
+from apu_losses.geometry.operators import contact_map_from_meshes
 from apu_losses.synthetic.observe import Observation
 
 BODY_JOINTS = 22

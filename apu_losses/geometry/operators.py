@@ -1,0 +1,593 @@
+"""Exact geometry between posed meshes: region minima, nearest points, inside tests.
+
+Every function is batched, differentiable where that means something, deterministic, and runs on a choice of
+back ends (``backend="auto"``) that agree. Distances come squared, because the
+gradient of a plain distance is undefined at zero; `safe_sqrt` takes the root with zero gradient there.
+
+The rules for ties, NaN, empty regions and infinities stand in `apu_losses.geometry.reference`.
+For speed, build a `RegionIndex` and a `MeshTopology` once per mesh and pass these; plain region maps and
+faces work too.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from apu_losses.geometry import ops, reference
+from apu_losses.geometry import vmap as _vmap  # noqa: F401  registers the rules for torch.func
+from apu_losses.geometry.checks import check_alike, check_cutoff, check_items, check_vertices
+from apu_losses.geometry.dispatch import check_backend
+from apu_losses.geometry.orientation import check_outward
+from apu_losses.geometry.pair_layout import layout_of
+from apu_losses.geometry.topology import MeshTopology, RegionIndex, RegionLists, as_region_index, as_topology
+from apu_losses.geometry.types import (
+    Backend,
+    NearestSurface,
+    NearestVertex,
+    Penetration,
+    RegionMinimum,
+    RegionNearest,
+    RegionPairs,
+    WindingNumber,
+)
+from apu_losses.numerics.precision import widen
+
+__all__ = [
+    "MeshTopology",
+    "NearestSurface",
+    "NearestVertex",
+    "Penetration",
+    "RegionIndex",
+    "RegionMinimum",
+    "RegionNearest",
+    "RegionPairs",
+    "WindingNumber",
+    "contact_map_from_meshes",
+    "inside",
+    "nearest_surface",
+    "nearest_vertex",
+    "penetration",
+    "region_distance_matrix",
+    "region_min_distance",
+    "region_nearest_vertex",
+    "region_soft_minimum",
+    "safe_sqrt",
+    "winding_number",
+    "winding_number_bounded",
+]
+
+Faces = MeshTopology | Tensor | NDArray[Any]
+Regions = RegionIndex | RegionLists
+Rows = tuple[Tensor, Tensor] | None
+WindingMethod = Literal["tree", "exact", "rays"]
+
+_BETA = 2.0  # a cluster of faces further away than this many of its radii is not opened
+
+
+def safe_sqrt(distance2: Tensor) -> Tensor:
+    """Distance from squared distance, any shape; at zero the gradient is zero and not NaN."""
+    positive = distance2 > 0
+    root = torch.sqrt(torch.where(positive, distance2, torch.ones_like(distance2)))
+    return torch.where(positive, root, distance2.detach())
+
+
+def _regions_of(
+    verts_a: Tensor, verts_b: Tensor, regions: Regions, regions_b: Regions | None
+) -> tuple[RegionIndex, RegionIndex]:
+    index_a = as_region_index(regions, verts_a).to(verts_a.device)
+    index_b = index_a if regions_b is None else as_region_index(regions_b, verts_b).to(verts_b.device)
+    for name, verts, index in (("verts_a", verts_a, index_a), ("verts_b", verts_b, index_b)):
+        check_vertices(name, verts, index.vertex_count, "the regions belong to another mesh topology")
+    return index_a, index_b
+
+
+def _csr(index: RegionIndex) -> tuple[Tensor, Tensor]:
+    return index.offsets, index.vertex_ids
+
+
+def _layout(index: RegionIndex) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    return index.offsets, index.vertex_ids, index.slots, index.block_offsets
+
+
+def _slots(topology: MeshTopology | None, example: Tensor) -> Tensor | None:
+    return None if topology is None else topology.to(example.device).slots
+
+
+def region_min_distance(
+    verts_a: Tensor,
+    verts_b: Tensor | None,
+    pairs: RegionPairs,
+    regions: Regions,
+    regions_b: Regions | None = None,
+    *,
+    backend: Backend = "auto",
+) -> RegionMinimum:
+    """Squared distance and nearest vertices of two vertex groups, for each edge of ``pairs``.
+
+    ``verts_a (Na, Va, 3)``, ``verts_b (Nb, Vb, 3)``: posed meshes; ``verts_b=None`` takes both ends of every
+    edge from ``verts_a`` (bodies as rows of one tensor, an edge from a row to itself is self-contact).
+    ``pairs``: K edges between rows and regions, or unions of regions. ``regions``, ``regions_b``: the regions
+    of either topology (``regions_b=None``: the same).
+
+    Returns `RegionMinimum` of shape ``(K,)``: squared units of the input, and int64 vertex ids. The gradient
+    of edge k flows to its two argmin vertices only. Half precision is computed, and returned, in float32.
+    Raises ``ValueError`` for shapes, rows or groups that do not fit.
+
+    This is the inner minimum of the contact loss of Ask, Pose, Unite (section 3.3), over all vertices of the
+    regions.
+    """
+    index_a, index_b = _regions_of(verts_a, verts_a if verts_b is None else verts_b, regions, regions_b)
+    a = widen(verts_a)
+    b = None if verts_b is None else widen(verts_b)
+    if b is not None:
+        check_alike("verts_a", a, "verts_b", b, batch=False)
+    edges = (pairs.row_a, pairs.row_b, pairs.group_a, pairs.group_b)
+    if check_backend(backend) == "reference":
+        return reference.region_min(
+            a, a if b is None else b, *edges, _csr(index_a), _csr(index_b), pairs.unions
+        )
+    unions = (None, None) if pairs.unions is None else pairs.unions
+    return RegionMinimum(
+        *ops.region_min(a, b, *edges, *_layout(index_a), *_layout(index_b), *unions, backend)
+    )
+
+
+def region_nearest_vertex(
+    verts_a: Tensor,
+    verts_b: Tensor | None,
+    pairs: RegionPairs,
+    regions: Regions,
+    regions_b: Regions | None = None,
+    *,
+    backend: Backend = "auto",
+) -> RegionNearest:
+    """For every vertex of either group of each edge of ``pairs``, the nearest vertex of the other group.
+
+    Arguments as `region_min_distance`. Returns `RegionNearest`: one flat list of S answers, edge after edge,
+    what a chamfer distance adds up; ties go to the lowest vertex id. The gradient of an answer flows to its
+    two vertices. Half precision is computed, and returned, in float32.
+
+    Where the answers of an edge stand depends on the edges alone; ``pairs`` remembers it, so keep them.
+    ``torch.compile`` has to find it there: call this once before, with the `RegionIndex` that compiled code
+    is given. Raises ``ValueError`` for shapes, rows or groups that do not fit.
+    """
+    index_a, index_b = _regions_of(verts_a, verts_a if verts_b is None else verts_b, regions, regions_b)
+    a = widen(verts_a)
+    b = None if verts_b is None else widen(verts_b)
+    if b is not None:
+        check_alike("verts_a", a, "verts_b", b, batch=False)
+    edges = (pairs.row_a, pairs.row_b, pairs.group_a, pairs.group_b)
+    if check_backend(backend) == "reference":
+        second = a if b is None else b
+        return reference.region_nearest(a, second, *edges, _csr(index_a), _csr(index_b), pairs.unions)
+    layout = layout_of(pairs, index_a, index_b)
+    groups = (*_layout(layout.groups_a), *_layout(layout.groups_b))
+    d2, vertex_a, vertex_b = ops.region_nearest(a, b, *edges, *groups, layout.first, layout.edge, backend)
+    return RegionNearest(d2, vertex_a, vertex_b, layout.offsets)
+
+
+def region_distance_matrix(
+    verts_a: Tensor,
+    verts_b: Tensor,
+    regions: Regions,
+    regions_b: Regions | None = None,
+    *,
+    cutoff: float | None = None,
+    backend: Backend = "auto",
+) -> RegionMinimum:
+    """`region_min_distance` of every region of a to every region of b: ``(B, Ra, Rb)``.
+
+    ``verts_a (B, Va, 3)``, ``verts_b (B, Vb, 3)``. With ``cutoff`` (in units of the input) only what is
+    nearer is reported, the rest is +inf and -1: several times faster.
+    """
+    index_a, index_b = _regions_of(verts_a, verts_b, regions, regions_b)
+    a, b = widen(verts_a), widen(verts_b)
+    check_alike("verts_a", a, "verts_b", b)
+    limit = check_cutoff(cutoff)
+    if check_backend(backend) == "reference":
+        return reference.region_matrix(a, b, _csr(index_a), _csr(index_b), limit)
+    return RegionMinimum(*ops.region_matrix(a, b, *_layout(index_a), *_layout(index_b), limit, backend))
+
+
+def region_soft_minimum(
+    verts_a: Tensor,
+    verts_b: Tensor | None,
+    pairs: RegionPairs,
+    regions: Regions,
+    regions_b: Regions | None = None,
+    *,
+    temperature: float,
+    backend: Backend = "auto",
+) -> Tensor:
+    """Soft minimum ``-T log sum exp(-d^2 / T)`` over all vertex pairs of two groups: ``(K,)``, squared units.
+
+    Arguments as `region_min_distance`; ``temperature`` T in squared units, positive. It lies below the hard
+    minimum by at most ``T log(n m)`` for groups of n and m vertices, and spreads the gradient over the near
+    vertices.
+    """
+    if not temperature > 0:
+        raise ValueError(f"temperature: expected a positive number of squared units, got {temperature}")
+    index_a, index_b = _regions_of(verts_a, verts_a if verts_b is None else verts_b, regions, regions_b)
+    a = widen(verts_a)
+    b = a if verts_b is None else widen(verts_b)
+    check_alike("verts_a", a, "verts_b", b, batch=False)
+    edges = (pairs.row_a, pairs.row_b, pairs.group_a, pairs.group_b)
+    if check_backend(backend) == "reference":
+        return reference.region_soft_min(
+            a, b, *edges, _csr(index_a), _csr(index_b), pairs.unions, temperature
+        )
+    unions = (None, None) if pairs.unions is None else pairs.unions
+    layouts = (*_layout(index_a), *_layout(index_b))
+    return ops.region_soft_min(a, b, *edges, *layouts, *unions, float(temperature), backend)[0]
+
+
+def nearest_vertex(
+    points: Tensor,
+    vertices: Tensor,
+    *,
+    rows: Rows = None,
+    wanted: Tensor | None = None,
+    cutoff: float | None = None,
+    points_topology: MeshTopology | None = None,
+    vertices_topology: MeshTopology | None = None,
+    backend: Backend = "auto",
+) -> NearestVertex:
+    """The nearest of ``vertices (B, V, 3)`` for each of ``points (B, Q, 3)``: squared distance and vertex id.
+
+    ``rows = (row_points, row_mesh)``, int64 ``(E,)`` each: item e asks the points of row ``row_points[e]``
+    about the mesh of row ``row_mesh[e]`` (bodies as rows: many pairs of them in one call), and answers are
+    ``(E, Q)``. Without it item k is row k of both. ``wanted (E, Q)`` bool: ask for these only, the others
+    are +inf and -1.
+    ``cutoff``: beyond it +inf and -1. ``*_topology``: the meshes that the points and vertices are, if they
+    are meshes: their block order saves sorting the points. The gradient flows to the point and to its nearest
+    vertex.
+    """
+    check_vertices("points", points, points_topology.vertex_count if points_topology else None)
+    check_vertices("vertices", vertices, vertices_topology.vertex_count if vertices_topology else None)
+    p, v = widen(points), widen(vertices)
+    check_alike("points", p, "vertices", v, batch=rows is None)
+    check_items(p, rows, wanted)
+    topologies = points_topology, vertices_topology
+    return _nearest_vertex(p, v, rows, check_cutoff(cutoff), *topologies, wanted, math.inf, backend)
+
+
+def _nearest_vertex(
+    points: Tensor,
+    vertices: Tensor,
+    rows: Rows,
+    limit: float,
+    points_topology: MeshTopology | None,
+    vertices_topology: MeshTopology | None,
+    wanted: Tensor | None,
+    skipped: float,
+    backend: Backend,
+) -> NearestVertex:
+    """`nearest_vertex` after the checks; points that are not ``wanted`` have the distance ``skipped``."""
+    if check_backend(backend) == "reference":
+        d2, vertex = reference.nearest_vertex(*_by_item(points, vertices, rows), limit)
+        return NearestVertex(*_skip(d2, vertex, wanted, skipped))
+    slots = _slots(points_topology, points), _slots(vertices_topology, points)
+    found = ops.nearest_vertex(
+        points, vertices, limit, *slots, wanted, skipped, *(rows or (None, None)), backend
+    )
+    return NearestVertex(*found)
+
+
+def _by_item(points: Tensor, vertices: Tensor, rows: Rows) -> tuple[Tensor, Tensor]:
+    """Points and mesh of each item side by side."""
+    return (
+        (points, vertices)
+        if rows is None
+        else (points.index_select(0, rows[0]), vertices.index_select(0, rows[1]))
+    )
+
+
+def _skip(distance2: Tensor, index: Tensor, wanted: Tensor | None, skipped: float) -> tuple[Tensor, Tensor]:
+    """Points that nobody asked for are ``skipped`` and -1, unless they are NaN."""
+    if wanted is None:
+        return distance2, index
+    skip = ~wanted & ~torch.isnan(distance2)
+    return torch.where(skip, skipped, distance2), torch.where(skip, -1, index)
+
+
+def nearest_surface(
+    points: Tensor,
+    vertices: Tensor,
+    faces: Faces,
+    *,
+    rows: Rows = None,
+    wanted: Tensor | None = None,
+    cutoff: float | None = None,
+    points_topology: MeshTopology | None = None,
+    backend: Backend = "auto",
+) -> NearestSurface:
+    """The closest surface point for each of ``points (B, Q, 3)``: squared distance, face, weights.
+
+    ``vertices (B, V, 3)`` posed meshes with ``faces`` (a `MeshTopology`, or ``(F, 3)``). ``rows``, ``wanted``
+    and ``cutoff`` as in `nearest_vertex`. The gradient flows to the point and, by the barycentric weights, to
+    the three corners (by the envelope theorem this is exact).
+    """
+    p, v, topology = _check_mesh(points, vertices, faces, points_topology, "tree", rows, wanted)
+    limit = check_cutoff(cutoff)
+    return _nearest_surface(p, v, topology, rows, limit, points_topology, wanted, math.inf, backend)
+
+
+def _nearest_surface(
+    points: Tensor,
+    vertices: Tensor,
+    topology: MeshTopology,
+    rows: Rows,
+    limit: float,
+    points_topology: MeshTopology | None,
+    wanted: Tensor | None,
+    skipped: float,
+    backend: Backend,
+) -> NearestSurface:
+    """`nearest_surface` after the checks; points that are not ``wanted`` have the distance ``skipped``."""
+    if check_backend(backend) == "reference":
+        p, v = _by_item(points, vertices, rows)
+        d2, face, weights = reference.nearest_surface(p, v, topology.faces, limit)
+        d2, face = _skip(d2, face, wanted, skipped)
+        return NearestSurface(
+            d2, face, torch.where((face >= 0)[..., None], weights, torch.zeros_like(weights))
+        )
+    slots = _slots(points_topology, points)
+    mesh = (topology.faces, topology.face_slots)
+    found = ops.nearest_surface(
+        points, vertices, *mesh, limit, slots, wanted, skipped, *(rows or (None, None)), backend
+    )
+    return NearestSurface(*found)
+
+
+def _winding_number(
+    points: Tensor,
+    vertices: Tensor,
+    topology: MeshTopology,
+    rows: Rows,
+    wanted: Tensor | None,
+    method: WindingMethod,
+    points_topology: MeshTopology | None,
+    boxed: bool,
+    backend: Backend,
+) -> WindingNumber:
+    """`winding_number` after the checks; ``boxed``: zero outside the bounding box of the mesh."""
+    points, vertices = points.detach(), vertices.detach()
+    if check_backend(backend) == "reference":
+        points, vertices = _by_item(points, vertices, rows)
+        rays = method == "rays"
+        w = (reference.ray_crossings if rays else reference.winding_number)(points, vertices, topology.faces)
+        skip = torch.zeros_like(w, dtype=torch.bool) if wanted is None else ~wanted
+        if boxed and len(topology.faces):
+            used = vertices[:, torch.unique(topology.faces)]
+            beyond = (points < used.amin(1, keepdim=True)) | (points > used.amax(1, keepdim=True))
+            skip = skip | beyond.any(-1)
+        w = torch.where(skip & ~torch.isnan(w), 0.0, w)
+        return WindingNumber(w, w * 0)
+    slots = _slots(points_topology, points)
+    settings = (method, _BETA, slots, boxed, wanted, *(rows or (None, None)), backend)
+    return WindingNumber(*ops.winding_number(points, vertices, *_tree(topology), *settings))
+
+
+def _tree(topology: MeshTopology) -> tuple[Tensor, ...]:
+    order = topology.face_order
+    return topology.faces, order, topology.node_start, topology.node_end, topology.node_skip
+
+
+def _check_mesh(
+    points: Tensor,
+    vertices: Tensor,
+    faces: Faces,
+    points_topology: MeshTopology | None,
+    method: str,
+    rows: Rows,
+    wanted: Tensor | None,
+) -> tuple[Tensor, Tensor, MeshTopology]:
+    if method not in ("tree", "exact", "rays"):
+        raise ValueError(f"method: expected 'tree', 'exact' or 'rays', got {method!r}")
+    check_vertices("vertices", vertices)
+    topology = as_topology(faces, vertices).to(vertices.device)
+    check_vertices("points", points, points_topology.vertex_count if points_topology else None)
+    check_vertices("vertices", vertices, topology.vertex_count)
+    points, vertices = widen(points), widen(vertices)
+    check_alike("points", points, "vertices", vertices, batch=rows is None)
+    check_items(points, rows, wanted)
+    return points, vertices, topology
+
+
+def winding_number(
+    points: Tensor,
+    vertices: Tensor,
+    faces: Faces,
+    *,
+    rows: Rows = None,
+    wanted: Tensor | None = None,
+    method: WindingMethod = "tree",
+    points_topology: MeshTopology | None = None,
+    backend: Backend = "auto",
+) -> Tensor:
+    """Winding number of the mesh around each of ``points (B, Q, 3)``: ``(B, Q)``, without gradient.
+
+    1 inside a closed mesh with outward faces, -1 inside one whose faces look inwards, 0 outside, in between
+    near holes.
+    ``method``: "tree" approximates far clusters of faces (`winding_number_bounded` says by how much it may
+    err), "exact" sums all solid angles, "rays" counts signed crossings of a ray: exact whole numbers, for
+    closed meshes only. The reference has no tree and takes "tree" for "exact".
+    ``rows``, ``wanted`` as in `nearest_vertex`; points that are not wanted are 0.
+    """
+    p, v, topology = _check_mesh(points, vertices, faces, points_topology, method, rows, wanted)
+    return _winding_number(p, v, topology, rows, wanted, method, points_topology, False, backend).value
+
+
+def winding_number_bounded(
+    points: Tensor,
+    vertices: Tensor,
+    faces: Faces,
+    *,
+    rows: Rows = None,
+    wanted: Tensor | None = None,
+    points_topology: MeshTopology | None = None,
+    backend: Backend = "auto",
+) -> WindingNumber:
+    """`winding_number` by the tree, and for each point a bound on its error: ``(B, Q)`` each.
+
+    The bound is proven, not estimated: it adds up what the series of every cluster that was taken for a
+    dipole and a quadrupole leaves out (`apu_losses.geometry.cpu.winding` derives it). Rounding in float32
+    comes on top, about 1e-5. Zero for the reference, which opens everything.
+    """
+    p, v, topology = _check_mesh(points, vertices, faces, points_topology, "tree", rows, wanted)
+    return _winding_number(p, v, topology, rows, wanted, "tree", points_topology, False, backend)
+
+
+def _inside(
+    points: Tensor,
+    vertices: Tensor,
+    topology: MeshTopology,
+    rows: Rows,
+    wanted: Tensor | None,
+    method: WindingMethod,
+    points_topology: MeshTopology | None,
+    backend: Backend,
+) -> Tensor:
+    if method == "tree" and check_backend(backend) != "reference":
+        slots = _slots(points_topology, points)
+        settings = (topology.closed, slots, wanted, *(rows or (None, None)), backend)
+        return ops.inside(points.detach(), vertices.detach(), *_tree(topology), *settings)
+    w = _winding_number(points, vertices, topology, rows, wanted, method, points_topology, True, backend)
+    return w.value > 0.5
+
+
+def inside(
+    points: Tensor,
+    vertices: Tensor,
+    faces: Faces,
+    *,
+    rows: Rows = None,
+    wanted: Tensor | None = None,
+    method: WindingMethod = "tree",
+    points_topology: MeshTopology | None = None,
+    backend: Backend = "auto",
+) -> Tensor:
+    """Which of ``points (B, Q, 3)`` lie inside the mesh: ``(B, Q)`` bool, winding number above 0.5.
+
+    ``method``: "tree" gives the answer of "exact" several times faster: where the error bound of a walk
+    through the tree leaves the answer open, it is walked again in finer steps. Points outside the mesh's
+    bounding box are outside. A point or mesh that is not finite is not inside. Arguments as `winding_number`.
+    Raises ``ValueError`` if every mesh is closed and inside out, warns if some are (`check_outward`).
+    """
+    p, v, topology = _check_mesh(points, vertices, faces, points_topology, method, rows, wanted)
+    check_outward(v, topology)
+    return _inside(p, v, topology, rows, wanted, method, points_topology, backend)
+
+
+def penetration(
+    points: Tensor,
+    vertices: Tensor,
+    faces: Faces,
+    *,
+    rows: Rows = None,
+    wanted: Tensor | None = None,
+    target: Literal["vertex", "surface"] = "vertex",
+    method: WindingMethod = "tree",
+    points_topology: MeshTopology | None = None,
+    backend: Backend = "auto",
+) -> Penetration:
+    """Which of ``points (B, Q, 3)`` lie inside the mesh, how deep, and towards where they get out.
+
+    ``target``: depth to the nearest vertex (fast, the field's convention) or to the nearest surface point.
+    ``rows`` as in `nearest_vertex`: for two bodies of one topology, both ways in one call, give ``bodies (2,
+    V, 3)`` for points and vertices and ``rows = ([0, 1], [1, 0])``. ``wanted (E, Q)``: the others are not
+    inside. ``distance2`` is zero outside, NaN where the input is not finite. The inside test carries no
+    gradient; the depth does, for the points that are inside. Raises ``ValueError`` if every mesh is closed
+    and inside out, warns if some are.
+    """
+    p, v, topology = _check_mesh(points, vertices, faces, points_topology, method, rows, wanted)
+    check_outward(v, topology)
+    return unlooked_penetration(p, v, topology, rows, wanted, target, method, points_topology, backend)
+
+
+def unlooked_penetration(
+    points: Tensor,
+    vertices: Tensor,
+    faces: Faces,
+    rows: Rows,
+    wanted: Tensor | None,
+    target: Literal["vertex", "surface"],
+    method: WindingMethod,
+    points_topology: MeshTopology | None,
+    backend: Backend,
+) -> Penetration:
+    """`penetration` of meshes of which the caller knows which way their faces look."""
+    if target not in ("vertex", "surface"):
+        raise ValueError(f"target: expected 'vertex' or 'surface', got {target!r}")
+    p, v, topology = _check_mesh(points, vertices, faces, points_topology, method, rows, wanted)
+    within = _inside(p, v, topology, rows, wanted, method, points_topology, backend)
+    if target == "vertex":
+        settings = (points_topology, topology, within, 0.0, backend)
+        return Penetration(within, *_nearest_vertex(p, v, rows, math.inf, *settings), None)
+    near = _nearest_surface(p, v, topology, rows, math.inf, points_topology, within, 0.0, backend)
+    return Penetration(within, *near)
+
+
+def contact_map_from_meshes(
+    verts_a: Tensor,
+    verts_b: Tensor,
+    regions: Regions,
+    regions_b: Regions | None = None,
+    *,
+    threshold: float,
+    faces: Faces | None = None,
+    faces_b: Faces | None = None,
+    backend: Backend = "auto",
+) -> Tensor:
+    """Which regions touch: ``(B, Ra, Rb)`` bool, True where two regions come nearer than ``threshold``.
+
+    ``faces``: of closed meshes; with them what lies inside the other body touches it, too, however deep: each
+    vertex inside touches the regions of the vertex nearest to where it would get out. Without them a palm
+    wholly inside a belly and further than ``threshold`` from its skin touches nothing. ``faces_b``: of the
+    second topology, where there are two.
+    Raises ``ValueError`` if a mesh is not finite, because False would read as "no contact".
+    For distances use `region_distance_matrix` with ``cutoff=threshold``.
+    """
+    found = region_distance_matrix(verts_a, verts_b, regions, regions_b, cutoff=threshold, backend=backend)
+    if bool(torch.isnan(found.distance2).any()):
+        raise ValueError(
+            "verts_a, verts_b: expected finite coordinates, got NaN or infinity; the fit diverged"
+        )
+    near = found.index_a >= 0
+    if faces is None:
+        return near
+    index_a, index_b = _regions_of(verts_a, verts_b, regions, regions_b)
+    other = faces if faces_b is None else faces_b
+    a_in_b = _regions_inside(verts_a, verts_b, other, index_a, index_b, backend)
+    b_in_a = _regions_inside(verts_b, verts_a, faces, index_b, index_a, backend)
+    return near | a_in_b | b_in_a.transpose(1, 2)
+
+
+def _regions_inside(
+    points: Tensor, vertices: Tensor, faces: Faces, own: RegionIndex, other: RegionIndex, backend: Backend
+) -> Tensor:
+    """``(B, R, S)`` which regions of ``points`` reach into the mesh, and the regions they would leave by."""
+    with torch.no_grad():
+        topology = as_topology(faces, vertices).to(vertices.device)
+        found = penetration(points, vertices, topology, target="surface", backend=backend)
+        assert found.barycentric is not None
+        inside_of, out_of = _membership(own), _membership(other)
+        touching = []
+        for within, face, weights in zip(found.inside, found.target, found.barycentric, strict=True):
+            nearest = weights[within].argmax(1, keepdim=True)
+            exits = topology.faces[face[within]].gather(1, nearest)[:, 0]
+            touching.append(inside_of[:, within] @ out_of[:, exits].T > 0)
+        return torch.stack(touching) if touching else found.inside.new_zeros(0, len(own), len(other))
+
+
+def _membership(index: RegionIndex) -> Tensor:
+    """``(R, V)`` float, one where a region has a vertex."""
+    member = torch.zeros(len(index), index.vertex_count, device=index.vertex_ids.device, dtype=torch.float32)
+    region = torch.arange(len(index), device=member.device).repeat_interleave(index.offsets.diff())
+    member[region, index.vertex_ids] = 1
+    return member

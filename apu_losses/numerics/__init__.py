@@ -1,0 +1,1 @@
+"""What everything computes with: rotations, normals, ordered sums, precision, compiled code, threads."""
