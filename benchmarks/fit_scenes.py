@@ -15,9 +15,9 @@ from torch import Tensor
 
 from apu_contacts import ContactMap, Keypoints2D
 from apu_contacts.regions import RegionMap
+from apu_losses.app.demo import demo_scene
 from apu_losses.bodies import LinearBlendBody, load_body
 from apu_losses.camera import PinholeCamera
-from apu_losses.demo import demo_scene
 from apu_losses.fitting import InitialBody, Joints3D, Scene, SceneCamera, SceneContact, ScenePerson
 from apu_losses.geometry.operators import nearest_vertex, region_distance_matrix
 

@@ -31,9 +31,9 @@ from torch import Tensor
 
 from apu_losses.bodies.protocol import PosedBody
 from apu_losses.fitting import FitProgress, FitResult, Preset, Scene, SceneFitter, load_preset
-from apu_losses.fitting.group import weighted_terms
-from apu_losses.fitting.residuals import curvature
-from apu_losses.fitting.state import FitState
+from apu_losses.fitting.objective.residuals import curvature
+from apu_losses.fitting.objective.state import FitState
+from apu_losses.fitting.solve.group import weighted_terms
 
 RESULTS = Path(__file__).resolve().parent / "results"
 SHARED = ("posing", "skinning for searches")

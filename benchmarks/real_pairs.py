@@ -37,7 +37,7 @@ from apu_losses.fitting import (
     load_preset,
     scene_from_detections,
 )
-from apu_losses.fitting.evaluate import SceneMetrics
+from apu_losses.fitting.result.measures import SceneMetrics
 from apu_losses.viz.results import before_and_after
 
 HERE = Path(__file__).resolve().parent

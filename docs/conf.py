@@ -40,7 +40,7 @@ def _public_modules(package: str) -> dict[str, bool]:
     root = import_module(package)
     found = {info.name: info.ispkg for info in pkgutil.walk_packages(root.__path__, f"{package}.")}
     hidden = {name for name in found if any(part.startswith("_") for part in name.split("."))}
-    return {name: found[name] for name in sorted(found.keys() - hidden - {"apu_losses.cli"})}
+    return {name: found[name] for name in sorted(found.keys() - hidden - {"apu_losses.app.cli"})}
 
 
 def _write_reference() -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import torch
 
 import apu_losses as al
-from apu_losses.demo import demo_scene
+from apu_losses.app.demo import demo_scene
 from apu_losses.fitting import FitLog, FitProgress
 
 

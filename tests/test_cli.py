@@ -14,8 +14,8 @@ import pytest
 import trimesh
 from PIL import Image
 
-from apu_losses import cli
-from apu_losses.demo import FILES, FILM, demo_scene, run_demo
+from apu_losses.app import cli
+from apu_losses.app.demo import FILES, FILM, demo_scene, run_demo
 from apu_losses.fitting import PRESET_NAMES, Preset, Stage, load_parameters, load_preset, save_scene
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -58,7 +58,7 @@ def test_help_is_fast_and_names_every_command():
     for _ in range(3):
         start = time.perf_counter()
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-        command = [sys.executable, "-m", "apu_losses.cli", "--help"]
+        command = [sys.executable, "-m", "apu_losses.app.cli", "--help"]
         done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
         seconds.append(time.perf_counter() - start)
     assert min(seconds) < 0.5

@@ -122,7 +122,7 @@ def body_and_losses() -> Iterator[Tensor]:
 
 
 def short_fit() -> Iterator[Tensor]:
-    from apu_losses.demo import demo_scene
+    from apu_losses.app.demo import demo_scene
 
     recipe = al.load_preset("best")
     stages = tuple(dataclasses.replace(stage, max_iterations=2) for stage in recipe.stages)

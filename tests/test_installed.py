@@ -83,7 +83,7 @@ def test_a_user_without_a_home_and_a_package_that_cannot_be_written(installed):
     (kept,) = (installed / "tmp").glob("apu-losses-*")
     assert stat.S_IMODE(kept.stat().st_mode) == 0o700 and list(kept.glob("*/*.kernel"))
 
-    done = child("-m", "apu_losses.cli", "doctor", bound=True, COLUMNS="200", **place)
+    done = child("-m", "apu_losses.app.cli", "doctor", bound=True, COLUMNS="200", **place)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "problem" not in done.stdout and str(kept) in done.stdout
 
@@ -100,7 +100,7 @@ def test_without_the_compiler_auto_takes_torch_and_says_so_once():
     compiled = [float(x) for x in expected.stdout.splitlines()[1].split()]
     assert [float(x) for x in numbers.split()] == pytest.approx(compiled, rel=1e-4)
 
-    done = child("-m", "apu_losses.cli", "doctor", COLUMNS="200", **here)
+    done = child("-m", "apu_losses.app.cli", "doctor", COLUMNS="200", **here)
     assert done.returncode == 1 and "problem" in done.stdout and "1 problem found" in done.stderr
     assert "NUMBA_DISABLE_JIT" in done.stdout
     code = "import apu_losses as al; al.load_body(backend='cpu').pose({}).vertices()"

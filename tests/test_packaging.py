@@ -27,8 +27,8 @@ DATA = (
     "apu_contacts/regions/data/regions.json",
     "apu_contacts/py.typed",
     "apu_losses/bodies/data/free_body.npz",
-    "apu_losses/demo/side_hug.json",
-    "apu_losses/fitting/scene_schema.json",
+    "apu_losses/app/demo/side_hug.json",
+    "apu_losses/fitting/scene/scene_schema.json",
     "apu_losses/synthetic/data/truth_scenes.npz",
     "apu_losses/py.typed",
 )
@@ -112,7 +112,7 @@ def test_notice_names_every_data_file():
 def test_the_command_is_installed(wheel):
     with zipfile.ZipFile(wheel) as archive:
         entry = next(n for n in archive.namelist() if n.endswith("entry_points.txt"))
-        assert "apu = apu_losses.cli:main" in archive.read(entry).decode()
+        assert "apu = apu_losses.app.cli:main" in archive.read(entry).decode()
 
 
 def test_constraints_pin_every_dependency_on_every_python():

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 import apu_contacts as ac
+from apu_losses.app.demo import demo_scene
 from apu_losses.bodies import load_body
-from apu_losses.demo import demo_scene
 from apu_losses.fitting import load_preset, save_scene
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -18,10 +18,10 @@ from torch import Tensor
 from apu_contacts.contacts import ContactMap
 from apu_contacts.keypoints.types import Keypoints2D
 from apu_contacts.regions import RegionMap, region
+from apu_losses.app.demo import SCENE_FILE
 from apu_losses.bodies import LinearBlendBody, load_body
-from apu_losses.demo import SCENE_FILE
 from apu_losses.fitting import InitialBody, Scene, SceneCamera, SceneContact, ScenePerson
-from apu_losses.fitting.scene_io import save_scene
+from apu_losses.fitting.scene.file import save_scene
 from apu_losses.functional.penetration import penetration_energy, select_penetrations
 from apu_losses.functional.penetration_selection import penetration_points
 from apu_losses.viz import VIEWS, contact_heat, montage, orbit, overlay, people_meshes, render_meshes
@@ -218,7 +218,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--body", default="free")
     parser.add_argument(
-        "--out", type=Path, default=Path(__file__).parents[1] / "apu_losses" / "demo" / SCENE_FILE
+        "--out", type=Path, default=Path(__file__).parents[1] / "apu_losses" / "app" / "demo" / SCENE_FILE
     )
     parser.add_argument("--check", action="store_true", help="few steps, and nothing is written")
     options = parser.parse_args()

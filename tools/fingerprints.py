@@ -22,7 +22,7 @@ import torch
 import apu_contacts as ac
 import apu_losses as al
 from apu_losses import geometry
-from apu_losses.demo import demo_scene
+from apu_losses.app.demo import demo_scene
 from apu_losses.fitting import PRESET_NAMES, Preset, load_preset
 from apu_losses.synthetic import annotate, load_truth_scenes, observe
 

@@ -15,8 +15,8 @@ from apu_contacts.regions.transfer import SurfaceCorrespondence
 from apu_losses.bodies.correspondence import body_correspondence
 from apu_losses.bodies.identity import body_identity
 from apu_losses.bodies.skinning import LinearBlendBody
-from apu_losses.fitting.least_squares import levenberg_marquardt
-from apu_losses.fitting.result import RESIDUAL, load_parameters, parameters_body, save_parameters
+from apu_losses.fitting.result.record import RESIDUAL, load_parameters, parameters_body, save_parameters
+from apu_losses.numerics.least_squares import levenberg_marquardt
 
 _METRES = 0.003  # standard deviation of a vertex: what different meshes leave at best
 # standard deviations of the parameters around their start; wide, for what vertices do not tell

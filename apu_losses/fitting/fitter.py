@@ -17,20 +17,20 @@ from apu_losses.bodies.identity import body_identity
 from apu_losses.bodies.posed_mesh import PosedMeshBody
 from apu_losses.bodies.protocol import BodyModel
 from apu_losses.bodies.region_map import region_map_for
-from apu_losses.fitting.batch import SKELETON, SceneBatch, make_batch
-from apu_losses.fitting.evaluate import SceneMetrics, evaluate
-from apu_losses.fitting.filter import judge
-from apu_losses.fitting.from_detections import model_of
-from apu_losses.fitting.optimise import run_stage
-from apu_losses.fitting.presets import load_preset
-from apu_losses.fitting.progress import Callback, FitProgress, Params, StageReport
-from apu_losses.fitting.result import FitResult
-from apu_losses.fitting.retarget import RetargetOptions, initial_parameters
-from apu_losses.fitting.scene import Scene
-from apu_losses.fitting.stage import Preset
-from apu_losses.fitting.state import FitState
-from apu_losses.fitting.term import Term
-from apu_losses.fitting.terms import build_terms, with_all_options
+from apu_losses.fitting.objective.batch import SKELETON, SceneBatch, make_batch
+from apu_losses.fitting.objective.state import FitState
+from apu_losses.fitting.objective.term import Term
+from apu_losses.fitting.result.measures import SceneMetrics, evaluate
+from apu_losses.fitting.result.record import FitResult
+from apu_losses.fitting.result.verdict import judge
+from apu_losses.fitting.scene.types import Scene
+from apu_losses.fitting.solve.adam import run_stage
+from apu_losses.fitting.solve.presets import load_preset
+from apu_losses.fitting.solve.progress import Callback, FitProgress, Params, StageReport
+from apu_losses.fitting.solve.registry import build_terms, with_all_options
+from apu_losses.fitting.solve.stage import Preset
+from apu_losses.fitting.start.from_detections import model_of
+from apu_losses.fitting.start.retarget import RetargetOptions, initial_parameters
 from apu_losses.geometry.operators import MeshTopology, RegionIndex
 
 
@@ -50,7 +50,7 @@ class SceneFitter:
         regions: the 75 regions of that body. By default the map that ships with the free body; for a body
             file and for Anny one that is made for it (`region_map_for`), with a warning that it is
             approximate. Posed meshes need theirs given.
-        preset: a recipe by name (``"paper"``, ``"best"``, ...; `apu_losses.fitting.presets`) or of your own.
+        preset: a recipe by name (``"paper"``, ``"best"``, ...; see `PRESET_NAMES`) or of your own.
         terms: more terms by name, functions ``state -> (S,)``; give them weights with
             ``preset.weighted(name=...)``.
         retarget: how the start is put on an estimator's 3D joints.

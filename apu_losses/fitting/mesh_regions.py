@@ -29,12 +29,12 @@ from apu_losses.bodies.derivatives import body_derivatives
 from apu_losses.bodies.load import load_body
 from apu_losses.bodies.posed_mesh import PosedMeshBody
 from apu_losses.bodies.skinning import LinearBlendBody
-from apu_losses.fitting.from_detections import FINGER_TRUST, JOINT_TRUST
-from apu_losses.fitting.least_squares import levenberg_marquardt
-from apu_losses.fitting.named_points import NamedPoints, named_points
-from apu_losses.fitting.retarget import initial_parameters
-from apu_losses.fitting.retarget_hands import is_finger
-from apu_losses.fitting.scene import InitialBody, Joints3D
+from apu_losses.fitting.scene.types import InitialBody, Joints3D
+from apu_losses.fitting.start.from_detections import FINGER_TRUST, JOINT_TRUST
+from apu_losses.fitting.start.named_points import NamedPoints, named_points
+from apu_losses.fitting.start.retarget import initial_parameters
+from apu_losses.fitting.start.retarget_hands import is_finger
+from apu_losses.numerics.least_squares import levenberg_marquardt
 
 _ALONG_METRES = 0.02  # standard deviation of a vertex along the surface, where it may slide
 _ACROSS_METRES = 0.004  # and off it

@@ -11,7 +11,7 @@ from apu_losses.viz.mesh import FloatArray
 
 if TYPE_CHECKING:
     from apu_losses.camera import PinholeCamera
-    from apu_losses.fitting.scene import SceneCamera
+    from apu_losses.fitting.scene.types import SceneCamera
 
     Camera = PinholeCamera | SceneCamera
 

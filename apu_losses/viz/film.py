@@ -20,8 +20,8 @@ from apu_losses.viz.film_frame import FrameArtist, Moment
 
 if TYPE_CHECKING:
     from apu_losses.bodies.protocol import BodyModel
-    from apu_losses.fitting.progress import FitProgress
-    from apu_losses.fitting.scene import Scene
+    from apu_losses.fitting.scene.types import Scene
+    from apu_losses.fitting.solve.progress import FitProgress
     from apu_losses.geometry.topology import RegionIndex
 
 SUFFIXES = (".webp", ".gif")

@@ -14,8 +14,8 @@ from scipy.spatial import cKDTree
 from torch import Tensor
 
 from apu_contacts.keypoints.types import Keypoints2D
-from apu_losses.fitting.batch import SKELETON, body25
-from apu_losses.fitting.scene import Scene, SceneCamera
+from apu_losses.fitting.objective.batch import SKELETON, body25
+from apu_losses.fitting.scene.types import Scene, SceneCamera
 from apu_losses.viz.camera import camera_numbers
 from apu_losses.viz.mesh import FloatArray, Mesh, people_meshes
 from apu_losses.viz.montage import font_that_fits, montage

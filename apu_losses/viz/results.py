@@ -12,8 +12,8 @@ from PIL import Image
 
 from apu_contacts.images import read_picture
 from apu_losses.bodies.protocol import BodyModel
-from apu_losses.fitting.result import FitResult
-from apu_losses.fitting.scene import Scene
+from apu_losses.fitting.result.record import FitResult
+from apu_losses.fitting.scene.types import Scene
 from apu_losses.viz.camera import camera_numbers
 from apu_losses.viz.heat import contact_heat
 from apu_losses.viz.mesh import FloatArray, Mesh, people_meshes

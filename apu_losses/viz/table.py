@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from apu_contacts.regions import REGIONS
-from apu_losses.fitting.evaluate import SceneMetrics
-from apu_losses.fitting.result import FitResult
-from apu_losses.fitting.scene import Scene
+from apu_losses.fitting.result.measures import SceneMetrics
+from apu_losses.fitting.result.record import FitResult
+from apu_losses.fitting.scene.types import Scene
 
 MAX_CONTACTS = 12
 """Scenes with more region pairs get their shares only, not a line for each pair."""

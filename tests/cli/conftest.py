@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from apu_losses import cli
-from apu_losses.demo import demo_scene
+from apu_losses.app import cli
+from apu_losses.app.demo import demo_scene
 from apu_losses.fitting import Preset, Stage, save_scene
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from apu_losses.demo import demo_scene
+from apu_losses.app.demo import demo_scene
 from apu_losses.fitting import save_scene
 
 OPENPOSE = {"people": [{"pose_keypoints_2d": [100.0, 100.0, 0.9] * 25}]}
@@ -242,7 +242,7 @@ def test_an_error_of_the_program_can_be_looked_at(apu, tmp_path, monkeypatch):
 def test_a_name_that_the_terminal_lacks_is_escaped(encoding, quick, tmp_path):
     save_scene(demo_scene(), tmp_path / "ü名.json")
     environment = {**os.environ, "PYTHONIOENCODING": encoding}
-    command = [sys.executable, "-m", "apu_losses.cli", "fit", "ü名.json", "-o", "ü", "--no-pictures"]
+    command = [sys.executable, "-m", "apu_losses.app.cli", "fit", "ü名.json", "-o", "ü", "--no-pictures"]
     done = subprocess.run(
         [*command, "--preset", str(quick)], capture_output=True, cwd=tmp_path, env=environment
     )

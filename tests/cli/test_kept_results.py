@@ -118,7 +118,7 @@ def test_results_that_cannot_be_written_fail_alone(scenes, quick, tmp_path):
     """A write that fails half-way, as on a full disk: each scene is named, and no half results are left."""
     pytest.importorskip("resource")
     program = (
-        "import resource, sys; from apu_losses.cli import main\n"
+        "import resource, sys; from apu_losses.app.cli import main\n"
         "sys.argv = ['apu', *sys.argv[1:]]\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (20000, resource.RLIM_INFINITY)); main()"
     )

@@ -22,7 +22,7 @@ CODES = {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130}
 
 
 def start(arguments: list[object], folder: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "apu_losses.cli", *map(str, arguments)]
+    command = [sys.executable, "-m", "apu_losses.app.cli", *map(str, arguments)]
     return subprocess.Popen(command, cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 

@@ -363,8 +363,8 @@ def test_a_killed_run_is_resumed_and_pays_once(server: Server, tmp_path: Path, m
         about_it(handler)
 
     server.script = [about_it, about_it, at_the_moment, after_the_kill]
-    command = [sys.executable, "-m", "apu_losses.cli", "ask", str(pictures), "-o", str(out), "--model", "m"]
-    command += ["--base-url", server.url, "--cache", str(cache), "--parallel", "1"]
+    command = [sys.executable, "-m", "apu_losses.app.cli", "ask", str(pictures), "-o", str(out)]
+    command += ["--model", "m", "--base-url", server.url, "--cache", str(cache), "--parallel", "1"]
     root = str(Path(__file__).resolve().parents[2])
     environment = {**os.environ, "PYTHONPATH": root, "OPENAI_API_KEY": KEY}
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -376,8 +376,8 @@ def server() -> Iterator[Server]:
 def test_ctrl_c_keeps_what_was_paid_and_waits_for_nobody(server: Server, pictures: Path, out: Path) -> None:
     """The server holds every answer after the second for as long as it runs: who waits for it never ends."""
     pytest.importorskip("openai", reason="the openai package is optional")
-    command = [sys.executable, "-m", "apu_losses.cli", "ask", str(pictures), "-o", str(out), "--model", "m"]
-    command += ["--base-url", server.url, "--no-example", "--parallel", "2"]
+    command = [sys.executable, "-m", "apu_losses.app.cli", "ask", str(pictures), "-o", str(out)]
+    command += ["--model", "m", "--base-url", server.url, "--no-example", "--parallel", "2"]
     process = subprocess.Popen(
         command,
         env={**os.environ, "PYTHONPATH": ROOT, "OPENAI_API_KEY": "sk-test"},

@@ -27,7 +27,7 @@ from apu_contacts.detect import (
     named_models,
 )
 from apu_contacts.sources import read_keypoint_arrays
-from apu_losses import cli
+from apu_losses.app import cli
 
 SIZE = (320, 240)
 # the boxes have the pose model's 3:4, so that a crop is the box and a quarter more

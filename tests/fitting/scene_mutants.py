@@ -11,8 +11,8 @@ import numpy as np
 
 from apu_losses.bodies.smplx_format import age_direction, read_body_file
 from apu_losses.fitting import load_preset, load_scene, read_scene_lines
-from apu_losses.fitting.propose import find_images
-from apu_losses.fitting.result import load_parameters
+from apu_losses.fitting.propose.scenes import find_images
+from apu_losses.fitting.result.record import load_parameters
 
 
 def _archive(**arrays: Any) -> bytes:

@@ -8,7 +8,7 @@ from fitting_scenes import HEIGHT, WIDTH
 from apu_contacts import ContactMap, Keypoints2D
 from apu_contacts.keypoints import SKELETONS
 from apu_losses.fitting import Scene, SceneCamera, SceneContact, ScenePerson, make_batch
-from apu_losses.fitting.batch import body25, hand_keypoints
+from apu_losses.fitting.objective.batch import body25, hand_keypoints
 
 RNG = np.random.default_rng(5)
 CPU = torch.device("cpu")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from apu_losses.fitting.convergence import SlopeRule
+from apu_losses.fitting.solve.convergence import SlopeRule
 
 WINDOW = 7
 RNG = np.random.default_rng(3)

@@ -155,7 +155,7 @@ def test_the_command(
 ) -> None:
     import sys
 
-    from apu_losses.cli import main
+    from apu_losses.app.cli import main
 
     other_body(tmp_path / "OTHER.npz")
     np.savez(tmp_path / "fit.npz", transl=np.array([[0.1, 0.2, 3.0]]), body_pose=np.full((1, 63), 0.05))

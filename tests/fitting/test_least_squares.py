@@ -5,7 +5,7 @@ import pytest
 import scipy.optimize
 import torch
 
-from apu_losses.fitting.least_squares import levenberg_marquardt
+from apu_losses.numerics.least_squares import levenberg_marquardt
 
 
 def rosenbrock(x):

@@ -14,8 +14,8 @@ from test_fitter import assert_same, mixed_scenes
 from apu_losses.bodies import load_body
 from apu_losses.camera import PinholeCamera
 from apu_losses.fitting import FitState, SceneFitter, Stage, make_batch
-from apu_losses.fitting.residuals import Movement, Residuals, curvature
-from apu_losses.fitting.terms import BUILT_IN
+from apu_losses.fitting.objective.residuals import Movement, Residuals, curvature
+from apu_losses.fitting.solve.registry import BUILT_IN
 from apu_losses.geometry.operators import MeshTopology, RegionIndex
 
 FREE = ("global_orient", "body_pose", "betas", "age", "transl")
@@ -118,7 +118,7 @@ def test_depths_have_the_value_and_the_gradient_of_penetration(monkeypatch, opti
     expected = autograd_of(value, posed.params)
     with torch.no_grad():
         thinned = term.residuals(posed, Movement(posed, FREE))
-        monkeypatch.setattr("apu_losses.fitting.terms.penetration._ENOUGH", 10**6)
+        monkeypatch.setattr("apu_losses.fitting.objective.terms.penetration._ENOUGH", 10**6)
         found = term.residuals(posed, Movement(posed, FREE))
     largest = float(expected.abs().max())
     torch.testing.assert_close(gradient_of(found, 2, 80), expected, rtol=1e-3, atol=1e-4 * largest)

@@ -25,8 +25,8 @@ from apu_losses.fitting import (
     load_preset,
     make_batch,
 )
-from apu_losses.fitting.body_pose import pose_joints, smplx_pose
-from apu_losses.fitting.terms import DepthOrderTerm, SmoothnessTerm
+from apu_losses.fitting.body_parameters import pose_joints, smplx_pose
+from apu_losses.fitting.objective.terms import DepthOrderTerm, SmoothnessTerm
 
 BEST = load_preset("best")
 # with penetration from the first step: where the hand lands then does not depend on the last bits

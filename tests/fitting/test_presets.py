@@ -8,7 +8,7 @@ from fitting_scenes import pair
 
 from apu_contacts import ContactMap
 from apu_losses.fitting import PRESET_NAMES, Preset, Stage, load_preset
-from apu_losses.fitting.terms import build_terms
+from apu_losses.fitting.solve.registry import build_terms
 
 
 def stage(**options):

@@ -19,7 +19,7 @@ from apu_contacts.keypoints import SKELETONS, Keypoints2D
 from apu_contacts.sources import Camera, InitialEstimate, PersonDetection, write_openpose
 from apu_contacts.sources.conventions import MEAN_PELVIS
 from apu_contacts.sources.names import SMPLX_OUTPUT_JOINTS
-from apu_losses import cli
+from apu_losses.app import cli
 from apu_losses.bodies import load_body
 from apu_losses.bodies.protocol import BodyModel
 from apu_losses.fitting import (
@@ -33,8 +33,8 @@ from apu_losses.fitting import (
     scene_from_detections,
     write_scene_lines,
 )
-from apu_losses.fitting.propose import read_people
-from apu_losses.fitting.scene_io import SceneFileError
+from apu_losses.fitting.propose.scenes import read_people
+from apu_losses.fitting.scene.file import SceneFileError
 
 WIDTH, HEIGHT = 800, 600
 UPRIGHT = np.array([np.pi, 0.0, 0.0])

@@ -24,7 +24,7 @@ from apu_losses.fitting import (
     save_scene,
     scene_from_detections,
 )
-from apu_losses.fitting.retarget_hands import is_finger
+from apu_losses.fitting.start.retarget_hands import is_finger
 
 HANDS = ("left_hand_pose", "right_hand_pose")
 BODY = tuple(

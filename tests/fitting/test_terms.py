@@ -13,7 +13,7 @@ from apu_contacts import ContactMap, RegionMap
 from apu_contacts.regions import part_regions
 from apu_losses.bodies import load_body
 from apu_losses.fitting import FitState, SceneContact, Term, make_batch
-from apu_losses.fitting.terms import BUILT_IN
+from apu_losses.fitting.solve.registry import BUILT_IN
 from apu_losses.functional.contact import soft_contact
 from apu_losses.functional.facing import contact_facing
 from apu_losses.functional.penetration import penetration_loss

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from apu_losses.fitting import PRESET_NAMES
-from apu_losses.fitting.terms import BUILT_IN
+from apu_losses.fitting.solve.registry import BUILT_IN
 
 PAGE = (Path(__file__).parents[2] / "docs" / "fitting.md").read_text(encoding="utf-8")
 ROWS = re.findall(r"^\| `(\w+)` \|(.*)$", PAGE, re.MULTILINE)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from apu_losses.cli import app
+from apu_losses.app.cli import app
 from apu_losses.fitting import Preset, Stage
 
 SHORT = Preset(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import trimesh
 
-from apu_losses.fitting.scene import SceneCamera
+from apu_losses.fitting.scene.types import SceneCamera
 from apu_losses.viz import Mesh
 
 

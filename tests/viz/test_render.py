@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from apu_losses.camera import PinholeCamera
-from apu_losses.fitting.scene import SceneCamera
+from apu_losses.fitting.scene.types import SceneCamera
 from apu_losses.viz import Mesh, people_meshes, render_meshes, vertex_normals
 
 SIZE = (120, 90)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from apu_losses.fitting.filter import HELD
+from apu_losses.fitting.result.verdict import HELD
 from apu_losses.synthetic.method_table.methods import Method
 from apu_losses.synthetic.method_table.scores import SceneScores
 from apu_losses.synthetic.method_table.statistics import Interval, column, difference, mean_of, reduction

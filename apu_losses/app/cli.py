@@ -1,0 +1,614 @@
+"""The command `apu`: it reads arguments, calls the library and prints. What it computes lives elsewhere.
+
+Exit codes: 0 done; 1 something could not be done (a problem that `doctor` found, a scene that `fit` could not
+fit, an image that `detect` or `propose` could not read, a question that `ask` got no answer to, a text that
+`parse` could not read whole); 2 bad input, with one line on standard error; 130 interrupted (143 by SIGTERM),
+what was done is kept.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from apu_contacts.files import refuse_foreign, refuse_inputs
+from apu_losses.app.console import EXPECTED, BadInput, Group, in_words, run, say_when_interrupted
+from apu_losses.app.console import complain as _complain
+from apu_losses.app.console import progress_bar as _progress
+from apu_losses.app.console import table as _table
+
+if TYPE_CHECKING:
+    from apu_losses.fitting import FitResult
+
+app = typer.Typer(
+    name="apu",
+    help="From a photograph of people touching to 3D meshes that touch where the people do.",
+    cls=Group,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+_OVERWRITE = "Replace what is there under these names, whatever it is."
+
+
+@contextmanager
+def _input() -> Iterator[None]:
+    """Errors raised while the user's input is read are the user's to mend: one line, no traceback."""
+    try:
+        yield
+    except EXPECTED as error:
+        raise BadInput(in_words(error)) from error
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from apu_contacts._version import __version__
+
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")] = Path("apu_demo"),
+    preset: Annotated[str, typer.Option(help="Recipe of the fit: a name, or a .json file.")] = "best",
+    film: Annotated[bool, typer.Option("--film", help="Leave a film of the fit, too: film.webp.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help=_OVERWRITE)] = False,
+) -> None:
+    """Fit the bundled scene on the free body; leave pictures, meshes and parameters."""
+    from apu_losses.fitting import load_preset
+
+    load_preset(preset)
+    from apu_losses.app.demo import run_demo
+    from apu_losses.viz.table import measurement_rows
+
+    _use_threads(1)
+
+    with _progress() as tell:
+        done = run_demo(out, preset=preset, film=film, progress=tell, overwrite=overwrite)
+    _table(("measurement", "start", "fitted"), measurement_rows(done.scene, done.result))
+    typer.echo(f"{_verdict(done.result)} ({done.result.iterations} steps, {done.result.seconds:.0f} s)")
+    for file in done.files:
+        typer.echo(f"  {file}")
+
+
+@app.command()
+def fit(
+    scene: Annotated[
+        Path, typer.Argument(metavar="SCENE.json|DIR|SCENES.jsonl", help="A scene, a folder, or one a line.")
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")],
+    preset: Annotated[str, typer.Option(help="Recipe of the fit: a name, or a .json file.")] = "best",
+    body: Annotated[str, typer.Option(help="'free', or the path of your SMPLX_*.npz.")] = "free",
+    regions: Annotated[Path | None, typer.Option(help="Region map of that body.")] = None,
+    device: Annotated[str, typer.Option(help="Where to compute: cpu, cuda, cuda:1.")] = "cpu",
+    pictures: Annotated[bool, typer.Option(help="Draw the people before and after.")] = True,
+    log: Annotated[
+        Path | None, typer.Option(help="Write the loss of each scene, iteration and term: JSON lines.")
+    ] = None,
+    film: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Film each scene's fit: FOLDER/NAME.webp.")
+    ] = None,
+    threads: Annotated[
+        int, typer.Option(min=1, help="CPU threads; more pay off for large batches only.")
+    ] = 1,
+    batch_size: Annotated[
+        int, typer.Option(min=1, help="Scenes fitted at once; results are written after each batch.")
+    ] = 32,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help=_OVERWRITE)] = False,
+) -> None:
+    """Fit bodies to scenes; leave parameters, a record, meshes and a picture of each.
+
+    Results that are there already, of the same scene by the same recipe, are kept and not computed again.
+    """
+    from apu_losses.app.fit_files import fit_scenes, load_scenes
+    from apu_losses.bodies import load_body
+    from apu_losses.bodies.region_map import region_map_for
+    from apu_losses.fitting import SceneFitter
+
+    _use_threads(threads)
+    if scene.is_dir() and out.resolve() == scene.resolve():
+        raise BadInput(f"--out {out}: results would lie among the scenes; name another folder")
+    model = load_body(body, device=_device(device))
+    found = load_scenes(scene, model)
+    with warnings.catch_warnings(record=True) as caught:
+        region_map = region_map_for(model, regions)
+    fitter = SceneFitter(model, regions=region_map, preset=preset, device=device, batch_size=batch_size)
+    for warning in caught:
+        _complain("fit", f"note: {warning.message}")
+    say_when_interrupted(lambda: f"interrupted; what is done is in {out}, the same command goes on from it")
+    with _progress() as tell:
+        summary = fit_scenes(
+            found.scenes,
+            fitter,
+            out,
+            pictures=pictures,
+            progress=tell,
+            log=log,
+            films=film,
+            inputs=[*found.inputs, *_given_files(preset, body, regions)],
+            overwrite=overwrite,
+        )
+    header = ("scene", "verdict", "pairs within 2 cm", "keypoint error, px", "inside")
+    _table(header, [_summary(name, record) for name, record in summary.records.items()])
+    unwritten = [f"{name}: results not written: {why}" for name, why in summary.unwritten.items()]
+    for problem in [*found.unusable, *unwritten, *summary.notes]:
+        _complain("fit", f"note: {problem}")
+    there = f" ({len(summary.kept)} were there already)" if summary.kept else ""
+    typer.echo(f"results in {out}{there}" + (f", films in {film}" if film else ""))
+    if summary.failed or found.unusable:
+        raise typer.Exit(1)
+
+
+def _given_files(*values: object) -> list[Path]:
+    """Those of some options' values that are files: a recipe, a body or a region map of the user's own."""
+    return [Path(str(value)) for value in values if value is not None and Path(str(value)).is_file()]
+
+
+@app.command()
+def benchmark(
+    scenes: Annotated[int, typer.Option(min=1, help="How many scenes, spread over the types.")] = 16,
+    preset: Annotated[str, typer.Option(help="Recipe of the fit: a name, or a .json file.")] = "best",
+    split: Annotated[str, typer.Option(help="'held_out', or 'development' to tune on.")] = "held_out",
+    cache: Annotated[
+        Path | None, typer.Option(help="Folder that keeps what is done; another run goes on from there.")
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes, one thread each.")] = 1,
+    seed: Annotated[int, typer.Option(help="Of the simulated noise.")] = 0,
+) -> None:
+    """Fit synthetic scenes with known truth by the methods of the paper's tables, and print the table."""
+    with _input():
+        from apu_losses.fitting import load_preset
+        from apu_losses.synthetic import DEVELOPMENT_TYPES, HELD_OUT_TYPES, load_truth_scenes
+        from apu_losses.synthetic.method_table import (
+            ContactSource,
+            MethodRunner,
+            main_rows,
+            spread_over_types,
+        )
+        from apu_losses.synthetic.method_table.report import main_report
+
+        recipe = load_preset(preset)
+        methods = main_rows(recipe, ContactSource())
+        types = {"held_out": HELD_OUT_TYPES, "development": DEVELOPMENT_TYPES}.get(split, ())
+        per_type = -(-scenes // max(1, len(types)))
+        chosen = spread_over_types(load_truth_scenes(split, per_type=per_type), scenes)
+    _use_threads(1)
+    runner = MethodRunner(chosen, cache, seed=seed)
+    scores = runner.run(methods, jobs=jobs, tell=lambda line: _complain("benchmark", line))
+    typer.echo(f"{len(chosen)} synthetic scenes ({split}), seed {seed}, recipe {preset}\n")
+    typer.echo(main_report(methods, scores, recipe.filter_pixels))
+
+
+@app.command()
+def presets(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="A recipe, or a .json file.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="File for the recipe.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help=_OVERWRITE)] = False,
+) -> None:
+    """List the recipes of a fit, or print one as JSON, to be changed and given to `fit --preset`."""
+    import json
+
+    from apu_losses.fitting import PRESET_NAMES, load_preset
+
+    if name is None:
+        _table(("recipe", "what it is"), [(known, load_preset(known).description) for known in PRESET_NAMES])
+        return
+    with _input():
+        preset = load_preset(name)
+    if out is None:
+        typer.echo(json.dumps(preset.to_dict(), indent=1))
+        return
+    refuse_inputs([out], _given_files(name))
+    # one that was changed is the user's
+    refuse_foreign(out, _is_bundled, "an unchanged recipe", overwrite=overwrite)
+    preset.save(out)
+    typer.echo(f"{out} written")
+
+
+def _is_bundled(path: Path) -> bool:
+    from apu_losses.fitting import PRESET_NAMES, load_preset
+
+    return any(load_preset(path) == load_preset(name) for name in PRESET_NAMES)
+
+
+@app.command()
+def convert(
+    parameters: Annotated[Path, typer.Argument(metavar="FIT.npz", help="Parameters, as `fit` writes them.")],
+    to: Annotated[str, typer.Option(help="'free', or the path of your SMPL-X, SMPL-H or SMPL file.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The .npz to write.")],
+    source: Annotated[
+        str | None, typer.Option("--from", help="The body of FIT.npz, likewise; 'free' if left out.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help=_OVERWRITE)] = False,
+) -> None:
+    """Turn fitted parameters of one body into those of another; say how far the two surfaces are apart."""
+    from apu_losses.bodies import load_body
+    from apu_losses.fitting.convert import convert_file, is_converted
+
+    refuse_inputs([out], [parameters, *_given_files(to, source)])
+    refuse_foreign(out, is_converted, "a result of apu convert", overwrite=overwrite)
+    result = convert_file(parameters, out, load_body(source or "free"), load_body(to))
+    figures = zip(*(each.tolist() for each in (result.mean_mm, result.p95_mm, result.max_mm)), strict=True)
+    rows = [(person, *(f"{value:.2f}" for value in row)) for person, row in enumerate(figures)]
+    _table(("person", "residual mean, mm", "95 %, mm", "largest, mm"), rows)
+    unsure = int(result.unsure.sum())
+    typer.echo(f"{out} written; {unsure} of {len(result.unsure)} vertices had no sure counterpart")
+
+
+@app.command()
+def ask(
+    pictures: Annotated[list[Path] | None, typer.Argument(help="Pictures of two people each.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="File of answers; what it has stays.")
+    ] = None,
+    model: Annotated[str, typer.Option(help="Name of the model, as the server knows it.")] = "",
+    base_url: Annotated[
+        str | None, typer.Option(help="Server with /v1; OPENAI_BASE_URL or OpenAI's own if left out.")
+    ] = None,
+    api_key_env: Annotated[
+        str, typer.Option(help="Environment variable that holds the server's key.")
+    ] = "OPENAI_API_KEY",
+    samples: Annotated[int, typer.Option(min=1, help="Answers a picture; more need a temperature.")] = 1,
+    parallel: Annotated[int, typer.Option(min=1, help="Questions at the same time.")] = 4,
+    temperature: Annotated[float, typer.Option(help="0: the likeliest answer; samples need more.")] = 0.0,
+    action: Annotated[str | None, typer.Option(help="Known label of the interaction.")] = None,
+    example: Annotated[bool, typer.Option(help="Show an example before the question.")] = True,
+    cache: Annotated[Path | None, typer.Option(help="Folder of answers that are not asked again.")] = None,
+    timeout: Annotated[float, typer.Option(help="Seconds for a whole answer.")] = 300.0,
+    retries: Annotated[int, typer.Option(min=0, help="Further attempts after a failed one.")] = 5,
+    answer_tokens: Annotated[
+        int, typer.Option(min=1, help="Longest answer; models that think need more.")
+    ] = 2000,
+    format: Annotated[
+        str,
+        typer.Option(help="Answer's format: json_schema, json_schema_unbounded, json_object or none."),
+    ] = "json_schema",
+    length_field: Annotated[
+        str | None,
+        typer.Option(help="How the server calls --answer-tokens: max_tokens or max_completion_tokens."),
+    ] = None,
+    max_calls: Annotated[int | None, typer.Option(help="Stop after this many calls.")] = None,
+    max_tokens: Annotated[int | None, typer.Option(help="Stop after this many tokens in all.")] = None,
+    max_cost: Annotated[float | None, typer.Option(help="Stop after this much money; needs a price.")] = None,
+    price_in: Annotated[float, typer.Option(help="Price of a million tokens asked.")] = 0.0,
+    price_out: Annotated[float, typer.Option(help="Price of a million tokens answered.")] = 0.0,
+    again: Annotated[
+        list[str] | None,
+        typer.Option(help="Ask anew what was: empty, unreadable, refused. May be repeated."),
+    ] = None,
+    picture_format: Annotated[str, typer.Option(help="How crops are sent: jpeg or png.")] = "jpeg",
+    batch_out: Annotated[
+        Path | None, typer.Option(help="Write batch files here and ask nobody; what -o has is left out.")
+    ] = None,
+    batch_in: Annotated[list[Path] | None, typer.Option(help="Take answers from a batch's results.")] = None,
+    batch_questions: Annotated[
+        list[Path] | None,
+        typer.Option(help="NAME.questions.jsonl of --batch-out, if not beside the results or the answers."),
+    ] = None,
+) -> None:
+    """Ask a vision language model which body parts touch; the key comes from the environment."""
+    from apu_contacts.asking import commands
+
+    with _input():
+        if batch_in is None and not (pictures and model):
+            raise ValueError("ask needs pictures and --model")
+        if batch_out is None and out is None:
+            raise ValueError("ask needs -o FILE for the answers, or --batch-out")
+        options = commands.AskOptions(
+            model,
+            base_url,
+            api_key_env,
+            samples=samples,
+            parallel=parallel,
+            action=action,
+            example=example,
+            cache=cache,
+            temperature=temperature,
+            again=tuple(again or ()),
+            picture_format=picture_format,
+            timeout=timeout,
+            max_retries=retries,
+            answer_tokens=answer_tokens,
+            format=format,
+            length_field=length_field,
+            max_calls=max_calls,
+            max_tokens=max_tokens,
+            max_cost=max_cost,
+            price_in=price_in,
+            price_out=price_out,
+        )
+        note = commands.left_out_note(pictures or [])
+        if note:
+            _complain("ask", f"note: {note}")
+        if batch_out is not None:
+            written = commands.write_requests(pictures or [], batch_out, options, out)
+            for path in written.paths:
+                typer.echo(str(path))
+            for line in commands.batch_lines(written):
+                _complain("ask", f"note: {line}")
+            raise typer.Exit(1 if written.failures else 0)
+        if out is None:
+            return
+        try:
+            if batch_in is not None:
+                summary = commands.collect_results(batch_in, out, batch_questions)
+            else:
+                with _progress() as tell:
+                    summary = commands.ask_pictures(
+                        pictures or [],
+                        out,
+                        options,
+                        lambda done, total: tell(done / total, f"{done} of {total}"),
+                    )
+        except commands.AskInterrupted as interrupted:
+            for line in commands.summary_lines(interrupted.summary):
+                typer.echo(line)
+            raise typer.Exit(130) from None
+    for line in commands.summary_lines(summary):
+        typer.echo(line)
+    if not summary.complete:
+        raise typer.Exit(1)
+
+
+@app.command()
+def parse(file: Annotated[Path, typer.Argument(help="Text that a model wrote.")]) -> None:
+    """Explain how a model's answer is read: contacts, repairs, and what no rule accounts for."""
+    from apu_contacts.asking.commands import parse_file
+
+    with _input():
+        explanation, whole = parse_file(file)
+    typer.echo(explanation)
+    if not whole:
+        raise typer.Exit(1)
+
+
+@app.command()
+def detect(
+    pictures: Annotated[list[Path], typer.Argument(help="Pictures, or folders of them.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The .jsonl to write; keypoints go beside it.")],
+    model: Annotated[
+        str,
+        typer.Option(help="wholebody (133 keypoints), feet (26) or body (17); also with -small or -large."),
+    ] = "wholebody",
+    person_weights: Annotated[
+        str | None, typer.Option(help="Your own YOLOX: path or address, with #sha256=... to check it.")
+    ] = None,
+    pose_weights: Annotated[str | None, typer.Option(help="Your own RTMPose, likewise.")] = None,
+    score_scale: Annotated[
+        float | None, typer.Option(help="Which score of the pose model means certain.")
+    ] = None,
+    min_box_score: Annotated[float, typer.Option(help="Below this a box is nobody.")] = 0.3,
+    device: Annotated[str, typer.Option(help="Where to compute: cpu, cuda, cuda:1.")] = "cpu",
+    estimates: Annotated[
+        list[str] | None,
+        typer.Option(help="Files of an estimator to list too: bev=FOLDER/{name}.npz. May be repeated."),
+    ] = None,
+) -> None:
+    """Find people and their keypoints in pictures; write the list that `propose` reads."""
+    with _input():
+        from apu_contacts.detect import KeypointDetector, detect_pictures, find_pictures, named_models
+        from apu_contacts.detect.models import own_models
+        from apu_contacts.images import left_out, left_out_words
+
+        found = find_pictures(pictures)
+        patterns = _patterns(estimates or [])
+        if person_weights and pose_weights:
+            models = own_models(person_weights, pose_weights)
+        else:
+            models = own_models(person_weights, pose_weights, named_models(model))
+        if score_scale is not None:
+            models = replace(models, score_scale=score_scale)
+        with _progress() as tell:
+            detector = KeypointDetector(models, device=device, min_box_score=min_box_score, progress=tell)
+            summary = detect_pictures(found, detector, out, estimates=patterns, progress=tell)
+    for problem in filter(None, [left_out_words(left_out(pictures)), *summary.unread]):
+        _complain("detect", f"note: {problem}")
+    _table(("what", "number"), summary.rows())
+    typer.echo(f"{out} written")
+    if summary.unread:
+        raise typer.Exit(1)
+
+
+def _patterns(given: Sequence[str]) -> dict[str, str]:
+    """KIND=PATH of the command line by kind."""
+    if not given:
+        return {}
+    from apu_losses.fitting.propose.scenes import ESTIMATE_KINDS
+
+    patterns = dict(text.partition("=")[::2] for text in given)
+    for kind, path in patterns.items():
+        if kind not in ESTIMATE_KINDS or not path:
+            raise ValueError(f"--estimates must be KIND=PATH, KIND one of {', '.join(ESTIMATE_KINDS)}")
+    return patterns
+
+
+@app.command()
+def propose(
+    detections: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DETECTIONS",
+            help="A folder an image, a folder of such folders, or a .jsonl that names them.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="File for the scenes, one a line.")],
+    min_keypoints: Annotated[
+        int, typer.Option(min=1, help="Keypoints of each person that must be near the other.")
+    ] = 3,
+    max_distance: Annotated[float, typer.Option(help="What is near, as a share of the people's size.")] = 0.2,
+    max_mesh_error: Annotated[
+        float, typer.Option(help="How far a body may be from its keypoints, as a share of the person's size.")
+    ] = 0.15,
+    max_gap: Annotated[
+        float | None, typer.Option(help="Metres between two bodies from which a pair is rejected.")
+    ] = None,
+    body: Annotated[
+        str, typer.Option(help="Poses estimates without 3D joints: 'free', or your SMPLX_*.npz.")
+    ] = "free",
+    score_scale: Annotated[
+        float,
+        typer.Option(min=1e-6, help="What keypoint scores are divided by: RTMPose's SimCC gives up to 6."),
+    ] = 1.0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help=_OVERWRITE)] = False,
+) -> None:
+    """Find the pairs of people who may be touching; write a scene for each image that has one."""
+    from dataclasses import replace
+    from functools import cache
+
+    from apu_losses.bodies import load_body
+    from apu_losses.fitting import ProposalReport, find_images
+    from apu_losses.fitting.propose.file import propose_file
+
+    # what a manifest says of one image or file counts before what is said for all
+    images = [
+        replace(files, score_scale={"*": score_scale, **files.score_scale})
+        for files in find_images(detections)
+    ]
+    options = {
+        "min_keypoints": min_keypoints,
+        "max_distance": max_distance,
+        "max_mesh_error": max_mesh_error,
+        "max_gap": max_gap,
+    }
+    _use_threads(1)
+    report = ProposalReport()
+    say_when_interrupted(
+        lambda: f"interrupted; {report.images} of {len(images)} images are done, and the same command goes on"
+    )
+    with _progress() as tell:
+        count = propose_file(
+            images,
+            out,
+            body=cache(lambda: load_body(body)),
+            body_name=body,
+            report=report,
+            progress=tell,
+            inputs=[detections, *_given_files(body)],
+            overwrite=overwrite,
+            **options,
+        )
+    for note in report.notes:
+        _complain("propose", f"note: {note}")
+    _table(("what", "number"), report.rows())
+    if report.failed:
+        rows = [(name, why) for name, reasons in report.failed.items() for why in reasons]
+        _table(("image", "could not be read"), rows)
+    typer.echo(f"{count} scene{'s' if count != 1 else ''} in {out}")
+    if report.notes:
+        raise typer.Exit(1)
+
+
+@app.command()
+def regions(
+    which: Annotated[
+        str | None, typer.Argument(metavar="[ID]", help="Id (0 to 74) or name of a region.")
+    ] = None,
+    parts: Annotated[bool, typer.Option("--parts", help="List the 17 body parts instead.")] = False,
+) -> None:
+    """Explain one of the 75 surface regions, or list them all."""
+    from apu_contacts.regions import PARTS, REGIONS, RegionMap, part_regions
+
+    if which is not None:
+        with _input():
+            typer.echo(RegionMap.load("free").explain(which))
+        return
+    if parts:
+        rows = [(name, *(_ids(part_regions(name, side)) for side in ("left", "right"))) for name in PARTS]
+        _table(("part", "left", "right"), rows)
+        return
+    sizes = RegionMap.load("free").sizes
+    _table(
+        ("id", "name", "side", "mirror", "part", "vertices"),
+        [(r.id, r.name, r.side, r.mirror, r.part, sizes[r.id]) for r in REGIONS],
+    )
+
+
+@app.command()
+def doctor() -> None:
+    """Say what is installed, which kernels would run and why, and which body and region map are found."""
+    from apu_losses.app.doctor import examine
+
+    findings = examine()
+    _table(("topic", "name", "state", "detail"), [(f.topic, f.name, f.state, f.detail) for f in findings])
+    problems = sum(f.state == "problem" for f in findings)
+    if problems:
+        _complain("doctor", f"{problems} problem{'s' if problems > 1 else ''} found")
+        raise typer.Exit(1)
+
+
+def _use_threads(count: int) -> None:
+    """The tensors of a few people are small: threads that wait for each other can make a fit slower."""
+    import torch
+
+    torch.set_num_threads(count)
+
+
+def _device(name: str) -> str:
+    import torch
+
+    try:
+        torch.empty(0, device=name, dtype=torch.float32)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"--device {name}: {str(error).splitlines()[0]}") from None
+    return name
+
+
+def _verdict(result: FitResult) -> str:
+    return f"{'kept' if result.verdict.kept else 'rejected'}: {result.verdict.reason}"
+
+
+def _summary(name: str, record: Mapping[str, Any]) -> tuple[str, ...]:
+    """A row of `fit`, from what the scene's record says."""
+    verdict, metrics = record["verdict"], (record["before"], record["after"])
+    return (
+        name,
+        f"{'kept' if verdict['kept'] else 'rejected'}: {verdict['reason']}",
+        " to ".join(_share(each["contact_distance"]) for each in metrics),
+        " to ".join(_largest(each["keypoint_error"]) for each in metrics),
+        " to ".join(str(each["inside_vertices"]) for each in metrics),
+    )
+
+
+def _share(distances: Sequence[float | None]) -> str:
+    """How many of some contacts are nearer than 2 cm; what is not finite is None in a record."""
+    near = sum(distance is not None and distance <= 0.02 for distance in distances)
+    return f"{100 * near / len(distances):.0f} %" if distances else "nan %"
+
+
+def _largest(errors: Sequence[float | None]) -> str:
+    known = [math.nan if error is None else error for error in errors]
+    return f"{max(known):.1f}" if known else "nan"
+
+
+def _ids(ids: tuple[int, ...]) -> str:
+    return " ".join(map(str, ids))
+
+
+def main() -> None:
+    """Entry point of the command."""
+    sys.exit(run(app))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What a fit makes small: a batch of scenes, the state of its bodies, terms, their residuals."""

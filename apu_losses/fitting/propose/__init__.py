@@ -1,0 +1,1 @@
+"""Scenes from detections: files in, pairs of people who may touch, scenes out."""

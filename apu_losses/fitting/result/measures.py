@@ -1,0 +1,139 @@
+"""Measurements of posed scenes: contact, keypoints, penetration, and whether the bodies are still plausible.
+
+Contact and keypoint error alone can be bought with broken bodies, so a result always carries how far the
+pose and the stature moved from the start as well.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import torch
+from torch import Tensor
+
+from apu_losses.fitting.body_parameters import pose_joints, shape_parameter, smplx_pose
+from apu_losses.fitting.objective.state import FitState
+from apu_losses.functional.contact_edges import Over
+from apu_losses.functional.metrics.contact import contact_distances
+from apu_losses.functional.metrics.penetration import summarise_depths, vertex_depths
+from apu_losses.functional.plausibility import PoseChange, pose_change, shape_change
+from apu_losses.functional.reprojection import keypoint_error
+
+
+@dataclass(frozen=True)
+class SceneMetrics:
+    """Measurements of one scene with P people.
+
+    Attributes:
+        contact_distance: metres, smallest distance of each region pair of all its contacts, in order. Of an
+            edge of which it is open who is who, in the order in which its contacts are nearer (by the
+            weighted sum of squared distances).
+        part_distance: metres, smallest distance of each part contact (the nearest of its region pairs).
+        keypoint_error: ``(P,)`` mean keypoint distance, pixels at 512 scale, confidence above 0.2; NaN where
+            a person has no such keypoint.
+        confident_keypoint_error: ``(P,)`` the same over confidence above 0.5.
+        inside_vertices: vertices that lie inside another person, all pairs together.
+        depth_p95: metres, 95th percentile of their depth to the nearest surface; 0 where none is inside, NaN
+            where a body is not finite.
+        depth_max: metres, the deepest.
+        pose_change_rms, pose_change_max, spine_change_max: ``(P,)`` degrees from the start of the fit.
+        stature_change: ``(P,)`` metres from the start, signed.
+        shape_change: ``(P,)`` largest change of a shape coefficient from the start, in its units; 0 for a
+            body without shape.
+        hand_keypoint_error: ``(P,)`` as ``keypoint_error`` for the keypoints of both hands; NaN for a person
+            without, empty where nobody's hand was seen.
+    """
+
+    contact_distance: tuple[float, ...]
+    part_distance: tuple[float, ...]
+    keypoint_error: tuple[float, ...]
+    confident_keypoint_error: tuple[float, ...]
+    inside_vertices: int
+    depth_p95: float
+    depth_max: float
+    pose_change_rms: tuple[float, ...]
+    pose_change_max: tuple[float, ...]
+    spine_change_max: tuple[float, ...]
+    stature_change: tuple[float, ...]
+    shape_change: tuple[float, ...] = ()
+    hand_keypoint_error: tuple[float, ...] = ()
+
+    def to_dict(self) -> dict[str, object]:
+        """Plain lists and numbers."""
+        return {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(self).items()}
+
+    def contact_share(self, metres: float, *, over: str = "pairs") -> float:
+        """Share of contacts that are nearer than this; NaN for a scene without contacts."""
+        distances = self.contact_distance if over == "pairs" else self.part_distance
+        return sum(d <= metres for d in distances) / len(distances) if distances else float("nan")
+
+
+@torch.no_grad()
+def evaluate(state: FitState) -> list[SceneMetrics]:
+    """Measure every scene of a state; one entry a scene."""
+    batch = state.batch
+    pairs, parts = _contact_distances(state, "pairs"), _contact_distances(state, "parts")
+    error = keypoint_error(state.keypoints2d, batch.keypoints, batch.confidence, batch.scale)
+    confident = keypoint_error(
+        state.keypoints2d, batch.keypoints, batch.confidence, batch.scale, confidence_threshold=0.5
+    )
+    hand, hands = torch.full_like(error, torch.nan), batch.per_scene(batch.sees_hand.any(1).float())
+    if batch.any_hand:
+        hand = keypoint_error(state.hands2d, batch.hand_keypoints, batch.hand_confidence, batch.scale)
+    depths = vertex_depths(state.vertices, state.topology, batch.pair_a, batch.pair_b)
+    broken = batch.per_scene(depths.broken.float(), batch.pair_scene) > 0
+    depth = summarise_depths(depths.depth, batch.pair_scene[depths.pair], broken)
+    change = _pose_change(state)
+    stature = state.stature - state.body.stature(state.start)
+
+    name = shape_parameter(state.body)
+    shape = torch.zeros_like(stature)
+    if name is not None:
+        shape = shape_change(state.params[name], state.start[name])
+
+    def of_people(values: Tensor, scene: int) -> tuple[float, ...]:
+        return tuple(values[batch.row_scene == scene].tolist())
+
+    metrics = []
+    for scene in range(batch.size):
+        metrics.append(
+            SceneMetrics(
+                contact_distance=pairs[scene],
+                part_distance=parts[scene],
+                keypoint_error=of_people(error, scene),
+                confident_keypoint_error=of_people(confident, scene),
+                inside_vertices=0 if broken[scene] else int(depth.inside[scene]),
+                depth_p95=float(depth.p95[scene]),
+                depth_max=float(depth.largest[scene]),
+                pose_change_rms=of_people(change.rms, scene),
+                pose_change_max=of_people(change.largest, scene),
+                spine_change_max=of_people(change.spine, scene),
+                stature_change=of_people(stature, scene),
+                shape_change=of_people(shape, scene),
+                hand_keypoint_error=of_people(hand, scene) if bool(hands[scene]) else (),
+            )
+        )
+    return metrics
+
+
+def _contact_distances(state: FitState, over: Over) -> list[tuple[float, ...]]:
+    """Of each scene, the distance of each of its contacts in the order of its maps, metres."""
+    batch = state.batch
+    distance, edge = contact_distances(state.vertices, batch.contact_edges(over), state.regions)
+    # what was read in the exchanged order stands at the end
+    order = torch.argsort(edge, stable=True)
+    distance, owner = distance[order], batch.edge_scene[edge[order]]
+    return [tuple(distance[owner == scene].tolist()) for scene in range(batch.size)]
+
+
+def _pose_change(state: FitState) -> PoseChange:
+    """Of SMPL-X's 21 body joints; of all joints for a body with others; none for a body that has no pose."""
+    pose, start = (smplx_pose(state.body, params) for params in (state.params, state.start))
+    if pose is not None and start is not None:
+        return pose_change(pose, start)
+    names = pose_joints(state.body)
+    if not names:
+        still = state.vertices.new_zeros(state.batch.rows)
+        return PoseChange(still, still, still, still.long())
+    spine = [i for i, name in enumerate(names) if name.startswith("spine")]
+    return pose_change(state.params["body_pose"], state.start["body_pose"], spine=spine)

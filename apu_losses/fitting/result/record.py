@@ -1,0 +1,190 @@
+"""What a fit gives back, and how it is kept on disk."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from apu_contacts._version import __version__
+from apu_contacts.files import staged_file, write_text
+from apu_contacts.reading import read_arrays
+from apu_losses.fitting.result.measures import SceneMetrics
+from apu_losses.fitting.result.verdict import Verdict
+from apu_losses.fitting.solve.progress import StageReport
+from apu_losses.fitting.solve.stage import Preset
+
+SCHEMA_VERSION = 1
+START_PREFIX = "start_"
+RESIDUAL = "residual_mm"
+"""What `apu convert` adds to the parameters: how far the two surfaces are apart."""
+_BODY, _IDENTITY = "body", "body_identity"
+NO_PARAMETERS = frozenset({_BODY, _IDENTITY, RESIDUAL})
+"""Names of a parameter file that are no body parameters."""
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """The fitted people of one scene.
+
+    Attributes:
+        scene: name of the scene.
+        body: name of the body model that the parameters belong to.
+        preset: the recipe, with every option of its terms written out.
+        parameters: ``(P, size)`` by smplx name, one row a person in the scene's order.
+        start: the same at the (retargeted) start of the fit.
+        stages: how each stage ended.
+        before, after: measurements at the start and at the end.
+        verdict: whether the filter keeps this scene, and why.
+        seconds: wall time, the batch's shared evenly among its scenes.
+        body_identity: digest of its unposed surface, see `apu_losses.bodies.identity`.
+        body_model: what kind of body that is: ``"free"``, ``"smplx"``, ``"smpl"``, ``"anny"``, ...
+        regions: ``topology``, ``kind`` (official, transferred, derived) and ``provenance`` of the region map.
+        notes: what the recipe asked for and this body does not have.
+    """
+
+    scene: str
+    body: str
+    preset: Preset
+    parameters: Mapping[str, NDArray[np.float64]]
+    start: Mapping[str, NDArray[np.float64]]
+    stages: tuple[StageReport, ...]
+    before: SceneMetrics
+    after: SceneMetrics
+    verdict: Verdict
+    seconds: float
+    body_model: str = ""
+    body_identity: str = ""
+    regions: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def failed(self) -> bool:
+        """Whether the optimisation broke off; `verdict` says why."""
+        return any(stage.failed for stage in self.stages)
+
+    @property
+    def iterations(self) -> int:
+        return sum(stage.iterations for stage in self.stages)
+
+    def save(self, stem: str | Path) -> tuple[Path, Path]:
+        """Write ``STEM.npz`` (parameters, start, whose they are; no pickle), then ``STEM.json``: the rest.
+
+        Each file appears whole or not at all.
+
+        Raises:
+            OSError: one of them cannot be written.
+        """
+        stem = Path(stem)
+        arrays, record = stem.with_name(stem.name + ".npz"), stem.with_name(stem.name + ".json")
+        values: dict[str, Any] = dict(self.parameters)
+        values.update({START_PREFIX + name: value for name, value in self.start.items()})
+        save_parameters(arrays, values, self.body, self.body_identity)
+        write_text(record, json.dumps(self.to_dict(), indent=1) + "\n")
+        return arrays, record
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything but the arrays, ready for JSON; numbers that are not finite become ``null``."""
+        stages = [
+            {
+                "name": s.name,
+                "iterations": s.iterations,
+                "reason": s.reason,
+                "loss": s.loss,
+                "terms": dict(s.terms),
+            }
+            for s in self.stages
+        ]
+        data = {
+            "schema_version": SCHEMA_VERSION,
+            "apu_losses": __version__,
+            "scene": self.scene,
+            "body": self.body,
+            "body_model": self.body_model,
+            "body_identity": self.body_identity,
+            "regions": dict(self.regions),
+            "notes": list(self.notes),
+            "verdict": {"kept": self.verdict.kept, "reason": self.verdict.reason},
+            "before": self.before.to_dict(),
+            "after": self.after.to_dict(),
+            "stages": stages,
+            "seconds": round(self.seconds, 3),
+            "preset": self.preset.to_dict(),
+        }
+        finite: dict[str, Any] = _finite(data)
+        return finite
+
+
+def save_parameters(path: str | Path, arrays: Mapping[str, Any], body: str, identity: str) -> None:
+    """Write an ``.npz`` of arrays that says which body they are of, whole or not at all.
+
+    Args:
+        path: the file.
+        arrays: ``(P, size)`` by parameter, and whatever else belongs to them.
+        body: name of the body.
+        identity: see `apu_losses.bodies.identity.body_identity`; ``""``: not known.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    owner = {_BODY: np.array(body), _IDENTITY: np.array(identity)}
+    with staged_file(path) as part, part.open("wb") as stream:
+        np.savez_compressed(stream, **arrays, **owner)  # type: ignore[arg-type]
+
+
+def load_parameters(
+    path: str | Path,
+) -> tuple[dict[str, NDArray[np.float64]], dict[str, NDArray[np.float64]]]:
+    """Read ``STEM.npz`` back: the fitted parameters and those of the start.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is no ``.npz`` archive of arrays.
+    """
+    arrays = {name: array for name, array in _load(path).items() if name not in NO_PARAMETERS}
+    start = {
+        name.removeprefix(START_PREFIX): v for name, v in arrays.items() if name.startswith(START_PREFIX)
+    }
+    fitted = {name: v for name, v in arrays.items() if not name.startswith(START_PREFIX)}
+    return fitted, start
+
+
+def parameters_body(path: str | Path) -> tuple[str, str]:
+    """Which body the parameters of a file are of: its name and identity, ``""`` where nothing says it.
+
+    The file itself says it; for files of earlier versions, the record beside it does.
+
+    Raises:
+        FileNotFoundError, ValueError: as `load_parameters`.
+    """
+    arrays = _load(path)
+    if _BODY in arrays:
+        return str(arrays[_BODY]), str(arrays.get(_IDENTITY, ""))
+    try:
+        record = json.loads(Path(path).with_suffix(".json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return "", ""
+    if not isinstance(record, dict) or "apu_losses" not in record:
+        return "", ""
+    return str(record.get("body", "")), str(record.get("body_identity", ""))
+
+
+def _load(path: str | Path) -> dict[str, NDArray[Any]]:
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{path}: no such file")
+    return read_arrays(path)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if np.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return value

@@ -1,0 +1,1 @@
+"""How it is made small: stages and presets, Adam, Levenberg-Marquardt, when a scene has converged."""

@@ -1,0 +1,213 @@
+"""Recipes by name. They are data: print one, change it, save it as JSON.
+
+What the paper leaves open is decided in docs/decisions.md; the numbers that it gives stand here as given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from apu_contacts.reading import read_json
+from apu_losses.fitting.body_parameters import HAND_POSES
+from apu_losses.fitting.solve.stage import Preset, Stage
+
+SQUARE_CENTIMETRES = 1e4
+"""The paper's lambda_C = 1.0, read in square centimetres, for a loss in square metres."""
+
+
+def paper() -> Preset:
+    """Ask, Pose, Unite as printed: two stages of at most 1000 steps, hard minimum over every region pair."""
+    contact = 1.0 * SQUARE_CENTIMETRES
+    first = {"keypoints": 0.02, "contact": contact, "initial_pose": 200.0, "pose_prior": 4.0, "shape": 40.0}
+    second = {
+        "keypoints": 0.02,
+        "contact": contact,
+        "initial_pose": 200.0,
+        "pose_prior": 4.0,
+        "penetration": 10.0,
+    }
+    return Preset(
+        name="paper",
+        terms={
+            "keypoints": {"hands": 0.0},
+            "contact": {"over": "pairs"},
+            "initial_pose": {},
+            "pose_prior": {},
+            "shape": {},
+            "penetration": {"target": "vertex", "energy": "quartic"},
+        },
+        stages=_two_stages(first, second),
+        description="The method as the paper prints it; docs/decisions.md says how its gaps were filled.",
+    )
+
+
+def flickr_fits() -> Preset:
+    """BUDDI's fits to human-annotated contact maps: quartic chamfer over all vertices of the regions."""
+    first = {"keypoints": 0.04, "contact": 10.0, "initial_pose": 200.0, "pose_prior": 4.0, "shape": 40.0}
+    second = {
+        "keypoints": 0.1,
+        "contact": 10.0,
+        "initial_pose": 200.0,
+        "pose_prior": 4.0,
+        "penetration": 1000.0,
+    }
+    return Preset(
+        name="flickr_fits",
+        terms={
+            "keypoints": {"hands": 0.0},
+            "contact": {"over": "pairs", "mode": "chamfer_quartic"},
+            "initial_pose": {},
+            "pose_prior": {},
+            "shape": {},
+            "penetration": {"target": "vertex", "energy": "quartic"},
+        },
+        stages=_two_stages(first, second),
+        description="BUDDI's recipe for human contact maps, restated over all vertices, not 40 drawn ones.",
+    )
+
+
+def heuristic() -> Preset:
+    """BUDDI's baseline without contact labels: the paper's recipe, the nearest points in place of the map.
+
+    The weights are those of BUDDI's ``heuristic_02b``, the one of its heuristics that shares the paper's
+    lambda_J = 0.02 in both stages.
+    """
+    plain = paper().without("contact").weighted(minimum_distance=1.0 * SQUARE_CENTIMETRES)
+    return Preset(
+        "heuristic",
+        {**plain.terms, "minimum_distance": {"between": "edges"}},
+        plain.stages,
+        plain.filter_pixels,
+        "BUDDI's baseline that knows who touches, not where: the nearest two points are pulled together.",
+    )
+
+
+def no_contact() -> Preset:
+    """The paper's recipe without contact and without penetration: each person by their keypoints alone."""
+    plain = paper().without("contact", "penetration")
+    return Preset(
+        "no_contact", plain.terms, plain.stages, plain.filter_pixels, "The baseline: keypoints and priors."
+    )
+
+
+def best() -> Preset:
+    """What measured best so far on four real pairs (benchmarks/results/real_pairs.md; docs/fitting.md)."""
+    moves = ("global_orient", "body_pose", "betas", "transl")
+    weights = {
+        "keypoints": 0.035,
+        "contact": 1.2e5,
+        "initial_pose": 230.0,
+        "pose_prior": 1.0,
+        "hand_pose": 1.0,
+        "orientation": 400.0,
+        "shape": 100.0,  # lighter, second-order steps buy contact with bodies of skin and bone
+        "stature": 2.0,
+    }
+    near = {**weights, "contact": 3.5e5}
+    unshaped = tuple(name for name in moves if name != "betas")
+    return Preset(
+        name="best",
+        terms={
+            "keypoints": {"confidence_power": 2.0},
+            # a map without groups, as a human annotates it, has one group a pair: then this is "pairs"
+            "contact": {"over": "parts", "robust": 0.1},
+            "initial_pose": {"spine": 4.0},
+            "pose_prior": {},
+            "hand_pose": {},
+            "orientation": {},
+            "shape": {"around": "start", "first": 0.0},
+            "stature": {},
+            # the way that it came in: the nearest surface may be that of the far side
+            "penetration": {"target": "entry", "energy": "l2"},
+        },
+        stages=(
+            # from afar second-order steps hold on too early to the vertices that happen to be nearest, and
+            # bodies that may not pass through each other yet stay on the wrong side of each other
+            Stage("contact", weights, moves, 0.03, 80, relative_slope=None, free_where_seen=HAND_POSES),
+            # shapes held: bodies that lie deep in each other would get thin to come apart
+            _second_order("light penetration", {**near, "penetration": 3e2}, unshaped, 6, damping=1.0),
+            _second_order("firm penetration", {**near, "penetration": 3e3}, unshaped, 6),
+            _second_order("penetration", {**near, "penetration": 3e4}, moves, 12),
+        ),
+        description="Our own: robust contact, stature in centimetres, a firm spine; Adam, then damped "
+        "Gauss-Newton with penetration that hardens. Tuned on four real pairs and synthetic scenes of the "
+        "development types.",
+    )
+
+
+def _second_order(
+    name: str, weights: dict[str, float], free: tuple[str, ...], steps: int, damping: float = 0.1
+) -> Stage:
+    """A stage of Levenberg-Marquardt of `best`."""
+    return Stage(
+        name,
+        weights,
+        free,
+        0.0,
+        steps,
+        relative_slope=3e-4,
+        free_where_seen=HAND_POSES,
+        optimizer="levenberg_marquardt",
+        damping=damping,
+    )
+
+
+_PRESETS: dict[str, Callable[[], Preset]] = {
+    "paper": paper,
+    "flickr_fits": flickr_fits,
+    "heuristic": heuristic,
+    "no_contact": no_contact,
+    "best": best,
+}
+PRESET_NAMES: tuple[str, ...] = tuple(_PRESETS)
+
+
+def load_preset(name_or_path: str | Path) -> Preset:
+    """A recipe by name, or from a JSON file that `Preset.to_dict` filled.
+
+    Raises:
+        ValueError: neither a known name nor a file that holds a preset; or ``"prior"``, whose diffusion model
+            is not part of this version.
+    """
+    name = str(name_or_path)
+    if name == "prior":
+        raise ValueError(
+            "the recipe 'prior' needs the diffusion prior of two people, which this version does not have; "
+            f"there is {', '.join(PRESET_NAMES)}"
+        )
+    if name in _PRESETS:
+        return _PRESETS[name]()
+    path = Path(name)
+    if path.suffix == ".json" and path.is_file():
+        try:
+            return Preset.from_dict(read_json(path))
+        except ValueError as error:
+            said = str(error)
+            raise ValueError(said if said.startswith(str(path)) else f"{path}: {said}") from None
+    raise ValueError(f"no preset {name!r}; there is {', '.join(PRESET_NAMES)}, or the path of a .json file")
+
+
+def _two_stages(first: dict[str, float], second: dict[str, float]) -> tuple[Stage, Stage]:
+    """The schedule of BUDDI and the paper: shape moves in stage 1 only, penetration in stage 2 only."""
+    return (
+        Stage(
+            "pose and shape",
+            first,
+            ("body_pose", "betas", "transl"),
+            0.01,
+            1000,
+            relative_slope=None,
+            absolute_slope=1e-4,
+        ),
+        Stage(
+            "penetration",
+            second,
+            ("body_pose", "transl"),
+            0.001,
+            1000,
+            relative_slope=None,
+            absolute_slope=1e-4,
+            reference="stage",
+        ),
+    )

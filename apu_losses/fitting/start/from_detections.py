@@ -1,0 +1,192 @@
+"""From what detectors wrote to a scene."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from apu_contacts.sources.conventions import Camera
+from apu_contacts.sources.detection import InitialEstimate, PersonDetection
+from apu_losses.bodies.protocol import BodyModel
+from apu_losses.fitting.body_parameters import HAND_POSES
+from apu_losses.fitting.scene.types import (
+    InitialBody,
+    Joints3D,
+    Scene,
+    SceneCamera,
+    SceneContact,
+    ScenePerson,
+)
+from apu_losses.fitting.start.retarget import own_hand
+from apu_losses.fitting.start.retarget_hands import is_finger
+
+# How far a joint of SMPL means the same place as ours: limbs do, the spine and collars are definitions.
+JOINT_TRUST: dict[str, float] = {
+    **{
+        f"{side}_{joint}": 1.0
+        for side in ("left", "right")
+        for joint in ("knee", "ankle", "shoulder", "elbow", "wrist")
+    },
+    "left_hip": 0.5,
+    "right_hip": 0.5,
+    "neck": 0.3,
+    **dict.fromkeys(("nose", "left_eye", "right_eye", "left_ear", "right_ear"), 0.4),
+    **{f"{side}_{point}": 0.2 for side in ("left", "right") for point in ("big_toe", "small_toe", "heel")},
+}
+FINGER_TRUST = 1.0
+"""Likewise, of the points of a hand seen from its wrist."""
+_HANDED = ("smplh", "smplx", "free")
+MIN_JOINTS = 4
+"""Joints without which a body cannot be placed on an estimate."""
+
+
+def scene_from_detections(
+    detections: Sequence[PersonDetection],
+    width: int,
+    height: int,
+    contacts: Sequence[SceneContact] = (),
+    *,
+    name: str = "scene",
+    image: str | None = None,
+    camera: SceneCamera | None = None,
+    body: BodyModel | None = None,
+    body_model: str | None = None,
+) -> Scene:
+    """A scene of detected people.
+
+    Estimates that belong to another camera are moved to the scene's (`InitialEstimate.in_camera`). What a
+    person starts from is, in this order: all parameters of the estimate, if it is of ``body_model``; its 3D
+    joints, to which the body is retargeted; and, if it has none, the joints that ``body`` has in its pose.
+
+    Args:
+        detections: who was seen, each with an initial estimate; see `apu_contacts.people.assembling`.
+        width, height: of the image, pixels.
+        contacts: who touches whom, by position in ``detections``.
+        camera: of the scene; a field of view of 60 degrees over the longer side where it is not given.
+        body: to pose the parameters of estimates that come without 3D joints. It need not be the body that
+            is fitted: the estimator's own gives the better start.
+        body_model: `model_of` the body that is going to be fitted, such as ``"smplx"``: then SMPL-X estimates
+            keep their own shape, translation, hands and face instead of being retargeted.
+
+    Raises:
+        ValueError: a person without an initial estimate (leave such people out, or give them one), or with
+            one that has neither joints nor a body to pose it with.
+    """
+    camera = camera or SceneCamera.from_image_size(width, height)
+    people = []
+    for number, person in enumerate(detections):
+        if person.initial is None:
+            said = "; ".join(person.notes) or "no estimator found this person"
+            raise ValueError(f"{name}: person {number} has no initial estimate to start from: {said}")
+        estimate = in_scene_camera(person.initial, camera)
+        label = ", ".join(f"{kind} {index}" for kind, index in person.source.items())
+        try:
+            people.append(ScenePerson(person.keypoints, initial_body(estimate, body, body_model), label))
+        except ValueError as error:
+            raise ValueError(f"{name}: person {number}: {error}") from None
+    return Scene(width, height, people, contacts, camera, name, image)
+
+
+def initial_body(
+    estimate: InitialEstimate, body: BodyModel | None = None, body_model: str | None = None
+) -> InitialBody:
+    """Where the fit of one person starts; arguments as for `scene_from_detections`.
+
+    Raises:
+        ValueError: if the estimate has too few 3D joints and there is no body to pose it with.
+    """
+    if body_model is not None and estimate.model == body_model and "transl" in estimate.own:
+        return InitialBody({**estimate.parameters, **estimate.own}, None, estimate.flat_hand_mean)
+    if _known(estimate) < MIN_JOINTS:
+        if body is None:
+            raise ValueError(
+                f"the estimate of {estimate.estimator!r} has {_known(estimate)} of the 3D joints that a "
+                f"start is made of, {MIN_JOINTS} are needed: give body= to pose its parameters with, such as "
+                "load_body('SMPLX_NEUTRAL.npz') or load_body('free')"
+            )
+        estimate = posed_estimate(estimate, body)
+    trust = {name: FINGER_TRUST for name in estimate.joint_names if is_finger(name)} | JOINT_TRUST
+    known = [i for i, joint in enumerate(estimate.joint_names) if joint in trust]
+    names = tuple(estimate.joint_names[i] for i in known)
+    joints = Joints3D(names, estimate.joints[known], np.array([trust[n] for n in names]))
+    hands = _hands(estimate)
+    return InitialBody({**estimate.parameters, **hands}, joints, estimate.flat_hand_mean if hands else None)
+
+
+def _hands(estimate: InitialEstimate) -> dict[str, NDArray[np.float64]]:
+    """The poses of an estimate's hands, whose joints all bodies with fingers have in common."""
+    if estimate.model not in _HANDED:
+        return {}
+    return {name: estimate.own[name] for name in HAND_POSES if name in estimate.own}
+
+
+def _known(estimate: InitialEstimate) -> int:
+    return sum(joint in JOINT_TRUST for joint in estimate.joint_names)
+
+
+def in_scene_camera(estimate: InitialEstimate, camera: SceneCamera) -> InitialEstimate:
+    """The estimate in the camera frame of the scene; one without a camera of its own is there already."""
+    if estimate.camera is None:
+        return estimate
+    return estimate.in_camera(Camera(camera.focal, camera.center))
+
+
+def model_of(body: BodyModel) -> str:
+    """The body model that a body is of, as `InitialEstimate.model` calls it: ``"smplx"`` for any SMPL-X."""
+    family = getattr(getattr(body, "data", None), "family", None)
+    return body.name if body.name == "free" or family is None else str(family.name)
+
+
+def _of_size(value: NDArray[np.float64], size: int) -> NDArray[np.float64]:
+    """A parameter cut, or filled with zeros: 16 shape coefficients for 10, 21 joints for SMPL's 23."""
+    flat = np.ravel(value)[:size]
+    return np.concatenate([flat, np.zeros(size - len(flat))])
+
+
+def posed_estimate(estimate: InitialEstimate, body: BodyModel) -> InitialEstimate:
+    """An estimate that came as parameters only, with the 3D joints that ``body`` has in its pose.
+
+    The body's pelvis is put where the estimate's is. A body of the estimate's own model takes its shape and
+    translation, too; any other is posed in its default shape, which gives a start that is right in pose and
+    place, and off in stature. Hands are posed by any body that has fingers.
+
+    Raises:
+        ValueError: if the estimate has no pelvis to place the body at, or no orientation.
+    """
+    import torch
+
+    if "pelvis" not in estimate.joint_names or "global_orient" not in estimate.parameters:
+        raise ValueError(
+            f"the estimate of {estimate.estimator!r} has no pelvis or no orientation to start from"
+        )
+    own = {**estimate.own} if estimate.model == model_of(body) else _hands(estimate)
+    wanted = {**own, **estimate.parameters}
+    for name in _hands(estimate):
+        wanted[name] = own_hand(body, name, wanted[name], estimate.flat_hand_mean)
+    params = {
+        name: torch.as_tensor(_of_size(wanted[name], spec.size), dtype=torch.float32, device="cpu")[None]
+        for name, spec in body.parameters.items()
+        if name in wanted
+    }
+    with torch.no_grad():
+        posed = body.pose(params)
+        joints = posed.joints[0].double().cpu().numpy()
+        skeleton = "body25"
+        points = body.keypoints(posed, skeleton)[0].double().cpu().numpy()
+        present = body.keypoint_mask(skeleton).cpu().numpy()
+    from apu_contacts.keypoints import SKELETONS
+
+    extra = [
+        k
+        for k, name in enumerate(SKELETONS[skeleton].joint_names)
+        if present[k] and name not in body.joint_names and name != "mid_hip"
+    ]
+    names = (*body.joint_names, *(SKELETONS[skeleton].joint_names[k] for k in extra))
+    xyz = np.concatenate([joints, points[extra]])
+    if "transl" not in params:
+        pelvis = estimate.joints[estimate.joint_names.index("pelvis")]
+        xyz = xyz + pelvis - joints[body.joint_names.index("pelvis")]
+    return replace(estimate, joint_names=names, joints=xyz).with_projection()
