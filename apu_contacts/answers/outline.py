@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 from apu_contacts.answers.collected import Collected
@@ -16,6 +17,7 @@ from apu_contacts.answers.vocabulary import UnknownWordError, read_part
 _ENTRY = re.compile(r"\s*(?P<key>[^:：|]{1,60}?)\s*[:：]\s*(?P<value>.*?)\s*")
 _NUMBER = re.compile(r"\d+(?:\.\d+)?|\.\d+")
 _MOST = 40
+_MEMORY = 256  # lines, each of which is looked at by up to 40 before it
 
 
 class _Entry(NamedTuple):
@@ -26,6 +28,7 @@ class _Entry(NamedTuple):
     line: Line
 
 
+@lru_cache(_MEMORY)
 def _entry(line: Line) -> _Entry | None:
     bullet = BULLET.match(line.text)
     words = line.text[bullet.end() :] if bullet else line.text
