@@ -12,7 +12,7 @@ from test_loss_self_penetration import spiral, tube, tube_faces
 
 import apu_losses as al
 from apu_losses.functional.metrics.penetration import penetration_depth, penetration_volume
-from apu_losses.geometry import dispatch
+from apu_losses.numerics import precision
 
 BALL = trimesh.creation.icosphere(3, 0.3)
 FACES = np.asarray(BALL.faces)
@@ -74,9 +74,9 @@ def test_double_precision_is_searched_in_single_and_valued_in_double():
 
 @pytest.fixture
 def fresh_warnings():
-    dispatch._warn_of_rounding.cache_clear()
+    precision._warn_of_rounding.cache_clear()
     yield
-    dispatch._warn_of_rounding.cache_clear()
+    precision._warn_of_rounding.cache_clear()
 
 
 @pytest.mark.parametrize(
