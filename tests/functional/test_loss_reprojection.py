@@ -223,5 +223,5 @@ def test_real_people_of_which_some_ankles_are_missing(real_dir):
         changed = (filled_xy > 900).any(-1)
         assert (confidence[changed] < 0.2).all() and (filled[changed] == 0.5).all()
         missing += [(picture, n) for n in torch.nonzero(changed.any(1))[:, 0].tolist()]
-    # people as detectors give them
+    # these people of the real photographs lack ankles
     assert {("college_232334", 3), ("girls_250416", 13), ("girls_250416", 16)} <= set(missing)
