@@ -196,8 +196,8 @@ class ContactMap:
         """Expands part contacts to region pairs, one group per contact of one side with one side.
 
         ``"left"`` and ``"right"`` give the regions of that side and ``"none"`` those of both sides as one
-        group. ``"both"`` says that each of the two sides touches (design section 4.4) and gives one group
-        per side. Where both people's sides are ``"both"`` it is not said which side meets which: each of the
+        group. ``"both"`` says that each of the two sides touches and gives one group per
+        side. Where both people's sides are ``"both"`` it is not said which side meets which: each of the
         four sides gets a group against the other person's whole part.
 
         Args:

@@ -145,7 +145,7 @@ def collect(work: Path) -> Yield:
 
 
 def report(found: Yield, wanted: dict[str, int]) -> None:
-    """Print the table of `docs/synthetic.md`: of each type what was kept, the yield, reasons of rejection."""
+    """Print the table of `docs/measurements/synthetic.md`: what was kept of each type, yields, rejections."""
     total_good = total = 0
     reasons: Counter[str] = Counter()
     for name in wanted:

@@ -3,7 +3,7 @@
 The paper (Ask, Pose, Unite, section 3.1) proposes all pairs with k valid keypoints within a distance d of
 each other whose mesh predictions are aligned with the keypoints. It gives neither k nor d nor the measure of
 alignment. Here distances are shares of the people's size in the image, and the defaults propose all annotated
-pairs of the real photographs that the tests read (docs/sources.md has the figures).
+pairs of the real photographs that the tests read (docs/measurements/people.md has the figures).
 """
 
 from __future__ import annotations

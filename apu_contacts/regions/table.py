@@ -1,8 +1,7 @@
 """The 75 surface regions of Fieraru et al. (2020) and the 17 body parts of the paper, as data.
 
 The paper (Ask, Pose, Unite, section 3.1) regroups the 75 regions into 17 parts without printing the table;
-the one used here, and the named alternatives to it, are this project's reading (design section 4.8,
-docs/regions.md).
+the one used here, and the named alternatives to it, are this project's reading (docs/regions.md).
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ class SideBelief:
     those of the body. So the share of an answer's contacts that are exchanged has a Beta distribution with
     mean ``together / (kept + together)``, and the contacts of an answer tell about each other.
 
-    The defaults were chosen on the synthetic development types (docs/benchmark.md).
+    The defaults were chosen on the synthetic development types (docs/measurements/method_table.md).
 
     Args:
         kept: both sides are right.

@@ -94,11 +94,11 @@ def denoise_chirality(
     """Sets each contact's sides to those that the keypoints support, and gives it the weight W_ij.
 
     ``rule="paper"`` (section 3.1) believes the model where it says that the two sides are the same or
-    opposite and lets only both flip together. ``rule="posterior"`` (design 4.4) weighs all four combinations:
+    opposite and lets only both flip together. ``rule="posterior"`` weighs all four combinations:
     how far stated sides are believed times how likely each keypoint distance is between parts that touch, for
     all contacts of the answer together (`side_posteriors`). So give it whole answers.
 
-    The weight is ``confidence * probability * exp(-d / tau)`` (design 4.3), d the keypoint distance of the
+    The weight is ``confidence * probability * exp(-d / tau)``, d the keypoint distance of the
     chosen sides over the people's size; the probability is 1 under the paper's rule. Where joints are missing
     the closeness is not known and counts as ``exp(-1)``.
 

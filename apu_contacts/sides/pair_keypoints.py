@@ -18,7 +18,7 @@ Sides = tuple[str, str]
 Array = NDArray[np.float64]
 
 MIN_CONFIDENCE = 0.2
-"""Keypoints with less confidence than this are treated as missing, as in the filter (design section 4.7)."""
+"""Keypoints with less confidence than this are treated as missing, as in the paper's filter."""
 
 _HEAD = ("nose", "eye", "ear")
 _FOOT = ("toe", "heel")

@@ -17,7 +17,7 @@ from apu_contacts.regions import (
     region,
 )
 
-# The paper's list of parts (section 3.1), and the left ids of each as design section 4.8 has them.
+# The paper's list of parts (section 3.1), and the left ids of each as docs/regions.md has them.
 LEFT_IDS = {
     "hand": {3, 17, 33, 72},
     "arm": {5, 11, 34, 49, 57, 69},

@@ -182,7 +182,7 @@ def test_an_empty_map_gives_zero_and_zero_gradient(form, order):
 
 @each_form
 def test_coincident_vertices_have_a_finite_gradient(form):
-    """B1: the root of a zero distance must not appear anywhere."""
+    """The root of a zero distance must not appear anywhere."""
     a = toy_bodies(1).requires_grad_(True)
     loss = soft_contact(a, a.detach(), ContactMap([(3, 3), (8, 8)], None, [0, 0]), REGIONS, **form)
     loss.sum().backward()
@@ -194,7 +194,7 @@ def test_coincident_vertices_have_a_finite_gradient(form):
 @pytest.mark.parametrize("depth", [3.0, 10.0, 30.0, 60.0])
 @each_form
 def test_far_away_people_are_as_exact_as_near_ones(depth, form):
-    """B1: |a|^2 + |b|^2 - 2ab in float32 errs by 7 mm at 30 m and 23 mm at 60 m."""
+    """|a|^2 + |b|^2 - 2ab in float32 errs by 7 mm at 30 m and 23 mm at 60 m."""
     offset = torch.tensor([depth / 3, -depth / 4, depth])
     a = (toy_bodies(2, seed=1) + offset).float()
     b = (toy_bodies(2, seed=2) + offset + 0.05).float()
@@ -205,7 +205,7 @@ def test_far_away_people_are_as_exact_as_near_ones(depth, form):
 
 
 def test_two_spheres_at_two_centimetres_are_at_two_centimetres():
-    """B4: the printed formula is the smallest distance, exactly, for regions of any size."""
+    """The printed formula is the smallest distance, exactly, for regions of any size."""
     left, _ = icosphere(0.1, (-0.11, 0, 0))
     right, _ = icosphere(0.1, (0.11, 0, 0))
     count = len(left)

@@ -63,7 +63,7 @@ def test_nearest_vertex_is_never_nearer_than_the_surface():
 
 @pytest.mark.parametrize("target", ["surface", "vertex"])
 def test_a_body_wholly_inside_another_counts(target):
-    """B2: all 162 vertices of a small sphere are inside a big one, none of the big one inside the small."""
+    """All 162 vertices of a small sphere are inside a big one, none of the big one inside the small."""
     big, small = spheres(0, 0.05, scales=(1.0, 0.2))[:, None]
     for a, b in ((big, small), (small, big)):
         selection = select_penetrations(torch.cat([a, b]), FACES, *PAIR, target=target)
@@ -73,7 +73,7 @@ def test_a_body_wholly_inside_another_counts(target):
 
 
 def test_a_third_person_far_away_changes_nothing():
-    """B3: a third body must not switch off the penetration of the other two."""
+    """A third body must not switch off the penetration of the other two."""
     two, three = spheres(0, 0.3), spheres(0, 0.3, 50.0)
     rows = torch.tensor([0, 0, 1]), torch.tensor([1, 2, 2])
     selection = select_penetrations(three, FACES, *rows)

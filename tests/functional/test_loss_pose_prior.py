@@ -91,7 +91,7 @@ def test_without_truncation_marginal_is_the_full_density():
 
 
 def test_untruncated_constants_are_those_of_all_69_dimensions():
-    """Formula of spec/buddi_prosepose_facts.md section 2.3, written out."""
+    """The formula of BUDDI's code, written out."""
     data = mixture_data()
     mixture = make_pose_mixture(*data.values(), dtype=torch.float64)
     roots = np.sqrt(np.array([np.linalg.det(c) for c in data["covars"]]))

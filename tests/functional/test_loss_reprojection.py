@@ -132,7 +132,7 @@ def test_error_is_the_mean_distance_over_trusted_joints():
 
 
 def test_a_broken_body_has_no_good_error():
-    """B8: a failure must not score 0."""
+    """A failure must not score 0."""
     projected, xy, confidence = people()
     scale = keypoint_scale(xy, confidence)
     joint = int(torch.nonzero(confidence[0] > 0.5)[0, 0])
@@ -223,5 +223,5 @@ def test_real_people_of_which_some_ankles_are_missing(real_dir):
         changed = (filled_xy > 900).any(-1)
         assert (confidence[changed] < 0.2).all() and (filled[changed] == 0.5).all()
         missing += [(picture, n) for n in torch.nonzero(changed.any(1))[:, 0].tolist()]
-    # the people that spec/buddi_prosepose_facts.md section 10 names
+    # these people of the real photographs lack ankles
     assert {("college_232334", 3), ("girls_250416", 13), ("girls_250416", 16)} <= set(missing)

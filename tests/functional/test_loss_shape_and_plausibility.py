@@ -96,7 +96,7 @@ def test_distances_and_shares_equal_scipy():
 
 
 def test_no_failure_scores_well():
-    """B8: NaN in, NaN out; a share of nothing is no share."""
+    """NaN in, NaN out; a share of nothing is no share."""
     assert share_within(torch.tensor([]), [0.02]).isnan().all()
     assert share_within(torch.tensor([0.01, float("nan")]), [0.02, 1.0]).isnan().all()
     bodies = toy_bodies(2)

@@ -49,8 +49,8 @@ def held_share(scene: Scene, metrics: SceneMetrics, metres: float = HELD) -> flo
 
     A robust contact term lets go of contacts that do not go with the keypoints, with the priors or with each
     other. What it let go of says that an answer is doubtful, which keypoint errors cannot: they are small
-    with and without right contacts. Half of the weight is a useful limit (docs/benchmark.md). Contacts of
-    which it is open who is who are measured in the nearer order.
+    with and without right contacts. Half of the weight is a useful limit (docs/measurements/method_table.md).
+    Contacts of which it is open who is who are measured in the nearer order.
 
     Args:
         scene: what was fitted; its contact maps have the weights.

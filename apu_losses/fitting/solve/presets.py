@@ -92,7 +92,7 @@ def no_contact() -> Preset:
 
 
 def best() -> Preset:
-    """What measured best so far on four real pairs (benchmarks/results/real_pairs.md; docs/fitting.md)."""
+    """What measured best so far on four real pairs (docs/measurements/fitting.md has the figures)."""
     moves = ("global_orient", "body_pose", "betas", "transl")
     weights = {
         "keypoints": 0.035,
