@@ -8,8 +8,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from fitting_scenes import pair, parameters, person, recipe, scene, some_pose
-from test_fitter import assert_same, mixed_scenes
+from fitting_scenes import assert_same, mixed_scenes, pair, parameters, person, recipe, scene, some_pose
 
 from apu_losses.bodies import load_body
 from apu_losses.camera import PinholeCamera

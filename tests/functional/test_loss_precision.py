@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 import trimesh
-from test_loss_self_penetration import spiral, tube, tube_faces
+from tubes import spiral, tube, tube_faces
 
 import apu_losses as al
 from apu_losses.functional.metrics.penetration import penetration_depth, penetration_volume

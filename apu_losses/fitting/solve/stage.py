@@ -108,8 +108,8 @@ class Preset:
 
     Args:
         name: how results call it.
-        terms: options of each built-in term (`apu_losses.fitting.solve.registry.BUILT_IN`) by name; ``{}`` for
-            its defaults, which a term that a stage weighs also has if it does not stand here.
+        terms: options of each built-in term (`apu_losses.fitting.solve.registry.BUILT_IN`) by name; ``{}``
+            for its defaults, which a term that a stage weighs also has if it does not stand here.
         stages: run one after the other.
         filter_pixels: verdict of the filter: mean keypoint distance allowed, pixels at 512 scale.
         description: one or two sentences for people.
