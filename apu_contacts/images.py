@@ -231,7 +231,8 @@ def _eight_bits(values: NDArray[Any]) -> NDArray[np.uint8]:
     else:
         low = 0.0
     scaled = (np.where(known, values, low).astype(np.float32) - low) * (255.0 / top)
-    return np.rint(scaled).clip(0, 255).astype(np.uint8)
+    eight: NDArray[np.uint8] = np.rint(scaled).clip(0, 255).astype(np.uint8)
+    return eight
 
 
 def _from_cmyk(image: Any) -> Image.Image:
