@@ -279,7 +279,7 @@ class TestMarks:
 
 class TestTables:
     @pytest.mark.parametrize(
-        "title, cell",
+        ("title", "cell"),
         [
             ("Notes", "near, not touching"),
             ("Contact type", "none"),
@@ -305,7 +305,7 @@ class TestTables:
         assert rows(read(text)) == [ROW_B]
 
     @pytest.mark.parametrize(
-        "title, cell",
+        ("title", "cell"),
         [
             ("Notes", "firm"),
             ("Contact type", "direct"),
@@ -347,7 +347,7 @@ class TestTables:
 
 class TestFields:
     @pytest.mark.parametrize(
-        "key, value",
+        ("key", "value"),
         [
             ("contact_type", "none"),
             ("contact_type", "near only"),
@@ -386,7 +386,7 @@ class TestFields:
         assert rows(read(answer(entry(HAND, **{key: value}), entry(KNEE)))) == [KNEE]
 
     @pytest.mark.parametrize(
-        "key, value",
+        ("key", "value"),
         [
             ("contact_type", "firm"),
             ("type", "direct"),
@@ -715,7 +715,7 @@ class TestSides:
         assert rows(read(text)) == [("hand", "left", "back", "right"), ("forearm", "right", "back", "right")]
 
     @pytest.mark.parametrize(
-        "words, side",
+        ("words", "side"),
         [
             ("anatomical left", "left"),
             ("left (anatomical)", "left"),

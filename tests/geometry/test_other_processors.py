@@ -19,7 +19,7 @@ _AVX2 = "+sse,+sse2,+sse3,+ssse3,+sse4.1,+sse4.2,+popcnt,+avx,+avx2,+fma,+bmi,+b
 @pytest.mark.slow
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="names x86 processors")
 @pytest.mark.parametrize(
-    "name, features",
+    ("name", "features"),
     [("haswell", _AVX2), ("x86-64", "+sse2")],
     ids=["AVX2", "SSE2 without fused multiply-add"],
 )
