@@ -1,6 +1,7 @@
 # ruff: noqa: RUF001  # full-width marks and typographic signs are what models write
 """No contact appears that a text does not state: scopes, marks, remarks, corrections, legends, drafts,
-refusals."""
+refusals.
+"""
 
 from __future__ import annotations
 
@@ -778,7 +779,8 @@ def test_the_marks_of_other_languages() -> None:
 
 def test_answers_that_seek_trouble() -> None:
     """The checker of the folder beside the checkout: nothing invented, nothing lost, refusals and denials
-    seen."""
+    seen.
+    """
     if not (SHARED / "answers60_odd.json").is_file():
         pytest.skip("the folder shared/lvlm beside the checkout is absent")
     done = subprocess.run(

@@ -77,7 +77,7 @@ def posed():
 
 
 def gradient_of(found, people, size):
-    """``2 J^T W r``"""
+    """``2 J^T W r``."""
     gradient = found.value.new_zeros(people, size)
     for rows, jacobian in found.parts:
         scaled = 2 * found.weight[:, None] * found.value
