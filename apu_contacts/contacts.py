@@ -78,7 +78,8 @@ class PartContact:
 
     def _exchanged(self) -> dict[str, Any]:
         """The fields that are others with the people exchanged; a subclass that has more of them adds its
-        own."""
+        own.
+        """
         return {
             "part_a": self.part_b,
             "side_a": self.side_b,

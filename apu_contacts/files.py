@@ -208,7 +208,7 @@ def write_bytes(path: str | Path, data: bytes, *, private: bool = False) -> None
 
 
 def write_text(path: str | Path, text: str, *, private: bool = False) -> None:
-    """Write UTF-8 text with "\\n" as line end, whole or not at all; see `staged_file`."""
+    """Write UTF-8 text with plain line feeds, whole or not at all; see `staged_file`."""
     write_bytes(path, text.encode("utf-8"), private=private)
 
 

@@ -125,7 +125,8 @@ def picture_size(path: str | Path) -> tuple[int, int]:
 
 def _read(path: str | Path, use: Callable[[Any], _Result]) -> _Result:
     """What ``use`` makes of an opened picture. Whatever goes wrong inside of Pillow is a `PictureError`: its
-    readers raise RuntimeError, SyntaxError, struct.error, IndexError and others on damaged files."""
+    readers raise RuntimeError, SyntaxError, struct.error, IndexError and others on damaged files.
+    """
     from PIL import Image
 
     try:
@@ -175,7 +176,8 @@ _usual: int | None = None
 @contextmanager
 def _large_pictures() -> Iterator[None]:
     """Raises Pillow's own limit, one for the whole process, while a picture is read: up to twice `MAX_PIXELS`
-    nothing is said but what is said here, and above four times Pillow refuses first."""
+    nothing is said but what is said here, and above four times Pillow refuses first.
+    """
     global _reading, _usual
     from PIL import Image
 
@@ -231,7 +233,8 @@ def _eight_bits(values: NDArray[Any]) -> NDArray[np.uint8]:
     else:
         low = 0.0
     scaled = (np.where(known, values, low).astype(np.float32) - low) * (255.0 / top)
-    return np.rint(scaled).clip(0, 255).astype(np.uint8)
+    eight: NDArray[np.uint8] = np.rint(scaled).clip(0, 255).astype(np.uint8)
+    return eight
 
 
 def _from_cmyk(image: Any) -> Image.Image:

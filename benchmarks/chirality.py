@@ -96,7 +96,8 @@ class Count:
 
 def statements(truth: PartContact) -> Iterator[tuple[str, PartContact, bool]]:
     """A contact stated in each way: the case, the statement, and whether the flipped part has own
-    keypoints."""
+    keypoints.
+    """
     a, b = truth.side_a, truth.side_b
     for case, sides, parts in (
         ("as annotated", (a, b), ()),

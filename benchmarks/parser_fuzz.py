@@ -235,7 +235,7 @@ def confidence_words(rng: random.Random, m: Mutant) -> None:
 
 
 def side_in_part(rng: random.Random, m: Mutant) -> None:
-    """ "left hand" in the part field, the side field empty."""
+    """Put "left hand" into the part field, and leave the side field empty."""
     for owner in range(len(m.stated)):
         if rng.random() < 0.7:
             for first in ("body_part_person_left", "body_part_person_right"):
@@ -354,7 +354,8 @@ SHAPE: list[Callable[[random.Random, Mutant], None]] = [json_lines, list_only, n
 
 def misspelt(rng: random.Random, m: Mutant) -> None:
     """One letter of one body part becomes another, so that the word is none any more: the contact must be
-    gone."""
+    gone.
+    """
     token = rng.choice([token for token in m.tokens if token.kind == "part"])
     if sum(twin.kind == "part" and twin.owner == token.owner for twin in m.tokens) > 2:
         return  # stated twice: the other copy still holds
@@ -588,7 +589,8 @@ def _decoy_row(rng: random.Random) -> str:
 
 def _decoy(rng: random.Random) -> str:
     """A contact that the text does not state: it stands in a comment, in reasoning or inside of a
-    description."""
+    description.
+    """
     part = {"part_name": DECOY_PART, "body_side": rng.choice(SIDES)}
     row = {"body_part_person_left": part, "body_part_person_right": part, "confidence": 0.5}
     return json.dumps({"contacts": [row]} if rng.random() < 0.5 else row)

@@ -149,7 +149,8 @@ Key = tuple[str, str, str, str]
 
 def _merge_sides(counts: dict[Key, int]) -> dict[Key, int]:
     """Parts across the midline on both people, chest on chest: one contact of both sides instead of one per
-    half."""
+    half.
+    """
     merged: dict[Key, int] = {}
     for (part_a, side_a, part_b, side_b), count in counts.items():
         if part_a in MIDLINE_PARTS and part_b in MIDLINE_PARTS:

@@ -75,7 +75,8 @@ class ContactAnswer:
     @property
     def refused(self) -> bool:
         """The model declined to answer: no statement about contacts, neither that there are any nor that
-        there are none."""
+        there are none.
+        """
         return self.refusal is not None
 
     @property
@@ -95,7 +96,8 @@ class ContactAnswer:
 
     def to_document(self) -> dict[str, Any]:
         """The answer in the form of `ANSWER_SCHEMA`. Of alternatives ("hand or forearm") only the first part
-        is kept."""
+        is kept.
+        """
         return {
             "interaction": self.interaction,
             "people": {key: self.people.get(key, "") for key in ("person_left", "person_right")},

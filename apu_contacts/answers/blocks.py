@@ -144,7 +144,8 @@ def _whole_string(reader: Reader) -> None:
 
 def _fence(reader: Reader, end: int, in_fence: bool, start: int) -> bool:
     """Moves past a fence and, where it opens a block, the name of the language. Returns whether a block is
-    open."""
+    open.
+    """
     if not in_fence:
         info = _FENCE_INFO.match(reader.text, end)
         # A word after a closing fence is prose, unless the fence stands alone on its line.

@@ -58,7 +58,8 @@ class Collected:
 
 def join_sides(phrase: PartPhrase, stated: str) -> str:
     """The side of the part field and of the side field as one; ``"none"`` where they contradict each
-    other."""
+    other.
+    """
     if not stated or stated == "none":
         return phrase.side or "none"
     if not phrase.side or phrase.soft or phrase.side == stated:

@@ -1,5 +1,6 @@
 """Fields of a contact beside its parts: whether they take it back, told from their words and not from their
-type."""
+type.
+"""
 
 from __future__ import annotations
 

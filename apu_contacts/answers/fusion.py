@@ -264,7 +264,8 @@ def _slots(answers: Sequence[ContactAnswer]) -> list[_Slot]:
 
 def _home(parts: Parts, keys: set[Parts]) -> Parts:
     """Where a contact with alternatives votes: for the one that another answer states plainly, if there is
-    one."""
+    one.
+    """
     if len(parts[0]) == len(parts[1]) == 1:
         return parts
     for part_a in parts[0]:
@@ -276,7 +277,8 @@ def _home(parts: Parts, keys: set[Parts]) -> Parts:
 
 def _sides_told_apart(stated: list[list[PartContact]]) -> list[list[PartContact]]:
     """The statements with "both" made into those of the left and of the right side, where any statement about
-    these parts names a side of that person; of equal ones in an answer the one believed most."""
+    these parts names a side of that person; of equal ones in an answer the one believed most.
+    """
     told = {(contact.side_a, contact.side_b) for contacts in stated for contact in contacts}
     apart: list[list[PartContact]] = []
     for contacts in stated:
@@ -310,7 +312,8 @@ def _covered(sides: Sides, told: set[Sides]) -> list[Sides]:
 
 def _split_by_sides(parts: Parts, stated: list[list[PartContact]]) -> list[_Slot]:
     """As many slots as the answer with the most statements has; the other answers' are matched to them by
-    sides."""
+    sides.
+    """
     from scipy.optimize import linear_sum_assignment
 
     most = max(range(len(stated)), key=lambda i: (len(stated[i]), -i))

@@ -38,7 +38,8 @@ _WRAPPING = 4
 
 def read_value(node: Node, into: Collected, depth: int = 0) -> bool:
     """Reads one value of the text as an answer, a list of contacts, or one contact. Returns whether it was
-    any."""
+    any.
+    """
     if node.kind == "array":
         return _read_list(node, into, depth)
     if node.kind != "object":
@@ -466,7 +467,8 @@ def _take_part_object(person: str, node: Node, fields: _Fields, into: Collected)
 
 def _person_part(fields: _Fields, person: str, into: Collected) -> list[tuple[PartPhrase, str]]:
     """Part and side of one person; several where the text says "and"; none where it says that there is
-    none."""
+    none.
+    """
     part, side = fields.slots.get((person, "part")), fields.slots.get((person, "side"))
     if part is None or part.kind in ("missing", "number"):
         raise _NotWholeError("a person's body part is missing")
@@ -526,7 +528,7 @@ def _side_words(side: Node | None) -> str:
 
 
 def _denied(words: str) -> bool:
-    """ "none", "unlikely" or "no contact" in place of a confidence."""
+    """Whether "none", "unlikely" or "no contact" stands in place of a confidence."""
     return (
         read_confidence(words) is None
         and field_stance("contact_status", Node("string", 0, 0, words)) is Stance.DENIES

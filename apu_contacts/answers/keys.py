@@ -206,7 +206,8 @@ def tidy_key(key: str) -> str:
 @lru_cache(maxsize=4096)
 def document_key(key: str) -> str:
     """``"contacts"``, ``"interaction"``, ``"people"``, ``"orientation"``, ``"refusal"``, ``"wrapper"``,
-    ``"remark"``, ""."""
+    ``"remark"``, "".
+    """
     tidy = tidy_key(key)
     if tidy in _CONTACTS:
         return "contacts"
@@ -241,7 +242,8 @@ def contact_key(key: str) -> ContactKey | None:
 @lru_cache(maxsize=4096)
 def names_people(key: str) -> bool:
     """Whether the key may say whose the parts are ("person", "owner"), which changes what a contact
-    states."""
+    states.
+    """
     return bool(_PEOPLE & set(tidy_key(key).split("_")))
 
 

@@ -186,7 +186,8 @@ class Reader:
 
     def value(self, context: str) -> Node:
         """Reads one value; ``context`` is ``"object"``, ``"array"`` or ``"top"``. Position: at its first
-        character."""
+        character.
+        """
         char = self.text[self.pos]
         if char == "{":
             return self.bracketed("object", "}")
@@ -227,6 +228,7 @@ class Reader:
         return node
 
     def object_body(self, start: int, open_ended: bool) -> Node:
+        """Read the members of an object, from the first key to its end."""
         items: list[tuple[str, Node]] = []
         node = Node("object", start, start, items)
         comma = -1  # position of a comma that has not been followed by a key yet
@@ -359,6 +361,7 @@ class Reader:
         return name
 
     def array_body(self, start: int, closer: str) -> Node:
+        """Read the items of an array, from behind its bracket to its end."""
         items: list[Node] = []
         node = Node("array", start, start, items)
         comma, separated = -1, True
@@ -461,7 +464,8 @@ class Reader:
 
     def comma_before(self, begin: int, quote: int) -> int:
         """Position of the comma that stands before a quote with only white space between; -1 if there is
-        none."""
+        none.
+        """
         k = quote - 1
         while k >= max(begin, quote - 64) and self.text[k].isspace():
             k -= 1
@@ -469,7 +473,8 @@ class Reader:
 
     def closes(self, context: str, begin: int, quote: int, fallback: int) -> str:
         """Whether a quotation mark ends the string, by what follows it: "close", "inner", "fallback",
-        "implicit"."""
+        "implicit".
+        """
         text = self.text
         match = _SPACE.match(text, quote + 1)
         k = match.end() if match else quote + 1

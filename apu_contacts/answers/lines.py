@@ -25,7 +25,8 @@ _CONFIDENCE = re.compile(
 
 def read_lines(lines: list[Line], into: Collected) -> None:
     """Reads contacts out of words. A contact stands only if every heading above it, every mark and every word
-    beside it lets it; what is not understood is logged."""
+    beside it lets it; what is not understood is logged.
+    """
     _Lines(lines, into).read()
 
 
@@ -181,7 +182,7 @@ class _Lines:
 
 
 def _labelled(words: str, line: Line, into: Collected) -> bool:
-    """ "Interaction: hugging", or "Person on the left: a woman in red"."""
+    """Take "Interaction: hugging", or "Person on the left: a woman in red"."""
     plain = EMPHASIS.sub("", words).strip()
     match = LABEL.fullmatch(plain) if len(plain) <= MAX_LINE else None
     if match is None:

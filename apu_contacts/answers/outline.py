@@ -44,7 +44,8 @@ def _entry(line: Line) -> _Entry | None:
 
 def read_record(lines: list[Line], i: int, into: Collected) -> int:
     """Reads the contact that begins at line ``i`` as lines of ``key: value``; returns the line after it, or
-    ``i`` if there is none."""
+    ``i`` if there is none.
+    """
     first = _entry(lines[i])
     if first is None or (key := contact_key(first.key)) is None or not key.person:
         return i

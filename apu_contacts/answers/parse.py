@@ -216,7 +216,8 @@ class _Unit:
 
 def _stance_before(reading: Reading, end: int, node: Node, stance: Stance) -> Stance:
     """What the words before a value say about it. Without words the stance of the value before goes on, and a
-    heading that says nothing of touching does not lift a denial."""
+    heading that says nothing of touching does not lift a denial.
+    """
     words = reading.shown[max(end, node.start - 2000) : node.start]
     words = _FENCE_LINE.sub("\n", words).strip(" \t\r\n,;[]{}")
     if not words:
@@ -287,7 +288,8 @@ def _standing(units: list[_Unit], into: Collected) -> list[Draft]:
 
 def _without_empty(reading: Reading, into: Collected) -> list[Node]:
     """The values without empty lists and objects, unless there is nothing else: then an empty list is the
-    answer."""
+    answer.
+    """
     full = [node for node in reading.values if node.kind not in ("object", "array") or node.value]
     if not full:
         return reading.values
@@ -323,7 +325,8 @@ def _read_quoted(node: Node, into: Collected) -> list[Node]:
 def _account_for_gaps(reading: Reading, used: list[Node], into: Collected) -> None:
     """Words before and after the answer are weighed against it; words inside of it are unexplained, unless
     they
-    are a heading."""
+    are a heading.
+    """
     first, last = used[0].start, used[-1].end
     for start, end in reading.gaps:
         words = reading.shown[start:end]

@@ -74,7 +74,8 @@ def reasoning_blocks(text: str) -> list[tuple[int, int]]:
 
 def _tagged(text: str) -> list[tuple[int, int]]:
     """Blocks between tags. What stands before the last answer in tags is no answer, unless it is a few
-    words."""
+    words.
+    """
     blocks: list[tuple[int, int]] = []
     opened, last_answer = -1, -1
     for match in _MARK.finditer(text):
@@ -110,7 +111,8 @@ def _word(match: re.Match[str]) -> str:
 
 def _is_mark(match: re.Match[str]) -> bool:
     """Square and bare brackets are marks only where they cannot be a list; attributes stand in ``<>``
-    only."""
+    only.
+    """
     opener = match.group("open")
     if _PAIRS[opener] != match.group("close") or match.group("empty"):
         return False

@@ -1,5 +1,6 @@
 """Records of `apu ask` read back: an answer from what the model wrote and from what the server said about
-it."""
+it.
+"""
 
 from __future__ import annotations
 

@@ -44,7 +44,8 @@ def lines_of(text: str, start: int, end: int) -> list[Line]:
 class Heading(NamedTuple):
     """A heading: what its last sentence says, how deep it is, the sentences before the last, its
     indentation, and
-    whether it is a bullet with bullets further in."""
+    whether it is a bullet with bullets further in.
+    """
 
     stance: Stance
     level: float

@@ -211,7 +211,7 @@ def _take_confidence(line: str) -> tuple[Stated | None, str]:
 
 
 def _after_heading(line: str) -> tuple[_Statement | None, Stance]:
-    """ "Contact 1: Person 1's hand ..." or "Not touching: ...": a heading on the line of its statement."""
+    """Take "Contact 1: Person 1's hand ..." or "Not touching: ...": a heading before its statement."""
     for match in list(re.finditer(r"\s*[:：]\s*|\s[-–—]\s", line))[:3]:
         prefix = line[: match.start()]
         key = contact_key(prefix)
@@ -252,7 +252,7 @@ def _two_parts(line: str) -> tuple[_Side, _Side] | None:
 
 
 def _one_side(words: str) -> _Side | None:
-    """ "Person 1's left hand", or "Person 1: left hand", or "Person 1: hand (left)"."""
+    """Take "Person 1's left hand", or "Person 1: left hand", or "Person 1: hand (left)"."""
     if not words.strip() or len(words) > MAX_PHRASE:
         return None
     label = LABEL.fullmatch(words)

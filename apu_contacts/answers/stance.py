@@ -633,7 +633,8 @@ def marks_a_heading(words: str) -> bool:
 
 def lead_in_stance(words: str) -> Stance:
     """What the sentence before a value says about it: a heading is read strictly, a long sentence by its
-    denials."""
+    denials.
+    """
     last = [piece for piece in re.split(r"(?<=[.!?。])\s+|\n", words.strip()[-600:]) if _TOKEN.search(piece)]
     if not last:
         return Stance.NEUTRAL

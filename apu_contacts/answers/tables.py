@@ -1,5 +1,6 @@
 """Contacts in tables, with bars or with separators: columns of parts and sides, and columns that may deny a
-row."""
+row.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +29,8 @@ def begins_table(lines: list[Line], i: int) -> bool:
 
 def separator_of(line: Line) -> str:
     """The separator of a header of values ("," ";" or a tab) that names parts of two people; "" if it is
-    none."""
+    none.
+    """
     for separator in ("\t", ";", ",", "|"):
         if line.text.count(separator) < 1:
             continue
@@ -40,7 +42,8 @@ def separator_of(line: Line) -> str:
 
 def read_table(lines: list[Line], i: int, into: Collected, separator: str = "|") -> tuple[int, int]:
     """Reads the table that begins at line ``i``; returns the line after it and how many rows stated a
-    contact."""
+    contact.
+    """
     header = lines[i]
     titles = _cells(header, separator)
     columns = [_column(title) for title in titles]

@@ -410,7 +410,8 @@ _NUMBER = re.compile(
 
 class Stated(NamedTuple):
     """A confidence as stated: the number, and whether its unit was said ("80 %", "8/10") so that it is a
-    fraction."""
+    fraction.
+    """
 
     value: float
     fraction: bool

@@ -24,13 +24,15 @@ _BEGINS = b'{"question": "'
 
 def sound(words: str) -> str:
     """The text as characters that every encoding has: halves of a pair are joined, a half alone becomes
-    U+FFFD. A server that cuts an emoji in two sends such halves."""
+    U+FFFD. A server that cuts an emoji in two sends such halves.
+    """
     return words.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def encode_record(record: Mapping[str, Any]) -> str:
     """One line, in ASCII: whatever stands in a record can be written, and no character in it looks like the
-    end of a line. A file name that is no UTF-8 comes back as it was."""
+    end of a line. A file name that is no UTF-8 comes back as it was.
+    """
     return json.dumps(record)
 
 

@@ -35,9 +35,13 @@ class RequestWriter(Protocol):
     """What puts a question into a request, such as an `OpenAIClient`."""
 
     @property
-    def identity(self) -> str: ...
+    def identity(self) -> str:
+        """Return what distinguishes this model and its settings from others."""
+        ...
 
-    def body(self, prompt: Prompt, sample: int = 0) -> dict[str, Any]: ...
+    def body(self, prompt: Prompt, sample: int = 0) -> dict[str, Any]:
+        """Return the request of one sample of a prompt, as it is sent."""
+        ...
 
 
 @dataclass

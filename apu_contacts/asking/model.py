@@ -67,7 +67,8 @@ class VisionLanguageModel(Protocol):
     @property
     def identity(self) -> str:
         """Model and settings in one line, the same for answers that may stand for each other: a key of the
-        cache."""
+        cache.
+        """
 
     def __call__(self, prompt: Prompt, sample: int = 0) -> Reply:
         """Answers one prompt.
@@ -105,4 +106,5 @@ class BudgetError(StopRunError):
 
 class ServerRefusal(StopRunError):
     """The server refuses for a reason that holds for every question: the key, the account, the model's name,
-    the address."""
+    the address.
+    """

@@ -143,7 +143,8 @@ class OpenAIClient:
 
     def cancel(self) -> None:
         """Ends the waiting and further attempts of all calls under way; answers on their way still come, and
-        later calls are as before."""
+        later calls are as before.
+        """
         under_way, self._cancelled = self._cancelled, threading.Event()
         under_way.set()
 

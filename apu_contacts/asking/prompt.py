@@ -87,7 +87,8 @@ class Prompt:
     @property
     def wording_hash(self) -> str:
         """Twelve digits that change with the words and the example, and not with the picture that is asked
-        about."""
+        about.
+        """
         return _digest(self.version, self.pieces[:-1])[:12]
 
     @property
@@ -155,7 +156,8 @@ def build_prompt(
 
 def words_digest(action: str | None = None, example: Example | None = None, subject: str = _SUBJECT) -> str:
     """64 hex digits over all that `build_prompt` puts before the picture, the example included: what is
-    asked, without what it is asked about."""
+    asked, without what it is asked about.
+    """
     return _digest(PROMPT_VERSION, _words(action, example, subject))
 
 
@@ -173,7 +175,8 @@ def _words(action: str | None, example: Example | None, subject: str) -> tuple[s
 
 def load_example() -> Example | None:
     """The example that comes with the package: a rendered hug of the free body and the answer that its
-    geometry implies. None if this copy of the package has none."""
+    geometry implies. None if this copy of the package has none.
+    """
     folder = resources.files("apu_contacts.asking").joinpath("data")
     picture, answer = folder.joinpath("example.png"), folder.joinpath("example.json")
     if not (picture.is_file() and answer.is_file()):

@@ -129,7 +129,8 @@ class Redactor:
 
 def _forms(secret: str) -> set[str]:
     """The secret as it may be written: as it is but for backslashes, which escapes are made of, in hex, and
-    inside of any base64."""
+    inside of any base64.
+    """
     raw = secret.encode("utf-8", "replace")
     forms = {secret.replace("\\", ""), unquote(secret).replace("\\", ""), raw.hex(), raw.hex().upper()}
     for lead in range(3):
@@ -164,7 +165,8 @@ def _read_escapes(text: str) -> tuple[str, list[tuple[int, int]]]:
 
 def visible(text: str, keep: str = "") -> str:
     r"""The text with control characters, marks that turn the direction of writing, and halves of surrogate
-    pairs written as escapes (``\x1b``), so that it can be printed; those in ``keep`` stay."""
+    pairs written as escapes (``\x1b``), so that it can be printed; those in ``keep`` stay.
+    """
     return "".join(
         c if c in keep or unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Zl", "Zp") else _escaped(c)
         for c in text

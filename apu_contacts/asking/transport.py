@@ -29,7 +29,6 @@ def http_client(openai: Any, timeout: float) -> Any:
     in the meantime would lose a question that may have been paid for. Its ``send`` raises
     `CutOffError` where it gives an answer up.
     """
-
     too_late = f"no whole answer within {timeout:g} s"
 
     class BoundedClient(openai.DefaultHttpxClient):

@@ -82,7 +82,8 @@ class Interrupt:
 def noticed_interrupts() -> Iterator[Interrupt]:
     """Notes the first Ctrl-C instead of raising at whatever is being done, such as a line being written; a
     second one raises. In another than the main thread, and where a program handles it by itself, nothing
-    changes."""
+    changes.
+    """
     pressed = Interrupt()
 
     def note(number: int, frame: Any) -> None:

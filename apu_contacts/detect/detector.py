@@ -63,7 +63,8 @@ class DetectedPeople:
 
     def save(self, path: str | Path) -> None:
         """Write an ``.npz`` that `read_keypoint_arrays` reads: ``keypoints``, ``scores`` (the confidences),
-        ``raw_scores``, ``boxes``, ``size``."""
+        ``raw_scores``, ``boxes``, ``size``.
+        """
         with staged_file(path) as part, part.open("wb") as stream:
             np.savez_compressed(
                 stream,

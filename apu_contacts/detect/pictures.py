@@ -20,7 +20,9 @@ from apu_contacts.images import folder_pictures, left_out, left_out_words
 class Detector(Protocol):
     """What finds people: a `KeypointDetector`, or another that returns the same."""
 
-    def __call__(self, picture: Path, /) -> DetectedPeople: ...
+    def __call__(self, picture: Path, /) -> DetectedPeople:
+        """Find the people of a picture."""
+        ...
 
 
 @dataclass

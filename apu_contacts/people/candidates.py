@@ -46,7 +46,8 @@ class CandidatePair:
 @dataclass(frozen=True)
 class RejectedPair:
     """Two people who were not proposed. ``reason`` is one of `REASONS`, ``detail`` says it with its
-    figures."""
+    figures.
+    """
 
     person_a: int
     person_b: int
@@ -164,7 +165,8 @@ def _reach(a: Keypoints2D, b: Keypoints2D, count: int, limit: float) -> tuple[fl
 
 def _mesh_error(person: PersonDetection, keypoints: Keypoints2D) -> float | None:
     """How far a person's estimated body is from their keypoints; None without an estimate, or a projection of
-    it."""
+    it.
+    """
     if person.initial is None or person.initial.projected is None:
         return None
     return float(keypoint_distances([keypoints], [person.initial.projected], min_confidence=0.0)[0][0, 0])

@@ -103,10 +103,12 @@ class ArrayFile:
         self.close()
 
     def close(self) -> None:
+        """Close the file."""
         self._zip.close()
 
     @property
     def names(self) -> tuple[str, ...]:
+        """Names of the arrays, in the order of the file."""
         return tuple(self._entries)
 
     def __contains__(self, name: object) -> bool:

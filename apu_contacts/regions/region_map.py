@@ -138,7 +138,6 @@ class RegionMap:
         Raises:
             KeyError: if there is no such region.
         """
-
         size = self.sizes[region(key).id]
         return f"{explain(key)}\n  On {self.topology!r}: {size} of {self.vertex_count} vertices"
 

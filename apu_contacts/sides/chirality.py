@@ -77,7 +77,8 @@ class PersonOrder(NamedTuple):
     @property
     def clear(self) -> bool:
         """The margin reaches `CLEAR`. Where it does not, a fit keeps the minimum over both orders (paper,
-        section 3.1, implementation details)."""
+        section 3.1, implementation details).
+        """
         return self.margin >= CLEAR
 
 
@@ -252,7 +253,8 @@ def _evidence(
     contact: PartContact, pair: KeypointPair, belief: SideBelief, distances: DistanceModel
 ) -> float | None:
     """Likelihood of a contact between these two people, over the sides that may be meant; None if not
-    known."""
+    known.
+    """
     total = mass = 0.0
     for sides, p in side_prior(contact, belief).items():
         likelihood = distances.likelihood(*pair.distance(contact, sides))

@@ -144,7 +144,8 @@ _InPython: Any = pickle._Unpickler  # type: ignore[attr-defined,unused-ignore]
 
 class _Reader(_InPython):
     """Python's own reader in Python: unlike the one in C it makes no room for what a file only announces, and
-    each instruction can be counted and looked at."""
+    each instruction can be counted and looked at.
+    """
 
     dispatch = dict(_InPython.dispatch)  # noqa: RUF012
 

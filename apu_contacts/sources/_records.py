@@ -223,7 +223,8 @@ class People:
         if value.size == size:
             return value.reshape(shape)
         if self._rows is None and value.size == size * self.count:
-            return value.reshape(self.count, *shape)[0]
+            first: Array = value.reshape(self.count, *shape)[0]
+            return first
         raise SourceFormatError(f"{self.where}: {key} must have shape {shape}, got {value.shape}")
 
     def each(

@@ -99,7 +99,8 @@ class InitialEstimate:
 
     def keypoints(self, camera: Camera | None = None, skeleton: str = "body25") -> Keypoints2D | None:
         """The joints projected: by ``camera``, or by its own; None without either, and without joints but the
-        pelvis."""
+        pelvis.
+        """
         used = self.camera or camera
         if used is None or len(self.joint_names) < 2:
             return None

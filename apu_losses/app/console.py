@@ -53,6 +53,7 @@ class Group(TyperGroup):
     """The commands, with the one place where errors over input become a line."""
 
     def invoke(self, ctx: Any) -> Any:
+        """Run the command; an error that its user can mend ends in one line."""
         try:
             return super().invoke(ctx)
         except BrokenPipeError:

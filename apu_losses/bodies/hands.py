@@ -49,7 +49,8 @@ def hand_parameter(space: HandSpace, pose: ArrayLike, flat_hand_mean: bool) -> A
 
 def flat_hand_pose(space: HandSpace, value: ArrayLike) -> Array:
     """``(45,)`` axis-angle relative to the flat hand of a body's hand parameter; undoes `hand_parameter` with
-    ``flat_hand_mean=True``."""
+    ``flat_hand_mean=True``.
+    """
     rotations: Array = np.asarray(value, dtype=np.float64)
     if space.components is not None:
         rotations = rotations @ np.asarray(space.components, dtype=np.float64)

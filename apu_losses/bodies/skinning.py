@@ -575,7 +575,8 @@ class _Correctives:
     @cached_property
     def _blocks(self) -> tuple[Tensor, Tensor]:
         """``(P + 1, M, 3, 9)`` and ``(P + 1, M)``: of each vertex the joints that matter to it, padded with
-        others up to the largest number of a vertex."""
+        others up to the largest number of a vertex.
+        """
         joints, place = torch.unique(self._features // 9, return_inverse=True)
         spread = self._posedirs.new_zeros(*self._posedirs.shape[:2], 9 * len(joints))
         spread = spread.index_copy(2, place * 9 + self._features % 9, self._posedirs)

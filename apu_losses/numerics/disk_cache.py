@@ -49,6 +49,7 @@ class DiskCache(NullCache):
 
     @property
     def cache_path(self) -> str | None:
+        """Folder of the cache; None where nothing can be kept."""
         folder = cache_folder()
         return None if folder is None else str(folder)
 

@@ -53,7 +53,8 @@ def point_normals(corners: Tensor, owner: Tensor, count: int) -> Tensor:
 
 def vertex_normals(vertices: Tensor, faces: Tensor) -> Tensor:
     """Unit normals ``(N, V, 3)`` of all vertices of bodies ``(N, V, 3)`` with ``faces (F, 3)``; zero where a
-    vertex has no face, or only degenerate ones."""
+    vertex has no face, or only degenerate ones.
+    """
     corners = vertices[:, faces]
     twice_area = torch.linalg.cross(corners[:, :, 1] - corners[:, :, 0], corners[:, :, 2] - corners[:, :, 0])
     total = torch.zeros_like(vertices)

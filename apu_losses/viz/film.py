@@ -113,6 +113,7 @@ class FitFilm:
         self._restart()
 
     def __call__(self, event: FitProgress) -> None:
+        """Take what a step reports, if the scene of the film is among its scenes."""
         places = torch.nonzero(event.scenes == self.number)[:, 0].tolist()
         if not places:
             return

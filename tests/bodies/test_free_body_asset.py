@@ -1,5 +1,6 @@
 """The free body asset: a closed symmetric mesh, joints and landmarks where anatomy puts them, honest shape
-units."""
+units.
+"""
 
 from __future__ import annotations
 
@@ -337,7 +338,8 @@ def test_smplx_reads_it(path: Path, asset: Asset, tmp_path: Path) -> None:
 
 def test_a_bent_joint_keeps_its_volume(asset: Asset) -> None:
     """Knees at 120 degrees: the correctives bring back a third of what plain blend skinning loses, and
-    more."""
+    more.
+    """
     torch = pytest.importorskip("torch")
     smplx_lbs = pytest.importorskip("smplx.lbs").lbs
     pose = torch.zeros(1, 55, 3)

@@ -11,25 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fit_contents import contents
 
 from apu_contacts.files import exclusive
 from apu_losses.bodies import load_body
 from apu_losses.fitting import load_parameters
 
 SHM = Path("/dev/shm")
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    """Files by name; of records without the time that the fit took."""
-    found = {}
-    for path in sorted(folder.iterdir()):
-        data = path.read_bytes()
-        if path.suffix == ".json":
-            record = json.loads(data)
-            del record["seconds"]
-            data = json.dumps(record).encode()
-        found[path.name] = data
-    return found
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ import time
 from pathlib import Path
 
 import pytest
+from fit_contents import contents
 from PIL import Image
-from test_kept_results import contents
 
 from apu_losses.fitting import load_parameters
 

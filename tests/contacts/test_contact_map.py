@@ -11,6 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import apu_contacts.answers.fusion
+import apu_contacts.sides.chirality  # noqa: F401  (both modules have a class of PartContact of their own)
 from apu_contacts.contacts import ContactMap, PartContact
 from apu_contacts.regions import PART_SIDES, PARTS, part_regions
 

@@ -116,8 +116,8 @@ def test_what_cannot_be_a_path_is_said(tmp_path):
             write_text(path, "")
     with pytest.raises(OutputError, match="is a folder"):
         write_text(tmp_path, "")
+    (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="is a file"):
-        (tmp_path / "file").write_text("")
         write_text(tmp_path / "file" / "a", "")
 
 

@@ -109,8 +109,8 @@ def test_archives_that_numpy_does_not_write() -> None:
         read_arrays(archive({"a.npy": npy(np.ones(3))}, zipfile.ZIP_LZMA), OwnError)
     with pytest.raises(OwnError, match=r"pickled objects.*nothing was run"):
         read_arrays(archive({"a.npy": npy(np.array([None], dtype=object))}), OwnError)
+    lying = npy(np.ones(3)).replace(b"(3,), }        ", b"(9999999999,), }")
     with pytest.raises(OwnError, match=r"shape .9999999999,. of float64 takes"):
-        lying = npy(np.ones(3)).replace(b"(3,), }        ", b"(9999999999,), }")
         read_arrays(archive({"a.npy": lying}), OwnError)
 
 

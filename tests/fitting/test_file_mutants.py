@@ -6,18 +6,14 @@ import sys
 from pathlib import Path
 
 import pytest
-
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent / "contacts"))
-
-from test_sources_mutants import run_mutants  # noqa: E402
+from run_mutants import run_mutants
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="limits of memory and time as Linux has them")
 
 
 @linux
 def test_damaged_files_end_in_the_readers_own_errors(tmp_path: Path) -> None:
-    said = run_mutants(tmp_path, seed=1, count=80, module="scene_mutants", folder_of_module=HERE)
+    said = run_mutants(tmp_path, seed=1, count=80, module="scene_mutants")
     assert said.endswith("bad 0\n"), said
 
 
@@ -25,5 +21,5 @@ def test_damaged_files_end_in_the_readers_own_errors(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2, 6))
 def test_many_damaged_files(tmp_path: Path, seed: int) -> None:
-    said = run_mutants(tmp_path, seed=seed, count=1000, module="scene_mutants", folder_of_module=HERE)
+    said = run_mutants(tmp_path, seed=seed, count=1000, module="scene_mutants")
     assert said.endswith("bad 0\n"), said

@@ -8,8 +8,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from fitting_scenes import pair, parameters, person, recipe, scene, some_pose
-from test_fitter import assert_same, mixed_scenes
+from fitting_scenes import assert_same, mixed_scenes, pair, parameters, person, recipe, scene, some_pose
 
 from apu_losses.bodies import load_body
 from apu_losses.camera import PinholeCamera
@@ -78,7 +77,7 @@ def posed():
 
 
 def gradient_of(found, people, size):
-    """``2 J^T W r``"""
+    """``2 J^T W r``."""
     gradient = found.value.new_zeros(people, size)
     for rows, jacobian in found.parts:
         scaled = 2 * found.weight[:, None] * found.value

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 import trimesh
-from test_loss_self_penetration import spiral, tube, tube_faces
+from tubes import spiral, tube, tube_faces
 
 import apu_losses as al
 from apu_losses.functional.metrics.penetration import penetration_depth, penetration_volume
@@ -80,7 +80,7 @@ def fresh_warnings():
 
 
 @pytest.mark.parametrize(
-    "dtype, away, said", [(torch.float16, 4.0, "4 mm at 4 m"), (torch.bfloat16, 4.0, "31 mm at 4 m")]
+    ("dtype", "away", "said"), [(torch.float16, 4.0, "4 mm at 4 m"), (torch.bfloat16, 4.0, "31 mm at 4 m")]
 )
 def test_positions_that_were_rounded_are_spoken_of_once(dtype, away, said, fresh_warnings):
     a, b = pair(0.1, dtype, away)

@@ -33,7 +33,8 @@ def points() -> Tensor:
 def documented_pixels(points: Tensor, arguments: dict[str, Any]) -> Tensor:
     """docs/notes/cameras.md: rows x R + T; NDC x = fx X / Z + px with +X left and +Y up and the shorter side
     from -1 to 1; pixels = size / 2 - NDC * shorter / 2. Screen focal and principal point are turned to NDC as
-    fx_ndc = fx * 2 / s and px_ndc = -(px - width / 2) * 2 / s."""
+    fx_ndc = fx * 2 / s and px_ndc = -(px - width / 2) * 2 / s.
+    """
     height_width = arguments["image_size"]
     size, shorter = height_width.flip(1), height_width.amin(1, keepdim=True)
     focal = arguments["focal_length"] * 2 / shorter

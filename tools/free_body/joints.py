@@ -55,7 +55,8 @@ def fit_joint_regressor(train: People, weights: np.ndarray, mirror: np.ndarray, 
 
 def _solve(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Weights that sum to one with a @ w near b: convex where that is good enough, else a ridge
-    regression."""
+    regression.
+    """
     full = np.concatenate([a, np.full((1, a.shape[1]), SUM_WEIGHT)])
     target = np.append(b, SUM_WEIGHT)
     w, _ = nnls(full, target, maxiter=50 * a.shape[1])

@@ -36,7 +36,8 @@ RIDGE = 2e-4  # square metres per equation: prefers the joint itself over large 
 class Keypoints:
     """Names `(12,)`, weights on joints `(12, 55)` with rows that sum to one, and for each left keypoint
     the mean distance in metres of its joint and of the combination from COCO's, on poses held out of the
-    fit."""
+    fit.
+    """
 
     names: tuple[str, ...]
     weights: np.ndarray
@@ -47,7 +48,8 @@ def fit_keypoints(
     source: Source, mesh: Mesh, weights: np.ndarray, posedirs: np.ndarray, people: People, seed: int = 0
 ) -> Keypoints:
     """Ridge regression of each keypoint on its joint and the neighbours, over random people in random
-    poses."""
+    poses.
+    """
     rng = np.random.default_rng(seed)
     joints, targets = [], {name: [] for name in NEIGHBOURS}  # type: ignore[var-annotated]
     rows = {}
@@ -84,7 +86,8 @@ def fit_keypoints(
 
 def _random_pose(rng: np.random.Generator) -> np.ndarray:
     """(55, 3, 3) every joint that has correctives turned within half of its range, both sides alike in
-    law."""
+    law.
+    """
     out = np.tile(np.eye(3), (55, 1, 1))
     for name, limits in RANGES.items():
         low, high = np.array(limits, float).T

@@ -45,7 +45,8 @@ class Face:
         self, at: np.ndarray, mesh: Mesh, joints: np.ndarray, head: np.ndarray, lips: np.ndarray
     ) -> None:
         """at (V, 3) T-posed vertices, joints (55, 3), head (V,) weight of head and jaw, lips: ids of lip
-        vertices."""
+        vertices.
+        """
         self.at, self.faces, self.mesh, self.joints = at, mesh.faces, mesh, joints
         self.lips = lips
         weight = head[mesh.faces].min(1)
@@ -95,7 +96,8 @@ class Face:
 
     def jaw(self, menton: np.ndarray) -> np.ndarray:
         """(9, 3) iBUG 16 down to 8: along the front of the ear to the jaw angle, then along the jaw to the
-        chin."""
+        chin.
+        """
         mouth = self.at[self.mesh.lip_upper, 1].mean()
         back = self.ear[2] + 0.032  # just in front of the ear
         rim = slice_points(
@@ -173,7 +175,8 @@ class Face:
 
     def contour(self, jaw: np.ndarray) -> np.ndarray:
         """(79, 17, 3) the outline of the jaw as the head turns: the far side of the face bulges past the
-        jaw line."""
+        jaw line.
+        """
         rows = np.tile(jaw, (CONTOUR_YAWS, 1, 1))
         rings = []
         for k in range(17):

@@ -1,5 +1,6 @@
 """Measures the built asset against Anny: `python -m tools.free_body.measure`. Prints the table of
-docs/measurements/free_body.md."""
+docs/measurements/free_body.md.
+"""
 
 from __future__ import annotations
 

@@ -17,7 +17,8 @@ from .tpose import chain, skin, t_pose_rotations
 @dataclass(frozen=True)
 class People:
     """T-posed people with the pelvis at the origin: vertices `(N, V, 3)`, joints `(N, 55, 3)`, years
-    `(N,)`."""
+    `(N,)`.
+    """
 
     vertices: np.ndarray
     joints: np.ndarray
@@ -30,7 +31,8 @@ class People:
 def draw_phenotypes(source: Source, years: np.ndarray, seed: int) -> np.ndarray:
     """(N, 6) phenotypes of people of given ages in years: stature, weight, muscle and proportions follow
     the charts that Anny calibrated on WHO data, by inversion of its Beta distributions (so that no global
-    RNG is touched)."""
+    RNG is touched).
+    """
     from anny.shape_distribution import SimpleShapeDistribution
 
     charts = SimpleShapeDistribution(source.model)

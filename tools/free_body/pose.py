@@ -1,5 +1,6 @@
 """Posing an SMPL-X-format asset with numpy: blend skinning with pose correctives, for the builder's own
-checks."""
+checks.
+"""
 
 from __future__ import annotations
 

@@ -12,7 +12,8 @@ SKIN = np.array([0.80, 0.72, 0.66])
 
 def look_from(azimuth: float, elevation: float = 0.0) -> np.ndarray:
     """(3, 3) rows right, up, towards the viewer; azimuth 0 looks at the front, 90 at the body's left side
-    (degrees)."""
+    (degrees).
+    """
     a, e = np.radians(azimuth), np.radians(elevation)
     back = np.array([np.sin(a) * np.cos(e), np.sin(e), np.cos(a) * np.cos(e)])
     right = np.array([np.cos(a), 0.0, -np.sin(a)])
@@ -67,7 +68,8 @@ def render(
     point_size: int = 1,
 ) -> np.ndarray:
     """Orthographic picture `(height, width, 3)` uint8; `size` is (height, width), `points` are drawn on
-    top where seen."""
+    top where seen.
+    """
     h, w = size
     scale = h / height_m
     local = (vertices - center) @ view.T

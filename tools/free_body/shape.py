@@ -1,5 +1,6 @@
 """The shape space: a stature direction that scales, nine directions that leave stature alone, and the age
-direction."""
+direction.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ DIRECTIONS = 10
 @dataclass(frozen=True)
 class ShapeSpace:
     """Template `(V, 3)`, directions `(10, V, 3)` and infant `(V, 3)`, pelvis at the origin; joints beside
-    each."""
+    each.
+    """
 
     template: np.ndarray
     directions: np.ndarray
@@ -104,7 +106,8 @@ def fit_shape_space(adults: People, medians: People, faces: np.ndarray) -> Shape
 
 def _signs(u: np.ndarray, rest: np.ndarray, template: np.ndarray, area: np.ndarray) -> np.ndarray:
     """(K,) signs that make + the direction in which the body gets bulkier (vertices move away from the
-    pelvis axis)."""
+    pelvis axis).
+    """
     outward = template * [1, 0, 1]
     outward /= np.maximum(np.linalg.norm(outward, axis=1, keepdims=True), 1e-9)
     bulk = np.einsum("v,nvd,vd->n", area, rest, outward, optimize=True)

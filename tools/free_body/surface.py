@@ -31,7 +31,8 @@ def nearest_on_surface(
 
 def surface_points(face: np.ndarray, bary: np.ndarray, vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     """Positions `(..., 3)` of surface points given as faces `(...)` and barycentric coordinates `(...,
-    3)`."""
+    3)`.
+    """
     return np.einsum("...k,...kd->...d", bary, vertices[faces[face]])
 
 

@@ -1,5 +1,6 @@
 """The mesh: MakeHuman's body with the mouth and the eye sockets closed, triangulated the same on both
-sides."""
+sides.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +37,8 @@ class Mesh:
 
     def values(self, source: np.ndarray) -> np.ndarray:
         """Values `(V_source, ...)` carried to this mesh; a new eye vertex takes the mix of its two lid
-        vertices."""
+        vertices.
+        """
         kept = source[self.kept]
         rows = [kept]
         for side in ("left", "right"):
@@ -182,7 +184,8 @@ def _triangulate(quads: list[np.ndarray], at: np.ndarray) -> np.ndarray:
 
 def _outward_patches(faces: np.ndarray) -> np.ndarray:
     """Flip patch faces so that each edge is used once in each direction (the body's own faces are the
-    guide)."""
+    guide).
+    """
     seen: set[tuple[int, int]] = set()
     out = []
     for f in faces:

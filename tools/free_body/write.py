@@ -1,5 +1,6 @@
 """The asset file: SMPL-X's keys, rounded so that they compress, in a zip whose bytes depend on nothing but
-them."""
+them.
+"""
 
 from __future__ import annotations
 

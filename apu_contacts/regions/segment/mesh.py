@@ -31,7 +31,8 @@ def vertex_normals(vertices: Floats, faces: Ints) -> Floats:
     for corner in range(3):
         np.add.at(normals, faces[:, corner], face_normals)
     length = np.linalg.norm(normals, axis=1, keepdims=True)
-    return normals / np.maximum(length, 1e-30)
+    unit: Floats = normals / np.maximum(length, 1e-30)
+    return unit
 
 
 def smooth_field(field: Floats, adjacency: Any, rounds: int) -> Floats:

@@ -85,7 +85,8 @@ def _neck_zone(frame: Frame, head: Mask) -> Mask:
     throat, nape = chin - 0.29 * head_height, skull_base - 0.47 * head_height
     around = ~head & (frame.across < 0.05) & (np.abs(y - 0.5 * (chin + nape)) < 0.3 * head_height)
     forward = np.interp(z, [z[around].min(), z[around].max()], [0.0, 1.0])
-    return (y > nape + forward * (throat - nape)) & (x < _neck_half_width(frame, head))
+    neck: Mask = (y > nape + forward * (throat - nape)) & (x < _neck_half_width(frame, head))
+    return neck
 
 
 def _chin(frame: Frame, head: Mask) -> float:
@@ -113,7 +114,8 @@ def _side_of_trunk(frame: Frame) -> Floats:
     centres, ridge, _ = _ridge(frame)
     above = np.interp(x, centres, ridge)
     share = np.clip((frame.height - 0.76) / 0.03, 0.0, 1.0)
-    return below + share * (above - below)
+    line: Floats = below + share * (above - below)
+    return line
 
 
 def _ridge(frame: Frame) -> tuple[Floats, Floats, Floats]:

@@ -86,7 +86,9 @@ def no_residuals(state: FitState, movement: Movement) -> Residuals:
 class SquaresTerm(Protocol):
     """A term that can say what it squares."""
 
-    def residuals(self, state: FitState, movement: Movement) -> Residuals: ...
+    def residuals(self, state: FitState, movement: Movement) -> Residuals:
+        """Return the residuals whose squares add up to the term, and how they change with a movement."""
+        ...
 
 
 @dataclass(frozen=True)

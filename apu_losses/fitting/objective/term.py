@@ -17,4 +17,6 @@ class Term(Protocol):
     to say about gets 0.
     """
 
-    def __call__(self, state: FitState) -> Tensor: ...
+    def __call__(self, state: FitState) -> Tensor:
+        """Return one value per scene, without its weight: ``(S,)``."""
+        ...

@@ -53,6 +53,7 @@ class FitLog:
         self._stream = Path(path).open("a", encoding="utf-8", newline="\n")  # noqa: SIM115  closed by `close`
 
     def __call__(self, event: FitProgress) -> None:
+        """Write what a step reports, if it is the turn of its iteration."""
         if event.iteration % self.every:
             return
         terms = {name: values.tolist() for name, values in event.terms.items()}

@@ -70,6 +70,7 @@ class FitResult:
 
     @property
     def iterations(self) -> int:
+        """Steps of all stages together."""
         return sum(stage.iterations for stage in self.stages)
 
     def save(self, stem: str | Path) -> tuple[Path, Path]:

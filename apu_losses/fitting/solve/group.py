@@ -64,7 +64,8 @@ class SceneGroup:
 
     def only(self, kept: Tensor) -> tuple[SceneGroup, Tensor]:
         """The group of the scenes ``kept`` (indices into this group, rising), and the rows ``(K,)`` that it
-        keeps."""
+        keeps.
+        """
         rows = self.batch.rows_of(kept)
         scenes = self.scenes[kept]
         smaller = replace(

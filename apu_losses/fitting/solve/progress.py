@@ -33,6 +33,7 @@ class StageReport:
 
     @property
     def failed(self) -> bool:
+        """Whether the stage ended by a failure; ``reason`` says which."""
         return self.reason.startswith("failed")
 
 

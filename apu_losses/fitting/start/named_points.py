@@ -25,11 +25,11 @@ class NamedPoints:
     pick: Callable[[Tensor, Callable[[], Tensor]], Tensor]
 
     def __call__(self, posed: PosedBody) -> Tensor:
-        """``(N, P, 3)``"""
+        """Return the places of the points: ``(N, P, 3)``."""
         return self.pick(posed.joints, lambda: self.body.keypoints(posed, self.skeleton))
 
     def derivatives(self, moved: BodyDerivatives) -> Tensor:
-        """``(N, P, 3, D)``"""
+        """Return the derivatives of the places: ``(N, P, 3, D)``."""
         return self.pick(moved.joints, lambda: moved.keypoints(self.skeleton))
 
 

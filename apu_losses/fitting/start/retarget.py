@@ -55,7 +55,8 @@ class RetargetOptions:
 @dataclass(frozen=True)
 class RetargetReport:
     """How well it went, per person: ``(N,)`` mean and largest distance of the targeted joints, metres;
-    0 for people who came without 3D joints."""
+    0 for people who came without 3D joints.
+    """
 
     mean_distance: Tensor
     max_distance: Tensor

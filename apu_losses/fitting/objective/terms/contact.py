@@ -53,6 +53,7 @@ class ContactTerm:
         self._form()
 
     def __call__(self, state: FitState) -> Tensor:
+        """Return one value per scene, without its weight: ``(S,)``."""
         batch = state.batch
         edges = self._edges(batch)
         if not len(edges):
@@ -98,6 +99,7 @@ class FacingTerm:
         check_options(self, "within")
 
     def __call__(self, state: FitState) -> Tensor:
+        """Return one value per scene, without its weight: ``(S,)``."""
         batch = state.batch
         edges = batch.contact_edges(self.over)
         if not len(edges):
@@ -134,6 +136,7 @@ class MinimumDistanceTerm:
         check_options(self)
 
     def __call__(self, state: FitState) -> Tensor:
+        """Return one value per scene, without its weight: ``(S,)``."""
         batch = state.batch
         named = self._named(batch)
         if not len(named):

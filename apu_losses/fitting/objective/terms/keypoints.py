@@ -36,6 +36,7 @@ class KeypointTerm:
         check_options(self, "robust")
 
     def __call__(self, state: FitState) -> Tensor:
+        """Return one value per scene, without its weight: ``(S,)``."""
         batch = state.batch
         per_person = keypoint_reprojection(
             state.keypoints2d,

@@ -32,6 +32,7 @@ class SmoothnessTerm:
         check_options(self)
 
     def __call__(self, state: FitState) -> Tensor:
+        """Return one value per scene, without its weight: ``(S,)``."""
         batch = state.batch
         wanted = [i for i, name in enumerate(state.body.joint_names) if name in BODY]
         joints = state.joints[:, wanted] if wanted else state.joints

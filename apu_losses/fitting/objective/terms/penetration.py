@@ -36,6 +36,7 @@ class PenetrationTerm:
         check_options(self)
 
     def __call__(self, state: FitState) -> Tensor:
+        """Return one value per scene, without its weight: ``(S,)``."""
         batch = state.batch
         if not len(batch.pair_a):
             return state.vertices.new_zeros(batch.size)
@@ -72,6 +73,7 @@ class SelfPenetrationTerm:
         check_options(self, "apart")
 
     def __call__(self, state: FitState) -> Tensor:
+        """Return one value per scene, without its weight: ``(S,)``."""
         return state.per_scene(state.once(self, lambda: self._search(state)).energy(self.energy))
 
     def residuals(self, state: FitState, movement: Movement) -> Residuals:
@@ -92,7 +94,8 @@ class SelfPenetrationTerm:
 @dataclass(frozen=True)
 class _Pushed:
     """What a search found, with the positions ``(S, 3)`` of its vertices and of the points they belong to;
-    only these are skinned with gradient."""
+    only these are skinned with gradient.
+    """
 
     found: PenetrationSelection
     points: Tensor

@@ -37,6 +37,7 @@ class GroundTerm:
         check_options(self, "robust")
 
     def __call__(self, state: FitState) -> Tensor:
+        """Return one value per scene, without its weight: ``(S,)``."""
         batch = state.batch
         plane = self._planes(state)[batch.row_scene]
         vertices = state.vertices
@@ -95,6 +96,7 @@ class DepthOrderTerm:
         check_options(self, "margin")
 
     def __call__(self, state: FitState) -> Tensor:
+        """Return one value per scene, without its weight: ``(S,)``."""
         batch = state.batch
         depth = state.joints[:, _middle(state.body.joint_names), 2].mean(1)
         first = torch.searchsorted(batch.row_scene, torch.arange(batch.size, device=depth.device)).tolist()

@@ -44,6 +44,7 @@ class PosePriorTerm:
         return self.mixture is None
 
     def __call__(self, state: FitState) -> Tensor:
+        """Return one value per scene, without its weight: ``(S,)``."""
         pose = smplx_pose(state.body, state.params)
         if pose is None:
             return state.batch.keypoints.new_zeros(state.batch.size)
@@ -70,6 +71,7 @@ class InitialPoseTerm:
         check_options(self)
 
     def __call__(self, state: FitState) -> Tensor:
+        """Return one value per scene, without its weight: ``(S,)``."""
         if not pose_joints(state.body):
             return state.batch.keypoints.new_zeros(state.batch.size)
         pose, reference = state.params["body_pose"], state.reference["body_pose"]
@@ -100,6 +102,7 @@ class HandPoseTerm:
     separable = True
 
     def __call__(self, state: FitState) -> Tensor:
+        """Return one value per scene, without its weight: ``(S,)``."""
         total = state.batch.keypoints.new_zeros(state.batch.rows)
         for name in HAND_POSES:
             if name in state.params:
@@ -112,6 +115,7 @@ class OrientationTerm:
     """The global orientation stays near the start's, square radians of the angle between them."""
 
     def __call__(self, state: FitState) -> Tensor:
+        """Return one value per scene, without its weight: ``(S,)``."""
         turned = rotation_difference(state.params["global_orient"], state.start["global_orient"])
         return state.per_scene(turned.square().sum((1, 2)))
 

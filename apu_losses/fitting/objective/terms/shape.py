@@ -33,6 +33,7 @@ class ShapeTerm:
         check_options(self)
 
     def __call__(self, state: FitState) -> Tensor:
+        """Return one value per scene, without its weight: ``(S,)``."""
         name = shape_parameter(state.body)
         if name is None:
             return state.batch.keypoints.new_zeros(state.batch.size)
@@ -56,6 +57,7 @@ class StatureTerm:
     """
 
     def __call__(self, state: FitState) -> Tensor:
+        """Return one value per scene, without its weight: ``(S,)``."""
         with torch.no_grad():
             start = state.body.stature(state.start)
         return state.per_scene(stature_prior(state.stature, start))
@@ -89,6 +91,7 @@ class AgeTerm:
         check_options(self)
 
     def __call__(self, state: FitState) -> Tensor:
+        """Return one value per scene, without its weight: ``(S,)``."""
         if "age" not in state.params:
             return state.batch.keypoints.new_zeros(state.batch.size)
         age = state.params["age"]

@@ -1,5 +1,6 @@
 """The free body exported again as another body of the same people: fewer vertices, in another order, another
-mean person, another basis of shapes."""
+mean person, another basis of shapes.
+"""
 
 from __future__ import annotations
 
@@ -73,7 +74,8 @@ def full_smplx_file(path: Path, *, vertices: int = 10475, seed: int = 0) -> None
     """Write a body with the keys and shapes of an official SMPL-X file and a mesh of its own.
 
     Edges of the free body's are contracted until ``vertices`` are left, the others slide along the surface,
-    and the mean person and the basis of shapes are others."""
+    and the mean person and the basis of shapes are others.
+    """
     rng = np.random.default_rng(seed)
     with (resources.files("apu_losses.bodies") / "data" / "free_body.npz").open("rb") as file:
         free = dict(np.load(file))
@@ -128,7 +130,8 @@ def full_smplx_file(path: Path, *, vertices: int = 10475, seed: int = 0) -> None
 
 def _contracted(faces: Any, count: int, wanted: int, rng: np.random.Generator) -> Any:
     """``(V,)`` the vertex that each one becomes when ``wanted`` edges are contracted, in rounds in which none
-    are neighbours; the mesh stays closed and without handles."""
+    are neighbours; the mesh stays closed and without handles.
+    """
     merged = np.arange(count)
     around: list[set[int]] = [set() for _ in range(count)]
     for a, b, c in faces:

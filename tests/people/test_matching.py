@@ -247,7 +247,8 @@ def test_boxes_are_checked() -> None:
 
 def two_detections(toe: float = 0.0, shift: float = 0.0) -> tuple[Keypoints2D, Keypoints2D]:
     """ViTPose without feet (or with a left big toe of this confidence), OpenPose complete and moved by
-    ``shift``."""
+    ``shift``.
+    """
     confidence = np.ones(25)
     confidence[19:] = 0
     confidence[19] = toe

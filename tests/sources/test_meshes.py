@@ -222,8 +222,8 @@ def test_hmr2_nobody_and_unsafe(tmp_path: Path) -> None:
         read_hmr2(save(tmp_path / "bad.pkl", {"a": re.compile("x")}))
     with pytest.raises(SourceMissingError):
         read_hmr2(tmp_path / "absent.npz")
+    (tmp_path / "out.txt").write_text("")
     with pytest.raises(SourceFormatError, match=r"expected \.npz"):
-        (tmp_path / "out.txt").write_text("")
         read_hmr2(tmp_path / "out.txt")
 
 

@@ -24,7 +24,7 @@ def test_every_entry_names_parts_and_every_part_names_itself() -> None:
 
 
 @pytest.mark.parametrize(
-    "words, parts, side",
+    ("words", "parts", "side"),
     [
         ("hand", ["hand"], ""),
         ("Left Hand", ["hand"], "left"),
@@ -139,7 +139,7 @@ def test_one_other_letter_is_no_likeness(part: str, place: int, letter: str) -> 
 
 
 @pytest.mark.parametrize(
-    "words, side",
+    ("words", "side"),
     [
         ("left", "left"),
         ("R", "right"),
@@ -165,7 +165,7 @@ def test_unknown_sides() -> None:
 
 
 @pytest.mark.parametrize(
-    "words, value, fraction",
+    ("words", "value", "fraction"),
     [
         ("0.8", 0.8, False),
         ("0,8", 0.8, False),
@@ -195,7 +195,7 @@ def test_unreadable_confidence() -> None:
 
 
 @pytest.mark.parametrize(
-    "key, person, field",
+    ("key", "person", "field"),
     [
         ("body_part_person_left", "a", "part"),
         ("bodyPartPersonRight", "b", "part"),
@@ -310,7 +310,7 @@ OTHERS = {
 }
 
 
-@pytest.mark.parametrize("words, part", [*SMPL.items(), *OTHERS.items()])
+@pytest.mark.parametrize(("words", "part"), [*SMPL.items(), *OTHERS.items()])
 def test_names_of_data_sets_and_languages(words: str, part: str) -> None:
     (found,) = read_part(words)
     assert found.parts[0] == part
@@ -326,7 +326,7 @@ def test_names_of_data_sets_and_languages(words: str, part: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "words, side",
+    ("words", "side"),
     [
         ("camera-left hand", "none"),
         ("hand on the left of the image", "none"),

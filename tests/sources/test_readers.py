@@ -1,5 +1,6 @@
 """Readers of other tools' files: on files built here, on the real ones, and on everything that can be
-wrong."""
+wrong.
+"""
 
 from __future__ import annotations
 
@@ -347,7 +348,8 @@ def test_real_bev_camera(real_dir: Path, name: str) -> None:
 @pytest.mark.real
 def test_real_bev_sides_agree_with_the_detector(real_dir: Path) -> None:
     """BEV's left is the detector's left: with the sides exchanged the joints of clearly seen people lie
-    further off."""
+    further off.
+    """
     better = []
     for name in SIZES:
         openpose = read_openpose(real_dir / name / "openpose.json")

@@ -1,4 +1,4 @@
-"""Valid files of the fitter, to be damaged as `tests/contacts/mutants.py` does."""
+"""Valid files of the fitter, to be damaged as `mutants` does."""
 
 from __future__ import annotations
 

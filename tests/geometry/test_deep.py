@@ -48,7 +48,8 @@ def pushed_together(count, seed):
 
 def flips(a, b, mesh, backend):
     """Vertices of a inside b; those on another side than libigl's exact winding number says, away from the
-    surface; and the greatest depth in metres."""
+    surface; and the greatest depth in metres.
+    """
     within = g.inside(a[None], b[None], mesh, points_topology=mesh, backend=backend)[0].numpy(force=True)
     a, b, faces = a.double().numpy(), b.double().numpy(), mesh.faces.numpy(force=True)
     box = ((a >= b.min(0)) & (a <= b.max(0))).all(1)

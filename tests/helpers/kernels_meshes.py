@@ -14,7 +14,7 @@ from torch import Tensor
 from apu_losses.geometry.topology import MeshTopology, RegionIndex
 
 GPU = ["cuda"] if torch.cuda.is_available() and os.environ.get("TRITON_INTERPRET", "0") != "1" else []
-"""The Triton back end, where it can really run; without a GPU see `test_kernels_triton`."""
+"""The Triton back end, where it can really run; without a GPU see `test_triton`."""
 
 
 @dataclass(frozen=True)

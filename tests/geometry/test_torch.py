@@ -14,10 +14,11 @@ from pathlib import Path
 import pytest
 import torch
 from kernels_meshes import GPU, all_edges, pair
-from torch.utils.data import DataLoader, Dataset
+from operator_calls import Items, answers, edges, total
+from torch.utils.data import DataLoader
 
 from apu_losses import geometry as g
-from apu_losses.geometry import ops, warmup
+from apu_losses.geometry import ops
 from apu_losses.geometry.pair_layout import layout_of
 
 BACKENDS = ["torch", "cpu", *GPU]
@@ -26,10 +27,6 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def layout(regions):
     return regions.offsets, regions.vertex_ids, regions.slots, regions.block_offsets
-
-
-def edges(m, k=4):
-    return g.RegionPairs.from_offsets([0, k, 2 * k], [0, 2, 4, 6] * 2, [1, 3, 5, 11] * 2)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -95,18 +92,6 @@ def test_opcheck_of_gradients(backend):
         d2, face, weights = g.nearest_surface(m.a, m.b, topology, **options)
         surface = (m.a, m.b, topology.faces, face, weights, d2, *rows_of, backend)
         torch.library.opcheck(ops.surface_gradient, surface)
-
-
-def total(a, b, m, p, backend):
-    """One loss through all operators."""
-    contact = g.region_min_distance(a, b, p, m.regions, backend=backend).distance2
-    near = g.region_nearest_vertex(a, b, p, m.regions, backend=backend).distance2
-    soft = g.region_soft_minimum(a, b, p, m.regions, temperature=1e-2, backend=backend)
-    matrix = g.region_distance_matrix(a, b, m.regions, cutoff=0.3, backend=backend).distance2
-    deep = g.penetration(a, b, m.topology, points_topology=m.topology, backend=backend).distance2
-    surface = g.nearest_surface(a, b, m.topology, points_topology=m.topology, backend=backend).distance2
-    finite = [torch.where(torch.isfinite(x), x, torch.zeros_like(x)) for x in (contact, near, soft, matrix)]
-    return sum(x.sum() for x in (*finite, deep, g.safe_sqrt(surface)))
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -190,22 +175,6 @@ def test_the_same_bits_every_time_and_for_any_number_of_threads(backend):
         assert all(torch.equal(x, y) for x, y in zip(run[1:], runs[0][1:], strict=True))
 
 
-def answers(a, b, m, backend):
-    """What every operator says of a pair."""
-    p = edges(m)
-    return (
-        *g.region_min_distance(a, b, p, m.regions, backend=backend),
-        *g.region_nearest_vertex(a, b, p, m.regions, backend=backend)[:3],
-        *g.region_distance_matrix(a, b, m.regions, backend=backend),
-        g.region_soft_minimum(a, b, p, m.regions, temperature=1e-2, backend=backend),
-        *g.nearest_vertex(a, b, points_topology=m.topology, backend=backend),
-        *g.nearest_surface(a, b, m.topology, backend=backend),
-        g.winding_number(a, b, m.topology, backend=backend),
-        g.inside(a, b, m.topology, backend=backend),
-        *g.penetration(a, b, m.topology, target="surface", backend=backend),
-    )
-
-
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_answers_of_an_edge_do_not_depend_on_its_company(backend):
     m = pair(3, 2)
@@ -282,16 +251,6 @@ def test_several_python_threads(backend):
     assert not wrong and not errors and not any(t.is_alive() for t in threads)
 
 
-class _Items(Dataset):
-    def __len__(self):
-        return 2
-
-    def __getitem__(self, k):
-        torch.set_num_threads(2)
-        m = pair(2, 2, seed=k)
-        return torch.cat([x.flatten().double() for x in answers(m.a, m.b, m, "cpu")])
-
-
 @pytest.mark.parametrize("context", ["fork", "spawn"])
 def test_data_loader_workers(context):
     if context == "fork" and not hasattr(os, "fork"):
@@ -299,44 +258,19 @@ def test_data_loader_workers(context):
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(2)
-        expected = [_Items()[k] for k in range(2)]  # the pool of the parent is running now
+        expected = [Items()[k] for k in range(2)]  # the pool of the parent is running now
     finally:
         torch.set_num_threads(before)
-    loader = DataLoader(_Items(), batch_size=None, num_workers=1, multiprocessing_context=context, timeout=60)
+    loader = DataLoader(Items(), batch_size=None, num_workers=1, multiprocessing_context=context, timeout=60)
     for got, want in zip(loader, expected, strict=True):
         assert torch.equal(got, want)
 
 
-def compiled():
-    """How many signatures each numba kernel of the cpu back end has been compiled for."""
-    from numba.core.dispatcher import Dispatcher
-
-    modules = [m for name, m in list(sys.modules.items()) if name.startswith("apu_losses.geometry")]
-    return {
-        (v.__module__, v.__name__): len(v.signatures)
-        for m in modules
-        for v in vars(m).values()
-        if isinstance(v, Dispatcher)
-    }
-
-
-def print_what_warmup_leaves():
-    """Number of kernels compiled by the warm-up, and those that a first use compiles again."""
-    warmup("cpu")
-    before = compiled()
-    m = pair(2, 2)
-    p = edges(m)
-    a, b = m.a.clone().requires_grad_(), m.b.clone().requires_grad_()
-    answers(a, b, m, "cpu")
-    torch.autograd.grad(total(a, b, m, p, "cpu"), (a, b))
-    print(sum(before.values()), sorted(k for k, n in compiled().items() if n != before.get(k)))
-
-
 def test_warmup_leaves_nothing_to_compile():
     """In a process of its own, where no kernel has run before."""
-    path = os.pathsep.join([str(ROOT), str(Path(__file__).parent)])
+    path = os.pathsep.join([str(ROOT), str(ROOT / "tests" / "helpers")])
     done = subprocess.run(
-        [sys.executable, "-c", "import test_kernels_torch as t; t.print_what_warmup_leaves()"],
+        [sys.executable, "-c", "import operator_calls as o; o.print_what_warmup_leaves()"],
         capture_output=True,
         text=True,
         env={**os.environ, "PYTHONPATH": path},

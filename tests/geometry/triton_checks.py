@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from kernels_meshes import pair
-from test_kernels_rules import nearest_case, soft_case, winding_case
+from operator_cases import nearest_case, soft_case, winding_case
 
 from apu_losses import geometry as g
 from apu_losses.geometry.cpu.winding import NODE, fit_tree

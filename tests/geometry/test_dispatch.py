@@ -37,6 +37,9 @@ def test_auto():
 
 def test_without_numba_auto_falls_to_torch_and_says_so(monkeypatch):
     monkeypatch.setattr(dispatch, "numba_problem", lambda: "numba is not installed (pip install numba)")
+    monkeypatch.setattr(
+        dispatch, "cpu_problem", dispatch.cpu_problem.__wrapped__
+    )  # asked anew, not remembered
     m = pair(1, 1)
     assert dispatch.choose(torch.device("cpu"), torch.float32) == "torch"
     with pytest.raises(RuntimeError, match="pip install numba"):

@@ -122,3 +122,22 @@ BUILT_IN_NAMES = (
     "depth_order",
     "smoothness",
 )
+
+
+def assert_same(a, b, atol=0.0):
+    """The same end, in every parameter of every person."""
+    for name, value in a.parameters.items():
+        np.testing.assert_allclose(b.parameters[name], value, atol=atol, rtol=0, err_msg=name)
+    assert [(s.reason, s.iterations) for s in a.stages] == [(s.reason, s.iterations) for s in b.stages]
+
+
+def mixed_scenes(body):
+    """Scenes of 2, 1 and 3 people."""
+    alone = scene([person(body, parameters(), parameters(body_pose=some_pose(1)))], name="alone")
+    starts = [parameters(transl=[x, 0.3, 5.0]) for x in (-1.2, 0.0, 1.2)]
+    three = scene(
+        [person(body, s, {**s, "body_pose": some_pose(i, 0.1)}) for i, s in enumerate(starts)],
+        [SceneContact(0, 1, HAND_ON_SHOULDER), SceneContact(1, 2, HAND_ON_SHOULDER, "either")],
+        "three",
+    )
+    return [pair(body, 0.1), alone, three]

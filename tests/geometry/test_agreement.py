@@ -51,7 +51,7 @@ def test_region_min(backend, batch, subdivisions):
 
 
 @pytest.mark.parametrize("backend", FAST)
-@pytest.mark.parametrize("batch, subdivisions", [(1, 1), (3, 2), (1, 3)])
+@pytest.mark.parametrize(("batch", "subdivisions"), [(1, 1), (3, 2), (1, 3)])
 def test_region_nearest(backend, batch, subdivisions):
     m = pair(batch, subdivisions)
     row, ga, gb = all_edges(batch, len(m.regions))

@@ -1,6 +1,7 @@
 # ruff: noqa: RUF001  # full-width marks and typographic signs are what models write
 """No contact appears that a text does not state: scopes, marks, remarks, corrections, legends, drafts,
-refusals."""
+refusals.
+"""
 
 from __future__ import annotations
 
@@ -279,7 +280,7 @@ class TestMarks:
 
 class TestTables:
     @pytest.mark.parametrize(
-        "title, cell",
+        ("title", "cell"),
         [
             ("Notes", "near, not touching"),
             ("Contact type", "none"),
@@ -305,7 +306,7 @@ class TestTables:
         assert rows(read(text)) == [ROW_B]
 
     @pytest.mark.parametrize(
-        "title, cell",
+        ("title", "cell"),
         [
             ("Notes", "firm"),
             ("Contact type", "direct"),
@@ -347,7 +348,7 @@ class TestTables:
 
 class TestFields:
     @pytest.mark.parametrize(
-        "key, value",
+        ("key", "value"),
         [
             ("contact_type", "none"),
             ("contact_type", "near only"),
@@ -386,7 +387,7 @@ class TestFields:
         assert rows(read(answer(entry(HAND, **{key: value}), entry(KNEE)))) == [KNEE]
 
     @pytest.mark.parametrize(
-        "key, value",
+        ("key", "value"),
         [
             ("contact_type", "firm"),
             ("type", "direct"),
@@ -715,7 +716,7 @@ class TestSides:
         assert rows(read(text)) == [("hand", "left", "back", "right"), ("forearm", "right", "back", "right")]
 
     @pytest.mark.parametrize(
-        "words, side",
+        ("words", "side"),
         [
             ("anatomical left", "left"),
             ("left (anatomical)", "left"),
@@ -778,7 +779,8 @@ def test_the_marks_of_other_languages() -> None:
 
 def test_answers_that_seek_trouble() -> None:
     """The checker of the folder beside the checkout: nothing invented, nothing lost, refusals and denials
-    seen."""
+    seen.
+    """
     if not (SHARED / "answers60_odd.json").is_file():
         pytest.skip("the folder shared/lvlm beside the checkout is absent")
     done = subprocess.run(

@@ -140,7 +140,7 @@ def examples() -> list[tuple[str, str, list[str]]]:
 
 
 class TestRepairs:
-    @pytest.mark.parametrize("kind, example, read", examples(), ids=[kind for kind, *_ in examples()])
+    @pytest.mark.parametrize(("kind", "example", "read"), examples(), ids=[kind for kind, *_ in examples()])
     def test_examples_of_the_documentation(self, kind: str, example: str, read: list[str]) -> None:
         answer = parse_answer(example)
         assert ([describe(c) for c in answer.contacts] or ["no contacts"]) == read
