@@ -23,7 +23,7 @@ from apu_losses.functional.contact_edges import (
     maps_of_pairs,
 )
 from apu_losses.functional.first_look import FirstLook
-from apu_losses.functional.minimum_distance import minimum_distance
+from apu_losses.functional.nearest import minimum_distance
 from apu_losses.functional.options import check_choice, check_number, checked_faces, described
 from apu_losses.functional.penetration import Energy, Rule, Target, penetration_loss
 from apu_losses.functional.pose_prior import (
@@ -35,7 +35,7 @@ from apu_losses.functional.pose_prior import (
 )
 from apu_losses.functional.reprojection import keypoint_reprojection
 from apu_losses.functional.self_penetration import self_penetration_loss
-from apu_losses.functional.shape_prior import shape_change_prior, shape_prior
+from apu_losses.functional.shape import shape_change_prior, shape_prior
 from apu_losses.functional.skin import SkinPatches
 from apu_losses.geometry.mesh_layout import MeshLayout
 from apu_losses.geometry.topology import RegionIndex
@@ -43,7 +43,7 @@ from apu_losses.geometry.types import Backend
 
 
 class SoftContactLoss(nn.Module):
-    """Pulls together what touches: `apu_losses.functional.contact.soft_contact`.
+    """Pulls together what touches: `apu_losses.functional.soft_contact`.
 
     ::
 
@@ -57,7 +57,7 @@ class SoftContactLoss(nn.Module):
         over: ``"parts"`` (one minimum a part contact, "somewhere on the arm, somewhere on the back"; a map
             without groups has one a region pair) or ``"pairs"`` (each region pair counts, the formula as the
             paper prints it).
-        mode, robust, soft: see `apu_losses.functional.contact.ContactForm`.
+        mode, robust, soft: see `apu_losses.functional.ContactForm`.
         order: ``"given"``, or ``"either"`` for the smaller of both person orders.
         template: ``(V, 3)`` the body at rest; speeds up the search, and compiled code needs it.
         backend: of the geometry search.
@@ -176,7 +176,7 @@ class MinimumDistanceLoss(nn.Module):
 
 
 class PenetrationLoss(nn.Module):
-    """Pushes bodies out of each other: `apu_losses.functional.penetration.penetration_loss`.
+    """Pushes bodies out of each other: `apu_losses.functional.penetration_loss`.
 
     Args:
         faces: ``(F, 3)`` of the closed mesh, outward.
@@ -226,7 +226,7 @@ class PenetrationLoss(nn.Module):
 
 
 class SelfPenetrationLoss(nn.Module):
-    """Pushes a body out of itself: `apu_losses.functional.self_penetration.self_penetration_loss`.
+    """Pushes a body out of itself: `apu_losses.functional.self_penetration_loss`.
 
     Args:
         faces: ``(F, 3)`` of the closed mesh, outward.
@@ -294,7 +294,7 @@ class PosePrior(nn.Module):
     """How likely a body pose is: SMPLify's mixture where its file is given, else anatomical limits.
 
     Args:
-        mixture: from `apu_losses.functional.pose_prior.load_pose_mixture`.
+        mixture: from `apu_losses.functional.load_pose_mixture`.
         limit_weight: of the joint limits, without a mixture.
     """
 
