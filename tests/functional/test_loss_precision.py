@@ -12,7 +12,7 @@ from test_loss_self_penetration import spiral, tube, tube_faces
 
 import apu_losses as al
 from apu_losses.functional.metrics.penetration import penetration_depth, penetration_volume
-from apu_losses.geometry import dispatch
+from apu_losses.numerics import precision
 
 BALL = trimesh.creation.icosphere(3, 0.3)
 FACES = np.asarray(BALL.faces)
@@ -48,7 +48,7 @@ def test_half_precision_is_computed_and_returned_in_single(dtype, energy, compil
 @pytest.mark.parametrize("dtype", HALF)
 def test_half_precision_within_one_body_and_in_metrics(dtype):
     coiled = tube(spiral(0.02)).to(dtype)  # each turn inside the one before
-    loss = al.SelfPenetrationLoss(tube_faces(), coiled[0].double(), apart=0.3)
+    loss = al.SelfPenetrationLoss(tube_faces(), template=coiled[0].double(), apart=0.3)
     value = loss(coiled)
     assert value.dtype == torch.float32 and value.item() > 0
     assert value.item() == pytest.approx(loss(coiled.float()).item(), rel=1e-6)
@@ -74,9 +74,9 @@ def test_double_precision_is_searched_in_single_and_valued_in_double():
 
 @pytest.fixture
 def fresh_warnings():
-    dispatch._warn_of_rounding.cache_clear()
+    precision._warn_of_rounding.cache_clear()
     yield
-    dispatch._warn_of_rounding.cache_clear()
+    precision._warn_of_rounding.cache_clear()
 
 
 @pytest.mark.parametrize(
