@@ -3,4 +3,11 @@
 from apu_contacts._lazy import attach
 from apu_contacts._version import __version__ as __version__
 
-__getattr__, __dir__, __all__ = attach(__name__)
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    renamed={
+        "assemble": "assemble_people",
+        "convert": "convert_keypoints",
+        "explain": "explain_region",
+    },
+)

@@ -57,11 +57,17 @@ def _exports(package: str) -> dict[str, str]:
         raise ImportError(f"{package}: its list of public names, __init__.pyi, is missing: {error}") from None
     exports = {}
     for line in ast.parse(stub or b"").body:
-        if isinstance(line, ast.ImportFrom) and line.module is not None and line.level == 0:
-            exports.update({name.asname or name.name: line.module for name in line.names})
+        names = line.names if isinstance(line, ast.ImportFrom) else []
+        if isinstance(line, ast.ImportFrom) and line.module and not line.level and all(map(_kept, names)):
+            exports.update({name.name: line.module for name in names})
         else:
             raise ImportError(
-                f"{package}: expected 'from MODULE import NAME' in line {line.lineno} of its __init__.pyi, "
-                f"got {ast.unparse(line)!r}"
+                f"{package}: expected 'from MODULE import NAME as NAME' in line {line.lineno} of its "
+                f"__init__.pyi, got {ast.unparse(line)!r}"
             )
     return exports
+
+
+def _kept(name: ast.alias) -> bool:
+    """A name that is exported (which stubs say with ``as``) under no other one."""
+    return name.asname == name.name

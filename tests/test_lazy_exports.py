@@ -73,16 +73,19 @@ def test_an_old_name_says_the_new_one(tmp_path, monkeypatch):
     package = tmp_path / "moved_names"
     package.mkdir()
     (package / "__init__.py").write_text("")
-    (package / "__init__.pyi").write_text("from math import tau as circle\n")
+    (package / "__init__.pyi").write_text("from math import tau as tau\n")
     monkeypatch.syspath_prepend(tmp_path)
     import_module("moved_names")
-    load, names, exported = attach("moved_names", {"round_trip": "circle"})
-    assert (names(), exported) == (["circle"], ["circle"])
-    with pytest.raises(AttributeError, match="no attribute 'round_trip'; it is called 'circle' now"):
-        load("round_trip")
+    load, names, exported = attach("moved_names", {"circle": "tau"})
+    assert (names(), exported) == (["tau"], ["tau"])
+    with pytest.raises(AttributeError, match="no attribute 'circle'; it is called 'tau' now"):
+        load("circle")
 
 
-@pytest.mark.parametrize("stub", ["circle = 6.28\n", "import math\n", "from .math import tau\n"])
+@pytest.mark.parametrize(
+    "stub",
+    ["tau = 6.28\n", "import math\n", "from .math import tau as tau\n", "from math import tau as circle\n"],
+)
 def test_a_list_that_cannot_be_read_is_an_error(tmp_path, monkeypatch, stub):
     package = tmp_path / "bad_list"
     package.mkdir()
@@ -90,7 +93,7 @@ def test_a_list_that_cannot_be_read_is_an_error(tmp_path, monkeypatch, stub):
     (package / "__init__.pyi").write_text(stub)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "bad_list", raising=False)
-    with pytest.raises(ImportError, match="bad_list: expected 'from MODULE import NAME' in line 1"):
+    with pytest.raises(ImportError, match="bad_list: expected 'from MODULE import NAME as NAME' in line 1"):
         attach("bad_list")
 
 
@@ -101,3 +104,14 @@ def test_a_missing_list_is_an_error(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ImportError, match=r"no_list: its list of public names, __init__\.pyi, is missing"):
         attach("no_list")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("assemble", "assemble_people"), ("convert", "convert_keypoints"), ("explain", "explain_region")],
+)
+def test_root_names_say_what_they_are_about(old, new):
+    root = import_module("apu_contacts")
+    assert callable(getattr(root, new))
+    with pytest.raises(AttributeError, match=f"no attribute '{old}'; it is called '{new}' now"):
+        getattr(root, old)

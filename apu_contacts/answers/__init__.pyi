@@ -2,7 +2,7 @@ from apu_contacts.answers.answer import AnswerParseError as AnswerParseError
 from apu_contacts.answers.answer import ContactAnswer as ContactAnswer
 from apu_contacts.answers.answer import Repair as Repair
 from apu_contacts.answers.answer import Unexplained as Unexplained
-from apu_contacts.answers.explanation import explain as explain
+from apu_contacts.answers.explanation import explain_answer as explain_answer
 from apu_contacts.answers.explanation import explain_file as explain_file
 from apu_contacts.answers.fusion import Calibration as Calibration
 from apu_contacts.answers.fusion import FusedAnswer as FusedAnswer
