@@ -60,7 +60,7 @@ def parameters(body: LinearBlendBody, rows: int) -> dict[str, torch.Tensor]:
     generator = torch.Generator().manual_seed(0)
     return {
         name: (0.2 * torch.randn(rows, spec.size, generator=generator)).requires_grad_()
-        for name, spec in body.parameters.items()
+        for name, spec in body.parameter_specs.items()
     }
 
 

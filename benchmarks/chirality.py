@@ -28,7 +28,7 @@ from apu_contacts.answers import parse_answer
 from apu_contacts.contacts import PartContact
 from apu_contacts.keypoints.parts import MIDLINE_PARTS
 from apu_contacts.keypoints.types import Keypoints2D
-from apu_contacts.people import assemble
+from apu_contacts.people import assemble_people
 from apu_contacts.regions.table import REGIONS, part_regions
 from apu_contacts.sides.chirality import (
     DenoisedContact,
@@ -67,7 +67,7 @@ def load(detector: str, folder: Path = REAL) -> list[Pair]:
             "openpose": read_openpose(picture / "openpose.json"),
             "vitpose": read_vitpose_body25(picture / "vitpose.json"),
         }
-        people = assemble(found["openpose"], found["vitpose"], None, image.boxes)
+        people = assemble_people(found["openpose"], found["vitpose"], None, image.boxes)
         by_box = {person.source["box"]: person for person in people if "box" in person.source}
         for annotated in image.pairs:
             ends = [by_box.get(annotated.person_a), by_box.get(annotated.person_b)]
@@ -187,7 +187,7 @@ def answers_supported(detector: str, folder: Path = REAL) -> dict[str, tuple[int
             read_openpose(picture / "openpose.json"),
             read_vitpose_body25(picture / "vitpose.json"),
         )
-        people = assemble(openpose, vitpose, None, image.boxes)
+        people = assemble_people(openpose, vitpose, None, image.boxes)
         by_box = {person.source["box"]: person for person in people if "box" in person.source}
         detections = {"openpose": openpose, "vitpose": vitpose}[detector]
         for line in (picture / "answers.jsonl").read_text(encoding="utf-8").splitlines():

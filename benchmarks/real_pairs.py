@@ -24,7 +24,7 @@ from short_form import REAL, add_check, require_photographs, shortened
 
 from apu_contacts.answers import parse_answer
 from apu_contacts.contacts import ContactMap
-from apu_contacts.people import assemble
+from apu_contacts.people import assemble_people
 from apu_contacts.sides.chirality import denoise_chirality
 from apu_contacts.sources import read_bev, read_flickr_signatures, read_openpose, read_vitpose_body25
 from apu_losses.bodies import load_body
@@ -69,7 +69,7 @@ def read_photograph(folder: Path) -> Photograph:
     with Image.open(folder / "image.png") as image:
         width, height = image.size
     signature = next(iter(read_flickr_signatures(folder / "interaction_contact_signature.json").values()))
-    people = assemble(
+    people = assemble_people(
         read_openpose(folder / "openpose.json"),
         read_vitpose_body25(folder / "vitpose.json"),
         read_bev(folder / "bev.npz"),

@@ -19,8 +19,8 @@ import numpy as np
 from real_pairs import PICTURES, read_photograph
 from short_form import REAL, add_check, require_photographs
 
-from apu_contacts.keypoints import SKELETONS, Keypoints2D, convert
-from apu_contacts.people import assemble
+from apu_contacts.keypoints import SKELETONS, Keypoints2D, convert_keypoints
+from apu_contacts.people import assemble_people
 from apu_contacts.sources import Camera, read_bev, read_flickr_signatures, read_openpose, read_vitpose_body25
 from apu_losses.fitting import SceneContact, SceneFitter, scene_from_detections
 from apu_losses.functional.metrics import joint_pa_mpjpe
@@ -109,17 +109,17 @@ def real(data: Path, fitter: SceneFitter) -> Seen:
         signature = next(
             iter(read_flickr_signatures(data / name / "interaction_contact_signature.json").values())
         )
-        for person in assemble(openpose, vitpose, bev, signature.boxes):
+        for person in assemble_people(openpose, vitpose, bev, signature.boxes):
             source = person.source
             if "vitpose" not in source:
                 continue
-            detected = convert(vitpose[source["vitpose"]], "coco17")
+            detected = convert_keypoints(vitpose[source["vitpose"]], "coco17")
             found.confidence += detected.confidence[detected.confidence > 0.2].tolist()
             found.missing += (detected.confidence <= 0.2).tolist()
             if "bev" in source:
                 compare_estimate(detected, bev[source["bev"]].keypoints("coco17"), found)
             if "openpose" in source:
-                compare_detectors(detected, convert(openpose[source["openpose"]], "coco17"), found)
+                compare_detectors(detected, convert_keypoints(openpose[source["openpose"]], "coco17"), found)
     return found
 
 

@@ -23,7 +23,7 @@ def main(folder: str | Path, out: str | Path, preset: str | al.Preset = "best") 
     width, height = picture_size(folder / "image.png")
 
     # --- who is who in the two files; whoever is missing in one is named with the reason ---
-    people = ac.assemble(
+    people = ac.assemble_people(
         openpose=ac.read_openpose(folder / "openpose.json"), bev=ac.read_bev(folder / "bev.npz")
     )
     for lost in people.unmatched:

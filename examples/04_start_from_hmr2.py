@@ -33,7 +33,7 @@ def main(folder: str | Path, out: str | Path, preset: str | al.Preset = "best") 
 
     estimates = read_hmr2(folder / "hmr2.npz", size)
     print("as HMR2 has them:", *(f"{e.joints[:, 2].mean():.1f} m away" for e in estimates))
-    people = ac.assemble(vitpose=read_keypoint_arrays(folder / "keypoints.npz"), estimates=estimates)
+    people = ac.assemble_people(vitpose=read_keypoint_arrays(folder / "keypoints.npz"), estimates=estimates)
 
     touching = ac.ContactMap.from_parts([ac.PartContact("hand", "left", "shoulder", "right")])
     edge = SceneContact(0, 1, touching, order="either")

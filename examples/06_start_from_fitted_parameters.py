@@ -34,7 +34,7 @@ def main(
     # --- parameters only: pose a body with them, to know where in the picture they are ---
     estimates = read_parameters(folder / "parameters.npz", camera=camera)
     posed = [posed_estimate(estimate, model) for estimate in estimates]
-    people = ac.assemble(openpose=ac.read_openpose(folder / "openpose.json"), estimates=posed)
+    people = ac.assemble_people(openpose=ac.read_openpose(folder / "openpose.json"), estimates=posed)
 
     touching = ac.ContactMap.from_parts([ac.PartContact("hand", "left", "shoulder", "right")])
     edge = SceneContact(0, 1, touching, order="either")

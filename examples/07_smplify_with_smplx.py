@@ -35,7 +35,7 @@ def main(iterations: int = 100) -> tuple[float, float, float]:
 
     touching = ac.ContactMap.from_parts([ac.PartContact("hand", "left", "shoulder", "right")])  # 3
     contact = al.SoftContactLoss(ac.RegionMap.load("free"), over="parts")  # 4
-    penetration = al.PenetrationLoss(body.faces_tensor, body.get_num_verts(), body.v_template)  # 5
+    penetration = al.PenetrationLoss(body.faces_tensor, template=body.v_template)  # 5
 
     optimiser = torch.optim.Adam([body.body_pose, body.transl], lr=0.02)
     gaps = []

@@ -106,7 +106,7 @@ def body_and_losses() -> Iterator[Tensor]:
     ):
         yield al.SoftContactLoss(regions, **options)(a, b, contacts)
     yield al.PenetrationLoss(body.faces, template=vertices[0].detach())(a, b)
-    yield al.SelfPenetrationLoss(body.faces, vertices[0].detach())(vertices)
+    yield al.SelfPenetrationLoss(body.faces, template=vertices[0].detach())(vertices)
     yield contact_facing(a, b, contacts, regions, body.faces)
     soles = vertices[0, ::100].detach()
     yield ground_height(soles, fit_ground(soles))

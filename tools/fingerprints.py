@@ -69,7 +69,8 @@ def operators() -> Iterator[tuple[str, str]]:
     body, regions = al.load_body(), ac.RegionMap.load("free")
     generator = torch.Generator().manual_seed(0)
     params = {
-        name: 0.2 * torch.randn(2, spec.size, generator=generator) for name, spec in body.parameters.items()
+        name: 0.2 * torch.randn(2, spec.size, generator=generator)
+        for name, spec in body.parameter_specs.items()
     }
     params["age"] = params["age"].abs()
     params["transl"] = torch.tensor([[0.0, 0.0, 4.0], [0.15, 0.0, 4.1]])

@@ -11,7 +11,7 @@ from apu_contacts.answers.records import answer_of_record, record_rows
 from apu_contacts.contacts import PartContact
 
 
-def explain(answer: ContactAnswer) -> str:
+def explain_answer(answer: ContactAnswer) -> str:
     """Several lines of plain text about one answer."""
     if answer.refused:
         return f"The model declined to answer: {_short(answer.refusal or '', 300)}"
@@ -67,7 +67,7 @@ def _explained(record: Mapping[str, Any]) -> tuple[str, bool]:
         if error.truncated:
             lines.append("The text was cut off before its answer.")
         return "\n".join(lines), False
-    return explain(answer), answer.fully_explained
+    return explain_answer(answer), answer.fully_explained
 
 
 def explain_file(path: str | Path) -> tuple[str, bool]:

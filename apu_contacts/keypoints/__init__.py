@@ -1,6 +1,6 @@
 """Skeletons (COCO-17, COCO-WholeBody-133, BODY_25), conversions, and which keypoints stand for a part."""
 
-from apu_contacts.keypoints.convert import convert, mirror
+from apu_contacts.keypoints.conversion import convert_keypoints, mirror
 from apu_contacts.keypoints.extent import keypoint_box, person_size
 from apu_contacts.keypoints.parts import MIDLINE_PARTS, PART_KEYPOINTS, part_keypoints
 from apu_contacts.keypoints.skeletons import SKELETONS, Skeleton, mirror_name, skeleton
@@ -12,7 +12,7 @@ __all__ = [
     "SKELETONS",
     "Keypoints2D",
     "Skeleton",
-    "convert",
+    "convert_keypoints",
     "keypoint_box",
     "mirror",
     "mirror_name",

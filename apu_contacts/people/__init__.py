@@ -1,6 +1,6 @@
 """Who is who across files, and which pairs of people may touch."""
 
-from apu_contacts.people.assembling import Assembly, Unmatched, assemble
+from apu_contacts.people.assembling import Assembly, Unmatched, assemble_people
 from apu_contacts.people.candidates import propose_pairs
 from apu_contacts.people.matching import (
     Match,
@@ -17,7 +17,7 @@ __all__ = [
     "Match",
     "Matching",
     "Unmatched",
-    "assemble",
+    "assemble_people",
     "find_duplicates",
     "keypoint_distances",
     "match_boxes",

@@ -90,7 +90,7 @@ class Assembly(Sequence[PersonDetection]):
         raise KeyError(why or f"there is no {source} person {index}")
 
 
-def assemble(
+def assemble_people(
     openpose: Sequence[Keypoints2D] | None = None,
     vitpose: Sequence[Keypoints2D] | None = None,
     bev: Sequence[BevPerson] | None = None,

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from apu_contacts.keypoints import Keypoints2D, convert, person_size
+from apu_contacts.keypoints import Keypoints2D, convert_keypoints, person_size
 from apu_contacts.people.matching import keypoint_distances
 from apu_contacts.sources.detection import PersonDetection
 
@@ -107,7 +107,7 @@ def propose_pairs(
         raise ValueError(f"min_keypoints must be at least 1, got {min_keypoints}")
     if not max_distance > 0:
         raise ValueError(f"max_distance must be positive (a share of the people's size), got {max_distance}")
-    body = [_valid_only(convert(person.keypoints, "body25"), min_confidence) for person in people]
+    body = [_valid_only(convert_keypoints(person.keypoints, "body25"), min_confidence) for person in people]
     error = [_mesh_error(person, keypoints) for person, keypoints in zip(people, body, strict=True)]
     apart, common = keypoint_distances(body, body, min_confidence=min_confidence)
 

@@ -15,7 +15,7 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from apu_contacts.keypoints import Keypoints2D, convert
+from apu_contacts.keypoints import Keypoints2D, convert_keypoints
 from apu_contacts.keypoints.extent import keypoint_box, person_size
 
 Array = NDArray[np.float64]
@@ -118,7 +118,7 @@ def keypoint_distances(
 
 
 def _stack(people: Sequence[Keypoints2D], min_confidence: float) -> tuple[Array, NDArray[np.bool_], Array]:
-    body = [convert(person, "body25") for person in people]
+    body = [convert_keypoints(person, "body25") for person in people]
     xy = np.array([b.xy for b in body]).reshape(len(body), 25, 2)
     seen = np.array([b.valid & (b.confidence >= min_confidence) for b in body], dtype=bool).reshape(
         len(body), 25
@@ -151,7 +151,7 @@ def find_duplicates(
     """
     distance, common = keypoint_distances(people, people, min_confidence=min_confidence)
     near = (distance <= max_distance) & (common >= min_common)
-    weight = [float(convert(person, "body25").confidence.sum()) for person in people]
+    weight = [float(convert_keypoints(person, "body25").confidence.sum()) for person in people]
     pairs = sorted((float(distance[a, b]), int(a), int(b)) for a, b in np.argwhere(np.triu(near, 1)))
     gone: set[int] = set()
     found = []

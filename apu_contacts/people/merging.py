@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from apu_contacts.keypoints import SKELETONS, Keypoints2D, convert, mirror_name
+from apu_contacts.keypoints import SKELETONS, Keypoints2D, convert_keypoints, mirror_name
 from apu_contacts.keypoints.extent import person_size
 from apu_contacts.keypoints.skeletons import NUM_FACE, NUM_HAND
 
@@ -60,10 +60,12 @@ def merge_keypoints(
         raise ValueError("vitpose and openpose are both None: there are no keypoints to merge")
     skeleton = "body25_hands_face" if any(_has_details(keypoints) for keypoints in given) else "body25"
     if vitpose is None or openpose is None:
-        return convert(given[0], skeleton)
-    ours, theirs = convert(vitpose, skeleton), convert(openpose, skeleton)
+        return convert_keypoints(given[0], skeleton)
+    ours, theirs = convert_keypoints(vitpose, skeleton), convert_keypoints(openpose, skeleton)
     order = SKELETONS[skeleton]
-    size = max(person_size(convert(ours, "body25")), person_size(convert(theirs, "body25")))
+    size = max(
+        person_size(convert_keypoints(ours, "body25")), person_size(convert_keypoints(theirs, "body25"))
+    )
     xy, confidence = ours.xy.copy(), ours.confidence.copy()
 
     def agree(joint: str) -> bool:

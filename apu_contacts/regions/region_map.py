@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from apu_contacts.files import staged_file, write_text
 from apu_contacts.reading import ArrayFile, parse_json, read_json
-from apu_contacts.regions.table import NUM_REGIONS, explain, region
+from apu_contacts.regions.table import NUM_REGIONS, explain_region, region
 
 if TYPE_CHECKING:
     from apu_contacts.regions.transfer import RegionTransfer
@@ -139,7 +139,7 @@ class RegionMap:
             KeyError: if there is no such region.
         """
         size = self.sizes[region(key).id]
-        return f"{explain(key)}\n  On {self.topology!r}: {size} of {self.vertex_count} vertices"
+        return f"{explain_region(key)}\n  On {self.topology!r}: {size} of {self.vertex_count} vertices"
 
     @classmethod
     def from_lists(

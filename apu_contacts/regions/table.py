@@ -126,7 +126,7 @@ def parts_of(region_id: int, alternatives: Iterable[str] = ()) -> tuple[str, ...
     return tuple(part for part in PARTS if region_id in part_regions(part, "both", chosen))
 
 
-def explain(key: int | str) -> str:
+def explain_region(key: int | str) -> str:
     """Says in words what a region is: where it lies, its mirror image, the parts that reach it.
 
     Args:

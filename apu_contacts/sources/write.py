@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from apu_contacts.files import staged_file, write_text
-from apu_contacts.keypoints import Keypoints2D, convert
+from apu_contacts.keypoints import Keypoints2D, convert_keypoints
 from apu_contacts.sources.checks import check_vectors
 
 # (smplx's parameter, how many joints) in the order of the full pose
@@ -35,7 +35,7 @@ def write_openpose(path: str | Path, people: Sequence[Keypoints2D], *, hands_and
     """
     records = []
     for person in people:
-        joints = _xyc(convert(person, "body25_hands_face"))
+        joints = _xyc(convert_keypoints(person, "body25_hands_face"))
         record: dict[str, Any] = {"person_id": [-1], "pose_keypoints_2d": joints[:25].ravel().tolist()}
         if hands_and_face:
             record["hand_left_keypoints_2d"] = joints[25:46].ravel().tolist()
@@ -58,7 +58,7 @@ def write_coco_results(
     records = []
     for name, people in images.items():
         for person in people:
-            converted = convert(person, skeleton)
+            converted = convert_keypoints(person, skeleton)
             seen = converted.confidence[converted.valid]
             records.append(
                 {

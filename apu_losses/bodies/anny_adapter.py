@@ -12,14 +12,14 @@ from apu_losses.bodies.anny_derivatives import AnnyDerivatives, bone_vectors
 from apu_losses.bodies.anny_rig import AnnyPose, AnnyRig
 from apu_losses.bodies.keypoints import KeypointTable, Landmarks, keypoint_table
 from apu_losses.bodies.kinematics import KinematicTree
-from apu_losses.bodies.protocol import ParameterSpec, PosedBody
+from apu_losses.bodies.protocol import CalledByName, ParameterSpec, PosedBody
 from apu_losses.numerics.rotations import rotation_matrix
 
 _DEFAULTS = {"age": 2 / 3}  # a young adult; all other phenotypes are halfway
 BONE_FINGERS = ("thumb", "index", "middle", "ring", "pinky")  # the order of MakeHuman's finger1..finger5
 
 
-class AnnyBody:
+class AnnyBody(CalledByName):
     """A model of the anny package behind our protocol, in our frame (metres, y up, facing +z, left at +x).
 
     ``phenotypes`` are Anny's own, 0 to 1 each, in the order of ``phenotype_labels``; its ``age`` runs from
@@ -116,7 +116,7 @@ class AnnyBody:
         return self.bone_labels[1:]
 
     @property
-    def parameters(self) -> Mapping[str, ParameterSpec]:
+    def parameter_specs(self) -> Mapping[str, ParameterSpec]:
         """``global_orient``, ``body_pose``, ``phenotypes``, ``transl``."""
         return self._parameters
 

@@ -33,7 +33,7 @@ def _digests(body: BodyModel) -> tuple[str, str]:
 
 def _computed(body: BodyModel) -> tuple[str, str]:
     data = getattr(body, "data", None)
-    specs = {name: (spec.size, spec.rotation, spec.default) for name, spec in body.parameters.items()}
+    specs = {name: (spec.size, spec.rotation, spec.default) for name, spec in body.parameter_specs.items()}
     if isinstance(data, BodyData):
         surface = digest([np.asarray(data.v_template), np.asarray(data.faces)])
         return surface, digest([data, specs, str(getattr(body, "dtype", ""))])

@@ -11,13 +11,13 @@ from torch import Tensor
 
 from apu_contacts.sources.detection import InitialEstimate
 from apu_losses.bodies.keypoints import KeypointTable, Landmarks, keypoint_table
-from apu_losses.bodies.protocol import ParameterSpec, PosedBody
+from apu_losses.bodies.protocol import CalledByName, ParameterSpec, PosedBody
 from apu_losses.geometry.orientation import REMEDY, signed_volumes
 from apu_losses.numerics.ordered import ordered_matmul
 from apu_losses.numerics.rotations import rotation_matrix
 
 
-class PosedMeshBody:
+class PosedMeshBody(CalledByName):
     """A body model whose bodies are given meshes: each can be turned about its centre and moved.
 
     Contact, penetration and keypoint losses then work on the output of any estimator, without its parametric
@@ -166,7 +166,7 @@ class PosedMeshBody:
         return self._names
 
     @property
-    def parameters(self) -> Mapping[str, ParameterSpec]:
+    def parameter_specs(self) -> Mapping[str, ParameterSpec]:
         """``global_orient``, ``transl`` and ``mesh``."""
         return self._parameters
 

@@ -48,6 +48,21 @@ class PosedBody(Protocol):
         ...
 
 
+class CalledByName:
+    """Gives a body that poses a mapping the call that users of smplx know."""
+
+    def pose(self, params: Mapping[str, Tensor]) -> PosedBody:
+        """Pose N bodies; the body's own method."""
+        raise NotImplementedError
+
+    def __call__(self, **params: Tensor | None) -> PosedBody:
+        """Pose N bodies by keyword: ``body(global_orient=..., body_pose=..., betas=..., transl=...)``.
+
+        The same as ``body.pose({...})``. ``None`` stands for the default, as in smplx.
+        """
+        return self.pose({name: value for name, value in params.items() if value is not None})
+
+
 @runtime_checkable
 class BodyModel(Protocol):
     """A parametric body: parameters in, joints and mesh out, differentiable in every parameter."""
@@ -73,7 +88,7 @@ class BodyModel(Protocol):
         ...
 
     @property
-    def parameters(self) -> Mapping[str, ParameterSpec]:
+    def parameter_specs(self) -> Mapping[str, ParameterSpec]:
         """The parameters by name, in smplx's vocabulary."""
         ...
 

@@ -17,7 +17,7 @@ from apu_losses.bodies.families import SMPLX, Family
 from apu_losses.bodies.keypoints import KeypointTable, Landmarks, keypoint_table
 from apu_losses.bodies.kinematics import KinematicTree
 from apu_losses.bodies.offsets import offset_items
-from apu_losses.bodies.protocol import ParameterSpec, PosedBody
+from apu_losses.bodies.protocol import CalledByName, ParameterSpec, PosedBody
 from apu_losses.bodies.skinning_derivatives import (
     LinearBlendDerivatives,
     PosedSkeleton,
@@ -107,7 +107,7 @@ _COEFFICIENTS = ("betas", "age", "expression")
 """The parameters that move the rest body, in the order of its directions."""
 
 
-class LinearBlendBody:
+class LinearBlendBody(CalledByName):
     """A body of the SMPL family: shape directions, a joint regressor, skinning weights, pose correctives.
 
     Vertices follow the published SMPL-X equations (Pavlakos et al. 2019, section 3.1): the template plus
@@ -172,7 +172,7 @@ class LinearBlendBody:
         return self._data.parents
 
     @property
-    def parameters(self) -> Mapping[str, ParameterSpec]:
+    def parameter_specs(self) -> Mapping[str, ParameterSpec]:
         """The parameters by name."""
         return self._parameters
 
@@ -207,8 +207,8 @@ class LinearBlendBody:
         """Pose N bodies.
 
         Args:
-            params: ``(N, size)`` per parameter of ``parameters``. One that is left out takes its default; one
-                with a single row is shared by all bodies.
+            params: ``(N, size)`` per parameter of ``parameter_specs``. One that is left out takes its
+                default; one with a single row is shared by all bodies.
 
         Returns:
             The posed bodies; vertices are computed when they are asked for.

@@ -28,7 +28,7 @@ def pose_joints(body: BodyModel) -> tuple[str, ...]:
     A body says so itself as ``body_pose_joints``; of one that does not, they are taken to be the joints after
     the root.
     """
-    spec = body.parameters.get("body_pose")
+    spec = body.parameter_specs.get("body_pose")
     if spec is None:
         return ()
     named: tuple[str, ...] = getattr(body, "body_pose_joints", body.joint_names[1 : 1 + spec.size // 3])
@@ -56,4 +56,4 @@ def smplx_pose(body: BodyModel, params: Mapping[str, Tensor]) -> Tensor | None:
 
 def shape_parameter(body: BodyModel) -> str | None:
     """Name of the parameter that holds the shape, or None for a body that has none."""
-    return next((name for name in SHAPES if name in body.parameters), None)
+    return next((name for name in SHAPES if name in body.parameter_specs), None)

@@ -129,9 +129,9 @@ def _start(
 ) -> dict[str, Tensor]:
     """The target's defaults with the source's rotations where both have the same joints."""
     start = {}
-    for name, spec in target.parameters.items():
+    for name, spec in target.parameter_specs.items():
         value = torch.tensor([spec.default], dtype=target.dtype, device=target.device).repeat(rows, 1)
-        given, other = params.get(name), source.parameters.get(name)
+        given, other = params.get(name), source.parameter_specs.get(name)
         if given is not None and other is not None and (spec.rotation == other.rotation):
             if spec.rotation and name == "body_pose":
                 shared = min(spec.size, other.size)  # SMPL's two hands come last
@@ -195,15 +195,15 @@ def convert_file(
     refuse_inputs([out], [path])
     arrays, _ = load_parameters(path)
     _check_owner(path, source)
-    unknown = sorted(arrays.keys() - source.parameters.keys())
+    unknown = sorted(arrays.keys() - source.parameter_specs.keys())
     if unknown or not arrays:
         raise ValueError(
             f"{path}: holds {unknown or 'nothing'}, expected parameters of the body {source.name!r}: "
-            f"{sorted(source.parameters)}; are they of another body?"
+            f"{sorted(source.parameter_specs)}; are they of another body?"
         )
     params = {}
     for name, value in arrays.items():
-        rows, size = np.atleast_2d(value), source.parameters[name].size
+        rows, size = np.atleast_2d(value), source.parameter_specs[name].size
         if rows.ndim != 2 or rows.shape[1] != size or rows.dtype.kind not in "fiu":
             raise ValueError(
                 f"{path}: {name} must be numbers of shape (N, {size}), got {rows.dtype} {value.shape}; are "

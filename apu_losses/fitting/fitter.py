@@ -55,7 +55,8 @@ class SceneFitter:
             ``preset.weighted(name=...)``.
         retarget: how the start is put on an estimator's 3D joints.
         batch_size: scenes fitted at once; more is faster and takes more memory.
-        device: where to compute; the CPU by default.
+        device: where to compute; by default where the body is. In what precision is the body's to say (its
+            ``dtype``, float32 without one).
 
     Raises:
         ValueError: an unknown preset, term or free parameter, or a region map of another mesh.
@@ -75,10 +76,11 @@ class SceneFitter:
         terms: Mapping[str, Term] | None = None,
         retarget: RetargetOptions | None = None,
         batch_size: int = 32,
-        device: torch.device | str = "cpu",
+        device: torch.device | str | None = None,
     ) -> None:
-        self.device = torch.device(device)
-        self.body = load_body(body, device=self.device) if isinstance(body, str) else body
+        self.body = load_body(body, device=device or "cpu") if isinstance(body, str) else body
+        self.device = self.body.faces.device if device is None else torch.device(device)
+        self.dtype: torch.dtype = getattr(self.body, "dtype", torch.float32)
         self.regions = _default_regions(self.body) if regions is None else regions
         if self.regions.vertex_count != self.body.num_vertices:
             raise ValueError(
@@ -87,7 +89,7 @@ class SceneFitter:
                 "maps of other bodies"
             )
         self.preset = load_preset(preset) if isinstance(preset, str) else preset
-        self.preset, self.notes = self.preset.for_parameters(self.body.parameters)
+        self.preset, self.notes = self.preset.for_parameters(self.body.parameter_specs)
         self.terms = build_terms(self.preset, terms or {})
         self.retarget = retarget or RetargetOptions()
         if batch_size < 1:
@@ -95,7 +97,7 @@ class SceneFitter:
         self.batch_size = batch_size
         with torch.no_grad():
             template = self.body.pose(
-                {"transl": torch.zeros(1, 3, device=self.device, dtype=torch.float32)}
+                {"transl": torch.zeros(1, 3, device=self.device, dtype=self.dtype)}
             ).vertices()[0]
         self.geometry = Geometry(
             RegionIndex.build(self.regions, self.body.num_vertices, template).to(self.device),
@@ -176,20 +178,20 @@ class SceneFitter:
     def start(self, scenes: Sequence[Scene]) -> dict[str, Tensor]:
         """The retargeted start of every person, rows in the order of the scenes: ``(N, size)`` by name."""
         people = [person.initial for scene in _numbered(scenes, self.body) for person in scene.people]
-        return initial_parameters(self.body, people, self.retarget, device=self.device)[0]
+        return initial_parameters(self.body, people, self.retarget, device=self.device, dtype=self.dtype)[0]
 
     def measure(
         self, scene: Scene, parameters: Mapping[str, ArrayLike], start: Mapping[str, ArrayLike] | None = None
     ) -> SceneMetrics:
         """Measure parameters ``(P, size)`` on a scene; changes are counted from ``start`` (or are 0)."""
         params = self.tensors(parameters)
-        batch = make_batch([scene], self.device, torch.float32, self.body)
+        batch = make_batch([scene], self.device, self.dtype, self.body)
         return self._evaluate(batch, params, params if start is None else self.tensors(start))[0]
 
     def tensors(self, parameters: Mapping[str, ArrayLike]) -> dict[str, Tensor]:
         """Arrays as this fitter's tensors."""
         return {
-            name: torch.as_tensor(np.asarray(value), dtype=torch.float32, device=self.device)
+            name: torch.as_tensor(np.asarray(value), dtype=self.dtype, device=self.device)
             for name, value in parameters.items()
         }
 
@@ -211,7 +213,7 @@ class SceneFitter:
             start = self.start(scenes)
         except ValueError as error:
             return self._without_start(scenes, error)
-        batch = make_batch(scenes, self.device, torch.float32, self.body)
+        batch = make_batch(scenes, self.device, self.dtype, self.body)
         with torch.no_grad():
             seen = self._state(batch, start, start, start).keypoints2d
             # what the body lacks lies nowhere, and cannot fill anything
@@ -294,10 +296,10 @@ class SceneFitter:
                     continue
             except ValueError as own:
                 error = own
-            batch = make_batch([scene], self.device, torch.float32, self.body)
+            batch = make_batch([scene], self.device, self.dtype, self.body)
             nowhere = {
-                name: torch.full((batch.rows, spec.size), torch.nan, device=self.device, dtype=torch.float32)
-                for name, spec in self.body.parameters.items()
+                name: torch.full((batch.rows, spec.size), torch.nan, device=self.device, dtype=self.dtype)
+                for name, spec in self.body.parameter_specs.items()
             }
             report = StageReport("start", 0, f"failed: the initial estimate: {error}", float("nan"), {})
             metrics = self._evaluate(batch, nowhere, nowhere)[0]
@@ -324,7 +326,7 @@ def _default_regions(body: BodyModel) -> RegionMap:
 
 def _numbered(scenes: Sequence[Scene], body: BodyModel) -> Sequence[Scene]:
     """Scenes in which each person says which of the given meshes they are: the first is the first, ..."""
-    if "mesh" not in body.parameters:
+    if "mesh" not in body.parameter_specs:
         return scenes
     numbered, count = [], 0
     for scene in scenes:

@@ -72,7 +72,7 @@ def contact_facing(
         contact_maps: one for all pairs, or one a pair.
         regions: the 75 regions of this topology.
         faces: ``(F, 3)``, counter-clockwise seen from outside, or a `MeshTopology`.
-        over, within, backend: as of `apu_losses.functional.contact.soft_contact` and `facing_energy`.
+        over, within, backend: as of `apu_losses.functional.soft_contact` and `facing_energy`.
 
     Returns:
         ``(B,)``, 0 where all contacts face each other, at most the sum of their weights.

@@ -8,7 +8,7 @@ change with the pose.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -91,6 +91,10 @@ class SkinPatches:
         self.centres, patch = _cover(self._graph, _WIDTH)
         self.patch = torch.from_numpy(patch)
         self._made: dict[tuple[int, torch.device], Surroundings] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what was made for a device, which the reader of a pickle may not have."""
+        return {**self.__dict__, "_made": {}}
 
     def around(self, patch: int, device: torch.device) -> Surroundings:
         """What is near to a patch and what is far, on a device."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
@@ -51,6 +53,10 @@ class MeshLayout:
             with to_be_kept():
                 self._moved[device] = self._topology.to(device)
         return self._moved[device]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the copies on devices, which the reader of a pickle may not have."""
+        return {**self.__dict__, "_moved": {}}
 
     def _look_at(self, vertices: Tensor) -> None:
         count = self._topology.vertex_count

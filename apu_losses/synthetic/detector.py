@@ -85,7 +85,7 @@ def joint_rotations(truth: TruthScene) -> Array:
     body = anatomy().body
     params = {
         name: torch.as_tensor(np.asarray(truth.parameters[name]), dtype=torch.float32, device="cpu")
-        for name in body.parameters
+        for name in body.parameter_specs
         if name in truth.parameters
     }
     with torch.no_grad():

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from apu_contacts.answers import ContactAnswer, explain, explain_file, parse_answer
+from apu_contacts.answers import ContactAnswer, explain_answer, explain_file, parse_answer
 from apu_contacts.asking import (
     AskError,
     BudgetError,
@@ -279,14 +279,14 @@ class TestReplies:
 class TestExplain:
     def test_says_what_was_read(self) -> None:
         text = TEXT.replace('"hand"', '"palm"').replace("0.7", "70%")
-        words = explain(parse_answer(text))
+        words = explain_answer(parse_answer(text))
         assert "left hand of a - right back of b (0.70)" in words
         assert "'palm' read as hand" in words and "line 1, column" in words and "hugging" in words
-        assert "conforms" in explain(parse_answer(TEXT))
+        assert "conforms" in explain_answer(parse_answer(TEXT))
 
     def test_refusals_and_leftovers(self) -> None:
-        assert explain(ContactAnswer(refusal="I can't")).startswith("The model declined")
-        words = explain(parse_answer(TEXT.replace('"hand"', '"hamd"')))
+        assert explain_answer(ContactAnswer(refusal="I can't")).startswith("The model declined")
+        words = explain_answer(parse_answer(TEXT.replace('"hand"', '"hamd"')))
         assert "does not know" in words and "'hamd'" in words and "do not touch" not in words
 
     def test_files(self, tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def test_closed_form_equals_forward_mode(body: AnnyBody) -> None:
     generator = torch.Generator().manual_seed(0)
     params = {
         name: 0.4 * torch.randn(3, spec.size, generator=generator, dtype=torch.float64)
-        for name, spec in body.parameters.items()
+        for name, spec in body.parameter_specs.items()
     }
     params["phenotypes"] = torch.rand(3, len(body.phenotype_labels), generator=generator, dtype=torch.float64)
     params["body_pose"][0, :30] = 0.0  # bones that do not turn at all
@@ -84,7 +84,7 @@ def test_its_regions_are_transferred_and_as_symmetric_as_it_is(body: AnnyBody) -
 
 
 def test_ages_keypoints_and_gradients(body: AnnyBody) -> None:
-    shape = torch.tensor([body.parameters["phenotypes"].default] * 3, dtype=torch.float64)
+    shape = torch.tensor([body.parameter_specs["phenotypes"].default] * 3, dtype=torch.float64)
     shape[:, body.phenotype_labels.index("age")] = torch.tensor([0.0, 1 / 3, 2 / 3], dtype=torch.float64)
     shape.requires_grad_()
     height = body.stature({"phenotypes": shape})

@@ -18,7 +18,7 @@ def test_mistakes_are_named() -> None:
     body = load_body(dtype=torch.float64)
     generator = torch.Generator().manual_seed(0)
     params = {
-        name: 0.4 * torch.randn(1, body.parameters[name].size, generator=generator, dtype=torch.float64)
+        name: 0.4 * torch.randn(1, body.parameter_specs[name].size, generator=generator, dtype=torch.float64)
         for name in ("body_pose", "betas", "transl", "global_orient")
     }
     params["transl"] += torch.tensor([0.0, 0.3, 3.0])

@@ -32,11 +32,11 @@ def precise(body: LinearBlendBody) -> LinearBlendBody:
 def test_it_is_what_the_protocol_asks_for(body: LinearBlendBody) -> None:
     assert isinstance(body, BodyModel)
     assert isinstance(body.pose({}), PosedBody)
-    assert {name: spec.size for name, spec in body.parameters.items()} == {
+    assert {name: spec.size for name, spec in body.parameter_specs.items()} == {
         "betas": 10, "age": 1, "expression": 10, "transl": 3, "global_orient": 3, "body_pose": 63,
         "jaw_pose": 3, "leye_pose": 3, "reye_pose": 3, "left_hand_pose": 45, "right_hand_pose": 45,
     }  # fmt: skip
-    assert body.parameters["body_pose"].rotation and not body.parameters["betas"].rotation
+    assert body.parameter_specs["body_pose"].rotation and not body.parameter_specs["betas"].rotation
 
 
 CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {

@@ -22,7 +22,7 @@ def some_params(body, rows: int = 3) -> dict[str, torch.Tensor]:
     generator = torch.Generator().manual_seed(0)
     return {
         name: 0.4 * torch.randn(rows, spec.size, generator=generator, dtype=torch.float64)
-        for name, spec in body.parameters.items()
+        for name, spec in body.parameter_specs.items()
     }
 
 

@@ -69,7 +69,7 @@ def test_vertices_joints_and_gradients_agree(
             out = model(**given)
             vertices, joints = out.vertices, out.joints[:, :55]
         else:
-            known = {name: value for name, value in params.items() if name in body.parameters}
+            known = {name: value for name, value in params.items() if name in body.parameter_specs}
             posed = body.pose(known)
             vertices, joints = posed.vertices(), posed.joints
         (vertices * pull).sum().backward()

@@ -42,8 +42,8 @@ def test_what_is_no_body_is_refused() -> None:
 def test_the_free_body_loads_in_both_types_and_shares_nothing() -> None:
     first, second = load_body(), load_body("free", dtype=torch.float64)
     assert first.name == "free" and first.dtype == torch.float32 and second.dtype == torch.float64
-    assert {"betas", "age", "body_pose", "left_hand_pose"} <= first.parameters.keys()
-    assert "expression" not in first.parameters
+    assert {"betas", "age", "body_pose", "left_hand_pose"} <= first.parameter_specs.keys()
+    assert "expression" not in first.parameter_specs
     first.faces.zero_()
     assert second.faces.any()
     height = second.stature({"age": torch.tensor([[0.0], [1.0]], dtype=torch.float64)})

@@ -119,7 +119,7 @@ def test_objects_and_layers_of_the_smplx_package(kind: str, models: Path, smplx_
     body = load_body(layer)
     params = random_parameters(body, 2, scale=0.3)
     matrices = {
-        name: rotation_matrix(value.unflatten(1, (-1, 3))) if body.parameters[name].rotation else value
+        name: rotation_matrix(value.unflatten(1, (-1, 3))) if body.parameter_specs[name].rotation else value
         for name, value in params.items()
     }
     close(body.pose(params).vertices(), layer(**matrices).vertices)
@@ -168,7 +168,7 @@ def test_smpl_has_finger_tips_but_no_knuckles(models: Path) -> None:
     names = SKELETONS["coco_wholebody133"].joint_names
     has = dict(zip(names, body.keypoint_mask("coco_wholebody133").tolist(), strict=True))
     assert has["left_hand_8"] and has["left_hand_0"] and not has["left_hand_5"] and has["right_big_toe"]
-    assert "left_hand_pose" not in body.parameters and body.parameters["body_pose"].size == 69
+    assert "left_hand_pose" not in body.parameter_specs and body.parameter_specs["body_pose"].size == 69
     with pytest.raises(ValueError, match=r"63 values are the 21 joints.*append 6 zeros"):
         body.pose({"body_pose": torch.zeros(1, 63)})
     with pytest.raises(ValueError, match="SMPL has no fingers"):

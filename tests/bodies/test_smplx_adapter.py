@@ -30,7 +30,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 def test_results_are_those_of_the_object(case: str, smplx_create: Callable[..., Any], kid_file: Path) -> None:
     model = smplx_create(batch_size=2, kid_template_path=str(kid_file), **OPTIONS[case])
     body = load_body(model)
-    assert ("age" in body.parameters) == (case == "kid")
+    assert ("age" in body.parameter_specs) == (case == "kid")
     params = random_parameters(body, 2, scale=0.3)
     out = model(**as_smplx(params))
     posed = body.pose(params)
@@ -58,7 +58,7 @@ def test_own_parameters_that_differ_between_rows_give_a_warning(smplx_create: Ca
         model.transl[1] = 1
     with pytest.warns(UserWarning, match="own transl differs between its 2 rows"):
         body = load_body(model)
-    assert body.parameters["transl"].default == (0.0, 0.0, 0.0)
+    assert body.parameter_specs["transl"].default == (0.0, 0.0, 0.0)
 
 
 def test_a_layer_takes_axis_angle_here(folder: Path, smplx_create: Callable[..., Any]) -> None:
@@ -68,7 +68,9 @@ def test_a_layer_takes_axis_angle_here(folder: Path, smplx_create: Callable[...,
     params = random_parameters(body, 2)
     out = layer(
         **{
-            name: rotation_matrix(value.unflatten(1, (-1, 3))) if body.parameters[name].rotation else value
+            name: rotation_matrix(value.unflatten(1, (-1, 3)))
+            if body.parameter_specs[name].rotation
+            else value
             for name, value in params.items()
         }
     )

@@ -61,7 +61,7 @@ def test_directions_are_split_into_shape_and_expression(
 def test_expressions_that_are_all_zero_are_left_out(tmp_path: Path) -> None:
     dirs = made_up_arrays()["shapedirs"]
     dirs[:, :, 10:] = 0
-    assert "expression" not in load_body(write(tmp_path, shapedirs=dirs)).parameters
+    assert "expression" not in load_body(write(tmp_path, shapedirs=dirs)).parameter_specs
 
 
 def test_the_infant_may_lie_in_the_file_in_another_or_in_an_array(

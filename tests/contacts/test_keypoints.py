@@ -10,7 +10,7 @@ from apu_contacts.keypoints import (
     PART_KEYPOINTS,
     SKELETONS,
     Keypoints2D,
-    convert,
+    convert_keypoints,
     keypoint_box,
     mirror,
     mirror_name,
@@ -61,14 +61,14 @@ def test_wholebody_blocks_lie_where_coco_puts_them() -> None:
 
 def test_coco_to_body25_is_the_published_table() -> None:
     whole = random_keypoints("coco_wholebody133")
-    body = convert(whole, "body25")
+    body = convert_keypoints(whole, "body25")
     assert np.array_equal(body.xy[COCO_TO_BODY25 + FEET_TO_BODY25], whole.xy[:23])
     assert np.array_equal(body.confidence[COCO_TO_BODY25 + FEET_TO_BODY25], whole.confidence[:23])
 
 
 def test_neck_and_mid_hip_are_midpoints_with_the_lower_confidence() -> None:
     coco = random_keypoints("coco17")
-    body = convert(coco, "body25")
+    body = convert_keypoints(coco, "body25")
     assert np.allclose(body.xy[1], coco.xy[5:7].mean(0)) and body.confidence[1] == coco.confidence[5:7].min()
     assert (
         np.allclose(body.xy[8], coco.xy[11:13].mean(0)) and body.confidence[8] == coco.confidence[11:13].min()
@@ -80,7 +80,7 @@ def test_a_midpoint_with_a_missing_side_is_missing() -> None:
     coco = random_keypoints("coco17")
     confidence = coco.confidence.copy()
     confidence[[6, 11]] = 0
-    body = convert(Keypoints2D("coco17", coco.xy, confidence), "body25")
+    body = convert_keypoints(Keypoints2D("coco17", coco.xy, confidence), "body25")
     assert body.confidence[1] == 0 and body.confidence[8] == 0
     assert (body.xy[[1, 8]] == 0).all()
 
@@ -89,7 +89,7 @@ def test_an_undetected_neck_of_body25_stays_undetected() -> None:
     body = random_keypoints("body25")
     confidence = body.confidence.copy()
     confidence[1] = 0
-    full = convert(Keypoints2D("body25", body.xy, confidence), "body25_hands_face")
+    full = convert_keypoints(Keypoints2D("body25", body.xy, confidence), "body25_hands_face")
     assert full.confidence[1] == 0
 
 
@@ -104,7 +104,7 @@ def test_an_undetected_neck_of_body25_stays_undetected() -> None:
 )
 def test_there_and_back(small: str, large: str) -> None:
     keypoints = random_keypoints(small)
-    back = convert(convert(keypoints, large), small)
+    back = convert_keypoints(convert_keypoints(keypoints, large), small)
     assert np.array_equal(back.xy, keypoints.xy) and np.array_equal(back.confidence, keypoints.confidence)
 
 
@@ -155,7 +155,7 @@ def test_mirror_moves_the_left_wrist_to_the_right() -> None:
 
 def test_wrong_number_of_joints_and_unknown_skeletons_are_named() -> None:
     with pytest.raises(ValueError, match=r"'body25' must have 25 joints, got 18"):
-        convert(Keypoints2D("body25", np.zeros((18, 2)), np.zeros(18)), "coco17")
+        convert_keypoints(Keypoints2D("body25", np.zeros((18, 2)), np.zeros(18)), "coco17")
     with pytest.raises(ValueError, match=r"skeleton must be one of coco17, .*got 'mpii'"):
         skeleton("mpii")
 

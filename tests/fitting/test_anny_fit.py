@@ -37,7 +37,7 @@ def anny():
 
 def two_people(body, gap=0.06):
     """An adult and a child of ten side by side; a hand of one nearly reaches a shoulder of the other."""
-    spec = body.parameters["phenotypes"]
+    spec = body.parameter_specs["phenotypes"]
     phenotypes = torch.tensor([spec.default] * 2)
     age = body.phenotype_labels.index("age")
     phenotypes[1, age] = 0.45

@@ -93,7 +93,7 @@ def test_a_fit_keeps_its_bits_in_any_company_on_any_library(recipe, fitter_of, s
 def test_bodies_and_their_gradients_are_the_same_in_any_company(body):
     full = {
         name: 0.3 * torch.randn(9, spec.size, generator=torch.Generator().manual_seed(1))
-        for name, spec in body.parameters.items()
+        for name, spec in body.parameter_specs.items()
     }
     ids = torch.arange(0, body.num_vertices, 7)
 

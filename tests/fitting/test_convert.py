@@ -29,7 +29,7 @@ def people(body: LinearBlendBody, rows: int = 2) -> dict[str, torch.Tensor]:
     scale = {"body_pose": 0.25, "betas": 0.8, "global_orient": 1.0, "transl": 1.0}
     made = {
         name: scale.get(name, 0.1) * torch.randn(rows, spec.size, generator=generator)
-        for name, spec in body.parameters.items()
+        for name, spec in body.parameter_specs.items()
     }
     made["age"] = torch.tensor([[0.0], [0.45]])[:rows]
     return made

@@ -8,7 +8,7 @@ import torch
 from fitting_scenes import parameters, scene, seen, some_pose, tensors
 
 from apu_contacts import Keypoints2D
-from apu_contacts.keypoints import SKELETONS, convert
+from apu_contacts.keypoints import SKELETONS, convert_keypoints
 from apu_losses.fitting import InitialBody, ScenePerson
 
 ANKLES = {"left": 3 * 6, "right": 3 * 7}  # places in body_pose
@@ -28,7 +28,7 @@ def turned_feet(body, seed, skeleton, feet):
     if not feet:
         for side in ANKLES:
             confidence[SKELETONS["body25"].indices([f"{side}_{point}" for point in FEET])] = 0
-    found = convert(Keypoints2D("body25", xy, confidence), skeleton)
+    found = convert_keypoints(Keypoints2D("body25", xy, confidence), skeleton)
     return ScenePerson(found, InitialBody(start)), truth
 
 

@@ -38,7 +38,7 @@ def some_pose(body, rows, seed, spread=0.25):
     generator = torch.Generator().manual_seed(seed)
     params = {
         name: spread * torch.randn(rows, spec.size, generator=generator)
-        for name, spec in body.parameters.items()
+        for name, spec in body.parameter_specs.items()
         if spec.rotation and name not in ("jaw_pose", "leye_pose", "reye_pose")
     }
     params["global_orient"] = torch.tensor([UPRIGHT] * rows) + 0.3 * torch.randn(rows, 3, generator=generator)
@@ -52,7 +52,7 @@ def estimated():
     body = load_body("free")
     params = some_pose(body, 2, 0)
     generator = torch.Generator().manual_seed(1)
-    params["betas"] = torch.randn(2, body.parameters["betas"].size, generator=generator)
+    params["betas"] = torch.randn(2, body.parameter_specs["betas"].size, generator=generator)
     params["age"] = torch.tensor([[0.0], [0.4]])
     posed = body.pose(params)
     rng = np.random.default_rng(0)

@@ -46,7 +46,7 @@ def seen(body, params):
 
 def two_people(body, gap=0.06):
     """Two in T-pose side by side; the left hand of one nearly reaches the right shoulder of the other."""
-    size = body.parameters["body_pose"].size
+    size = body.parameter_specs["body_pose"].size
     pose = torch.zeros(2, size)
     return {
         "global_orient": torch.tensor([UPRIGHT] * 2).float(),

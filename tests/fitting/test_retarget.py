@@ -127,7 +127,7 @@ def test_a_person_without_joints_is_left_alone(body):
     for name, value in start.items():
         np.testing.assert_array_equal(params[name][0].double().numpy(), value)
     assert params["transl"][2].tolist() == [1, 2, 3]
-    for name, spec in body.parameters.items():
+    for name, spec in body.parameter_specs.items():
         if name != "transl":
             np.testing.assert_array_equal(params[name][2].numpy(), np.float32(spec.default))
     assert report.mean_distance[[0, 2]].tolist() == [0, 0] and report.mean_distance[1] > 0

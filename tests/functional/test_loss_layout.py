@@ -94,7 +94,7 @@ def test_self_penetration_leaves_scipy_out_of_the_graph():
     torch._dynamo.reset()
     vertices, faces = icosphere(0.3, (0.0, 0.0, 0.0))
     body = vertices.float()[None]
-    loss = SelfPenetrationLoss(faces, body[0])
+    loss = SelfPenetrationLoss(faces, template=body[0])
     compiled = torch.compile(loss, backend="aot_eager")
     torch.testing.assert_close(compiled(body), loss(body))
 

@@ -8,7 +8,7 @@ from loss_toys import icosphere
 from scipy.spatial import cKDTree
 
 from apu_losses.bodies import load_body
-from apu_losses.functional.minimum_distance import (
+from apu_losses.functional.nearest import (
     minimum_distance,
     minimum_distance_energy,
     select_nearest,

@@ -35,7 +35,7 @@ def sphere() -> torch.Tensor:
         lambda a, b: PenetrationLoss(FACES)(a, b),
         lambda a, b: penetration_loss(a, b, FACES),
         lambda a, b: MinimumDistanceLoss(FACES)(a, b),
-        lambda a, b: SelfPenetrationLoss(FACES, VERTICES)(b),
+        lambda a, b: SelfPenetrationLoss(FACES, template=VERTICES)(b),
         lambda a, b: contact_facing(a, b, toy_map(), toy_regions(), FACES),
     ],
 )
@@ -87,8 +87,10 @@ def test_what_is_no_region_map(given):
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [
-        (lambda: PenetrationLoss(FACES, VERTICES), TypeError, "vertex_count: .*by name: template="),
-        (lambda: MinimumDistanceLoss(FACES, VERTICES.numpy()), TypeError, "vertex_count: .*ndarray"),
+        (lambda: PenetrationLoss(FACES, VERTICES), TypeError, "takes 2 positional arguments"),
+        (lambda: SelfPenetrationLoss(FACES, VERTICES), TypeError, "takes 2 positional arguments"),
+        (lambda: PenetrationLoss(FACES, vertex_count=VERTICES), TypeError, "vertex_count: .*template="),
+        (lambda: MinimumDistanceLoss(FACES, vertex_count=2.5), TypeError, "vertex_count: .*2.5"),
         (lambda: PenetrationLoss(np.zeros((0, 3), int)), ValueError, r"faces: .*got \(0, 3\)"),
         (lambda: PenetrationLoss(FACES[None]), ValueError, r"faces: .*faces\[0\]"),
         (lambda: PenetrationLoss(np.zeros((5, 4), int)), ValueError, "faces: .*cut into triangles"),

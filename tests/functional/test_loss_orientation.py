@@ -29,7 +29,7 @@ def overlapping(batch: int = 1) -> tuple[torch.Tensor, torch.Tensor, torch.Tenso
 ASK_INSIDE = {
     "PenetrationLoss": lambda a, b, f: PenetrationLoss(f)(a, b),
     "penetration_loss": penetration_loss,
-    "SelfPenetrationLoss": lambda a, b, f: SelfPenetrationLoss(f, a[0].abs())(a),
+    "SelfPenetrationLoss": lambda a, b, f: SelfPenetrationLoss(f, template=a[0].abs())(a),
     "inside": g.inside,
     "penetration": g.penetration,
     "select_penetrations": lambda a, b, f: select_penetrations(

@@ -48,7 +48,7 @@ def test_half_precision_is_computed_and_returned_in_single(dtype, energy, compil
 @pytest.mark.parametrize("dtype", HALF)
 def test_half_precision_within_one_body_and_in_metrics(dtype):
     coiled = tube(spiral(0.02)).to(dtype)  # each turn inside the one before
-    loss = al.SelfPenetrationLoss(tube_faces(), coiled[0].double(), apart=0.3)
+    loss = al.SelfPenetrationLoss(tube_faces(), template=coiled[0].double(), apart=0.3)
     value = loss(coiled)
     assert value.dtype == torch.float32 and value.item() > 0
     assert value.item() == pytest.approx(loss(coiled.float()).item(), rel=1e-6)

@@ -144,7 +144,7 @@ def posed(joints: dict[str, list[float]], betas: list[float] | None = None, age:
 
 @pytest.fixture(scope="module")
 def loss():
-    return SelfPenetrationLoss(BODY.faces, REST.vertices()[0])
+    return SelfPenetrationLoss(BODY.faces, template=REST.vertices()[0])
 
 
 @pytest.mark.parametrize("name", NATURAL)

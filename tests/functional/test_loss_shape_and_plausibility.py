@@ -13,7 +13,7 @@ from apu_losses.functional.contact_edges import ContactEdges
 from apu_losses.functional.metrics import contact_distances, share_within
 from apu_losses.functional.plausibility import SPINE, pose_change, shape_change, stature_change
 from apu_losses.functional.pose_prior import BODY_JOINTS
-from apu_losses.functional.shape_prior import shape_change_prior, shape_prior, stature_prior
+from apu_losses.functional.shape import shape_change_prior, shape_prior, stature_prior
 from apu_losses.modules import ShapePrior
 
 BETAS = torch.arange(20, dtype=torch.float64).reshape(2, 10) / 10

@@ -9,7 +9,7 @@ from torch.func import grad, jvp, vmap
 
 from apu_losses.functional.contact import ContactForm, pair_contact
 from apu_losses.functional.contact_edges import ContactEdges
-from apu_losses.functional.minimum_distance import minimum_distance
+from apu_losses.functional.nearest import minimum_distance
 from apu_losses.functional.penetration import penetration_loss
 from apu_losses.geometry.topology import MeshTopology
 from apu_losses.modules import SoftContactLoss

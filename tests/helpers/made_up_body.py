@@ -73,7 +73,7 @@ def random_parameters(
     return {
         name: scale
         * torch.randn(rows, spec.size, generator=generator, dtype=torch.float64).to(dtype or body.dtype)
-        for name, spec in body.parameters.items()
+        for name, spec in body.parameter_specs.items()
     }
 
 

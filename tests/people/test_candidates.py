@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from apu_contacts.keypoints import Keypoints2D, person_size
-from apu_contacts.people import assemble
+from apu_contacts.people import assemble_people
 from apu_contacts.people.candidates import REASONS, Proposal, propose_pairs
 from apu_contacts.sources import (
     InitialEstimate,
@@ -117,7 +117,7 @@ def test_real_annotated_pairs_are_proposed(real_dir: Path) -> None:
     for name in ("college_232334", "girls_250416"):
         folder = real_dir / name
         image = read_flickr_signatures(folder / "interaction_contact_signature.json")[name]
-        people = assemble(
+        people = assemble_people(
             read_openpose(folder / "openpose.json"),
             read_vitpose_body25(folder / "vitpose.json"),
             read_bev(folder / "bev.npz"),

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from apu_contacts.keypoints import SKELETONS, Keypoints2D, convert
+from apu_contacts.keypoints import SKELETONS, Keypoints2D, convert_keypoints
 from apu_contacts.people import (
-    assemble,
+    assemble_people,
     find_duplicates,
     keypoint_distances,
     match_boxes,
@@ -100,7 +100,7 @@ def test_missing_joints_do_not_make_a_person_large() -> None:
 def test_other_skeletons_are_compared_in_body25() -> None:
     generator = np.random.default_rng(0)
     body = detect(crowd(1, generator)[0], generator)
-    distance, common = keypoint_distances([body], [convert(body, "coco17")])
+    distance, common = keypoint_distances([body], [convert_keypoints(body, "coco17")])
     # neck and mid hip are midpoints in COCO; every other joint is the same
     assert common[0, 0] == 19 and distance[0, 0] < 0.02
 
@@ -297,7 +297,7 @@ def test_merge_needs_both_ankles() -> None:
 def test_merge_of_one_is_that_one() -> None:
     vitpose, openpose = two_detections()
     assert merge_keypoints(None, openpose) is openpose
-    assert merge_keypoints(convert(vitpose, "coco17"), None).skeleton == "body25"
+    assert merge_keypoints(convert_keypoints(vitpose, "coco17"), None).skeleton == "body25"
     with pytest.raises(ValueError, match="both None"):
         merge_keypoints(None, None)
 
@@ -307,7 +307,7 @@ def test_merge_of_one_is_that_one() -> None:
 
 def test_assemble_of_keypoints_only() -> None:
     people = at(0, 300)
-    found = assemble(openpose=people, vitpose=at(301, 900))
+    found = assemble_people(openpose=people, vitpose=at(301, 900))
     assert [dict(p.source) for p in found] == [{"openpose": 0}, {"openpose": 1, "vitpose": 0}, {"vitpose": 1}]
     assert all(p.initial is None for p in found)
     assert {(u.source, u.index, u.missing_in) for u in found.unmatched} == {
@@ -315,14 +315,14 @@ def test_assemble_of_keypoints_only() -> None:
         ("vitpose", 1, "openpose"),
     }
     assert "openpose person 0 has no match in vitpose" in found[0].notes[0]
-    assert len(assemble()) == 0
+    assert len(assemble_people()) == 0
 
 
 def test_assemble_orders_by_box_and_drops_empty_records() -> None:
     nobody = Keypoints2D("body25", np.zeros((25, 2)), np.zeros(25))
     people = [nobody, *at(0, 300)]
     boxes = [[*p.xy.min(0), *p.xy.max(0)] for p in people[:0:-1]]
-    found = assemble(openpose=people, boxes=[*boxes, [2000, 0, 2100, 100]])
+    found = assemble_people(openpose=people, boxes=[*boxes, [2000, 0, 2100, 100]])
     assert [p.source["openpose"] for p in found] == [2, 1] and [p.source["box"] for p in found] == [0, 1]
     assert np.array_equal(found[0].bbox, boxes[0]) and found.of("box", 1) is found[1]
     with pytest.raises(KeyError, match="box person 2 has no match in keypoints: the nearest"):
@@ -344,7 +344,7 @@ def test_real_annotated_people_get_every_source(
 ) -> None:
     folder = real_dir / name
     image = read_flickr_signatures(folder / "interaction_contact_signature.json")[name]
-    found = assemble(
+    found = assemble_people(
         read_openpose(folder / "openpose.json"),
         read_vitpose_body25(folder / "vitpose.json"),
         read_bev(folder / "bev.npz"),
@@ -368,7 +368,7 @@ def test_real_annotated_people_get_every_source(
 @pytest.mark.real
 def test_real_crowd_is_matched_but_for_people_whom_a_file_lacks(real_dir: Path) -> None:
     folder = real_dir / "girls_250416"
-    found = assemble(
+    found = assemble_people(
         read_openpose(folder / "openpose.json"),
         read_vitpose_body25(folder / "vitpose.json"),
         read_bev(folder / "bev.npz"),

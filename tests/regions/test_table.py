@@ -11,7 +11,7 @@ from apu_contacts.regions import (
     PART_ALTERNATIVES,
     PARTS,
     REGIONS,
-    explain,
+    explain_region,
     part_regions,
     parts_of,
     region,
@@ -145,12 +145,12 @@ def test_look_up_by_id_and_name() -> None:
 
 
 def test_explain_says_where_mirror_and_parts() -> None:
-    text = explain(71)
+    text = explain_region(71)
     assert "Region 71: left buttock" in text
     assert "region 9, right buttock" in text
     assert "waist (left)" in text
-    assert "itself" in explain(50) and "waist (left, right)" in explain(50)
-    assert "arm (right), elbow (right)" in explain("right back elbow")
+    assert "itself" in explain_region(50) and "waist (left, right)" in explain_region(50)
+    assert "arm (right), elbow (right)" in explain_region("right back elbow")
 
 
 def test_docs_page_has_the_same_tables() -> None:

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from apu_contacts.keypoints import SKELETONS, Keypoints2D, convert
-from apu_contacts.people import assemble, find_duplicates, merge_keypoints
+from apu_contacts.keypoints import SKELETONS, Keypoints2D, convert_keypoints
+from apu_contacts.people import assemble_people, find_duplicates, merge_keypoints
 from apu_contacts.sources import (
     InitialEstimate,
     NoPeopleError,
@@ -192,7 +192,7 @@ def test_alphapose_results(tmp_path: Path) -> None:
     assert [(name, len(people)) for name, people in read.items()] == [("0.jpg", 2), ("1.jpg", 1)]
     first = read["0.jpg"][0]
     assert first.skeleton == "halpe26" and np.allclose(first.xy, xy[0]) and first.confidence[0] == 1
-    body = convert(first, "body25")
+    body = convert_keypoints(first, "body25")
     index = SKELETONS["body25"].index
     assert np.allclose(body.xy[index["left_heel"]], xy[0, 24]) and np.allclose(
         body.xy[index["neck"]], xy[0, 18]
@@ -250,7 +250,7 @@ def test_openpose_there_and_back(tmp_path: Path) -> None:
     assert read_openpose(tmp_path / "b.json")[0].skeleton == "body25"
 
 
-# Hands and faces through merge and assemble
+# Hands and faces through merge and assemble_people
 
 
 def standing(x: float = 0.0, size: float = 200.0, skeleton: str = "coco_wholebody133") -> Keypoints2D:
@@ -267,23 +267,25 @@ def test_hands_and_faces_survive_the_merge() -> None:
     index = SKELETONS["body25_hands_face"].index
     for name in ("left_hand_8", "right_hand_20", "face_30", "left_heel"):
         assert np.allclose(alone.xy[index[name]], whole.xy[SKELETONS[whole.skeleton].index[name]])
-    body = convert(whole, "coco17")
-    filled = merge_keypoints(body, convert(whole, "body25_hands_face"))
+    body = convert_keypoints(whole, "coco17")
+    filled = merge_keypoints(body, convert_keypoints(whole, "body25_hands_face"))
     assert (
         filled.valid[index["left_hand_8"]]
         and filled.valid[index["face_30"]]
         and filled.valid[index["left_big_toe"]]
     )
-    assert merge_keypoints(body, convert(body, "body25")).skeleton == "body25"
+    assert merge_keypoints(body, convert_keypoints(body, "body25")).skeleton == "body25"
 
 
 def test_a_hand_is_not_taken_from_a_wrist_elsewhere() -> None:
     whole = standing()
-    body = convert(whole, "coco17")
+    body = convert_keypoints(whole, "coco17")
     order = SKELETONS["coco17"].index
     xy = body.xy.copy()
     xy[order["left_wrist"]] += 40
-    merged = merge_keypoints(Keypoints2D("coco17", xy, body.confidence), convert(whole, "body25_hands_face"))
+    merged = merge_keypoints(
+        Keypoints2D("coco17", xy, body.confidence), convert_keypoints(whole, "body25_hands_face")
+    )
     index = SKELETONS["body25_hands_face"].index
     assert not merged.valid[index["left_hand_8"]] and merged.valid[index["right_hand_8"]]
 
@@ -294,7 +296,7 @@ def test_a_hand_that_is_there_is_kept_whole() -> None:
     index = SKELETONS["coco_wholebody133"].index
     confidence[index["left_hand_8"]] = 0
     merged = merge_keypoints(
-        Keypoints2D(whole.skeleton, whole.xy, confidence), convert(whole, "body25_hands_face")
+        Keypoints2D(whole.skeleton, whole.xy, confidence), convert_keypoints(whole, "body25_hands_face")
     )
     assert not merged.valid[SKELETONS["body25_hands_face"].index["left_hand_8"]]
 
@@ -302,17 +304,19 @@ def test_a_hand_that_is_there_is_kept_whole() -> None:
 def test_assemble_keeps_hands_and_takes_any_estimator() -> None:
     people = [standing(0), standing(400)]
     estimates = [
-        InitialEstimate("hmr2", {}, ("pelvis",), np.array([[0, 0, 3.0]]), projected=convert(person, "body25"))
+        InitialEstimate(
+            "hmr2", {}, ("pelvis",), np.array([[0, 0, 3.0]]), projected=convert_keypoints(person, "body25")
+        )
         for person in reversed(people)
     ]
-    found = assemble(vitpose=people, estimates=estimates)
+    found = assemble_people(vitpose=people, estimates=estimates)
     assert [person.source for person in found] == [{"vitpose": 0, "hmr2": 1}, {"vitpose": 1, "hmr2": 0}]
     assert all(person.keypoints.skeleton == "body25_hands_face" for person in found)
     assert found.of("hmr2", 0).initial is estimates[0] and "keypoints-hmr2" in found.matchings
-    one = assemble(vitpose=people, estimates=estimates[:1])
+    one = assemble_people(vitpose=people, estimates=estimates[:1])
     assert one[0].initial is None and "no match in hmr2" in one[0].notes[0]
     with pytest.raises(ValueError, match="bev or estimates, not both"):
-        assemble(vitpose=people, bev=[], estimates=[])
+        assemble_people(vitpose=people, bev=[], estimates=[])
 
 
 def test_estimates_without_joints_are_matched_by_their_box() -> None:
@@ -323,7 +327,7 @@ def test_estimates_without_joints_are_matched_by_their_box() -> None:
         )
         for x in (400, 0)
     ]
-    found = assemble(vitpose=people, estimates=estimates)
+    found = assemble_people(vitpose=people, estimates=estimates)
     assert [person.source["smplerx"] for person in found] == [1, 0]
 
 
@@ -335,24 +339,24 @@ def test_duplicates_are_noted_dropped_or_kept() -> None:
     weaker = Keypoints2D(twice.skeleton, twice.xy + 3, twice.confidence * 0.8)
     people = [weaker, standing(400), twice]
     assert find_duplicates(people) == [(2, 0, pytest.approx(find_duplicates(people)[0][2]))]
-    noted = assemble(vitpose=people)
+    noted = assemble_people(vitpose=people)
     assert len(noted) == 3
     assert "may be vitpose 2 too" in noted[0].notes[0] and "may be vitpose 0 too" in noted[2].notes[0]
     assert noted[1].notes == ()
-    dropped = assemble(vitpose=people, duplicates="drop")
+    dropped = assemble_people(vitpose=people, duplicates="drop")
     assert [p.source["vitpose"] for p in dropped] == [1, 2]
     (lost,) = dropped.unmatched
     assert (lost.source, lost.index) == ("vitpose", 0) and "is vitpose 2 again" in lost.reason
-    assert all(p.notes == () for p in assemble(vitpose=people, duplicates="keep"))
+    assert all(p.notes == () for p in assemble_people(vitpose=people, duplicates="keep"))
     with pytest.raises(ValueError, match="duplicates must be"):
-        assemble(vitpose=people, duplicates="merge")  # type: ignore[arg-type]
+        assemble_people(vitpose=people, duplicates="merge")  # type: ignore[arg-type]
 
 
 def test_three_records_of_one_person_leave_one() -> None:
     base = standing(0)
     records = [Keypoints2D(base.skeleton, base.xy + k, base.confidence - 0.1 * k) for k in range(3)]
     assert {lost for _, lost, _ in find_duplicates(records)} == {1, 2}
-    assert len(assemble(vitpose=records, duplicates="drop")) == 1
+    assert len(assemble_people(vitpose=records, duplicates="drop")) == 1
 
 
 def test_thirty_people_with_duplicates_and_missing_joints() -> None:
@@ -369,7 +373,7 @@ def test_thirty_people_with_duplicates_and_missing_joints() -> None:
         Keypoints2D(p.skeleton, p.xy + random.normal(0, 2, p.xy.shape), p.confidence)
         for p in reversed(people)
     ]
-    found = assemble(openpose=other, vitpose=[*people, *doubled], duplicates="drop")
+    found = assemble_people(openpose=other, vitpose=[*people, *doubled], duplicates="drop")
     assert len(found) == 30
     pairs = {(p.source["openpose"], p.source["vitpose"]) for p in found}
     assert pairs == {(29 - k, k) for k in range(30)} and len(found.unmatched) >= 6

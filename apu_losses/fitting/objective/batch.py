@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from apu_contacts.contacts import ContactMap
-from apu_contacts.keypoints import SKELETONS, convert, person_size
+from apu_contacts.keypoints import SKELETONS, convert_keypoints, person_size
 from apu_contacts.keypoints.skeletons import NUM_HAND
 from apu_contacts.keypoints.types import Keypoints2D
 from apu_losses.bodies.protocol import BodyModel
@@ -252,7 +252,7 @@ def body25(keypoints: Keypoints2D) -> Keypoints2D:
     The box is that of single precision, in which a fit computes: there places and confidences that differ
     little are one, or 0.
     """
-    converted = keypoints if keypoints.skeleton == SKELETON else convert(keypoints, SKELETON)
+    converted = keypoints if keypoints.skeleton == SKELETON else convert_keypoints(keypoints, SKELETON)
     xy = np.where(converted.valid[:, None], converted.xy, 0.0)
     with np.errstate(over="ignore", invalid="ignore"):
         seen = xy.astype(np.float32)[converted.confidence.astype(np.float32) > 0]
@@ -268,7 +268,7 @@ def hand_keypoints(keypoints: Keypoints2D) -> Keypoints2D:
     A hand is used if at least four of its keypoints were detected and its root lies where the person's wrist
     is (to 0.15 of their size): top-down detectors give a hidden hand the place of a neighbour's.
     """
-    hands, body = convert(keypoints, HANDS), body25(keypoints)
+    hands, body = convert_keypoints(keypoints, HANDS), body25(keypoints)
     xy = np.where(hands.valid[:, None], hands.xy, 0.0)
     confidence = hands.confidence.copy()
     size = person_size(body)

@@ -16,7 +16,7 @@ from typing import Any
 from apu_contacts.contacts import ContactMap
 from apu_contacts.images import PICTURE_ENDINGS, picture_size
 from apu_contacts.keypoints import Keypoints2D
-from apu_contacts.people import assemble
+from apu_contacts.people import assemble_people
 from apu_contacts.people.candidates import REASONS, propose_pairs
 from apu_contacts.reading import parse_json, read_json_lines
 from apu_contacts.sources import (
@@ -264,7 +264,7 @@ def _score_scale(entry: dict[str, Any], where: str) -> dict[str, float]:
 
 
 def read_people(files: ImageFiles, body: Callable[[], BodyModel] | None = None) -> list[PersonDetection]:
-    """Everybody of one image, matched across its files; `assemble` says how.
+    """Everybody of one image, matched across its files; `assemble_people` says how.
 
     Args:
         files: with at least one file of keypoints.
@@ -295,7 +295,7 @@ def read_people(files: ImageFiles, body: Callable[[], BodyModel] | None = None) 
         if body is not None:
             estimates = [_posed(e, body, scene) for e in estimates]
     return list(
-        assemble(
+        assemble_people(
             openpose=keypoints.get("openpose"),
             vitpose=keypoints[better[0]] if better else None,
             estimates=estimates,

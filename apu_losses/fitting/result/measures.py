@@ -6,7 +6,9 @@ pose and the stature moved from the start as well.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,6 +20,11 @@ from apu_losses.functional.metrics.contact import contact_distances
 from apu_losses.functional.metrics.penetration import summarise_depths, vertex_depths
 from apu_losses.functional.plausibility import PoseChange, pose_change, shape_change
 from apu_losses.functional.reprojection import keypoint_error
+
+
+def number_or_nan(value: Any) -> Any:
+    """A number that was written to JSON, where ``null`` stands for what is not finite."""
+    return float("nan") if value is None else value
 
 
 @dataclass(frozen=True)
@@ -61,6 +68,19 @@ class SceneMetrics:
     def to_dict(self) -> dict[str, object]:
         """Plain lists and numbers."""
         return {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> SceneMetrics:
+        """The inverse of `to_dict`; ``null``, which is JSON's for what is not finite, becomes NaN.
+
+        Raises:
+            TypeError: a key that a record of measurements does not have, or one that is missing.
+        """
+        values: dict[str, Any] = {
+            name: tuple(map(number_or_nan, v)) if isinstance(v, list) else number_or_nan(v)
+            for name, v in data.items()
+        }
+        return cls(**values)
 
     def contact_share(self, metres: float, *, over: str = "pairs") -> float:
         """Share of contacts that are nearer than this; NaN for a scene without contacts."""

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from apu_contacts._version import __version__
 from apu_contacts.files import staged_file, write_text
-from apu_contacts.reading import read_arrays
-from apu_losses.fitting.result.measures import SceneMetrics
+from apu_contacts.reading import read_arrays, read_json
+from apu_losses.fitting.result.measures import SceneMetrics, number_or_nan
 from apu_losses.fitting.result.verdict import Verdict
 from apu_losses.fitting.solve.progress import StageReport
 from apu_losses.fitting.solve.stage import Preset
@@ -81,13 +81,52 @@ class FitResult:
         Raises:
             OSError: one of them cannot be written.
         """
-        stem = Path(stem)
-        arrays, record = stem.with_name(stem.name + ".npz"), stem.with_name(stem.name + ".json")
+        arrays, record = _beside(Path(stem))
         values: dict[str, Any] = dict(self.parameters)
         values.update({START_PREFIX + name: value for name, value in self.start.items()})
         save_parameters(arrays, values, self.body, self.body_identity)
         write_text(record, json.dumps(self.to_dict(), indent=1) + "\n")
         return arrays, record
+
+    @classmethod
+    def load(cls, stem: str | Path) -> FitResult:
+        """Read what `save` wrote. Numbers that were not finite are NaN, and seconds are rounded.
+
+        Args:
+            stem: as given to `save`; either of the two files will do.
+
+        Raises:
+            FileNotFoundError: one of the two files is missing.
+            ValueError: they are not those of a result.
+        """
+        arrays, record = _files_of(Path(stem))
+        if not record.is_file():
+            raise FileNotFoundError(f"{record}: no such file; a result is STEM.npz with STEM.json beside it")
+        parameters, start = load_parameters(arrays)
+        data = read_json(record)
+        try:
+            if data["schema_version"] != SCHEMA_VERSION:
+                raise ValueError(f"schema_version is {data['schema_version']!r}, expected {SCHEMA_VERSION}")
+            return cls(
+                scene=data["scene"],
+                body=data["body"],
+                preset=Preset.from_dict(_unlimited(data["preset"])),
+                parameters=parameters,
+                start=start,
+                stages=tuple(_stage(stage) for stage in data["stages"]),
+                before=SceneMetrics.from_dict(data["before"]),
+                after=SceneMetrics.from_dict(data["after"]),
+                verdict=Verdict(**data["verdict"]),
+                seconds=float(data["seconds"]),
+                body_model=data["body_model"],
+                body_identity=data["body_identity"],
+                regions=data["regions"],
+                notes=tuple(data["notes"]),
+            )
+        except KeyError as error:
+            raise ValueError(f"{record}: not the record of a result: the key {error} is missing") from None
+        except (TypeError, AttributeError, ValueError) as error:
+            raise ValueError(f"{record}: not the record of a result: {error}") from None
 
     def to_dict(self) -> dict[str, Any]:
         """Everything but the arrays, ready for JSON; numbers that are not finite become ``null``."""
@@ -173,6 +212,33 @@ def parameters_body(path: str | Path) -> tuple[str, str]:
     if not isinstance(record, dict) or "apu_losses" not in record:
         return "", ""
     return str(record.get("body", "")), str(record.get("body_identity", ""))
+
+
+def _beside(stem: Path) -> tuple[Path, Path]:
+    return stem.with_name(stem.name + ".npz"), stem.with_name(stem.name + ".json")
+
+
+def _files_of(stem: Path) -> tuple[Path, Path]:
+    """The two files of a stem, or those to which the file of that name belongs."""
+    files = _beside(stem)
+    named = stem.suffix in (".npz", ".json") and not files[1].is_file()
+    return _beside(stem.with_suffix("")) if named else files
+
+
+def _stage(data: Mapping[str, Any]) -> StageReport:
+    return StageReport(
+        data["name"],
+        data["iterations"],
+        data["reason"],
+        number_or_nan(data["loss"]),
+        {name: number_or_nan(value) for name, value in data["terms"].items()},
+    )
+
+
+def _unlimited(preset: Mapping[str, Any]) -> dict[str, Any]:
+    """A recipe as it was before JSON, which has no infinity for the limit of the filter."""
+    limit = preset["filter_pixels"]
+    return {**preset, "filter_pixels": np.inf if limit is None else limit}
 
 
 def _load(path: str | Path) -> dict[str, NDArray[Any]]:

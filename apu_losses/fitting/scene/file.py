@@ -15,7 +15,7 @@ import numpy as np
 
 from apu_contacts.contacts import ContactMap
 from apu_contacts.files import staged_file, write_text
-from apu_contacts.keypoints import convert
+from apu_contacts.keypoints import convert_keypoints
 from apu_contacts.keypoints.types import Keypoints2D
 from apu_contacts.reading import parse_json, read_json, read_json_lines
 from apu_losses.fitting.scene.types import (
@@ -231,7 +231,7 @@ def _person_from_dict(entry: dict[str, Any]) -> ScenePerson:
     keypoints = Keypoints2D(
         k["skeleton"], np.array(k["xy"], dtype=float).reshape(-1, 2), np.array(k["confidence"], dtype=float)
     )
-    convert(
+    convert_keypoints(
         keypoints, "body25"
     )  # raises where the fit would: an unknown skeleton, joints missing in the list
     initial = entry.get("initial", {})

@@ -168,7 +168,7 @@ def posed_estimate(estimate: InitialEstimate, body: BodyModel) -> InitialEstimat
         wanted[name] = own_hand(body, name, wanted[name], estimate.flat_hand_mean)
     params = {
         name: torch.as_tensor(_of_size(wanted[name], spec.size), dtype=torch.float32, device="cpu")[None]
-        for name, spec in body.parameters.items()
+        for name, spec in body.parameter_specs.items()
         if name in wanted
     }
     with torch.no_grad():

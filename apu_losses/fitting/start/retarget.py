@@ -113,7 +113,7 @@ def stack_parameters(
         ValueError: a parameter that the body does not have or of the wrong size.
     """
     stacked = {}
-    for name, spec in body.parameters.items():
+    for name, spec in body.parameter_specs.items():
         default = torch.as_tensor(spec.default, dtype=dtype, device=device).expand(spec.size)
         stacked[name] = default.repeat(len(people), 1)
     for row, person in enumerate(people):

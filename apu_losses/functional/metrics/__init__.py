@@ -1,7 +1,7 @@
 """What a fit is judged by: where joints and vertices lie, which contacts are met, how deep bodies sit in
 each other.
 
-Keypoint error is `apu_losses.functional.reprojection.keypoint_error`, change of pose and stature
+Keypoint error is `apu_losses.functional.keypoint_error`, change of pose and stature
 `apu_losses.functional.plausibility`. No measure turns a failure into a good score: NaN in, NaN out, and a
 share of nothing is NaN.
 """

@@ -49,7 +49,7 @@ def vertex_depths(
 ) -> VertexDepths:
     """The depth of every vertex of either body that is inside the other.
 
-    Arguments as of `apu_losses.functional.penetration.select_penetrations`; depth to the nearest surface
+    Arguments as of `apu_losses.functional.select_penetrations`; depth to the nearest surface
     point is fairer than to the nearest vertex.
     """
     found = select_penetrations(vertices, faces, rows_a, rows_b, target=target, backend=backend)

@@ -24,7 +24,7 @@ from apu_losses.functional.contact import (
 )
 from apu_losses.functional.contact_edges import ContactEdges, Over
 from apu_losses.functional.facing import facing_energy
-from apu_losses.functional.minimum_distance import (
+from apu_losses.functional.nearest import (
     NearestSelection,
     minimum_distance_energy,
     select_nearest,
@@ -39,7 +39,7 @@ class ContactTerm:
     """The soft contact loss (paper section 3.1) over the scene's contact graph, square metres.
 
     Options: ``over`` (``"pairs"``, ``"parts"``), ``mode``, ``robust`` (metres), ``soft`` (square metres), see
-    `apu_losses.functional.contact.ContactForm`. Whether a person order is open stands in each `SceneContact`.
+    `apu_losses.functional.ContactForm`. Whether a person order is open stands in each `SceneContact`.
     """
 
     over: Over = "pairs"
@@ -86,7 +86,7 @@ class FacingTerm:
     """The surfaces of a contact face each other: normals at the points that decide it are opposite. No unit.
 
     Options: ``over``, as of the contact term; ``within``, metres: contacts further apart do not turn yet. See
-    `apu_losses.functional.facing`.
+    `apu_losses.functional.facing_energy`.
     """
 
     over: Over = "pairs"

@@ -21,7 +21,7 @@ class KeypointTerm:
     """Projected joints lie on the detected keypoints; square pixels at 512 scale, confidence-weighted.
 
     Options: ``confidence_power``, ``confidence_threshold``, ``robust`` (pixels), see
-    `apu_losses.functional.reprojection.keypoint_reprojection`; ``hands``, factor on the keypoints of fingers,
+    `apu_losses.functional.keypoint_reprojection`; ``hands``, factor on the keypoints of fingers,
     which are many, small and guessed where they are hidden (0: not used), and ``hand_threshold``, the
     confidence that they must have.
     """

@@ -20,7 +20,7 @@ class GroundTerm:
     """Feet stand on the floor and nothing is below it; square metres.
 
     The floor is the scene's ``ground``; a scene without one gets the floor under the soles that its people
-    start with (`apu_losses.functional.ground.fit_ground`).
+    start with (`apu_losses.functional.fit_ground`).
 
     Options: ``feet``, factor on the lowest point of each foot; ``below``, factor on the sum over all vertices
     under the floor; ``robust``, metres above which a foot is lifted and let go, or ``None``.
@@ -86,7 +86,7 @@ class DepthOrderTerm:
     A body without a pelvis (given meshes) has that of the middle of its hips, else of its named points.
 
     Options: ``form``: ``"hinge"`` (square metres) or ``"logistic"``; ``margin``, metres. See
-    `apu_losses.functional.depth_order.depth_order_energy`.
+    `apu_losses.functional.depth_order_energy`.
     """
 
     form: OrderForm = "hinge"

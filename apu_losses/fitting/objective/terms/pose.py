@@ -28,7 +28,7 @@ class PosePriorTerm:
     """How unlikely a pose is: SMPLify's mixture from your ``gmm_08.pkl``, or joint limits that need no file.
 
     Options: ``mixture``, path of the mixture; by default the free prior
-    `apu_losses.functional.pose_prior.anatomical_pose_prior`. Both know the 21 body joints of the SMPL family;
+    `apu_losses.functional.anatomical_pose_prior`. Both know the 21 body joints of the SMPL family;
     a body without them gets 0.
     """
 

@@ -12,7 +12,7 @@ from apu_losses.fitting.body_parameters import SHAPES, shape_parameter
 from apu_losses.fitting.objective.residuals import Movement, Residuals
 from apu_losses.fitting.objective.state import FitState
 from apu_losses.fitting.objective.terms.options import check_options
-from apu_losses.functional.shape_prior import shape_change_prior, shape_prior, stature_prior
+from apu_losses.functional.shape import shape_change_prior, shape_prior, stature_prior
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from apu_contacts.keypoints.types import Keypoints2D
 _MIDPOINTS = {"neck": ("left_shoulder", "right_shoulder"), "mid_hip": ("left_hip", "right_hip")}
 
 
-def convert(keypoints: Keypoints2D, target: str) -> Keypoints2D:
+def convert_keypoints(keypoints: Keypoints2D, target: str) -> Keypoints2D:
     """The same keypoints in the joint order of the skeleton ``target``.
 
     A joint that the source lacks gets position (0, 0) and confidence 0; ``neck`` and ``mid_hip``, which the

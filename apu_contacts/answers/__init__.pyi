@@ -1,0 +1,15 @@
+from apu_contacts.answers.answer import AnswerParseError as AnswerParseError
+from apu_contacts.answers.answer import ContactAnswer as ContactAnswer
+from apu_contacts.answers.answer import Repair as Repair
+from apu_contacts.answers.answer import Unexplained as Unexplained
+from apu_contacts.answers.explanation import explain_answer as explain_answer
+from apu_contacts.answers.explanation import explain_file as explain_file
+from apu_contacts.answers.fusion import Calibration as Calibration
+from apu_contacts.answers.fusion import FusedAnswer as FusedAnswer
+from apu_contacts.answers.fusion import FusedContact as FusedContact
+from apu_contacts.answers.fusion import fuse_answers as fuse_answers
+from apu_contacts.answers.parse import parse_answer as parse_answer
+from apu_contacts.answers.records import answer_of_record as answer_of_record
+from apu_contacts.answers.records import read_reply as read_reply
+from apu_contacts.answers.schema import ANSWER_SCHEMA as ANSWER_SCHEMA
+from apu_contacts.answers.schema import response_format as response_format

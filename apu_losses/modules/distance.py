@@ -1,0 +1,41 @@
+"""Two people come near each other, wherever they are nearest."""
+
+from __future__ import annotations
+
+from numpy.typing import ArrayLike
+from torch import Tensor, nn
+
+from apu_losses.functional.first_look import FirstLook
+from apu_losses.functional.nearest import minimum_distance
+from apu_losses.geometry.types import Backend
+from apu_losses.modules.mesh import mesh_of
+
+
+class MinimumDistanceLoss(nn.Module):
+    """Pulls the nearest two points of two people together: `apu_losses.functional.minimum_distance`.
+
+    Args:
+        faces: ``(F, 3)`` of the mesh.
+        vertex_count: V of the mesh; the largest id in ``faces`` plus one by default.
+        template: ``(V, 3)`` a body in any pose, by which the search is laid out. By default the first body
+            that is seen is it; code that is compiled before one is seen searches slowly without.
+        backend: of the geometry search.
+    """
+
+    def __init__(
+        self,
+        faces: ArrayLike | Tensor,
+        *,
+        vertex_count: int | None = None,
+        template: ArrayLike | Tensor | None = None,
+        backend: Backend = "auto",
+    ) -> None:
+        super().__init__()
+        self._mesh = mesh_of(faces, vertex_count, template)
+        self._first_look = FirstLook()
+        self.backend: Backend = backend
+
+    def forward(self, verts_a: Tensor, verts_b: Tensor) -> Tensor:
+        """``(B, V, 3)`` twice to ``(B,)`` squared metres."""
+        self._first_look.at(verts_a=verts_a, verts_b=verts_b)
+        return minimum_distance(verts_a, verts_b, self._mesh.of(verts_a), backend=self.backend)
