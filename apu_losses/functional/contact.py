@@ -25,8 +25,9 @@ from apu_losses.functional.options import described
 from apu_losses.functional.robust import geman_mcclure
 from apu_losses.functional.rows import gather_points, stack_pairs
 from apu_losses.geometry.checks import check_vertices
+from apu_losses.geometry.eager import EdgePlan, goes_the_short_way, nearest_energies
 from apu_losses.geometry.operators import Regions, region_min_distance, region_nearest_vertex
-from apu_losses.geometry.topology import RegionIndex, RegionLists, as_region_index
+from apu_losses.geometry.topology import RegionIndex, RegionLists, as_region_index, known_region_index
 from apu_losses.geometry.types import Backend
 from apu_losses.numerics.distances import distance2
 from apu_losses.numerics.precision import widen
@@ -318,6 +319,11 @@ def pair_contact(
     Raises:
         ValueError: shapes that do not agree.
     """
+    form = ContactForm() if form is None else form
+    if goes_the_short_way(backend, verts_a, verts_b):
+        plan = _plan(verts_a, verts_b, edges, regions, form)
+        if plan is not None:
+            return nearest_energies(verts_a, verts_b, plan, edges.weight.numpy(), form.robust)
     vertices, _, _ = stack_pairs(verts_a, verts_b)
     if edges.edge_count != len(verts_a):
         raise ValueError(f"edges must hold one edge a pair ({len(verts_a)}), got {edges.edge_count}")
@@ -325,6 +331,19 @@ def pair_contact(
     points_a = gather_points(vertices, selection.row_a, selection.vertex_a)
     points_b = gather_points(vertices, selection.row_b, selection.vertex_b)
     return contact_energy(points_a, points_b, selection)
+
+
+def _plan(
+    verts_a: Tensor, verts_b: Tensor, edges: ContactEdges, regions: Regions, form: ContactForm
+) -> EdgePlan | None:
+    """For the short way; None where it is not the way, or before anything is wrong or laid out."""
+    shape = verts_a.shape
+    if form.mode != "min" or form.soft is not None or edges.any_open or edges.weight.requires_grad:
+        return None
+    if len(shape) != 3 or shape[2] != 3 or verts_b.shape != shape or edges.edge_count != shape[0]:
+        return None
+    index = known_region_index(regions, shape[1])
+    return None if index is None or index.vertex_count != shape[1] else edges.plan(index)
 
 
 Columns = dict[str, Tensor]

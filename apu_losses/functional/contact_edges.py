@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import weakref
+from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from apu_contacts.contacts import ContactMap, PartContact
 from apu_losses.functional.outside_graphs import outside_graphs
+from apu_losses.geometry.eager import EdgePlan
 from apu_losses.geometry.pair_layout import PairLayout, layout_of
 from apu_losses.geometry.topology import RegionIndex, to_be_kept
 from apu_losses.geometry.types import RegionPairs
@@ -68,18 +71,43 @@ def edges_of_pairs(
     dtype: torch.dtype = torch.float32,
     device: torch.device | str | None = None,
 ) -> ContactEdges:
-    """The maps of B pairs whose bodies are rows ``0..B-1`` and ``B..2B-1``, as `ContactEdges.from_maps`."""
+    """The maps of B pairs whose bodies are rows ``0..B-1`` and ``B..2B-1``, as `ContactEdges.from_maps`.
+
+    Maps are immutable: the same objects with the same options give the same graph, made once.
+    """
     count = len(contact_maps)
-    return ContactEdges.from_maps(
-        contact_maps,
-        range(count),
-        range(count, 2 * count),
-        over=over,
-        order=order,
-        one_search_a_pair=one_search_a_pair,
-        dtype=dtype,
-        device=device,
-    )
+    orders = (order,) if isinstance(order, str) else tuple(order)
+    options = (over, orders, one_search_a_pair, dtype, str(device))
+    if not torch._C._len_torch_dispatch_stack():  # under one, tensors may be fake
+        edges = _recalled(contact_maps, options)
+        if edges is not None:
+            return edges
+    with to_be_kept():
+        edges = ContactEdges.from_maps(
+            contact_maps,
+            range(count),
+            range(count, 2 * count),
+            over=over,
+            order=order,
+            one_search_a_pair=one_search_a_pair,
+            dtype=dtype,
+            device=device,
+        )
+    if not torch._C._len_torch_dispatch_stack():
+        _recent.appendleft((tuple(weakref.ref(each) for each in contact_maps), options, edges))
+    return edges
+
+
+# Graphs of recent maps, which are not kept alive by it; so the functional form costs what the module costs.
+_recent: deque[tuple[tuple[weakref.ref[ContactMap], ...], tuple[Any, ...], ContactEdges]] = deque(maxlen=8)
+
+
+def _recalled(contact_maps: Sequence[ContactMap], options: tuple[Any, ...]) -> ContactEdges | None:
+    for known, made_with, edges in tuple(_recent):
+        same = len(known) == len(contact_maps) and made_with == options
+        if same and all(a() is b for a, b in zip(known, contact_maps, strict=True)):
+            return edges
+    return None
 
 
 @dataclass(frozen=True)
@@ -128,6 +156,10 @@ class ContactEdges:
     one_search_a_pair: bool | None = None
     any_open: bool = field(init=False)
     _known: list[tuple[PairLayout, EveryVertex]] = field(
+        default_factory=list, init=False, repr=False, compare=False
+    )
+
+    _planned: list[tuple[RegionIndex, EdgePlan | None]] = field(
         default_factory=list, init=False, repr=False, compare=False
     )
 
@@ -322,6 +354,30 @@ class ContactEdges:
             )
         self._known[:] = [(layout, columns)]
         return columns
+
+    def plan(self, regions: RegionIndex) -> EdgePlan | None:
+        """For the short way of pairs of bodies (`apu_losses.geometry.eager`); made at the first call.
+
+        None for a graph that does not have one search a contact, each from one of E bodies to one of E
+        others, or that names a region without vertices, and on another device than the CPU.
+        """
+        for known, plan in self._planned:
+            if known is regions:
+                return plan
+        plan = self._make_plan(regions)
+        self._planned[:] = [(regions, plan)]
+        return plan
+
+    def _make_plan(self, regions: RegionIndex) -> EdgePlan | None:
+        if any(x.device.type != "cpu" for x in (self.weight, regions.offsets)):
+            return None
+        used, offsets = self.searched_regions, regions.offsets
+        each = torch.arange(len(self), device="cpu")
+        if not torch.equal(self.contact, each) or not len(used) or int(used[-1]) >= len(regions):
+            return None
+        if int(used[0]) < 0 or bool((offsets[used + 1] == offsets[used]).any()):
+            return None
+        return EdgePlan.build(self.searches, self.edge, self.edge_count, regions)
 
     def _first_search(self) -> Tensor:
         return torch.searchsorted(self.contact, torch.arange(len(self), device=self.contact.device))

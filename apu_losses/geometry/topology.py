@@ -368,6 +368,25 @@ def as_region_index(regions: RegionIndex | RegionLists, vertices: Tensor) -> Reg
     return cast("RegionIndex", _laid_out(regions, vertices, partial(RegionIndex.build, regions)))
 
 
+def known_region_index(regions: RegionIndex | RegionLists, vertex_count: int) -> RegionIndex | None:
+    """What `as_region_index` gives, if it is there already."""
+    if isinstance(regions, RegionIndex):
+        return regions
+    return cast("RegionIndex | None", _known(regions, vertex_count))
+
+
+def known_topology(faces: MeshTopology | Tensor | NDArray[Any], vertex_count: int) -> MeshTopology | None:
+    """What `as_topology` gives, if it is there already."""
+    if isinstance(faces, MeshTopology):
+        return faces
+    return cast("MeshTopology | None", _known(faces, vertex_count))
+
+
+def _known(source: object, vertex_count: int) -> Any:
+    held = _RECENT.get((id(source), vertex_count))
+    return None if held is None else held[1]
+
+
 def as_topology(faces: MeshTopology | Tensor | NDArray[Any], vertices: Tensor) -> MeshTopology:
     """A `MeshTopology` as it is; faces are laid out (and remembered) from the first sound body in
     ``vertices``.

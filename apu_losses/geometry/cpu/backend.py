@@ -31,6 +31,29 @@ def _numpy(x: Tensor) -> Array:
     return array
 
 
+class Gathering(NamedTuple):
+    """Which vertices of which bodies make up the patches of one side, known before the bodies are posed."""
+
+    row: Array
+    group: Array
+    union_offsets: Array
+    union_regions: Array
+    block_offsets: Array
+    slots: Array
+    first: Array
+    most_blocks: int
+
+    @classmethod
+    def of(
+        cls, row: Array, group: Array, unions: tuple[Array, Array], regions: RegionIndex | _Cloud
+    ) -> Gathering:
+        """Of group ``group[p]`` of the body ``row[p]`` for each patch p."""
+        blocks, slots = _numpy(regions.block_offsets), _numpy(regions.slots)
+        first = np.empty(len(row) + 1, np.int64)
+        rm.measure_patches(group, *unions, blocks, first)
+        return cls(row, group, *unions, blocks, slots, first, int(np.diff(first).max(initial=1)))
+
+
 class Patches(NamedTuple):
     """Vertex groups of bodies, gathered into blocks: what `region_min.edges_minimum` takes for one side."""
 
@@ -42,42 +65,28 @@ class Patches(NamedTuple):
     finite: Array
     row: Array
     group: Array
+    most_blocks: int
 
     @property
     def layout(self) -> tuple[Array, ...]:
         """What the kernels take for one side."""
         return self[:6]
 
-    @property
-    def most_blocks(self) -> int:
-        return int(np.diff(self.first).max(initial=1))
 
-
-def _fill(
-    vertices: Array,
-    row: Array,
-    group: Array,
-    unions: tuple[Array, Array],
-    regions: RegionIndex | _Cloud,
-) -> Patches:
-    blocks, slots = _numpy(regions.block_offsets), _numpy(regions.slots)
-    first = np.empty(len(row) + 1, np.int64)
-    rm.measure_patches(group, unions[0], unions[1], blocks, first)
-    total = int(first[-1])
+def _fill(vertices: Array, plan: Gathering) -> Patches:
+    count, total = len(plan.row), int(plan.first[-1])
     x = np.empty((3, total * LANES), np.float32)
     ids = np.empty(total * LANES, np.int64)
     lo, hi = np.empty((2, 3, total + LANES), np.float32)
-    finite = np.empty(len(row), np.bool_)
+    finite = np.empty(count, np.bool_)
 
     def work(p0: int, p1: int) -> None:
-        rm.fill_patches(
-            vertices, row, group, *unions, blocks, slots, first, p0, p1, x, ids, lo, hi, finite
-        )  # fmt: skip
+        rm.fill_patches(vertices, *plan[:7], p0, p1, x, ids, lo, hi, finite)
 
-    split(len(row), work, least=200)
-    if not len(row):
+    split(count, work, least=200)
+    if not count:
         work(0, 0)
-    return Patches(x, ids, lo, hi, first, finite, row, group)
+    return Patches(x, ids, lo, hi, plan.first, finite, plan.row, plan.group, plan.most_blocks)
 
 
 def _identity_unions(count: int) -> tuple[Array, Array]:
@@ -87,24 +96,58 @@ def _identity_unions(count: int) -> tuple[Array, Array]:
 _TABLE = 1 << 16  # (row, group) pairs up to which a table is faster than sorting
 
 
-def _patches_of_edges(
-    name: str, vertices: Array, row: Array, group: Array, unions: tuple[Array, Array], regions: RegionIndex
-) -> tuple[Patches, Array]:
-    """Gather each (row, group) that the edges name once; the patch number of each edge."""
+class Side(NamedTuple):
+    """One side of edges: its patches, and which patch each edge takes."""
+
+    gathering: Gathering
+    patch: Array
+
+
+def plan_side(
+    name: str, bodies: int, row: Array, group: Array, unions: tuple[Array, Array], regions: RegionIndex
+) -> Side:
+    """Gather each (row, group) that the edges name once, of so many bodies.
+
+    Raises:
+        ValueError: rows or groups that do not exist.
+    """
     groups = len(unions[0]) - 1
-    wrong = (row < 0) | (row >= len(vertices)) | (group < 0) | (group >= groups)
+    wrong = (row < 0) | (row >= bodies) | (group < 0) | (group >= groups)
     if wrong.any():
         raise ValueError(
-            f"pairs.row_{name}, pairs.group_{name}: expected rows in [0, {len(vertices)}) and groups in "
+            f"pairs.row_{name}, pairs.group_{name}: expected rows in [0, {bodies}) and groups in "
             f"[0, {groups}), got rows {row.min()}..{row.max()} and groups {group.min()}..{group.max()}"
         )
-    if len(vertices) * groups > _TABLE:
+    if bodies * groups > _TABLE:
         key, patch = np.unique(row * groups + group, return_inverse=True)
-        return _fill(vertices, key // groups, key % groups, unions, regions), patch
-    known = np.full(len(vertices) * groups, -1, np.int64)
+        return Side(Gathering.of(key // groups, key % groups, unions, regions), patch)
+    known = np.full(bodies * groups, -1, np.int64)
     patch, patch_row, patch_group = np.empty((3, len(row)), np.int64)
     count = rm.number_patches(row, group, groups, known, patch, patch_row, patch_group)
-    return _fill(vertices, patch_row[:count], patch_group[:count], unions, regions), patch
+    return Side(Gathering.of(patch_row[:count], patch_group[:count], unions, regions), patch)
+
+
+def unions_of(unions: tuple[Tensor, Tensor] | None, regions: RegionIndex) -> tuple[Array, Array]:
+    """Unions of regions as arrays; without any, each region is one."""
+    return _identity_unions(len(regions)) if unions is None else (_numpy(unions[0]), _numpy(unions[1]))
+
+
+def planned_minimum(verts_a: Array, verts_b: Array, a: Side, b: Side) -> tuple[Array, Array, Array]:
+    """`region_min` of arrays, with its two sides laid out."""
+    return _minimum(_fill(verts_a, a.gathering), a.patch, _fill(verts_b, b.gathering), b.patch)
+
+
+def _minimum(a: Patches, patch_a: Array, b: Patches, patch_b: Array) -> tuple[Array, Array, Array]:
+    count, scratch = len(patch_a), _scratch(a, b)
+    found = np.empty(count, np.float32), np.empty(count, np.int64), np.empty(count, np.int64)
+
+    def work(k0: int, k1: int) -> None:
+        rm.edges_minimum(
+            *a.layout, patch_a, *b.layout, patch_b, np.float32(math.inf), scratch, k0, k1, *found
+        )  # fmt: skip
+
+    split(count, work, least=8)
+    return found
 
 
 def region_min(
@@ -122,18 +165,7 @@ def region_min(
     (a, patch_a), (b, patch_b) = _edge_patches(
         verts_a, verts_b, row_a, row_b, group_a, group_b, regions_a, regions_b, unions
     )
-    count = len(patch_a)
-    d2 = torch.empty(count, dtype=torch.float32, device="cpu")
-    index_a, index_b = (torch.empty(count, dtype=torch.int64, device="cpu") for _ in range(2))
-    outputs = (d2.numpy(), index_a.numpy(), index_b.numpy())
-    scratch = _scratch(a, b)
-
-    def work(k0: int, k1: int) -> None:
-        rm.edges_minimum(
-            *a.layout, patch_a, *b.layout, patch_b, np.float32(math.inf), scratch, k0, k1, *outputs
-        )  # fmt: skip
-
-    split(count, work, least=8)
+    d2, index_a, index_b = (torch.from_numpy(x) for x in _minimum(a, patch_a, b, patch_b))
     return d2, index_a, index_b
 
 
@@ -186,8 +218,9 @@ def _edge_patches(
         ("a", verts_a, row_a, group_a, regions_a),
         ("b", verts_b, row_b, group_b, regions_b),
     ):
-        lists = _identity_unions(len(regions)) if unions is None else (_numpy(unions[0]), _numpy(unions[1]))
-        sides.append(_patches_of_edges(name, _numpy(verts), _numpy(row), _numpy(group), lists, regions))
+        lists = unions_of(unions, regions)
+        side = plan_side(name, len(verts), _numpy(row), _numpy(group), lists, regions)
+        sides.append((_fill(_numpy(verts), side.gathering), side.patch))
     return sides
 
 
@@ -198,7 +231,7 @@ def _scratch(a: Patches, b: Patches) -> int:
 def _all_patches(verts: Tensor, regions: RegionIndex) -> Patches:
     batch, count = len(verts), len(regions)
     row, group = np.repeat(np.arange(batch), count), np.tile(np.arange(count), batch)
-    return _fill(_numpy(verts), row, group, _identity_unions(count), regions)
+    return _fill(_numpy(verts), Gathering.of(row, group, _identity_unions(count), regions))
 
 
 def region_matrix(
@@ -258,7 +291,7 @@ def _cloud_patches(points: Tensor, slots: Tensor | None) -> Patches:
         lists = batch
     blocks = -(-count // BLOCK)
     cloud = _Cloud(slots, torch.arange(lists + 1, device="cpu") * blocks)
-    return _fill(array, np.arange(batch), group, _identity_unions(lists), cloud)
+    return _fill(array, Gathering.of(np.arange(batch), group, _identity_unions(lists), cloud))
 
 
 def _same(one: Tensor | None, other: Tensor | None) -> bool:
