@@ -140,7 +140,7 @@ def build_prompt(
     """The question about one picture.
 
     Args:
-        picture: PNG or JPEG bytes, cropped to the pair (`apu_contacts.asking.crop.crop_pair`).
+        picture: PNG or JPEG bytes, cropped to the pair (`apu_contacts.asking.crop_pair`).
         action: a known label of the interaction, "hugging" (Figure S10).
         example: an in-context example (Figure S7), as `load_example` gives it; None asks without one, which
             costs fewer tokens and needs a server that takes only one picture.

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from apu_contacts.sources._records import People, Source, finite_joints, load_content
 from apu_contacts.sources.conventions import Camera, orientation_from_joints
 from apu_contacts.sources.detection import InitialEstimate
-from apu_contacts.sources.errors import NoPeopleError, SourceFormatError, SourceMissingError
+from apu_contacts.sources.errors import NoPeopleError, SourceError, SourceFormatError, SourceMissingError
 from apu_contacts.sources.image_camera import (
     center_of_image,
     check_projection,
@@ -65,39 +65,60 @@ def read_sam3d_body(
             `apu_contacts.sources.read_hmr2`; ConventionError if the file's 2D keypoints tell of another
             camera, or of an image of another size.
     """
-    content, where = _load(source)
+    content, where, broken = _load(source)
     people = People(content, where, {"pred_keypoints_3d": 2})
     if people.count == 0:
         if allow_empty:
             return []
         raise NoPeopleError(f"{where}: SAM 3D Body found nobody in this image")
     camera, note = _camera(people, image_size, focal, intrinsics)
-    return people.each(lambda i: _person(people, i, image_size, camera, note, focal), "sam3d")
+
+    def build(i: int) -> InitialEstimate:
+        if i in broken:
+            raise broken[i]
+        return _person(people, i, image_size, camera, note, focal)
+
+    return people.each(build, "sam3d")
 
 
-def _load(source: Source) -> tuple[Any, str]:
-    """The records of a file, or of all files of a folder or a list."""
+def _load(source: Source) -> tuple[Any, str, dict[int, SourceFormatError]]:
+    """The records of a file, or of all files of a folder or a list; what is wrong with files, by record."""
     if isinstance(source, str | Path) and Path(source).is_dir():
         files = sorted(p for p in Path(source).iterdir() if p.suffix.lower() in _ENDINGS)
         if not files:
             raise SourceMissingError(f"{source}: no file of a person in this folder ({', '.join(_ENDINGS)})")
-        return _load_files(files), str(source)
+        return _load_files(files, str(source))
     if isinstance(source, list | tuple) and source and all(isinstance(p, str | Path) for p in source):
-        return _load_files([Path(p) for p in source]), ", ".join(map(str, source))
-    return load_content(source)
+        return _load_files([Path(p) for p in source], ", ".join(map(str, source)))
+    return (*load_content(source), {})
 
 
-def _load_files(files: Sequence[Path]) -> list[Any]:
+def _load_files(files: Sequence[Path], where: str) -> tuple[list[Any], str, dict[int, SourceFormatError]]:
+    """All records; a file that cannot be read is one empty record, and only an error if none can be."""
     records: list[Any] = []
+    broken: dict[int, SourceFormatError] = {}
     for file in files:
-        content, where = load_content(file)
-        while isinstance(content, Mapping) and len(content) == 1:
-            (content,) = content.values()  # np.savez(path, results=...)
-        people = content if isinstance(content, list | tuple) else [content]
-        if not all(isinstance(person, Mapping) for person in people):
-            raise SourceFormatError(f"{where}: expected the dictionary of a person, or a list of them")
-        records += people
-    return records
+        try:
+            records += _records(file)
+        except SourceError as error:
+            said = error if isinstance(error, SourceFormatError) else SourceFormatError(str(error))
+            broken[len(records)] = said
+            records.append({})
+    if broken and len(broken) == len(records):
+        raise broken[0]
+    return records, where, broken
+
+
+def _records(file: Path) -> Sequence[Any]:
+    content, where = load_content(file)
+    while isinstance(content, Mapping) and len(content) == 1:
+        (content,) = content.values()  # np.savez(path, results=...)
+    people = content if isinstance(content, list | tuple) else [content]
+    if not all(isinstance(person, Mapping) for person in people):
+        raise SourceFormatError(f"{where}: expected the dictionary of a person, or a list of them")
+    for person in people:
+        People([person], where, {"pred_keypoints_3d": 2})  # another tool's file is named as such
+    return people
 
 
 def _points(people: People, i: int) -> np.ndarray[Any, np.dtype[np.float64]]:

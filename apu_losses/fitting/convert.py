@@ -110,7 +110,7 @@ def convert_parameters(
     )
     points = (mesh[:, corners] * weights[..., None]).sum(2)
     start = _start(params, source, target, len(mesh))
-    every = torch.tensor(sure, device=target.device, dtype=torch.bool)
+    every = torch.tensor(sure, dtype=torch.int64, device=target.device)
     with torch.no_grad():
         start["transl"] = start["transl"] + (points - target.pose(start).vertices(every)).mean(1)
     chosen = (

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 
 from apu_contacts.contacts import ContactMap, PartContact
-from apu_losses.functional.outside_graphs import outside_graphs
 from apu_losses.geometry.eager import EdgePlan
 from apu_losses.geometry.pair_layout import PairLayout, layout_of
 from apu_losses.geometry.topology import RegionIndex, to_be_kept
 from apu_losses.geometry.types import RegionPairs
+from apu_losses.numerics.outside_graphs import outside_graphs
 
 Order = Literal["given", "either"]
 Over = Literal["pairs", "parts"]

@@ -19,7 +19,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from apu_losses.functional.outside_graphs import outside_graphs
 from apu_losses.functional.penetration import Energy, penetration_energy
 from apu_losses.functional.penetration_selection import PenetrationSelection, penetration_points
 from apu_losses.functional.skin import SkinPatches, Surroundings
@@ -27,6 +26,7 @@ from apu_losses.geometry.checks import check_vertices
 from apu_losses.geometry.operators import inside, nearest_surface, winding_number
 from apu_losses.geometry.types import Backend
 from apu_losses.numerics.normals import vertex_normals
+from apu_losses.numerics.outside_graphs import outside_graphs
 from apu_losses.numerics.precision import for_search
 
 _OFF = 1e-3  # metres out of the own skin: more than rounding at 60 m, less than skin is thick

@@ -25,6 +25,8 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from apu_losses.numerics.outside_graphs import outside_graphs
+
 BLOCK = 16
 FACE_BLOCK = 8
 LEAF_FACES = 8
@@ -351,8 +353,12 @@ def _laid_out(source: object, vertices: Tensor, build: Callable[[int, Tensor | N
     """
     count = int(vertices.shape[-2])
     held = _RECENT.get((id(source), count))
-    if held is not None:
-        return held[1]
+    return held[1] if held is not None else _lay_out(source, vertices, build)
+
+
+@outside_graphs
+def _lay_out(source: object, vertices: Tensor, build: Callable[[int, Tensor | None], Any]) -> Any:
+    count = int(vertices.shape[-2])
     with to_be_kept():
         template = sound_body(vertices)
         purpose = count if template is not None else f"{count} by number"

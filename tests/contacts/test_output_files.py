@@ -8,6 +8,8 @@ import stat
 import subprocess
 import sys
 import tempfile
+import zipfile
+import zlib
 from pathlib import Path
 
 import pytest
@@ -286,3 +288,20 @@ def test_streams_are_written_to(tmp_path, capfd):
     assert Path("/dev/null").is_char_device()
     write_text("/dev/stdout", "seen")
     assert capfd.readouterr().out == "seen"
+
+
+@pytest.mark.parametrize(
+    "error", [zipfile.BadZipFile("no zip"), EOFError(), zlib.error("bad"), AttributeError()]
+)
+def test_whatever_a_reader_raises_over_a_file_makes_it_somebody_elses(
+    error: Exception, tmp_path: Path
+) -> None:
+    path = tmp_path / "notes.npz"
+    path.write_bytes(b"PK\x03\x04 mine")
+
+    def is_ours(path: Path) -> bool:
+        raise error
+
+    with pytest.raises(OutputError, match=r"notes\.npz is there already and is not a result"):
+        refuse_foreign(path, is_ours, "a result")
+    assert path.read_bytes() == b"PK\x03\x04 mine"

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
 import torch
 from loss_toys import icosphere, toy_bodies, toy_map, toy_regions
@@ -75,6 +79,26 @@ def test_a_chamfer_compiles_once_its_maps_are_laid_out():
     unprepared = ContactEdges.from_maps([toy_map()] * 3, range(3), range(3, 6), over="parts")
     with pytest.raises(Exception, match="compiled code cannot list the vertices"):
         compiled(a, b, unprepared)
+
+
+@pytest.mark.parametrize("what", ["regions", "faces"])
+def test_a_mesh_that_was_never_seen_is_laid_out_beside_the_graph(what):
+    """Traced, that warns of builtins that cannot be, and is slow."""
+    a, b = inputs("clouds" if what == "regions" else "spheres")
+    regions = SimpleNamespace(offsets=REGIONS.offsets.numpy(), vertex_ids=REGIONS.vertex_ids.numpy())
+    faces = np.asarray(FACES.tolist())
+    edges = ContactEdges.from_maps([toy_map()] * 3, range(3), range(3, 6), over="parts")
+
+    def loss(x, y):
+        if what == "regions":
+            return pair_contact(x, y, edges, regions, ContactForm())
+        return penetration_loss(x, y, faces)
+
+    torch._dynamo.reset()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message="Dynamo does not know")
+        found = torch.compile(loss, backend="aot_eager")(a, b)
+    torch.testing.assert_close(found, loss(a, b))
 
 
 @pytest.mark.parametrize("name", CASES)

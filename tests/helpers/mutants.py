@@ -15,7 +15,7 @@ import numpy as np
 
 import apu_contacts as ac
 from apu_contacts.answers.explanation import explain_file
-from apu_contacts.asking.batch import read_batch
+from apu_contacts.asking.batch_results import read_results
 from apu_contacts.regions import RegionMap
 from apu_contacts.sources import (
     read_bev,
@@ -194,7 +194,7 @@ def _people() -> dict[str, tuple[str, bytes, Reader]]:
             _contact_map,
         ),
         "region map": ("json", _text(regions), RegionMap.load),
-        "batch": ("jsonl", _text(line) + b"\n", lambda p: list(read_batch(p))),
+        "batch": ("jsonl", _text(line) + b"\n", lambda p: list(read_results(p))),
         "answers": ("jsonl", _text({"id": "a", "text": "{}"}) + b"\n", explain_file),
     }
 

@@ -135,6 +135,25 @@ def test_sam3d_files_of_one_picture(tmp_path: Path) -> None:
     assert [p.joints[0, 0] for p in folder] == [p.joints[0, 0] for p in files] and len(folder) == 2
 
 
+def test_a_broken_or_foreign_file_of_sam3d_is_one_missing_person(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", **sam(Camera(1000.0, (320, 240))))
+    (tmp_path / "b.npz").write_bytes(b"PK\x03\x04 cut short")
+    np.savez(tmp_path / "c.npz", triangle_ids=np.zeros(3), coordinates=np.zeros((3, 3)))
+    np.savez(tmp_path / "d.npz", **sam(Camera(1000.0, (320, 240)), 1))
+    alone = [read_sam3d_body(tmp_path / name, SIZE)[0] for name in ("a.npz", "d.npz")]
+    with pytest.warns(SourceWarning) as said:
+        people = read_sam3d_body(tmp_path, SIZE)
+    assert [person.is_absent for person in people] == [False, True, True, False]
+    assert "b.npz" in str(said[0].message)
+    assert "c.npz: expected one of pred_keypoints_3d" in str(said[1].message)
+    for person, same in zip((people[0], people[3]), alone, strict=True):
+        np.testing.assert_allclose(person.joints, same.joints)
+    (tmp_path / "a.npz").unlink()
+    (tmp_path / "d.npz").unlink()
+    with pytest.raises(SourceFormatError, match=r"b\.npz"):
+        read_sam3d_body(tmp_path, SIZE)
+
+
 @pytest.mark.skipif(not MHR.is_dir(), reason="the real files are not there")
 def test_the_real_files_of_sam3d() -> None:
     people = read_sam3d_body(sorted(MHR.glob("img_subj*.npz")), (1920, 890))
