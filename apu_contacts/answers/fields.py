@@ -54,7 +54,7 @@ def field_stance(key: str, value: Node) -> Stance:
         return _verdict(key, value)
     if value.kind in ("string", "word"):
         stance = remark_stance(str(value.value))
-        if stance is Stance.DENIES:
+        if stance in (Stance.DENIES, Stance.UNKNOWN):
             return stance
         return Stance.NEUTRAL if is_remark(key) else Stance.UNKNOWN
     if value.kind in ("object", "array"):
