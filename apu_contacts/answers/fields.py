@@ -64,6 +64,11 @@ def field_stance(key: str, value: Node) -> Stance:
     return Stance.NEUTRAL if is_remark(key) and value.kind == "number" else Stance.UNKNOWN
 
 
+def speaks_of_contact(key: str) -> bool:
+    """Whether the key's words may say that the contact is none: a remark, or a verdict."""
+    return is_remark(key) or says_whether(key) or _VERDICT.search(tidy_key(key)) is not None
+
+
 def _verdict(key: str, value: Node) -> Stance:
     if value.kind == "literal" or says_whether(key):
         said = _truth(value)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from apu_contacts.answers.blocks import read_text
 from apu_contacts.answers.collected import Collected, add_contact, join_sides
-from apu_contacts.answers.fields import denying_key, field_stance
+from apu_contacts.answers.fields import denying_key, field_stance, speaks_of_contact
 from apu_contacts.answers.keys import (
     ContactKey,
     contact_key,
@@ -432,12 +432,17 @@ def _take_remark(key: str, value: Node, fields: _Fields, into: Collected) -> Non
     elif stance in KEEPS:
         if not says_whether(key):
             into.repair("remark", value.start, value.end, f"the key {key[:40]!r} was left out")
-    elif value.kind in ("string", "word") and remark_stance(str(value.value)) is Stance.UNKNOWN:
+    elif _not_understood(key, value):
         fields.conflict = f"the words of {key[:40]!r} are not understood and may take the contact back"
     elif stance is Stance.UNKNOWN and value.kind in ("string", "word", "number") and not names_people(key):
         into.reject(value.start, value.end, f"the key {key[:40]!r} is not known")
     else:
         fields.conflict = f"the key {key[:40]!r} is not known and may change what the contact says"
+
+
+def _not_understood(key: str, value: Node) -> bool:
+    said = value.kind in ("string", "word") and speaks_of_contact(key)
+    return said and remark_stance(str(value.value)) is Stance.UNKNOWN
 
 
 def _is_yes_no(value: Node) -> bool:

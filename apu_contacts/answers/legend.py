@@ -68,14 +68,14 @@ _PLACE_FIELD = re.compile(
     re.IGNORECASE,
 )
 # What is said of all sides, not of where one person stands.
-_SIDES = r"(?:\bsides\b|\bleft\s*(?:and|or|/|&)\s*right\b|[\"'“]left[\"'”]|\blaterality\b)"
+_SIDES = r"(?:\bsides\b(?! of)|\bleft\s*(?:and|or|/|&)\s*right\b|[\"'“]left[\"'”]|\blaterality\b)"
 _VIEWER = (
     r"(?:\b(?:viewer|camera|observer|spectator|image|picture|photo|screen)(?:['’]?s)?['’]? (?:own )?"
     r"(?:perspective|point of view|viewpoint|left)\b|\b(?:seen|given|named|labell?ed) (?:by|from) the "
     r"(?:viewer|camera|observer)\b)"
 )
 _VIEWER_SIDES = re.compile(
-    rf"{_SIDES}(?P<between>[^.\n{{}}]{{0,80}}?){_VIEWER}"
+    rf"{_SIDES}(?P<between>[^.;\n{{}}]{{0,80}}?){_VIEWER}"
     r"|[\"'](?:\w+_)?(?:sides?|laterality|left_right)_(?:convention|reference|frame|perspective|system)[\"']\s*:"
     r"\s*[\"'][^\"'\n]{0,40}?\b(?:viewer|camera|observer|image|picture|photo|screen)",
     re.IGNORECASE,

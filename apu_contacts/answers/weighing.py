@@ -216,9 +216,7 @@ def _other_side(sentence: str, into: Collected) -> str:
     return "a negation about a part that is listed" if about and not _ASIDE.search(sentence) else ""
 
 
-_NOT_SIDE = re.compile(
-    r"\bnot (?:the |his |her |their )?(?:left|right)\b|\b(?:left|right)[^.]{0,12}\bnot\b", re.I
-)
+_NOT_SIDE = re.compile(r"\bnot (?:the |his |her |their )?(?:left|right)\b", re.I)
 # What cannot be seen, was not listed or is not sure denies nothing that is listed.
 _ASIDE = re.compile(
     r"\b(?:visible|seen|see|hidden|occluded|obscured|shown|list\w*|includ\w*|certain|sure|clear|rated?"

@@ -849,6 +849,20 @@ class TestWhatIsNotUnderstood:
         found = read(answer(entry(), entry(FEET)) + f"\n\n{words}")
         assert rows(found) == kept and found is not None and not found.fully_explained
 
+    @pytest.mark.parametrize(
+        "words",
+        [
+            "The woman's left foot is not shown in the picture.",
+            "The left hand is not fully visible, but its place on the back is clear.",
+            "They stand at opposite sides of the image; the man on the viewer's left.",
+            "Only two people are in the picture, the first is a man.",
+        ],
+    )
+    def test_asides_take_nothing_away(self, words: str) -> None:
+        right: Row = ("foot", "right", "foot", "left")
+        assert rows(read(answer(entry(), entry(right)) + f"\n\n{words}")) == [HAND, right]
+        assert rows(read(f"{words}\n\n" + answer(entry(), entry(right)))) == [HAND, right]
+
     def test_a_row_that_is_a_heading(self) -> None:
         table = (
             "| Person 1 | Person 2 |\n|---|---|\n| left hand | right shoulder |\n| **Not in contact** | |\n"
