@@ -413,6 +413,12 @@ def test_parse_explains_and_says_whether_it_read_all(apu, tmp_path):
     assert code == 2 and "gone.txt" in err and err.count("\n") == 1
 
 
+def test_a_second_file_of_results_without_its_option_is_refused(apu, tmp_path):
+    out = tmp_path / "answers.jsonl"
+    code, _, complaint = apu("ask", "two.jsonl", "-o", out, "--model", "m", "--batch-in", "one.jsonl")
+    assert code == 2 and "two.jsonl" in complaint and "--batch-in" in complaint and not out.exists()
+
+
 def test_ask_without_what_it_needs(apu, tmp_path, monkeypatch):
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     picture = tmp_path / "two.png"

@@ -55,7 +55,7 @@ def field_stance(key: str, value: Node) -> Stance:
         return _verdict(key, value)
     if value.kind in ("string", "word"):
         stance = remark_stance(str(value.value))
-        if stance is Stance.DENIES:
+        if stance in (Stance.DENIES, Stance.UNKNOWN):
             return stance
         return Stance.NEUTRAL if is_remark(key) else Stance.UNKNOWN
     if value.kind in ("object", "array"):
@@ -63,6 +63,11 @@ def field_stance(key: str, value: Node) -> Stance:
             return Stance.DENIES
         return Stance.NEUTRAL if is_remark(key) and _no_flags(value) else Stance.UNKNOWN
     return Stance.NEUTRAL if is_remark(key) and value.kind == "number" else Stance.UNKNOWN
+
+
+def speaks_of_contact(key: str) -> bool:
+    """Whether the key's words may say that the contact is none: a remark, or a verdict."""
+    return is_remark(key) or says_whether(key) or _VERDICT.search(tidy_key(key)) is not None
 
 
 def _verdict(key: str, value: Node) -> Stance:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from apu_contacts.answers.blocks import read_text
 from apu_contacts.answers.collected import Collected, add_contact, join_sides
-from apu_contacts.answers.fields import denying_key, field_stance
+from apu_contacts.answers.fields import denying_key, field_stance, speaks_of_contact
 from apu_contacts.answers.keys import (
     ContactKey,
     contact_key,
@@ -20,7 +20,7 @@ from apu_contacts.answers.keys import (
 from apu_contacts.answers.lenient import Node
 from apu_contacts.answers.refusal import is_refusal_status, says_nothing_touches
 from apu_contacts.answers.sentences import read_sentence
-from apu_contacts.answers.stance import KEEPS, Stance, heading_stance, says_yes_or_no
+from apu_contacts.answers.stance import KEEPS, Stance, heading_stance, remark_stance, says_yes_or_no
 from apu_contacts.answers.vocabulary import (
     PartPhrase,
     Stated,
@@ -115,6 +115,7 @@ def _read_document(node: Node, keys: list[str], into: Collected) -> None:
     into.documents += 1
     before = len(into.drafts)
     denied: Node | None = None
+    unclear: Node | None = None
     for key, (name, value) in zip(keys, node.value, strict=True):
         if says_whether(name) and (value.kind in ("literal", "number") or _is_yes_no(value)):
             # Whether they touch at all, for the whole answer.
@@ -158,8 +159,13 @@ def _read_document(node: Node, keys: list[str], into: Collected) -> None:
         elif denying_key(name) and value.kind == "literal":
             denied = value if value.value else denied
             into.repair("remark", value.start, value.end, f"the key {name[:40]!r} says whether they touch")
+        elif says_whether(name) and value.kind in ("array", "object"):
+            unclear = value
+            into.reject(value.start, value.end, f"the key {name[:40]!r} says of which contacts they hold")
         else:
             into.reject(value.start, value.end, f"the key {name[:40]!r} is no part of an answer")
+    if unclear is not None:
+        del into.drafts[before:]
     if denied is not None:
         if len(into.drafts) > before:
             into.reject(denied.start, denied.end, "the answer says that nothing touches, and lists contacts")
@@ -427,10 +433,17 @@ def _take_remark(key: str, value: Node, fields: _Fields, into: Collected) -> Non
     elif stance in KEEPS:
         if not says_whether(key):
             into.repair("remark", value.start, value.end, f"the key {key[:40]!r} was left out")
+    elif _not_understood(key, value):
+        fields.conflict = f"the words of {key[:40]!r} are not understood and may take the contact back"
     elif stance is Stance.UNKNOWN and value.kind in ("string", "word", "number") and not names_people(key):
         into.reject(value.start, value.end, f"the key {key[:40]!r} is not known")
     else:
         fields.conflict = f"the key {key[:40]!r} is not known and may change what the contact says"
+
+
+def _not_understood(key: str, value: Node) -> bool:
+    said = value.kind in ("string", "word") and speaks_of_contact(key)
+    return said and remark_stance(str(value.value)) is Stance.UNKNOWN
 
 
 def _is_yes_no(value: Node) -> bool:

@@ -53,6 +53,34 @@ _LABELLED = re.compile(
     r"|(?:first|second)[\s_-]+(?:person|individual|subject|human|figure)",
     re.IGNORECASE,
 )
+# A row of a table, "| A | the man on the right |", and an object, {"id": "A", "position": "right"}, or
+# "person_a": {"description": "the woman on the right"}.
+_ROW = re.compile(
+    r"^[ \t]*\|[ \t*]*(?:(?:person|individual|subject)\s*)?(?P<named>[AB12])[ \t*]*\|(?P<tail>[^\n]{1,140})$",
+    re.IGNORECASE | re.MULTILINE,
+)
+_OBJECT = re.compile(
+    r"[\"'](?:(?:person|individual|subject)[\s_]?)?(?P<named>[AB12])[\"']\s*(?::\s*\{|,)(?P<tail>[^{}]{1,300})",
+    re.IGNORECASE,
+)
+_PLACE_FIELD = re.compile(
+    r"[\"'](?:description|appearance|position|location|place|where|who)[\"']\s*:\s*[\"'](?P<words>[^\"'\n]{1,140})",
+    re.IGNORECASE,
+)
+# What is said of all sides, not of where one person stands.
+_SIDES = r"(?:\bsides\b(?! of)|\bleft\s*(?:and|or|/|&)\s*right\b|[\"'“]left[\"'”]|\blaterality\b)"
+_VIEWER = (
+    r"(?:\b(?:viewer|camera|observer|spectator|image|picture|photo|screen)(?:['’]?s)?['’]? (?:own )?"
+    r"(?:perspective|point of view|viewpoint|left)\b|\b(?:seen|given|named|labell?ed) (?:by|from) the "
+    r"(?:viewer|camera|observer)\b)"
+)
+_VIEWER_SIDES = re.compile(
+    rf"{_SIDES}(?P<between>[^.;\n{{}}]{{0,80}}?){_VIEWER}"
+    r"|[\"'](?:\w+_)?(?:sides?|laterality|left_right)_(?:convention|reference|frame|perspective|system)[\"']\s*:"
+    r"\s*[\"'][^\"'\n]{0,40}?\b(?:viewer|camera|observer|image|picture|photo|screen)",
+    re.IGNORECASE,
+)
+_NO_VIEWER = re.compile(r"\b(?:not|never|than|instead of|no)\b(?: \w+){0,3} ?$", re.IGNORECASE)
 _STOP = re.compile(r"[{\[\n;]|(?<=[a-z])\. ")
 _MOST_TAIL = 140
 _MOST_LABELS = 2000
@@ -99,7 +127,37 @@ def read_legend(text: str) -> Legend:
             name = (label.group("named") or label.group("bare")).lower()
             legend.places.setdefault("a" if name in ("a", "1", "one") else "b", set()).add(side)
             legend.spans.append((label.start(), label.end() + len(tail)))
+    _read_structured(text, legend)
     return legend
+
+
+def _read_structured(text: str, legend: Legend) -> None:
+    """Legends in rows of tables and in fields of objects."""
+    found = [(match, match.group("tail")) for match in _ROW.finditer(text)]
+    for match in _OBJECT.finditer(text):
+        place = _PLACE_FIELD.search(match.group("tail"))
+        if place is not None:
+            found.append((match, place.group("words")))
+    for match, words in found[:_MOST_LABELS]:
+        sides = {_side_of(f": {cell.strip()}") for cell in words.split("|")} - {""}
+        named_parts = any(word.lower() in VOCABULARY for word in re.findall(r"[^\W\d_]+", words))
+        if len(sides) == 1 and not named_parts:
+            name = match.group("named").lower()
+            legend.places.setdefault("a" if name in ("a", "1") else "b", set()).update(sides)
+            legend.spans.append((match.start(), match.end()))
+
+
+def settle_sides(text: str, into: Collected) -> None:
+    """Leaves sides open where the text says that they are the picture's; whose they are cannot be told."""
+    said = next(
+        (m for m in _VIEWER_SIDES.finditer(text) if not _NO_VIEWER.search(m.group("between") or "")), None
+    )
+    if said is None:
+        return
+    for draft in into.drafts:
+        draft.side_a = "none" if draft.side_a in ("left", "right") else draft.side_a
+        draft.side_b = "none" if draft.side_b in ("left", "right") else draft.side_b
+    into.reject(said.start(), said.end(), "sides as the picture shows them, not the people's own: left open")
 
 
 def _side_of(tail: str) -> str:

@@ -10,17 +10,17 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
 from apu_contacts.answers.answer import AnswerParseError, ContactAnswer, Repair, Unexplained
 from apu_contacts.answers.blocks import blank_spans, read_text
 from apu_contacts.answers.collected import Collected, Draft, finish_contacts
 from apu_contacts.answers.interpret import read_value
-from apu_contacts.answers.legend import settle_people
+from apu_contacts.answers.legend import settle_people, settle_sides
 from apu_contacts.answers.lenient import Node, Reading, check_length
 from apu_contacts.answers.lines import read_lines
-from apu_contacts.answers.refusal import is_refusal, says_nothing_touches
+from apu_contacts.answers.refusal import is_refusal, leaves_open, says_nothing_touches
 from apu_contacts.answers.schema import conforms
 from apu_contacts.answers.scopes import lines_of
 from apu_contacts.answers.stance import KEEPS, Stance, is_label, lead_in_stance, marks_a_heading
@@ -57,6 +57,10 @@ def parse_answer(text: str, default_confidence: float = DEFAULT_CONFIDENCE) -> C
         answer = _from_any(text, default_confidence)
     if not answer.contacts and answer.refusal is None and is_refusal(answer.interaction):
         return _as_refusal(answer, answer.interaction)
+    if not answer.contacts and answer.refusal is None and leaves_open(answer.interaction):
+        # An empty list beside it is no statement that nothing touches.
+        said = Unexplained(0, len(text), answer.interaction[:200], "the answer says that it could not tell")
+        return replace(answer, unexplained=(*answer.unexplained, said))
     return answer
 
 
@@ -132,6 +136,7 @@ def _from_any(text: str, default_confidence: float) -> ContactAnswer:
     _leave_out_around_reasoning(into)
     _weigh_remarks(into)
     settle_people(reading.shown, into)
+    settle_sides(reading.shown, into)
     contacts = finish_contacts(into, default_confidence)
     repairs = tuple(sorted(into.repairs, key=_place))
     unexplained = tuple(sorted(into.unexplained, key=_place))

@@ -103,6 +103,18 @@ _STATUS = frozenset(
 )
 
 
+def leaves_open(text: str) -> bool:
+    """Whether the words say that something could not be told."""
+    return _OPEN.search(text, 0, LOOK_AT) is not None or _CANNOT_TELL.search(text, 0, LOOK_AT) is not None
+
+
+_CANNOT_TELL = re.compile(
+    r"\b(?:can(?:no|['’]?)t|can not|could(?:n['’]t| not)|not able to|impossible to) (?:be )?"
+    r"(?:determin\w*|tell|told|say|said|see|seen|judg\w*|confirm\w*|assess\w*|make out|recogni\w*)\b",
+    re.IGNORECASE,
+)
+
+
 def is_refusal(text: str) -> bool:
     """Whether the words, which hold no contacts, decline to answer."""
     return _REFUSAL.search(text, 0, LOOK_AT) is not None and not says_nothing_touches(text)

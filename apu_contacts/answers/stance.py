@@ -53,17 +53,17 @@ _NEGATION = re.compile(
         r"pas; aucune?; sans; rien; nulle part; jamais; faux",
         "nessun[oa]?; senza; não; nenhum\\w*; sem",
     )
-    + r"(?![^\W_])|没有|沒有|没|沒|不(?!同)|未|无|無|并非|勿|否",
+    + r"(?![^\W_])|没有|沒有|没|沒|不(?!同)|未|无|無|并非|勿|否|ない|ません|なし",
     re.IGNORECASE,
 )
 _TOUCH = re.compile(
     r"(?<![^\W_])"
     + _words(
         r"contacts?; contacting; contacted; touch\w*; physical interaction; overlap\w*; connect\w*; "
-        r"pairs?; press\w*",
+        r"pairs?; press\w*; meets?",
         r"(?:haut|körper)?kontakt\w*; berühr\w*; (?:ge|be)rühr\w*",
         r"contactos?; toca\w*; tocan; toque\w*; contatt[oi]; contato",
-        r"touche\w*; touchent",
+        r"touche\w*; touchent; tocc\w*",
     )
     + r"(?![^\W_])|接触|接觸|触碰|触摸|碰到|碰触|相触|相碰|贴在|挨着",
     re.IGNORECASE,
@@ -207,11 +207,11 @@ _ONLY_THESE = re.compile(
     re.IGNORECASE,
 )
 _ALONE = re.compile(
-    r"(?:\W|_)*(?:no|none|nope|false|n|0|not|nein|non|否|无|没有|✗|✘|❌|×|ninguno|aucun|keine?r?)(?:\W|_)*",
+    r"(?:\W|_)*(?:no|none|nope|false|n|0|not|nein|non|否|无|没有|✗|✘|❌|×|ninguno|aucun|keine?r?|👎|🚫|⛔)(?:\W|_)*",
     re.I,
 )
 _YES = re.compile(
-    r"(?:\W|_)*(?:yes|y|true|ja|oui|s[ií]|是|有|✓|✔|✅|☑|x|1|contact|touching|touch)(?:\W|_)*", re.I
+    r"(?:\W|_)*(?:yes|y|true|ja|oui|s[ií]|是|有|✓|✔|✅|☑|x|1|contact|touching|touch|👍)(?:\W|_)*", re.I
 )
 _RETRACTS = re.compile(
     r"(?<![^\W_])(?:ignore|disregard|drop|remove|delete|discard|scratch|strike|retract|withdraw|omit"
@@ -220,6 +220,7 @@ _RETRACTS = re.compile(
     r"|correction|correct(?:ing)? (?:myself|that|this)|"
     r"(?:is|are|was|were) (?:wrong|incorrect|mistaken|false|an error|a mistake|not right|invented"
     r"|superfluous|doubtful after all)"
+    r"|as noise|spurious|bogus|false positives?|artefacts?|artifacts?"
     r"|my mistake|i was wrong|i made an? (?:error|mistake)|wait|actually|on second (?:look|thought"
     r"|glance)\w*|"
     r"looking again|look again|after all|instead|rather|should (?:be|have been|read|not)|shouldn['’]t"
@@ -231,12 +232,37 @@ _RETRACTS = re.compile(
 )
 
 
+# Scripts of which no word is known: Cyrillic, Hebrew and Arabic, those of India, Thai, kana, Hangul.
+_UNREAD_SCRIPT = re.compile(r"[\u0400-\u052f\u0590-\u109f\u3040-\u30ff\uac00-\ud7af]")
+# Signs in place of words, such as an emoji; marks that only set words apart are none.
+_SIGN = re.compile(r"[\u2190-\u2bff\U0001f000-\U0001faff]")
+_SHORT = 80
+"""Characters of a bare yes or no, with the marks around it; a bound, since the marks are tried one by one."""
+
+
+def _only_signs(words: str) -> bool:
+    return _SIGN.search(words) is not None and re.search(r"[^\W_]", words) is None
+
+
+def _is_alone(words: str) -> bool:
+    return len(words) <= _SHORT and _ALONE.fullmatch(words) is not None
+
+
+def _is_yes(words: str) -> bool:
+    return len(words) <= _SHORT and _YES.fullmatch(words) is not None
+
+
+def in_unread_script(words: str) -> bool:
+    """Whether the words are in a script that no rule here reads."""
+    return _UNREAD_SCRIPT.search(words) is not None
+
+
 def _negates_touch(clause: str) -> bool:
     """Whether a negation in the clause belongs to its words for touching, or stands alone."""
     found = _NEGATION.search(clause)
     if found is None:
         return False
-    return _TOUCH.search(clause) is not None or _ALONE.fullmatch(clause) is not None
+    return _TOUCH.search(clause) is not None or _is_alone(clause)
 
 
 def clauses(words: str) -> list[str]:
@@ -255,18 +281,19 @@ def remark_stance(words: str) -> Stance:
     """What a remark, a cell or a field says about the contact it stands beside."""
     if len(words) > MOST:
         return Stance.UNKNOWN
-    if _ALONE.fullmatch(words):
+    if _is_alone(words):
         return Stance.DENIES
-    if _YES.fullmatch(words):
+    if _is_yes(words):
         return Stance.AFFIRMS
     affirmed = doubted = near = False
+    unread = in_unread_script(words) or _only_signs(words)
     for clause in clauses(words):
         if (
             _negates_touch(clause)
             or _APART.search(clause)
             or _EXCLUDED.search(clause)
-            or _ALONE.fullmatch(clause)
-            or any(_ALONE.fullmatch(piece) for piece in _COMMA.split(clause) if piece)
+            or _is_alone(clause)
+            or any(_is_alone(piece) for piece in _COMMA.split(clause) if piece)
         ):
             return Stance.DENIES
         holds = _TOUCH.search(clause) is not None or _HOLD.search(clause) is not None
@@ -276,6 +303,8 @@ def remark_stance(words: str) -> Stance:
             return Stance.DENIES
         affirmed |= holds
         doubted |= _DOUBT.search(clause) is not None and not holds
+    if unread:
+        return Stance.UNKNOWN
     if affirmed:
         return Stance.AFFIRMS
     if near:
@@ -584,7 +613,7 @@ def heading_stance(words: str) -> Stance:
     if len(found) > 1 and _TOUCH.search(last) and not _NEGATION.search(last):
         found = [last]  # "I cannot name them, but here are the contacts:"
     whole = " . ".join(found)
-    if _NEGATION.search(whole) or _APART.search(whole) or _EXCLUDED.search(whole) or _ALONE.fullmatch(whole):
+    if _NEGATION.search(whole) or _APART.search(whole) or _EXCLUDED.search(whole) or _is_alone(whole):
         return Stance.DENIES
     if _SAMPLE.search(whole):
         return Stance.SAMPLE
@@ -704,6 +733,6 @@ def only_these(words: str) -> bool:
 
 def says_yes_or_no(words: str) -> Stance | None:
     """AFFIRMS or DENIES for a bare "yes" or "no" in any spelling or mark; None for other words."""
-    if _ALONE.fullmatch(words):
+    if _is_alone(words):
         return Stance.DENIES
-    return Stance.AFFIRMS if _YES.fullmatch(words) else None
+    return Stance.AFFIRMS if _is_yes(words) else None

@@ -13,7 +13,7 @@ from apu_contacts.answers.keys import ContactKey, contact_key, is_remark, says_w
 from apu_contacts.answers.lenient import Node
 from apu_contacts.answers.scopes import Line
 from apu_contacts.answers.sentences import EMPHASIS
-from apu_contacts.answers.stance import KEEPS, Stance, says_yes_or_no
+from apu_contacts.answers.stance import KEEPS, Stance, heading_stance, remark_stance, says_yes_or_no
 from apu_contacts.answers.vocabulary import UnknownWordError, read_confidence, read_part, read_side
 
 _RULE = re.compile(r"\s*\|?\s*:?-{2,}:?\s*(?:\|\s*:?-{2,}:?\s*)*\|?\s*")
@@ -60,7 +60,28 @@ def read_table(lines: list[Line], i: int, into: Collected, separator: str = "|")
         into.reject(header.start, end, "a table whose columns are not understood")
         return i, 0
     into.repair("table", header.start, header.end, "read as a list of contacts")
-    return i, sum(_row(row, titles, known, into, separator) for row in rows)
+    section = Stance.NEUTRAL
+    stated = 0
+    for row in rows:
+        heading = _section(_cells(row, separator), len(known))
+        if heading is not Stance.NEUTRAL:
+            section = heading
+            into.repair("prose", row.start, row.end, "a heading or a rule")
+        elif section in KEEPS:
+            stated += _row(row, titles, known, into, separator)
+        elif section is Stance.DENIES:
+            into.repair("not in contact", row.start, row.end, "it stands under a row that denies it")
+        else:
+            into.reject(row.start, row.end, "it stands under a row that does not say that they touch")
+    return i, stated
+
+
+def _section(cells: list[str], columns: int) -> Stance:
+    """What a row says that is a heading over those below it: its only words stand in one cell."""
+    words = {cell for cell in cells if cell.strip(" -–—*_")}
+    if columns < 2 or len(words) != 1 or (len(cells) == columns and "" not in cells):
+        return Stance.NEUTRAL
+    return heading_stance(words.pop())
 
 
 def _cells(line: Line, separator: str) -> list[str]:
@@ -146,6 +167,8 @@ def _row_stance(
                 return Stance.DENIES
             continue
         stance = _cell_stance(title, cell)
+        if remark_stance(cell) is Stance.UNKNOWN:
+            return Stance.UNKNOWN
         if stance is Stance.UNKNOWN:
             into.reject(line.start, line.end, f"the column {title[:40]!r} is not known")
         elif stance not in KEEPS:

@@ -122,6 +122,11 @@ _OWNER = re.compile(
     r"\b(?:man|woman|boy|girl|child|kid|baby|mother|father|player|dancer|his|her|their)['’]s\b", re.I
 )
 
+# "Person A faces left": nobody has several faces, heads or backs; it is a verb, and says where one looks.
+_VERB = re.compile(
+    r"\b(?:faces|heads|backs)\s+(?:(?:to|towards?|the|his|her|their|slightly)\s+)*(?:left|right)\b"
+)
+
 _PARENTHESES = re.compile(r"\(([^()]*)\)|\[([^\[\]]*)\]")
 _PLURAL_IN_PARENTHESES = re.compile(r"(?<=\w)\(e?s\)")
 _LEFT_AND_RIGHT = re.compile(r"\b(?:left\s*(?:and|&|\+)\s*right|right\s*(?:and|&|\+)\s*left)\b")
@@ -259,6 +264,8 @@ def read_part(text: str) -> tuple[PartPhrase, ...]:
     phrase = _INDEX.sub(r"\1", _CAMEL.sub(" ", text).lower()).strip(_EDGES)
     if phrase in NO_PART:
         return ()
+    if _VERB.search(phrase):
+        raise UnknownWordError(text[:MAX_PHRASE])
     person, phrase = _take_person(phrase)
     pictured, phrase = _take_pictured(phrase)
     phrase = _OWN_WORD.sub(" ", phrase)
@@ -266,7 +273,10 @@ def read_part(text: str) -> tuple[PartPhrase, ...]:
     side, phrase = _take_parentheses(phrase)
     phrase = _LEFT_AND_RIGHT.sub("both", _LEFT_OR_RIGHT.sub("either", _AND_OR.sub("/", phrase)))
     whole = _lookup(phrase)
-    groups = [[phrase]] if whole is not None else [_OR.split(piece) for piece in _AND.split(phrase)]
+    joined = [phrase] if whole is not None else _AND.split(phrase)
+    if not all(piece.strip(_EDGES) for piece in joined):
+        raise UnknownWordError(text[:MAX_PHRASE])  # "head and", cut off before the other part
+    groups = [[phrase]] if whole is not None else [_OR.split(piece) for piece in joined]
     readings = [[_read_one(piece) for piece in group if piece.strip(_EDGES)] for group in groups]
     readings = [group for group in readings if group]
     if not readings:

@@ -15,6 +15,8 @@ from apu_contacts.answers.stance import (
     denial_of,
     doubts,
     holds,
+    in_unread_script,
+    negates,
     only_these,
     retracts,
     speaks_of_touch,
@@ -45,7 +47,8 @@ _ENTRY = re.compile(
     re.I,
 )
 _ORDINAL_NOUN = re.compile(
-    r"\b(?:entr(?:y|ies)|contacts?|items?|pairs?|rows?|one|ones|elements?|points?|lines?|bullets?"
+    r"\b(?:entr(?:y|ies)|contacts?|items?|pairs?|rows?|one|ones|of (?:these|those|them)"
+    r"|as noise|elements?|points?|lines?|bullets?"
     r"|eintr[aä]g\w*|kontakte?|entradas?"
     r"|contactos?|entrées?)\b",
     re.I,
@@ -163,7 +166,7 @@ def _weigh(sentence: str, before: str, start: int, into: Collected) -> str:
     """Removes what a sentence takes back; returns why it is not understood, or ""."""
     denied, retracted = denial_of(sentence), retracts(sentence)
     if denied is None and not retracted:
-        return _says_more(sentence, into)
+        return _other_side(sentence, into) or _only_some(sentence, into) or _says_more(sentence, into)
     told = list(into.drafts)
     named = mentions(denied if denied is not None and not retracted else sentence)
     chosen = _by_place(sentence, into.drafts) if retracted or denied is not None else None
@@ -190,6 +193,49 @@ def _weigh(sentence: str, before: str, start: int, into: Collected) -> str:
         return "words that correct something else" if retracted and named and denied is None else ""
     into.drafts[:] = [draft for draft in into.drafts if not any(draft is one for one in gone)]
     return "words that take a contact back or contradict the answer"
+
+
+def _other_side(sentence: str, into: Collected) -> str:
+    """Removes contacts whose side a sentence corrects ("it is his right hand, not the left"); returns why a
+    sentence is not understood, or "".
+    """
+    if in_unread_script(sentence):
+        return "words in a script that is not read"
+    if not negates(sentence):
+        return ""
+    named = mentions(sentence)
+    about = [draft for draft in into.drafts if any(_meets(draft, [one]) for one in named)]
+    sided = [(names, side) for names, side in named if side]
+    wrong = [
+        draft
+        for draft in into.drafts
+        if any(_meets(draft, [(names, "")]) and not _meets(draft, [(names, side)]) for names, side in sided)
+    ]
+    if wrong and _NOT_SIDE.search(sentence):
+        into.drafts[:] = [draft for draft in into.drafts if not any(draft is one for one in wrong)]
+        return "words that correct a side"
+    return "a negation about a part that is listed" if about and not _ASIDE.search(sentence) else ""
+
+
+_NOT_SIDE = re.compile(r"\bnot (?:the |his |her |their )?(?:left|right)\b", re.I)
+# What cannot be seen, was not listed or is not sure denies nothing that is listed.
+_ASIDE = re.compile(
+    r"\b(?:visible|seen|see|hidden|occluded|obscured|shown|list\w*|includ\w*|certain|sure|clear|rated?"
+    r"|confidence|know\w*|tell|identif\w*|nam(?:e|es|ed|ing))\b",
+    re.I,
+)
+_ONLY = re.compile(r"\b(?:only|just|solely|nur|seul\w*|s[oó]lo|solamente)\b", re.I)
+
+
+def _only_some(sentence: str, into: Collected) -> str:
+    """Removes the contacts that a sentence does not name where it lets only some stand ("only the first is
+    real").
+    """
+    chosen = _by_place(sentence, into.drafts) if _ONLY.search(sentence) else None
+    if not chosen or len(chosen) == len(into.drafts):
+        return ""
+    into.drafts[:] = chosen
+    return "words that let only some of the contacts stand"
 
 
 def _by_place(sentence: str, drafts: list[Draft]) -> list[Draft] | None:

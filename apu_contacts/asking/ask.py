@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -121,11 +122,13 @@ class AskInterrupted(KeyboardInterrupt):
 
     Args:
         summary: what became of the run until then.
+        number: of the signal.
     """
 
-    def __init__(self, summary: AskSummary) -> None:
+    def __init__(self, summary: AskSummary, number: int = signal.SIGINT) -> None:
         super().__init__(summary.stopped)
         self.summary = summary
+        self.number = number
 
 
 def ask_all(
@@ -177,7 +180,7 @@ def ask_all(
         todo = ((query, sample) for query in chosen for sample in range(samples))
         run.all(todo, parallel, interrupt, progress, len(chosen) * samples)
     if interrupt:
-        raise AskInterrupted(run.summary)
+        raise AskInterrupted(run.summary, interrupt.number)
     return run.summary
 
 

@@ -239,7 +239,7 @@ def collect_batch(
             for result in found:
                 if interrupt:
                     summary.stopped = "interrupted"
-                    raise AskInterrupted(summary)
+                    raise AskInterrupted(summary, interrupt.number)
                 if not result.request:
                     summary.failures.append((result.where, -1, str(result.reply)))
                 elif result.request not in asked:

@@ -66,9 +66,10 @@ class Workers(Generic[Task, Result]):
 
 
 class Interrupt:
-    """Whether Ctrl-C was pressed, and how long ago; see `noticed_interrupts`."""
+    """Whether a signal came that ends the program, which, and how long ago; see `noticed_interrupts`."""
 
     at: float | None = None
+    number: int = signal.SIGINT
 
     def __bool__(self) -> bool:
         return self.at is not None
@@ -83,20 +84,27 @@ def noticed_interrupts() -> Iterator[Interrupt]:
     """Notes the first Ctrl-C instead of raising at whatever is being done, such as a line being written; a
     second one raises. In another than the main thread, and where a program handles it by itself, nothing
     changes.
+
+    A handler of a program that only raises KeyboardInterrupt says so by its attribute
+    ``raises_keyboard_interrupt``; its signal, be it SIGTERM, is noted too.
     """
     pressed = Interrupt()
 
     def note(number: int, frame: Any) -> None:
         if pressed:
             raise KeyboardInterrupt
-        pressed.at = time.monotonic()
+        pressed.at, pressed.number = time.monotonic(), number
 
-    usual = signal.getsignal(signal.SIGINT)
-    ours = threading.current_thread() is threading.main_thread() and usual is signal.default_int_handler
-    if ours:
-        signal.signal(signal.SIGINT, note)
+    usual: dict[int, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+            handler = signal.getsignal(getattr(signal, name, signal.SIGINT))
+            if handler is signal.default_int_handler or getattr(handler, "raises_keyboard_interrupt", False):
+                usual[getattr(signal, name, signal.SIGINT)] = handler
+    for number in usual:
+        signal.signal(number, note)
     try:
         yield pressed
     finally:
-        if ours:
-            signal.signal(signal.SIGINT, usual)
+        for number, handler in usual.items():
+            signal.signal(number, handler)

@@ -315,6 +315,12 @@ def ask(
             raise ValueError("ask needs pictures and --model")
         if batch_out is None and out is None:
             raise ValueError("ask needs -o FILE for the answers, or --batch-out")
+        if batch_in is not None and (pictures or batch_out):
+            given = f"got {pictures[0]}" if pictures else "got --batch-out"
+            raise ValueError(
+                f"--batch-in asks nothing, and takes no pictures: {given}; a further file of results "
+                "has a --batch-in of its own"
+            )
         options = commands.AskOptions(
             model,
             base_url,
@@ -350,6 +356,7 @@ def ask(
             raise typer.Exit(1 if written.failures else 0)
         if out is None:
             return
+        say_when_interrupted(lambda: f"interrupted; the answers that had come are in {out}")
         try:
             if batch_in is not None:
                 summary = commands.collect_results(batch_in, out, batch_questions)
@@ -364,7 +371,7 @@ def ask(
         except commands.AskInterrupted as interrupted:
             for line in commands.summary_lines(interrupted.summary):
                 typer.echo(line)
-            raise typer.Exit(130) from None
+            raise typer.Exit(128 + interrupted.number) from None
     for line in commands.summary_lines(summary):
         typer.echo(line)
     if not summary.complete:

@@ -89,6 +89,9 @@ class _Signals:
         self.came = number
         raise KeyboardInterrupt
 
+    # whoever has a better moment to end at may take the signal's place meanwhile
+    handler.raises_keyboard_interrupt = True  # type: ignore[attr-defined]
+
 
 _signals = _Signals()
 _kept: list[Callable[[], str]] = []

@@ -777,6 +777,135 @@ def test_the_marks_of_other_languages() -> None:
     assert rows(read(text)) == [HAND]
 
 
+class TestWhatIsNotUnderstood:
+    """It is never fully explained, and takes away what it may be about."""
+
+    @pytest.mark.parametrize(
+        "words",
+        [
+            "\u043d\u0435 \u043a\u0430\u0441\u0430\u044e\u0442\u0441\u044f",
+            "\u63a5\u89e6\u3057\u3066\u3044\u306a\u3044",
+            "\U0001f44e",
+            "\U0001f937",
+        ],
+    )
+    @pytest.mark.parametrize("key", ["remark", "contact_type", "status"])
+    def test_a_remark_in_another_script_or_in_signs(self, words: str, key: str) -> None:
+        found = read(answer(entry(), entry(FEET, **{key: words})))
+        assert rows(found) == [HAND]
+        table = "| Person 1 | Person 2 | Contact |\n|---|---|---|\n| left hand | right shoulder | yes |\n"
+        table += f"| face | face | {words} |"
+        assert rows(read(table)) == [ROW_A]
+
+    def test_words_beside_the_answer_in_another_script(self) -> None:
+        found = read(
+            answer(entry())
+            + "\n\n\u041b\u0438\u0446\u0430 \u043d\u0435 \u043a\u0430\u0441\u0430\u044e\u0442\u0441\u044f."
+        )
+        assert found is not None and not found.fully_explained
+
+    @pytest.mark.parametrize(
+        "words",
+        [
+            "Person A faces left, Person B faces right.",
+            "- Person 1 heads left - Person 2 faces right",
+            "Person 1 backs to the left, person 2 faces the right",
+        ],
+    )
+    def test_a_verb_is_no_part(self, words: str) -> None:
+        assert rows(read(words)) == []
+
+    @pytest.mark.parametrize("end", [" and", " &", " and "])
+    def test_a_line_that_was_cut_off_between_two_parts(self, end: str) -> None:
+        found = read(f"- {A}\n- Person 1's face - Person 2's head{end}")
+        assert rows(found) == [ROW_A] and found is not None and not found.fully_explained
+
+    def test_which_contacts_hold_in_a_list_of_its_own(self) -> None:
+        found = read(answer(entry(), entry(FEET), is_contact=[True, False]))
+        assert rows(found) == [] and found is not None and not found.fully_explained
+
+    @pytest.mark.parametrize(
+        "words",
+        [
+            "I cannot determine the interaction for safety reasons",
+            "unclear",
+            "It is impossible to tell what they do",
+        ],
+    )
+    def test_an_empty_list_of_one_who_could_not_tell(self, words: str) -> None:
+        said = json.loads(answer())
+        found = read(json.dumps({**said, "interaction": words}))
+        assert found is not None and not found.refused and not found.fully_explained
+
+    @pytest.mark.parametrize(
+        ("words", "kept"),
+        [
+            ("Only the first of these is real.", [HAND]),
+            ("Treat the second as noise.", [HAND]),
+            ("On reflection the feet do not meet.", [HAND]),
+            ("Oops: it is the right hand, not the left.", [FEET]),
+        ],
+    )
+    def test_corrections_by_place_and_of_sides(self, words: str, kept: list[Row]) -> None:
+        found = read(answer(entry(), entry(FEET)) + f"\n\n{words}")
+        assert rows(found) == kept and found is not None and not found.fully_explained
+
+    @pytest.mark.parametrize(
+        "words",
+        [
+            "The woman's left foot is not shown in the picture.",
+            "The left hand is not fully visible, but its place on the back is clear.",
+            "They stand at opposite sides of the image; the man on the viewer's left.",
+            "Only two people are in the picture, the first is a man.",
+        ],
+    )
+    def test_asides_take_nothing_away(self, words: str) -> None:
+        right: Row = ("foot", "right", "foot", "left")
+        assert rows(read(answer(entry(), entry(right)) + f"\n\n{words}")) == [HAND, right]
+        assert rows(read(f"{words}\n\n" + answer(entry(), entry(right)))) == [HAND, right]
+
+    def test_a_row_that_is_a_heading(self) -> None:
+        table = (
+            "| Person 1 | Person 2 |\n|---|---|\n| left hand | right shoulder |\n| **Not in contact** | |\n"
+        )
+        assert rows(read(table + "| face | face |\n| right knee | left thigh |")) == [ROW_A]
+        found = read(table + "| face | face |\n| **In contact** | |\n| right knee | left thigh |")
+        assert rows(found) == [ROW_A, ROW_B]
+
+    @pytest.mark.parametrize(
+        "words",
+        [
+            "Note: all sides are given from the viewer's perspective.",
+            "Left and right are as named by the camera's point of view.",
+        ],
+    )
+    def test_sides_of_the_picture_stay_open(self, words: str) -> None:
+        found = read(f"{words}\n{answer(entry())}")
+        assert rows(found) == [("hand", "none", "back", "none")] and found is not None
+        assert not found.fully_explained
+        own = read(f"All sides are the people's own, not the viewer's left or right.\n{answer(entry())}")
+        assert rows(own) == [HAND]
+        assert rows(read(answer(entry(), side_convention="image"))) == [("hand", "none", "back", "none")]
+
+    @pytest.mark.parametrize(
+        "legend",
+        [
+            "| Person | Position |\n|---|---|\n| A | right |\n| B | left |\n\n",
+            "| Label | Who |\n|---|---|\n| Person 1 | the woman on the right |\n\n",
+            '"person_a": {"description": "woman in red, on the right side of the image"}\n\n',
+        ],
+    )
+    def test_legends_in_tables_and_objects(self, legend: str) -> None:
+        label = "A" if "A" in legend or "_a" in legend else "1"
+        other = {"A": "B", "1": "2"}[label]
+        found = read(f"{legend}- Person {label}'s left hand - Person {other}'s right shoulder (0.9)")
+        assert rows(found) == [("shoulder", "right", "hand", "left")]
+
+    def test_numbers_of_rows_are_no_legend(self) -> None:
+        table = "| # | Person 1 | Person 2 |\n|---|---|---|\n| 1 | left hand | right shoulder |\n"
+        assert rows(read(table + "| 2 | right knee | left thigh |")) == [ROW_A, ROW_B]
+
+
 def test_answers_that_seek_trouble() -> None:
     """The checker of the folder beside the checkout: nothing invented, nothing lost, refusals and denials
     seen.

@@ -373,7 +373,10 @@ def server() -> Iterator[Server]:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
-def test_ctrl_c_keeps_what_was_paid_and_waits_for_nobody(server: Server, pictures: Path, out: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_keeps_what_was_paid_and_waits_for_nobody(
+    server: Server, pictures: Path, out: Path, number: int
+) -> None:
     """The server holds every answer after the second for as long as it runs: who waits for it never ends."""
     pytest.importorskip("openai", reason="the openai package is optional")
     command = [sys.executable, "-m", "apu_losses.app.cli", "ask", str(pictures), "-o", str(out)]
@@ -390,11 +393,11 @@ def test_ctrl_c_keeps_what_was_paid_and_waits_for_nobody(server: Server, picture
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline and (not out.exists() or out.read_bytes().count(b"\n") < 2):
             time.sleep(0.01)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         words, complaints = process.communicate(timeout=30)
     finally:
         process.kill()
-    assert process.returncode == 130, complaints
+    assert process.returncode == 128 + number, complaints
     assert "2 asked (2 answer)" in words and "stopped: interrupted" in words
     assert "nothing was written" not in complaints + words
     assert len(list(read_answers(out))) == 2
