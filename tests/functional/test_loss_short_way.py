@@ -8,7 +8,7 @@ import weakref
 
 import pytest
 import torch
-from apu_losses.functional.minimum_distance import minimum_distance, minimum_distance_energy, select_nearest
+from apu_losses.functional.nearest import minimum_distance, minimum_distance_energy, select_nearest
 from loss_toys import VERTICES, toy_bodies, toy_map, toy_regions
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
