@@ -12,7 +12,7 @@ from apu_losses.modules.mesh import mesh_of
 
 
 class MinimumDistanceLoss(nn.Module):
-    """Pulls the nearest two points of two people together: `apu_losses.functional.nearest`.
+    """Pulls the nearest two points of two people together: `apu_losses.functional.minimum_distance`.
 
     Args:
         faces: ``(F, 3)`` of the mesh.
