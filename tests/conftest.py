@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import threading
 from pathlib import Path
 
 import pytest
@@ -22,3 +24,10 @@ def real_dir() -> Path:
             "the folder shared/real beside the checkout is absent (real detections may not be redistributed)"
         )
     return REAL
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let Ctrl-C through in the processes of pytest-xdist: they ignore it, and so would all that they start."""
+    ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    if ignored and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.default_int_handler)
