@@ -8,7 +8,6 @@ import weakref
 
 import pytest
 import torch
-from apu_losses.functional.nearest import minimum_distance, minimum_distance_energy, select_nearest
 from loss_toys import VERTICES, toy_bodies, toy_map, toy_regions
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
@@ -22,6 +21,7 @@ from apu_losses.functional.contact import (
     soft_contact,
 )
 from apu_losses.functional.contact_edges import ContactEdges, edges_of_pairs
+from apu_losses.functional.nearest import minimum_distance, minimum_distance_energy, select_nearest
 from apu_losses.functional.rows import gather_points
 from apu_losses.geometry.dispatch import cpu_problem
 from apu_losses.geometry.eager import goes_the_short_way
