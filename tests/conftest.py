@@ -27,7 +27,7 @@ def real_dir() -> Path:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Let Ctrl-C through in the processes of pytest-xdist: they ignore it, and so would all that they start."""
+    """Let Ctrl-C through in the processes of pytest-xdist: they, and what they start, would ignore it."""
     ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     if ignored and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.default_int_handler)
