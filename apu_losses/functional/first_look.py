@@ -1,4 +1,4 @@
-"""What a loss says about the first bodies that it is given: wrong units, and too few digits."""
+"""What a loss says about the first bodies that it is given: wrong units."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class FirstLook:
             TypeError, ValueError: what is no tensor of bodies.
 
         Warns:
-            UserWarning: once, if they are in half precision or not of a size in metres.
+            UserWarning: once, if they are not of a size in metres.
         """
         for name, vertices in bodies.items():
             check_vertices(name, vertices)
@@ -40,27 +40,13 @@ class FirstLook:
             return
         self._done = True
         with torch.no_grad():
-            for say_if in (_say_if_coarse, _say_if_no_metres):
-                any(say_if(name, vertices) for name, vertices in bodies.items())  # of the first one only
+            # of the first one only
+            any(_say_if_no_metres(name, vertices) for name, vertices in bodies.items())
 
 
 def _readable(vertices: Tensor) -> bool:
     known = type(vertices) in (Tensor, torch.nn.Parameter) and vertices.device.type != "meta"
     return known and not torch._C._functorch.is_functorch_wrapped_tensor(vertices) and vertices.numel() > 0
-
-
-def _say_if_coarse(name: str, vertices: Tensor) -> bool:
-    if vertices.dtype not in (torch.float16, torch.bfloat16):
-        return False
-    away = float(vertices.abs().amax())
-    step = 1000 * away * torch.finfo(vertices.dtype).eps
-    warnings.warn(
-        f"{name} come in {vertices.dtype}, whose coordinates are up to {step:.1f} mm apart at {away:.1f} m "
-        "from the origin; contact and penetration need a tenth of a millimetre. Keep body model and loss "
-        "in float32: torch.autocast(..., enabled=False) around both, with .float() on what goes in",
-        stacklevel=6,
-    )
-    return True
 
 
 def _say_if_no_metres(name: str, vertices: Tensor) -> bool:

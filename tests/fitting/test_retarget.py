@@ -182,9 +182,7 @@ def test_a_broken_person_does_not_disturb_the_others(body):
 
 
 def real_people(real_dir):
-    return {
-        folder.name: read_bev(folder / "bev.npz") for folder in sorted(real_dir.iterdir()) if folder.is_dir()
-    }
+    return {path.parent.name: read_bev(path) for path in sorted(real_dir.glob("*/bev.npz"))}
 
 
 @pytest.mark.real
