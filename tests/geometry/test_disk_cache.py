@@ -120,7 +120,7 @@ def test_a_full_disk_is_done_without(tmp_path):
 def test_a_change_in_an_inlined_function_compiles_its_callers(tmp_path):
     left_out = shutil.ignore_patterns("data", "__pycache__")
     shutil.copytree(ROOT / "apu_losses", tmp_path / "apu_losses", ignore=left_out)
-    folder = tmp_path / "apu_losses" / "kernels" / "cpu"
+    folder = tmp_path / "apu_losses" / "geometry" / "cpu"
     head = "from apu_losses.numerics.jit import inlined, kernel\n"
     inner = head + "@inlined\ndef inner(x):\n    return x + 1\n"
     (folder / "inner.py").write_text(inner)
