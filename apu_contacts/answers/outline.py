@@ -14,7 +14,7 @@ from apu_contacts.answers.scopes import Line
 from apu_contacts.answers.sentences import BULLET, EMPHASIS
 from apu_contacts.answers.vocabulary import UnknownWordError, read_part
 
-_ENTRY = re.compile(r"\s*(?P<key>[^:：|]{1,60}?)\s*[:：]\s*(?P<value>.*?)\s*")
+_ENTRY = re.compile(r"(?P<key>[^:：|]{1,60}?)\s*[:：](?P<value>.*)")  # of a line without blanks around
 _NUMBER = re.compile(r"\d+(?:\.\d+)?|\.\d+")
 _MOST = 40
 _MEMORY = 256  # lines, each of which is looked at by up to 40 before it
@@ -32,7 +32,7 @@ class _Entry(NamedTuple):
 def _entry(line: Line) -> _Entry | None:
     bullet = BULLET.match(line.text)
     words = line.text[bullet.end() :] if bullet else line.text
-    match = _ENTRY.fullmatch(EMPHASIS.sub("", words))
+    match = _ENTRY.fullmatch(EMPHASIS.sub("", words).strip())
     if match is None:
         return None
     key = match.group("key")
