@@ -113,7 +113,9 @@ def main() -> None:
     parser.add_argument("--check", action="store_true", help="draw into a folder that is deleted")
     check = parser.parse_args().check
     with np.load(DEFAULT_OUT) as archive, tempfile.TemporaryDirectory() as nowhere:
-        draw({k: archive[k] for k in archive.files}, Path(nowhere) if check else IMAGES)
+        folder = Path(nowhere) if check else IMAGES
+        draw({k: archive[k] for k in archive.files}, folder)
+        print(f"pictures of the free body drawn into {'a folder that is deleted' if check else folder}")
 
 
 if __name__ == "__main__":
