@@ -37,7 +37,7 @@ ROOT = Path(__file__).resolve().parents[1]
 NOISE_FILE = ROOT.parent / "shared" / "lvlm" / "malformed_model_output.jsonl"
 RESULT = ROOT / "benchmarks" / "results" / "parser.md"
 
-SLOW = 5.0
+SLOW = 1.0
 """Seconds for one text that count as a hang."""
 
 # Decoys are made of these; real contacts are not.
