@@ -71,8 +71,9 @@ def couple_state(dtype):
     )
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def posed():
+    """A state of one test's own: it keeps what it has computed, with or without gradients."""
     return couple_state(torch.float64)
 
 

@@ -16,11 +16,13 @@ from pathlib import Path
 import numba
 import pytest
 
+import apu_losses
 from apu_losses.bodies.articulate_cpu import _coefficients
 from apu_losses.numerics import disk_cache
 from apu_losses.numerics.jit import kernel
 
-ROOT = Path(__file__).resolve().parents[2]
+# Of the package that is imported: the checkout's, or the installed one's.
+ROOT = Path(apu_losses.__file__).resolve().parents[1]
 RIGHT = _coefficients.py_func(0.5)
 
 

@@ -56,7 +56,10 @@ def test_rtmlib_arrays(tmp_path: Path, joints: int, name: str) -> None:
 
 def test_scores_of_another_scale() -> None:
     xy, scores = arrays()
-    with pytest.raises(SourceFormatError, match=r"got 1.1.* to .*SimCC scores of RTMPose \(give score_scale"):
+    bounds = f"got {8 * scores.min():g} to {8 * scores.max():g}"
+    with pytest.raises(
+        SourceFormatError, match=rf"{bounds}: SimCC scores of RTMPose \(give score_scale, about 7\.\d\)"
+    ):
         keypoints_from_arrays(xy, scores * 8)
     scaled = keypoints_from_arrays(xy, scores * 8, score_scale=8)
     assert np.allclose(scaled[0].confidence, scores[0])
