@@ -199,7 +199,7 @@ def test_a_result_records_every_option(fitter_of, body):
     preset = recipe({"contact": 1.0, "penetration": 1.0}, iterations=0, options={"contact": {"robust": 0.2}})
     (result,) = fitter_of(preset).fit([pair(body)])
     recorded = result.to_dict()["preset"]["terms"]
-    assert recorded["contact"] == {"over": "pairs", "mode": "min", "robust": 0.2, "soft": None}
+    assert recorded["contact"] == {"over": "parts", "mode": "min", "robust": 0.2, "soft": None}
     assert recorded["penetration"] == {"target": "surface", "energy": "l2", "rule": "either"}
     again = Preset.from_dict(json.loads(json.dumps(result.to_dict()["preset"])))
     assert fitter_of(again).fit([pair(body)])[0].preset == again

@@ -89,7 +89,7 @@ class SceneBatch:
         """Number of people in all scenes."""
         return len(self.row_scene)
 
-    def contact_edges(self, over: Over = "pairs", *, one_search_a_pair: bool = False) -> ContactEdges:
+    def contact_edges(self, over: Over = "parts", *, one_search_a_pair: bool = False) -> ContactEdges:
         """The contact graph as the losses take it; laid out once for each choice of options."""
         key = (over, one_search_a_pair)
         if key not in self._edges:
