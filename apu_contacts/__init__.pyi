@@ -22,6 +22,9 @@ from apu_contacts.regions import Region as Region
 from apu_contacts.regions import RegionMap as RegionMap
 from apu_contacts.regions import explain_region as explain_region
 from apu_contacts.regions import part_regions as part_regions
+from apu_contacts.resolve import ContactPolicy as ContactPolicy
+from apu_contacts.resolve import ResolvedContacts as ResolvedContacts
+from apu_contacts.resolve import resolve_contacts as resolve_contacts
 from apu_contacts.sides.chirality import DenoisedContact as DenoisedContact
 from apu_contacts.sides.chirality import PersonOrder as PersonOrder
 from apu_contacts.sides.chirality import denoise_chirality as denoise_chirality

@@ -16,6 +16,7 @@ from datetime import date
 from pathlib import Path
 
 import numpy as np
+from method_table import ContactSource, contacts_of
 from real_pairs import PICTURES, read_photograph
 from short_form import REAL, add_check, require_photographs
 
@@ -31,7 +32,6 @@ from apu_losses.synthetic import (
     load_truth_scenes,
     observe,
 )
-from apu_losses.synthetic.method_table import ContactSource, contacts_of
 
 HERE = Path(__file__).resolve().parent
 QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)

@@ -166,41 +166,6 @@ def _given_files(*values: object) -> list[Path]:
 
 
 @app.command()
-def benchmark(
-    scenes: Annotated[int, typer.Option(min=1, help="How many scenes, spread over the types.")] = 16,
-    preset: Annotated[str, typer.Option(help="Recipe of the fit: a name, or a .json file.")] = "best",
-    split: Annotated[str, typer.Option(help="'held_out', or 'development' to tune on.")] = "held_out",
-    cache: Annotated[
-        Path | None, typer.Option(help="Folder that keeps what is done; another run goes on from there.")
-    ] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="Processes, one thread each.")] = 1,
-    seed: Annotated[int, typer.Option(help="Of the simulated noise.")] = 0,
-) -> None:
-    """Fit synthetic scenes with known truth by the methods of the paper's tables, and print the table."""
-    with _input():
-        from apu_losses.fitting import load_preset
-        from apu_losses.synthetic import DEVELOPMENT_TYPES, HELD_OUT_TYPES, load_truth_scenes
-        from apu_losses.synthetic.method_table import (
-            ContactSource,
-            MethodRunner,
-            main_rows,
-            spread_over_types,
-        )
-        from apu_losses.synthetic.method_table.report import main_report
-
-        recipe = load_preset(preset)
-        methods = main_rows(recipe, ContactSource())
-        types = {"held_out": HELD_OUT_TYPES, "development": DEVELOPMENT_TYPES}.get(split, ())
-        per_type = -(-scenes // max(1, len(types)))
-        chosen = spread_over_types(load_truth_scenes(split, per_type=per_type), scenes)
-    _use_threads(1)
-    runner = MethodRunner(chosen, cache, seed=seed)
-    scores = runner.run(methods, jobs=jobs, tell=lambda line: _complain("benchmark", line))
-    typer.echo(f"{len(chosen)} synthetic scenes ({split}), seed {seed}, recipe {preset}\n")
-    typer.echo(main_report(methods, scores, recipe.filter_pixels))
-
-
-@app.command()
 def presets(
     name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="A recipe, or a .json file.")] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="File for the recipe.")] = None,

@@ -23,12 +23,12 @@ from apu_losses.fitting import (
     Stage,
     scene_from_detections,
 )
-from apu_losses.synthetic.method_table.contacts import contacts_of
-from apu_losses.synthetic.method_table.methods import Method
-from apu_losses.synthetic.method_table.scores import SceneScores, score
 from apu_losses.synthetic.observation_noise import ObservationNoise
 from apu_losses.synthetic.observe import Observation, observe
 from apu_losses.synthetic.scene_truth import TruthScene
+from method_table.contacts import contacts_of
+from method_table.methods import Method
+from method_table.scores import SceneScores, score
 
 VERSION = 3
 """To be raised when a change of the code changes figures: what was kept before is then not used any more."""

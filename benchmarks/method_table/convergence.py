@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from apu_losses.fitting import FitProgress, Preset
 from apu_losses.functional.metrics import joint_pa_mpjpe
-from apu_losses.synthetic.method_table.methods import Method
-from apu_losses.synthetic.method_table.run import MethodRunner
-from apu_losses.synthetic.method_table.scores import BODY_JOINTS
+from method_table.methods import Method
+from method_table.run import MethodRunner
+from method_table.scores import BODY_JOINTS
 
 
 class Trace(NamedTuple):
