@@ -26,6 +26,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from apu_losses.synthetic.method_table import ContactSource, Method, MethodRunner
 from real_pairs import PICTURES, read_photograph
 from short_form import REAL, add_check, not_run, shortened
 
@@ -33,7 +34,6 @@ from apu_contacts.keypoints.types import Keypoints2D
 from apu_losses.app.demo import demo_scene
 from apu_losses.fitting import FitResult, Preset, Scene, SceneFitter, load_preset, load_scene
 from apu_losses.synthetic import load_truth_scenes
-from apu_losses.synthetic.method_table import ContactSource, Method, MethodRunner
 
 HERE = Path(__file__).resolve().parent
 SETS = ("demo", "deep", "answers", "real", "photographs")
