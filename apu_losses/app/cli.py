@@ -24,6 +24,7 @@ from apu_losses.app.console import EXPECTED, BadInput, Group, in_words, run, say
 from apu_losses.app.console import complain as _complain
 from apu_losses.app.console import progress_bar as _progress
 from apu_losses.app.console import table as _table
+from apu_losses.app.evaluate import evaluate
 
 if TYPE_CHECKING:
     from apu_losses.fitting import FitResult
@@ -36,6 +37,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+app.command()(evaluate)
 
 _OVERWRITE = "Replace what is there under these names, whatever it is."
 
