@@ -38,8 +38,6 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-app.command()(evaluate)
-
 _OVERWRITE = "Replace what is there under these names, whatever it is."
 
 
@@ -201,6 +199,9 @@ def benchmark(
     scores = runner.run(methods, jobs=jobs, tell=lambda line: _complain("benchmark", line))
     typer.echo(f"{len(chosen)} synthetic scenes ({split}), seed {seed}, recipe {preset}\n")
     typer.echo(main_report(methods, scores, recipe.filter_pixels))
+
+
+app.command()(evaluate)
 
 
 @app.command()

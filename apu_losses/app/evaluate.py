@@ -51,11 +51,9 @@ def evaluate(
     seed: Annotated[int, typer.Option(help="Of the bootstrap.")] = 0,
     format: Annotated[str, typer.Option(help="text, markdown, latex or json.")] = "text",
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="File to write instead of printing.")
+        Path | None, typer.Option("--out", "-o", help="File to write; else it is printed.")
     ] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace that file, whatever it is.")
-    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
 ) -> None:
     """Measure fits by a protocol of the paper; print the field's tables with the own rows.
 

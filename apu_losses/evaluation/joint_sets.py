@@ -197,7 +197,8 @@ def _check_places(path: Path, matrix: FloatArray, body: LinearBlendBody, names: 
             nearest = min(known, key=lambda other: float(np.linalg.norm(at[row] - known[other])))
             raise ValueError(
                 f"{path}: row {row} should be {name}, but on the unposed body it lies "
-                f"{100 * far:.0f} cm from there, nearest to {nearest}: are its joints in another order, or is it for another mesh?"
+                f"{100 * far:.0f} cm from there, nearest to {nearest}: "
+                "are its joints in another order, or is it for another mesh?"
             )
 
 

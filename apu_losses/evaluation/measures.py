@@ -207,7 +207,8 @@ def contact_metrics(
     if scores:
         touching = contact_map_from_meshes(vertices[:1], vertices[1:], regions, threshold=TOUCHING)
         true = torch.zeros_like(touching)
-        true[0, pairs.pairs[:, 0], pairs.pairs[:, 1]] = True
+        for a, b in pairs.pairs.tolist():
+            true[0, a, b] = True
         found = contact_scores(touching, true)
         metrics["precision"], metrics["recall"] = float(found.precision), float(found.recall)
         metrics["f1"] = float(found.f1)

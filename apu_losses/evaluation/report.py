@@ -266,13 +266,11 @@ def _cells(interval: Interval) -> tuple[str, str]:
 
 
 def _cell(value: float | None) -> str:
-    return (
-        ""
-        if value is None or not np.isfinite(value)
-        else f"{value:.1f}"
-        if abs(value) >= 1
-        else f"{value:.3g}"
-    )
+    if value is None or not np.isfinite(value):
+        return ""
+    if isinstance(value, int):
+        return str(value)  # published without a decimal
+    return f"{value:.1f}" if abs(value) >= 1 or value == 0 else f"{value:.3g}"
 
 
 def _span(interval: Interval) -> str:

@@ -37,7 +37,8 @@ class Table:
         widths = [max(len(line[column]) for line in lines) for column in range(len(self.header))]
         drawn = [_padded(line, widths) for line in lines]
         rule = "-" * len(drawn[0])
-        return "\n".join([self.title, rule, drawn[0], rule, *drawn[1:], rule, *self.notes]) + "\n"
+        lines_out = [self.title, rule, drawn[0], rule, *drawn[1:], rule, *self.notes]
+        return "\n".join(line.rstrip() for line in lines_out) + "\n"
 
     def markdown(self) -> str:
         """As a Markdown table; best values in bold."""
@@ -88,7 +89,8 @@ class Table:
 
 def _padded(line: Sequence[str], widths: Sequence[int]) -> str:
     first = line[0].ljust(widths[0])
-    return "  ".join([first, *(cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True))])
+    cells = [cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True)]
+    return "  ".join([first, *cells])
 
 
 def _markdown(text: str) -> str:

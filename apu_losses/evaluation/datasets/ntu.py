@@ -57,65 +57,13 @@ TABLE_CLASSES = (
 )
 """The eight classes of the paper's table."""
 
-TRAINING_PERFORMERS = frozenset(
-    # fmt: off
-    {
-        1,
-        2,
-        4,
-        5,
-        8,
-        9,
-        13,
-        14,
-        15,
-        16,
-        17,
-        18,
-        19,
-        25,
-        27,
-        28,
-        31,
-        34,
-        35,
-        38,
-        45,
-        46,
-        47,
-        49,
-        50,
-        52,
-        53,
-        54,
-        55,
-        56,
-        57,
-        58,
-        59,
-        70,
-        74,
-        78,
-        80,
-        81,
-        82,
-        83,
-        84,
-        85,
-        86,
-        89,
-        91,
-        92,
-        93,
-        94,
-        95,
-        97,
-        98,
-        100,
-        103,
-    }
-    # fmt: on
-)
+# fmt: off
+TRAINING_PERFORMERS = frozenset({
+    1, 2, 4, 5, 8, 9, 13, 14, 15, 16, 17, 18, 19, 25, 27, 28, 31, 34,
+    35, 38, 45, 46, 47, 49, 50, 52, 53, 54, 55, 56, 57, 58, 59, 70, 74, 78,
+    80, 81, 82, 83, 84, 85, 86, 89, 91, 92, 93, 94, 95, 97, 98, 100, 103,
+})
+# fmt: on
 """The 53 performers of the cross-subject training set; the other 53 are its test set."""
 
 JOINTS: Mapping[str, str] = MappingProxyType(
