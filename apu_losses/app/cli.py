@@ -24,6 +24,7 @@ from apu_losses.app.console import EXPECTED, BadInput, Group, in_words, run, say
 from apu_losses.app.console import complain as _complain
 from apu_losses.app.console import progress_bar as _progress
 from apu_losses.app.console import table as _table
+from apu_losses.app.evaluate import evaluate
 
 if TYPE_CHECKING:
     from apu_losses.fitting import FitResult
@@ -163,6 +164,9 @@ def fit(
 def _given_files(*values: object) -> list[Path]:
     """Those of some options' values that are files: a recipe, a body or a region map of the user's own."""
     return [Path(str(value)) for value in values if value is not None and Path(str(value)).is_file()]
+
+
+app.command()(evaluate)
 
 
 @app.command()
