@@ -1,10 +1,10 @@
 """Readers of other tools' files."""
 
+from apu_contacts.camera import Camera
 from apu_contacts.sources._model_pickle import read_model_pickle
 from apu_contacts.sources._numpy_pickle import read_numpy_pickle
 from apu_contacts.sources.bev import BEV_JOINTS, BevPerson, bev_focal, camera_residual, read_bev
 from apu_contacts.sources.checks import ConventionError
-from apu_contacts.sources.conventions import Camera
 from apu_contacts.sources.detection import InitialEstimate, PersonDetection
 from apu_contacts.sources.errors import (
     NoPeopleError,
