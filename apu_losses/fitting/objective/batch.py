@@ -201,7 +201,6 @@ def make_batch(
 
     seen = [person.keypoints for scene in scenes for person in scene.people]
     people, hands = [body25(k) for k in seen], [hand_keypoints(k) for k in seen]
-    cameras = [scene.camera for scene in scenes for _ in scene.people]
     first_row = np.cumsum([0] + [len(scene.people) for scene in scenes]).tolist()
     pairs = [
         (first_row[s] + i, first_row[s] + j, s)
@@ -222,9 +221,8 @@ def make_batch(
     return SceneBatch(
         scenes=tuple(scenes),
         row_scene=ints([s for s, scene in enumerate(scenes) for _ in scene.people]),
-        camera=PinholeCamera(
-            floats([c.focal for c in cameras if c is not None]),
-            floats([c.center for c in cameras if c is not None]),
+        camera=PinholeCamera.stack(
+            [scene.camera for scene in scenes for _ in scene.people], dtype=dtype, device=device
         ),
         keypoints=keypoints,
         confidence=confidence,

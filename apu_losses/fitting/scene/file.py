@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from apu_contacts.camera import Camera
 from apu_contacts.contacts import ContactMap
 from apu_contacts.files import staged_file, write_text
 from apu_contacts.keypoints import convert_keypoints
@@ -22,7 +23,6 @@ from apu_losses.fitting.scene.types import (
     InitialBody,
     Joints3D,
     Scene,
-    SceneCamera,
     SceneContact,
     ScenePerson,
 )
@@ -167,7 +167,6 @@ def scene_from_dict(
 
 def scene_to_dict(scene: Scene) -> dict[str, Any]:
     """The JSON form of a scene."""
-    assert scene.camera is not None  # set by Scene itself
     image: dict[str, Any] = {"width": scene.width, "height": scene.height}
     if scene.image is not None:
         image["path"] = scene.image
@@ -190,7 +189,6 @@ def scene_to_dict(scene: Scene) -> dict[str, Any]:
 
 
 def _build(data: dict[str, Any], default_name: str, folder: Path | None) -> Scene:
-    camera = data.get("camera")
     image = data["image"].get("path")
     for place, text in (("name", data.get("name", "")), ("image.path", image or "")):
         if "\0" in text:
@@ -213,12 +211,13 @@ def _build(data: dict[str, Any], default_name: str, folder: Path | None) -> Scen
             people.append(_person_from_dict(entry))
         except ValueError as error:
             raise ValueError(f"people[{number}]: {error}") from None
+    width, height = data["image"]["width"], data["image"]["height"]
     return Scene(
-        width=data["image"]["width"],
-        height=data["image"]["height"],
+        width=width,
+        height=height,
         people=people,
         contacts=contacts,
-        camera=None if camera is None else SceneCamera(camera["focal"], tuple(camera["center"])),
+        camera=Camera(**data["camera"]) if "camera" in data else Camera.from_image_size(width, height),
         name=data.get("name", default_name),
         image=image,
         depth_order=[(a, b) for a, b in data.get("depth_order", ())],

@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from apu_contacts.camera import Camera
 from apu_contacts.contacts import ContactMap
 from apu_contacts.keypoints.types import Keypoints2D
 
@@ -111,25 +112,6 @@ class SceneContact:
 
 
 @dataclass(frozen=True)
-class SceneCamera:
-    """A pinhole camera in pixels, without distortion."""
-
-    focal: float
-    center: tuple[float, float]
-
-    def __post_init__(self) -> None:
-        if not 0 < self.focal < float("inf"):
-            raise ValueError(f"camera.focal must be positive (pixels), got {self.focal}")
-        if not np.isfinite(self.center).all():
-            raise ValueError(f"camera.center must be finite (pixels), got {self.center}")
-
-    @classmethod
-    def from_image_size(cls, width: int, height: int) -> SceneCamera:
-        """A field of view of 60 degrees over the longer side, centred: the convention of BEV and BUDDI."""
-        return cls(max(width, height) / (2 * np.tan(np.radians(30.0))), (width / 2, height / 2))
-
-
-@dataclass(frozen=True)
 class Scene:
     """The people of one image and the contacts between them.
 
@@ -137,7 +119,7 @@ class Scene:
         width, height: image size in pixels.
         people: one entry a person, in any order.
         contacts: edges between them; may be empty (then the fit is a plain keypoint fit).
-        camera: `SceneCamera.from_image_size` where it is not given.
+        camera: the camera of the image; `Camera.from_image_size` of it where it is not given.
         name: how results and messages call this scene.
         image: path of the picture, for overlays only.
         depth_order: pairs ``(nearer, farther)`` of people, where one is seen to hide another.
@@ -153,7 +135,7 @@ class Scene:
     height: int
     people: Sequence[ScenePerson]
     contacts: Sequence[SceneContact] = ()
-    camera: SceneCamera | None = None
+    camera: Camera = None  # type: ignore[assignment]  # replaced below: never None in a scene
     name: str = "scene"
     image: str | None = None
     depth_order: Sequence[tuple[int, int]] = ()
@@ -192,7 +174,7 @@ class Scene:
             object.__setattr__(self, "ground", _plane(self.name, self.ground))
         _check_tracks(self)
         if self.camera is None:
-            object.__setattr__(self, "camera", SceneCamera.from_image_size(self.width, self.height))
+            object.__setattr__(self, "camera", Camera.from_image_size(self.width, self.height))
 
     @property
     def in_contact(self) -> tuple[int, ...]:

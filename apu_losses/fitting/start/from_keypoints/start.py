@@ -10,10 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from apu_contacts.camera import Camera
 from apu_contacts.keypoints.types import Keypoints2D
 from apu_losses.bodies.protocol import BodyModel
 from apu_losses.fitting.objective.batch import body25
-from apu_losses.fitting.scene.types import InitialBody, Joints3D, Scene, SceneCamera, ScenePerson
+from apu_losses.fitting.scene.types import InitialBody, Joints3D, Scene, ScenePerson
 from apu_losses.fitting.start.from_keypoints.hypotheses import hypotheses
 from apu_losses.fitting.start.from_keypoints.limbs import Outline, outline
 from apu_losses.fitting.start.from_keypoints.options import KeypointStartOptions
@@ -83,7 +84,7 @@ class KeypointStart:
 def unstartable(keypoints: Keypoints2D) -> str:
     """Why nobody could be started from these keypoints, in words; empty for enough of them."""
     known = body25(keypoints)
-    if outline(known, SceneCamera(1.0, (0.0, 0.0))) is not None:
+    if outline(known, Camera(1.0, (0.0, 0.0))) is not None:
         return ""
     seen = int((known.confidence > 0).sum())
     return (
@@ -94,7 +95,7 @@ def unstartable(keypoints: Keypoints2D) -> str:
 
 def start_from_keypoints(
     people: Sequence[Keypoints2D],
-    camera: SceneCamera,
+    camera: Camera,
     body: BodyModel,
     options: KeypointStartOptions | None = None,
 ) -> list[KeypointStart]:
@@ -139,7 +140,7 @@ def start_from_keypoints(
 def _headings(
     people: Sequence[Keypoints2D],
     outlines: Sequence[Outline],
-    camera: SceneCamera,
+    camera: Camera,
     body: BodyModel,
     options: KeypointStartOptions,
 ) -> tuple[list[int], Solved]:
