@@ -21,6 +21,7 @@ from apu_contacts.asking.prompt import Example, Prompt
 from apu_contacts.asking.queries import PairQuery
 from apu_contacts.asking.workers import noticed_interrupts
 from apu_contacts.files import OutputError, staged_file
+from apu_contacts.reading import parse_json, read_json_lines
 
 URL = "/v1/chat/completions"
 MAX_REQUESTS = 50_000
@@ -187,15 +188,13 @@ def read_question_lists(paths: Iterable[str | Path]) -> dict[str, list[dict[str,
     """
     found: dict[str, list[dict[str, Any]]] = {}
     for path in paths:
-        for number, line in enumerate(Path(path).read_bytes().split(b"\n"), 1):
-            if not line.strip():
-                continue
+        for number, line in read_json_lines(path):
             try:
-                row = json.loads(line)
+                row = parse_json(line, f"{path}, line {number}", checked=False)
                 same = found.setdefault(row["question"], [])
                 if all(other["id"] != row["id"] for other in same):
                     same.append(row)
-            except (ValueError, KeyError, TypeError, RecursionError):
+            except (ValueError, KeyError, TypeError):
                 raise ValueError(
                     f"{path}, line {number}: expected a question (question, id), got {line[:60]!r}"
                 ) from None

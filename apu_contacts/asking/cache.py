@@ -11,6 +11,7 @@ from pathlib import Path
 from apu_contacts.asking.model import AskError, Reply, VisionLanguageModel
 from apu_contacts.asking.prompt import Prompt
 from apu_contacts.files import write_text
+from apu_contacts.reading import read_json
 
 
 def question_key(identity: str, prompt: Prompt, sample: int) -> str:
@@ -56,7 +57,7 @@ class CachedModel:
     def look_up(self, prompt: Prompt, sample: int = 0) -> Reply | None:
         """The kept answer, or None."""
         try:
-            row = json.loads(self.path(prompt, sample).read_text(encoding="utf-8"))
+            row = read_json(self.path(prompt, sample), checked=False)
             return Reply.from_json(row["reply"], cached=True)
         except (OSError, ValueError, KeyError, TypeError):
             return None

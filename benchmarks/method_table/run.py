@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from apu_contacts.files import write_text
+from apu_contacts.reading import read_json
 from apu_losses.fitting import (
     FitResult,
     InitialBody,
@@ -166,7 +167,7 @@ class MethodRunner:
         file = self._file(method, number)
         if file is None or not file.is_file():
             return None
-        data = json.loads(file.read_text(encoding="utf-8"))
+        data = read_json(file, checked=False)
         return [SceneScores.from_dict(entry) for entry in data["scores"]]
 
     def _file(self, method: Method, number: int) -> Path | None:
