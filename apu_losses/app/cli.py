@@ -506,6 +506,12 @@ def propose(
         float,
         typer.Option(min=1e-6, help="What keypoint scores are divided by: RTMPose's SimCC gives up to 6."),
     ] = 1.0,
+    start: Annotated[
+        str,
+        typer.Option(
+            help="What people without an estimate start from: their 'keypoints', or only an 'estimate'."
+        ),
+    ] = "keypoints",
     overwrite: Annotated[bool, typer.Option("--overwrite", help=_OVERWRITE)] = False,
 ) -> None:
     """Find the pairs of people who may be touching; write a scene for each image that has one."""
@@ -542,6 +548,7 @@ def propose(
             progress=tell,
             inputs=[detections, *_given_files(body)],
             overwrite=overwrite,
+            start=start,  # type: ignore[arg-type]
             **options,
         )
     for note in report.notes:

@@ -29,6 +29,7 @@ from apu_losses.fitting.solve.presets import load_preset
 from apu_losses.fitting.solve.progress import Callback, FitProgress, Params, StageReport
 from apu_losses.fitting.solve.registry import build_terms, with_all_options
 from apu_losses.fitting.solve.stage import Preset
+from apu_losses.fitting.start.complete import started
 from apu_losses.fitting.start.from_detections import model_of
 from apu_losses.fitting.start.retarget import RetargetOptions, initial_parameters
 from apu_losses.geometry.operators import MeshTopology, RegionIndex
@@ -176,8 +177,12 @@ class SceneFitter:
         tell(1.0)
 
     def start(self, scenes: Sequence[Scene]) -> dict[str, Tensor]:
-        """The retargeted start of every person, rows in the order of the scenes: ``(N, size)`` by name."""
-        people = [person.initial for scene in _numbered(scenes, self.body) for person in scene.people]
+        """The retargeted start of every person, rows in the order of the scenes: ``(N, size)`` by name.
+
+        Somebody who came without any is started from their keypoints (`start_from_keypoints`).
+        """
+        ready, _ = started(_numbered(scenes, self.body), self.body)
+        people = [person.initial for scene in ready for person in scene.people]
         return initial_parameters(self.body, people, self.retarget, device=self.device, dtype=self.dtype)[0]
 
     def measure(
@@ -210,6 +215,7 @@ class SceneFitter:
         """
         began = time.perf_counter()
         try:
+            scenes, said = started(scenes, self.body)
             start = self.start(scenes)
         except ValueError as error:
             return self._without_start(scenes, error)
@@ -246,7 +252,10 @@ class SceneFitter:
         after = self._evaluate(batch, params, start)
         seconds = (time.perf_counter() - began) / len(scenes)
         return {
-            index: self._result(scenes[index], index, batch, start, params, reports[index], metrics, seconds)
+            index: replace(
+                self._result(scenes[index], index, batch, start, params, reports[index], metrics, seconds),
+                notes=(*self.notes, *said[index]),
+            )
             for index in wanted
             for metrics in [(before[index], after[index])]
         }
