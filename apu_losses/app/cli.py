@@ -27,6 +27,7 @@ from apu_losses.app.console import table as _table
 from apu_losses.app.evaluate import evaluate
 
 if TYPE_CHECKING:
+    from apu_contacts.asking.queries import PairQuery
     from apu_losses.fitting import FitResult
 
 app = typer.Typer(
@@ -122,10 +123,10 @@ def fit(
 
     Results that are there already, of the same scene by the same recipe, are kept and not computed again.
     """
-    from apu_losses.app.fit_files import fit_scenes, load_scenes
     from apu_losses.bodies import load_body
     from apu_losses.bodies.region_map import region_map_for
     from apu_losses.fitting import SceneFitter
+    from apu_losses.generate.fit_files import fit_scenes, load_scenes
 
     _use_threads(threads)
     if scene.is_dir() and out.resolve() == scene.resolve():
@@ -227,7 +228,12 @@ def convert(
 
 @app.command()
 def ask(
-    pictures: Annotated[list[Path] | None, typer.Argument(help="Pictures of two people each.")] = None,
+    pictures: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="SCENES.jsonl|PICTURES", help="Scenes: each pair is asked about; or pictures of two people."
+        ),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="File of answers; what it has stays.")
     ] = None,
@@ -267,6 +273,9 @@ def ask(
         typer.Option(help="Ask anew what was: empty, unreadable, refused. May be repeated."),
     ] = None,
     picture_format: Annotated[str, typer.Option(help="How crops are sent: jpeg or png.")] = "jpeg",
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Ask once more where an answer of a scene was not read whole.")
+    ] = False,
     batch_out: Annotated[
         Path | None, typer.Option(help="Write batch files here and ask nobody; what -o has is left out.")
     ] = None,
@@ -276,7 +285,11 @@ def ask(
         typer.Option(help="NAME.questions.jsonl of --batch-out, if not beside the results or the answers."),
     ] = None,
 ) -> None:
-    """Ask a vision language model which body parts touch; the key comes from the environment."""
+    """Ask a vision language model which body parts touch; the key comes from the environment.
+
+    Of scenes (`apu propose`) each pair is asked about by itself: the picture is cropped to the two, and the
+    others are dimmed.
+    """
     from apu_contacts.asking import commands
 
     with _input():
@@ -313,11 +326,13 @@ def ask(
             price_in=price_in,
             price_out=price_out,
         )
-        note = commands.left_out_note(pictures or [])
-        if note:
-            _complain("ask", f"note: {note}")
+        queries, problems = _questions(pictures or [], action)
+        for problem in problems:
+            _complain("ask", f"note: {problem}")
+        if repair and (batch_out or batch_in):
+            raise ValueError("--repair asks at once, and a batch does not: leave it out, and give it later")
         if batch_out is not None:
-            written = commands.write_requests(pictures or [], batch_out, options, out)
+            written = commands.write_query_requests(queries, batch_out, options, out)
             for path in written.paths:
                 typer.echo(str(path))
             for line in commands.batch_lines(written):
@@ -330,12 +345,15 @@ def ask(
             if batch_in is not None:
                 summary = commands.collect_results(batch_in, out, batch_questions)
             else:
+                from apu_losses.generate.ask import ask_pairs
+
                 with _progress() as tell:
-                    summary = commands.ask_pictures(
-                        pictures or [],
+                    summary = ask_pairs(
+                        queries,
                         out,
                         options,
-                        lambda done, total: tell(done / total, f"{done} of {total}"),
+                        repair=repair,
+                        progress=lambda done, total: tell(done / total, f"{done} of {total}"),
                     )
         except commands.AskInterrupted as interrupted:
             for line in commands.summary_lines(interrupted.summary):
@@ -344,6 +362,52 @@ def ask(
     for line in commands.summary_lines(summary):
         typer.echo(line)
     if not summary.complete:
+        raise typer.Exit(1)
+
+
+def _questions(given: Sequence[Path], action: str | None) -> tuple[list[PairQuery], list[str]]:
+    """The questions about scenes, or about whole pictures; and what is left out."""
+    from apu_contacts.asking.commands import left_out_note
+    from apu_contacts.asking.queries import image_queries
+
+    scenes = [path for path in given if path.suffix in (".jsonl", ".json")]
+    if not scenes:
+        return image_queries(given, action), list(filter(None, [left_out_note(given)]))
+    if len(scenes) < len(given):
+        other = next(path for path in given if path not in scenes)
+        raise ValueError(f"ask takes scenes or pictures, not both: got {scenes[0]} and {other}")
+    from apu_losses.generate import scene_queries
+    from apu_losses.generate.files import read_scenes
+
+    found = [scene for path in scenes for scene in read_scenes(path)]
+    queries, problems = scene_queries(found, action)
+    if not queries:
+        why = problems[0] if problems else "no scene has a pair of people; `apu propose` finds them"
+        raise ValueError(f"{scenes[0]}: nothing to ask: {why}")
+    return queries, problems
+
+
+@app.command()
+def contacts(
+    scenes: Annotated[Path, typer.Argument(metavar="SCENES.jsonl", help="Scenes, as `propose` writes them.")],
+    answers: Annotated[Path, typer.Argument(metavar="ANSWERS.jsonl", help="What `ask` got about them.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="File for the scenes with contacts.")],
+    policy: Annotated[
+        str, typer.Option(help="How answers become contacts: 'best', 'paper', or a .json file.")
+    ] = "best",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help=_OVERWRITE)] = False,
+) -> None:
+    """Put answers into scenes: fused, who is meant, sides repaired; each pair with what it rests on."""
+    from apu_losses.generate.config import load_policy
+    from apu_losses.generate.files import contacts_file
+
+    report = contacts_file(scenes, answers, out, load_policy(policy), overwrite=overwrite)
+    for problem in report.problems:
+        _complain("contacts", f"note: {problem}")
+    _table(("scene", "people", "what is known"), report.pairs_in_words)
+    _table(("what", "number"), report.rows())
+    typer.echo(f"{out} written")
+    if report.problems:
         raise typer.Exit(1)
 
 

@@ -160,6 +160,6 @@ def _is_proposal(path: Path) -> bool:
             scene = parse_json(line, str(path), checked=False)
             if not {"schema_version", "people", "image"} <= scene.keys():
                 return False
-            if any(contact["map"]["pairs"] for contact in scene.get("contacts", ())):
+            if any(c["map"]["pairs"] or "evidence" in c for c in scene.get("contacts", ())):
                 return False
     return True

@@ -19,6 +19,7 @@ from apu_contacts.files import staged_file, write_text
 from apu_contacts.keypoints import convert_keypoints
 from apu_contacts.keypoints.types import Keypoints2D
 from apu_contacts.reading import parse_json, read_json, read_json_lines
+from apu_contacts.resolve import ContactEvidence
 from apu_losses.fitting.scene.types import (
     InitialBody,
     Joints3D,
@@ -176,15 +177,20 @@ def scene_to_dict(scene: Scene) -> dict[str, Any]:
         "image": image,
         "camera": {"focal": scene.camera.focal, "center": list(scene.camera.center)},
         "people": [_person_to_dict(person) for person in scene.people],
-        "contacts": [
-            {"person_a": c.person_a, "person_b": c.person_b, "order": c.order, "map": c.contacts.to_json()}
-            for c in scene.contacts
-        ],
+        "contacts": [_contact_to_dict(contact) for contact in scene.contacts],
     }
     if scene.depth_order:
         written["depth_order"] = [list(pair) for pair in scene.depth_order]
     if scene.ground is not None:
         written["ground"] = list(scene.ground)
+    return written
+
+
+def _contact_to_dict(contact: SceneContact) -> dict[str, Any]:
+    written: dict[str, Any] = {"person_a": contact.person_a, "person_b": contact.person_b}
+    written |= {"order": contact.order, "map": contact.contacts.to_json()}
+    if contact.evidence is not None:
+        written["evidence"] = contact.evidence.to_dict()
     return written
 
 
@@ -204,7 +210,12 @@ def _build(data: dict[str, Any], default_name: str, folder: Path | None) -> Scen
             contact_map = ContactMap.from_json(c["map"])
         except ValueError as error:
             raise ValueError(f"contacts[{number}].map: {error}") from None
-        contacts.append(SceneContact(c["person_a"], c["person_b"], contact_map, c.get("order", "given")))
+        try:
+            evidence = ContactEvidence.from_dict(c["evidence"]) if "evidence" in c else None
+        except ValueError as error:
+            raise ValueError(f"contacts[{number}]: {error}") from None
+        order = c.get("order", "given")
+        contacts.append(SceneContact(c["person_a"], c["person_b"], contact_map, order, evidence))
     people = []
     for number, entry in enumerate(data["people"]):
         try:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from apu_contacts.camera import Camera
 from apu_contacts.contacts import ContactMap
 from apu_contacts.keypoints.types import Keypoints2D
+from apu_contacts.resolve import ContactEvidence
 
 Array = NDArray[np.float64]
 Order = Literal["given", "either"]
@@ -99,12 +100,14 @@ class SceneContact:
         order: ``"given"`` when it is known which of the two is person a; ``"either"`` takes whichever
             assignment of the map to the two people is nearer to contact, in each iteration
             (paper section 3.1: the minimum of the loss over both orders).
+        evidence: what was asked about these two and answered; None: nobody said. A fit does not look at it.
     """
 
     person_a: int
     person_b: int
     contacts: ContactMap
     order: Order = "given"
+    evidence: ContactEvidence | None = None
 
     def __post_init__(self) -> None:
         if self.order not in ("given", "either"):
@@ -185,7 +188,7 @@ class Scene:
         """The same scene with only these people, in this order, and the contacts among them."""
         new_index = {old: new for new, old in enumerate(indices)}
         contacts = [
-            SceneContact(new_index[c.person_a], new_index[c.person_b], c.contacts, c.order)
+            replace(c, person_a=new_index[c.person_a], person_b=new_index[c.person_b])
             for c in self.contacts
             if c.person_a in new_index and c.person_b in new_index
         ]
