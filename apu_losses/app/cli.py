@@ -567,6 +567,54 @@ def propose(
 
 
 @app.command()
+def touches(
+    mesh_a: Annotated[Path, typer.Argument(metavar="A", help="A mesh: .obj, .ply, .glb, .stl, .off, .npz.")],
+    mesh_b: Annotated[
+        Path | None, typer.Argument(metavar="[B]", help="Another; left out, A holds the two.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="The .json to write.")] = None,
+    picture: Annotated[Path | None, typer.Option(help="Draw both bodies: .png or .jpg.")] = None,
+    threshold: Annotated[float, typer.Option(help="Metres below which two regions touch.")] = 0.02,
+    body: Annotated[
+        str | None, typer.Option(help="Your SMPLX_*.npz, if the meshes are not of the free body.")
+    ] = None,
+    regions: Annotated[Path | None, typer.Option(help="Region map of their topology.")] = None,
+    body_b: Annotated[str | None, typer.Option(help="Of B, if it is of another topology.")] = None,
+    regions_b: Annotated[Path | None, typer.Option(help="Likewise.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help=_OVERWRITE)] = False,
+) -> None:
+    """Say which body parts of two meshes touch, how near, and what lies inside the other."""
+    from apu_losses.app import touch_files
+
+    files = [mesh_a, *([] if mesh_b is None else [mesh_b])]
+    outputs = [path for path in (out, picture) if path is not None]
+    refuse_inputs(outputs, [*files, *_given_files(body, regions, body_b, regions_b)])
+    if picture is not None and picture.suffix.lower() not in (".png", ".jpg", ".jpeg"):
+        raise BadInput(f"--picture {picture}: expected .png or .jpg, got {picture.suffix or 'no ending'}")
+    for path, is_ours in ((out, touch_files.is_touches), (picture, lambda _: False)):
+        if path is not None:
+            refuse_foreign(path, is_ours, "a result of apu touches", overwrite=overwrite)
+    _use_threads(1)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        first, second = touch_files.two_meshes(mesh_a, mesh_b)
+        a = touch_files.side_of(first, body, regions)
+        other = (body, regions) if body_b is None and regions_b is None else (body_b, regions_b)
+        b = touch_files.side_of(second, *other)
+        found = touch_files.find_touches(a, b, threshold)
+    for line in dict.fromkeys(str(warning.message) for warning in caught):
+        _complain("touches", f"note: {line}")
+    typer.echo(f"a: {first.name}, b: {second.name}; nearer than {100 * threshold:g} cm:")
+    typer.echo(str(found))
+    if out is not None:
+        touch_files.write_touches(out, found, a, b)
+    if picture is not None:
+        touch_files.draw_touches(picture, found, a, b, files)
+    if outputs:
+        typer.echo(f"{', '.join(map(str, outputs))} written")
+
+
+@app.command()
 def regions(
     which: Annotated[
         str | None, typer.Argument(metavar="[ID]", help="Id (0 to 74) or name of a region.")
