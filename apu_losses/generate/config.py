@@ -107,6 +107,7 @@ class FitConfig:
 
     Args:
         regions: region map of ``body``; empty: found or derived.
+        pictures: draw the people before and after, for the page.
         batch_size: scenes fitted at once.
     """
 
@@ -114,6 +115,7 @@ class FitConfig:
     body: str = "free"
     regions: str = ""
     device: str = "cpu"
+    pictures: bool = True
     batch_size: int = 8
     threads: int = 1
 

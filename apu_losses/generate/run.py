@@ -450,7 +450,15 @@ def _fit(folder: Path, config: RunConfig, body: FittedBody | None, tell: _Told, 
     found = load_scenes(folder / CONTACTS, body)
     summary.notes += found.unusable
     # these results are this run's own: another answer or option makes them again
-    done = fit_scenes(found.scenes, fitter, folder / FITS, progress=tell, inputs=found.inputs, overwrite=True)
+    done = fit_scenes(
+        found.scenes,
+        fitter,
+        folder / FITS,
+        pictures=settings.pictures,
+        progress=tell,
+        inputs=found.inputs,
+        overwrite=True,
+    )
     summary.records = done.records
     summary.notes += [f"{name}: results not written: {why}" for name, why in done.unwritten.items()]
     summary.notes += done.notes
