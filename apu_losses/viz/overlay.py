@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 
 from apu_contacts.keypoints import SKELETONS
 from apu_contacts.keypoints.types import Keypoints2D
-from apu_losses.viz.mesh import PERSON_COLORS, FloatArray, Mesh
+from apu_losses.viz.mesh import FloatArray, Mesh, person_color
 from apu_losses.viz.render import PAPER, render_meshes
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def draw_keypoints(
     draw = ImageDraw.Draw(layer)
     line = max(1.0, max(width, height) / 400) * scale
     for i, person in enumerate(keypoints):
-        color = _darker(PERSON_COLORS[i % len(PERSON_COLORS)])
+        color = _darker(person_color(i))
         names = SKELETONS[person.skeleton].joint_names
         shown = np.asarray(person.confidence) >= min_confidence
         shown &= np.isfinite(person.xy).all(1)
