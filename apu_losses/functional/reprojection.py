@@ -134,11 +134,21 @@ def keypoint_reprojection(
 
 @torch.no_grad()
 def keypoint_error(
-    projected: Tensor, xy: Tensor, confidence: Tensor, scale: Tensor, *, confidence_threshold: float = 0.2
+    projected: Tensor,
+    xy: Tensor,
+    confidence: Tensor,
+    scale: Tensor,
+    *,
+    confidence_threshold: float = 0.2,
+    trim: float = 0.0,
 ) -> Tensor:
     """Mean distance of the projected joints from the detected ones: a measure, not a loss.
 
     Arguments as of `keypoint_reprojection`. Use the detector's own keypoints here, without filled ankles.
+
+    Args:
+        trim: share of a person's joints that are left out, the worst; at least one of five or more where it
+            is not 0, so that one bad ankle does not speak for a body.
 
     Returns:
         ``(N,)`` mean over joints with a confidence above the threshold, pixels at the 512 scale; NaN for a
@@ -146,7 +156,14 @@ def keypoint_error(
         without such a joint, or with a body that is not finite: neither is a good score.
     """
     squared, used = _squared_error(projected, xy, confidence, scale, confidence_threshold)
-    return squared.sqrt().sum(1) / used.sum(1)
+    distance, count = squared.sqrt(), used.sum(1)
+    if trim > 0:
+        left_out = torch.ceil(trim * count).long().where(count >= 5, torch.zeros_like(count))
+        rank = distance.masked_fill(~used, -1.0).argsort(dim=1, descending=True, stable=True).argsort(1)
+        distance = torch.where(rank < left_out[:, None], 0.0, distance)
+        broken = ~torch.where(used, squared, 0.0).isfinite().all(1)
+        return torch.where(broken, torch.nan, distance.sum(1) / (count - left_out))
+    return distance.sum(1) / count
 
 
 def _squared_error(
