@@ -9,13 +9,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from apu_contacts.keypoints import SKELETONS, Keypoints2D, convert_keypoints
+from apu_contacts.camera import Camera
+from apu_contacts.keypoints import SKELETONS, Keypoints2D, convert_keypoints, is_seen
 from apu_losses.bodies.protocol import BodyModel
-from apu_losses.fitting.scene.types import InitialBody, Joints3D, SceneCamera
+from apu_losses.fitting.scene.types import InitialBody, Joints3D
 
 _SKELETON = "body25"
-_SEEN = 0.3
-"""Confidence from which a keypoint counts, as in the proposal of pairs."""
 _LIMBS = (
     ("neck", "mid_hip"),
     *(
@@ -35,7 +34,7 @@ class StartPeople(Protocol):
         self,
         people: Sequence[Keypoints2D],
         size: tuple[int, int],
-        camera: SceneCamera,
+        camera: Camera,
         body: BodyModel,
     ) -> list[InitialBody]:
         """Find a start for each person of one picture."""
@@ -43,7 +42,7 @@ class StartPeople(Protocol):
 
 
 def start_people(
-    people: Sequence[Keypoints2D], size: tuple[int, int], camera: SceneCamera, body: BodyModel
+    people: Sequence[Keypoints2D], size: tuple[int, int], camera: Camera, body: BodyModel
 ) -> list[InitialBody]:
     """A start for each person of one picture, from keypoints alone.
 
@@ -69,9 +68,9 @@ def _limb_lengths(body: BodyModel) -> dict[tuple[str, str], float]:
     return {(a, b): float(np.linalg.norm(points[names.index(a)] - points[names.index(b)])) for a, b in _LIMBS}
 
 
-def _start(keypoints: Keypoints2D, camera: SceneCamera, lengths: dict[tuple[str, str], float]) -> InitialBody:
+def _start(keypoints: Keypoints2D, camera: Camera, lengths: dict[tuple[str, str], float]) -> InitialBody:
     names = SKELETONS[_SKELETON].joint_names
-    seen = {name: keypoints.xy[i] for i, name in enumerate(names) if keypoints.confidence[i] >= _SEEN}
+    seen = {name: keypoints.xy[i] for i, name in enumerate(names) if is_seen(keypoints.confidence[i])}
     across = [
         float(np.linalg.norm(seen[a] - seen[b])) / length
         for (a, b), length in lengths.items()
