@@ -1,7 +1,7 @@
 """Measuring a method on a data set of your own, as the published evaluations measure on theirs.
 
-Each frame says what is known: joints by name, a mesh, annotated contacts. A function gives the method's people
-for a frame, or None where it found none. Means come with intervals, drawn recording by recording.
+Each frame says what is known: joints by name, a mesh, annotated contacts. A function gives the method's
+people for a frame, or None where it found none. Means come with intervals, drawn recording by recording.
 
     python examples/13_evaluate_on_your_own_data.py
 """
