@@ -16,7 +16,7 @@ MeanOf = Literal["frames", "classes"]
 class Interval(NamedTuple):
     """A mean with the bounds that the middle 95 % of the resampled means lie in.
 
-    NaN bounds where no class has two clusters: nothing can be drawn again then.
+    NaN bounds where there is nothing to draw: one cluster, or for a mean of classes no class with two.
     """
 
     mean: float
@@ -52,7 +52,8 @@ def bootstrap(
 ) -> Interval:
     """The mean of the values of N frames with its 95 % interval.
 
-    Whole clusters are drawn with replacement, as many of each class as it has, so that no class is lost.
+    Whole clusters are drawn with replacement; for a mean of classes as many of each class as it has, so that
+    none is lost. A class of a single cluster then adds nothing to the width of the interval.
 
     Args:
         values: ``(N,)`` one a frame.
@@ -80,7 +81,8 @@ def bootstrap(
     if resamples < 1:
         raise ValueError(f"resamples must be at least 1, got {resamples}")
     own = mean_over(array, groups, of)
-    tables = _cluster_tables(array, groups, clusters)
+    strata = groups if of == "classes" else ["all"] * len(array)
+    tables = _cluster_tables(array, strata, clusters)
     if all(len(table) < 2 for table in tables):
         return Interval(own, float("nan"), float("nan"))
     rng = np.random.default_rng(seed)

@@ -125,7 +125,14 @@ def measure_method(
                 records.append(measure_frame(frame, fit, measuring))
             except ValueError as error:
                 raise ValueError(f"{name}, frame {frame.key}: {error}") from error
-    return MethodRecords(name, tuple(records), tuple(missing), tuple(broken))
+    notes = []
+    without = sum("contact_mm" not in record.metrics for record in records)
+    if measuring.regions is not None and without:
+        notes.append(
+            f"contacts are not measured in {without} frames: none is annotated, or the fit is no mesh of the "
+            "region map's vertices"
+        )
+    return MethodRecords(name, tuple(records), tuple(missing), tuple(broken), tuple(notes))
 
 
 def measure_frame(frame: TruthFrame, fit: FittedPair, measuring: Measuring) -> FrameRecord:
@@ -148,15 +155,17 @@ def measure_frame(frame: TruthFrame, fit: FittedPair, measuring: Measuring) -> F
         metrics["joint_pa_other_order"] = 1000 * float(orders.given if exchanged else orders.exchanged)
     regions, contacts = measuring.regions, frame.contacts
     if regions is not None and contacts is not None and len(contacts):
-        own = contact_metrics(_mesh(fit), contacts, regions, scores=measuring.scores)
-        if measuring.joints is None:
-            other = contact_metrics(_mesh(fit.exchanged()), contacts, regions, scores=measuring.scores)
-            exchanged = measuring.order == "either" and other["contact_mm"] < own["contact_mm"]
-            if exchanged:
-                fit, own, other = fit.exchanged(), other, own
-            own["contact_mm_other_order"] = other["contact_mm"]
-        metrics.update(own)
-    if measuring.topology is not None:
+        if _is_mesh_of(fit, regions):
+            fit, own, turned = _contacts(fit, contacts, regions, measuring)
+            metrics.update(own)
+            exchanged = exchanged or turned
+        elif measuring.joints is None:
+            has = "joints only" if fit.vertices is None else f"{fit.vertices.shape[1]} vertices"
+            raise ValueError(
+                f"contacts need a mesh of the region map's {regions.vertex_count} vertices, "
+                f"and the fit has {has}"
+            )
+    if measuring.topology is not None and _is_mesh_of(fit, measuring.topology):
         metrics.update(_penetration(_mesh(fit), measuring.topology))
     return FrameRecord(frame.key, frame.group, frame.cluster, metrics, exchanged)
 
@@ -215,15 +224,32 @@ def contact_metrics(
     return {name: value for name, value in metrics.items() if np.isfinite(value)}
 
 
+def _contacts(
+    fit: FittedPair, contacts: ContactMap, regions: RegionIndex, measuring: Measuring
+) -> tuple[FittedPair, Metrics, bool]:
+    """The fit in the order that counts, its contacts, and whether they decided that it is the other order."""
+    own = contact_metrics(_mesh(fit), contacts, regions, scores=measuring.scores)
+    if measuring.joints is not None:
+        return fit, own, False
+    other = contact_metrics(_mesh(fit.exchanged()), contacts, regions, scores=measuring.scores)
+    exchanged = measuring.order == "either" and other["contact_mm"] < own["contact_mm"]
+    if exchanged:
+        fit, own, other = fit.exchanged(), other, own
+    own["contact_mm_other_order"] = other["contact_mm"]
+    return fit, own, exchanged
+
+
 def _penetration(vertices: Tensor, topology: MeshTopology) -> Metrics:
     row = torch.zeros(1, dtype=torch.int64)
     depth = penetration_depth(vertices, topology, row, row + 1)
     return {"depth_mm": 1000 * float(depth.largest), "inside": float(depth.inside)}
 
 
+def _is_mesh_of(fit: FittedPair, mesh: RegionIndex | MeshTopology) -> bool:
+    return fit.vertices is not None and fit.vertices.shape[1] == mesh.vertex_count
+
+
 def _mesh(fit: FittedPair) -> Tensor:
-    if fit.vertices is None:
-        raise ValueError("contacts and penetration need meshes, and the fit has joints only")
     return torch.from_numpy(np.ascontiguousarray(fit.vertices, dtype=np.float32))
 
 

@@ -123,7 +123,7 @@ def some_values(seed: int = 0) -> tuple[np.ndarray, list[str], list[str]]:
 
 
 @pytest.mark.parametrize("of", ["frames", "classes"])
-def test_bootstrap_draws_whole_clusters_within_classes(of):
+def test_bootstrap_draws_whole_clusters(of):
     values, groups, clusters = some_values()
     found = bootstrap(values, groups, clusters, of=of, resamples=4000, seed=1)
     means = plain.resampled_means(values, groups, clusters, of, 4000, seed=2)

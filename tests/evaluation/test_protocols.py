@@ -195,14 +195,9 @@ def test_hi4d_by_the_regressor_equals_a_second_implementation(tmp_path, scenes, 
 def test_hi4d_without_files_compares_joints_by_name_and_says_so(tmp_path, scenes):
     keys = layouts.write_hi4d(tmp_path / "data", scenes[:1])
     body = load_body()
-    save_parameters(  # as apu fit leaves them
-        (tmp_path / "fits").joinpath(f"{keys[0]}.npz").__fspath__()
-        if (tmp_path / "fits").mkdir() is None
-        else "",
-        {name: value for name, value in scenes[0].parameters.items()},
-        body.name,
-        body_identity(body),
-    )
+    (tmp_path / "fits").mkdir()
+    path = tmp_path / "fits" / f"{keys[0]}.npz"
+    save_parameters(path, dict(scenes[0].parameters), body.name, body_identity(body))  # as apu fit does
     done = evaluate_fits(
         "hi4d", tmp_path / "data", {"ours": tmp_path / "fits"}, choice=Choice(body), resampling=FEW
     )

@@ -136,7 +136,7 @@ def smpl_subset() -> np.ndarray:
 def write_hi4d(
     root: Path, scenes: Sequence[TruthScene], *, frames_each: int = 6, camera: int = 4
 ) -> list[str]:
-    """One recording a scene, every contact frame the same people a little further; the keys of every fifth."""
+    """One recording a scene, every contact frame the same people a little further; every fifth's key."""
     ids = smpl_subset()
     keys = []
     for number, scene in enumerate(scenes):

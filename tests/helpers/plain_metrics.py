@@ -106,10 +106,11 @@ def resampled_means(
     resamples: int,
     seed: int,
 ) -> np.ndarray:
-    """Means of samples of whole clusters, class by class, drawn one after the other."""
+    """Means of samples of whole clusters, for a mean of classes class by class, drawn one after the other."""
     rng = np.random.default_rng(seed)
     by_class: dict[str, dict[str, list[float]]] = {}
-    for value, group, cluster in zip(values, groups, clusters, strict=True):
+    strata = groups if of == "classes" else ["all"] * len(values)
+    for value, group, cluster in zip(values, strata, clusters, strict=True):
         by_class.setdefault(group, {}).setdefault(cluster, []).append(value)
     means = []
     for _ in range(resamples):

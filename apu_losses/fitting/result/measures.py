@@ -135,7 +135,7 @@ def evaluate(state: FitState) -> list[SceneMetrics]:
         shape = shape_change(state.params[name], state.start[name])
 
     robust = keypoint_error(
-        state.keypoints2d, batch.keypoints, batch.confidence, batch.scale, confidence_threshold=0.5, trim=0.1
+        state.keypoints2d, batch.keypoints, batch.confidence, batch.scale, min_confidence=0.5, trim=0.1
     )
     weak = keypoint_error(state.keypoints2d, batch.keypoints, batch.confidence, batch.scale, trim=0.1)
     robust = torch.where(confident.isnan(), weak, robust)
