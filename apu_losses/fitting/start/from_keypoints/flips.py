@@ -72,9 +72,8 @@ def flipped_limb(
     root, hinge, end = (joints[name] for name in (limb.root, limb.hinge, limb.end))
     upper, lower = _unit(hinge - root), _unit(end - hinge)
     sight = _unit((root + hinge) / 2), _unit((hinge + end) / 2)
-    if not any(
-        wanted and abs(d @ s) > _STEEP for wanted, d, s in zip(flip, (upper, lower), sight, strict=True)
-    ):
+    steep = (abs(d @ s) > _STEEP for d, s in zip((upper, lower), sight, strict=True))
+    if not any(wanted and out for wanted, out in zip(flip, steep, strict=True)):
         return None
     target_upper, target_lower = (
         d - 2 * (d @ s) * s if wanted else d for wanted, d, s in zip(flip, (upper, lower), sight, strict=True)

@@ -23,19 +23,16 @@ _SIDES = (
     ("knee", "ankle", 0.06),
     ("shoulder", "hip", 0.12),
 )
-_BONES = tuple(
-    (_INDEX[f"{side}_{a}"], _INDEX[f"{side}_{b}"], reach)
-    for side in ("left", "right")
-    for a, b, reach in _SIDES
-) + (
+_BONES = (
+    *((_INDEX[f"{side}_{a}"], _INDEX[f"{side}_{b}"], r) for side in ("left", "right") for a, b, r in _SIDES),
     (_INDEX["left_shoulder"], _INDEX["right_hip"], 0.12),
     (_INDEX["right_shoulder"], _INDEX["left_hip"], 0.12),
 )
 _DOUBTFUL = 0.7
 """A keypoint of a confidence below this share of its person's median may be hidden."""
 _CLEAR = 2
-"""Keypoints more that one hides of the other than the other way round, from which the order is believed. On
-the development types it is then right in nine pairs of ten (docs/measurements/keypoint_starts.md)."""
+"""Keypoints more that one hides of the other than the other way round, from which the order is believed:
+right in 23 of 28 pairs of 100 pictures of the development types, where 1 is right in 42 of 56."""
 
 
 def hiding_order(people: Sequence[Keypoints2D]) -> list[tuple[int, int]]:

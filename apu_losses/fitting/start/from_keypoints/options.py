@@ -32,8 +32,8 @@ HEADINGS_RECIPE = Preset(
         Stage("pose", _WEIGHTS, _MOVES, 0.04, 60, relative_slope=None),
         _second_order("refine", 20),
     ),
-    description="Of one person from keypoints alone: the place and heading first, then the pose, which is held "
-    "to the hypothesis that it started from. Tuned on 26 photographs by eye.",
+    description="Of one person from keypoints alone: the place and heading first, then the pose, which is "
+    "held to the hypothesis that it started from. Tuned on 26 photographs by eye.",
 )
 """How every heading is fitted."""
 
@@ -41,8 +41,8 @@ SETTLE_RECIPE = Preset(
     "start from keypoints, settled",
     _TERMS,
     (_second_order("refine", 8),),
-    description="A mirrored limb, or a body of another size, has the same keypoints but for perspective: a few "
-    "steps settle it.",
+    description="A mirrored limb, or a body of another size, has the same keypoints but for perspective: "
+    "a few steps settle it.",
 )
 """How what was changed by hand is fitted again."""
 
@@ -57,8 +57,8 @@ class KeypointStartOptions:
         alternatives: at most so many hypotheses are kept besides the best.
         apart: metres; two hypotheses of which no joint of a limb differs by more are one.
         temperature: of the loss: a hypothesis that is worse by this is e times less likely.
-        against_flips: of the loss; so much likelier an arm or leg is as it was found than mirrored in depth. Of
-            mirrored limbs with a lower loss one in three is right (development types).
+        against_flips: of the loss; so much likelier an arm or leg is as it was found than mirrored in depth.
+            Of mirrored limbs with a lower loss one in three is right (development types).
         stature_sigma: relative; how far people differ in stature. More than adults do (0.04), since pose and
             camera are not known either.
         floor_sigma: metres; how far feet lie from the floor that all stand on.

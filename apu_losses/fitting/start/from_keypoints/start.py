@@ -96,8 +96,8 @@ def unstartable(keypoints: Keypoints2D) -> str:
         return ""
     seen = int((known.confidence > 0).sum())
     return (
-        f"{seen} body keypoints seen, and no two of them bound a limb whose length would tell how far away the "
-        "person is (two shoulders, a hip and a knee, an elbow and a wrist, two ears, ...)"
+        f"{seen} body keypoints seen, and no two of them bound a limb whose length would tell how far away "
+        "the person is (two shoulders, a hip and a knee, an elbow and a wrist, two ears, ...)"
     )
 
 
@@ -313,7 +313,8 @@ class _Search:
                 kept.append(row)
         if not kept:
             raise ValueError(
-                f"person {person}: no body could be fitted to the keypoints: are they pixels of this camera's image?"
+                f"person {person}: no body could be fitted to the keypoints: are they pixels of the "
+                "camera's image?"
             )
         return kept
 
