@@ -179,13 +179,8 @@ def keypoint_error(
             is not 0, so that one bad ankle does not speak for a body.
 
     Returns:
-<<<<<<< HEAD
         ``(N,)`` mean over joints from that confidence on, pixels at the 512 scale; NaN for a
         person without such a joint, or with a body that is not finite: neither is a good score.
-=======
-        ``(N,)`` mean over joints with a confidence above the threshold, pixels at the 512 scale; NaN for a
-        person
-        without such a joint, or with a body that is not finite: neither is a good score.
 
     Example:
         >>> import torch
@@ -194,7 +189,6 @@ def keypoint_error(
         >>> off = seen + torch.tensor([3.0, 4.0])
         >>> keypoint_error(off, seen, torch.tensor([[1.0, 0.5]]), torch.tensor([2.0]))  # 5 px at scale 2
         tensor([10.])
->>>>>>> api
     """
     squared, used = _squared_error(projected, xy, confidence, scale, min_confidence)
     distance, count = squared.sqrt(), used.sum(1)

@@ -119,16 +119,13 @@ class SceneContact:
         order: ``"given"`` when it is known which of the two is person a; ``"either"`` takes whichever
             assignment of the map to the two people is nearer to contact, in each iteration
             (paper section 3.1: the minimum of the loss over both orders).
-<<<<<<< HEAD
         evidence: what was asked about these two and answered; None: nobody said. A fit does not look at it.
-=======
 
     Example:
         >>> from apu_contacts import ContactMap
         >>> from apu_losses import SceneContact
         >>> SceneContact(0, 1, ContactMap([(3, 50)])).order
         'given'
->>>>>>> api
     """
 
     person_a: int

@@ -42,17 +42,14 @@ class Stage:
         damping: of Levenberg-Marquardt where the stage starts, as a share of the curvature. Every evaluation
             that lowers the loss divides it by 5, the first one, before the first step, too; one that does not
             multiplies it by 4.
-<<<<<<< HEAD
         options: options of terms that this stage has otherwise than the recipe, by the term's name:
             ``{"contact": {"soft": 0.01}}``.
-=======
 
     Example:
         >>> from apu_losses import Preset, Stage
         >>> stage = Stage("short", {"keypoints": 0.02, "contact": 1e4}, ("body_pose", "transl"), 0.03, 10)
         >>> Preset("mine", {"keypoints": {}, "contact": {}}, (stage,)).stages[0].max_iterations
         10
->>>>>>> api
     """
 
     name: str
