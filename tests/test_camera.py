@@ -38,7 +38,7 @@ def test_image_size_gives_sixty_degrees_over_the_longer_side() -> None:
 def test_many_cameras_project_as_each_alone() -> None:
     alone = [Camera.from_image_size(640, 480), Camera(900.0, (10.0, -20.0))]
     several = PinholeCamera.stack(alone, dtype=torch.float64)
-    points = np.random.default_rng(0).normal(size=(2, 5, 3)) + [0, 0, 6]
+    points = np.random.default_rng(0).normal(size=(2, 5, 3)) + np.array([0.0, 0.0, 6.0])
     expected = np.stack([camera.project(xyz) for camera, xyz in zip(alone, points, strict=True)])
     np.testing.assert_allclose(several.project(torch.tensor(points)).numpy(), expected)
     assert PinholeCamera.from_image_size(640, 480, dtype=torch.float64).focal.item() == alone[0].focal
