@@ -111,5 +111,5 @@ def test_bad_points_and_sizes_are_refused() -> None:
         camera.project(torch.zeros(3, 4, 3))
     with pytest.raises(ValueError, match=r"got \(4, 3\)"):
         camera.project(torch.zeros(4, 3))
-    with pytest.raises(ValueError, match="positive pixels, got 0 and 480"):
+    with pytest.raises(ValueError, match=r"must be positive \(pixels\), got 0.0 x 480.0"):
         PinholeCamera.from_image_size(0, 480)
