@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from apu_contacts._version import __version__
+from apu_contacts import __version__
 from apu_contacts.asking.answer_file import read_answers, read_index
 from apu_contacts.asking.ask import AskSummary
 from apu_contacts.asking.model import VisionLanguageModel
