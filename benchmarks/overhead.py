@@ -31,6 +31,7 @@ import apu_contacts as ac
 import apu_losses as al
 from apu_losses import geometry as g
 from apu_losses.geometry.dispatch import cpu_problem, load_backend
+from apu_losses.geometry.requests import Bodies, Ends, RegionSearch
 
 RESULT = Path(__file__).resolve().parent / "results" / "overhead.md"
 SAMPLE, CONTACT = "40-vertex sample", "contact, pairs"
@@ -83,9 +84,10 @@ def losses_of(e: Embrace) -> dict[str, Loss]:
 
 def kernel_alone(e: Embrace) -> Callable[[], Any]:
     """The search of the contact loss by itself."""
-    pairs, cpu = closest_pairs(e, 30), load_backend("cpu")
-    edges = (pairs.row_a, pairs.row_b, pairs.group_a, pairs.group_b)
-    return lambda: cpu.region_min(e.a, e.b, *edges, e.regions, e.regions, None)
+    pairs, cpu, layout = closest_pairs(e, 30), load_backend("cpu"), e.regions.layout
+    ends = (Ends(pairs.row_a, pairs.group_a, layout), Ends(pairs.row_b, pairs.group_b, layout))
+    search = RegionSearch(Bodies(e.a, e.b), *ends, None)
+    return lambda: cpu.region_min(search)
 
 
 def once(loss: Loss, a: Tensor, b: Tensor) -> tuple[float, float, float]:

@@ -25,11 +25,9 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from apu_losses.geometry.constants import BLOCK, FACE_BLOCK, LEAF_FACES
+from apu_losses.geometry.requests import FaceTree, RegionLayout
 from apu_losses.numerics.outside_graphs import outside_graphs
-
-BLOCK = 16
-FACE_BLOCK = 8
-LEAF_FACES = 8
 
 
 @runtime_checkable
@@ -109,6 +107,11 @@ class RegionIndex:
 
     def __len__(self) -> int:
         return int(self.offsets.shape[0]) - 1
+
+    @property
+    def layout(self) -> RegionLayout:
+        """What a back end is told of the regions."""
+        return RegionLayout(self.offsets, self.vertex_ids, self.slots, self.block_offsets)
 
     @classmethod
     def build(
@@ -231,6 +234,12 @@ class MeshTopology:
     node_skip: Tensor
     closed: bool
     looked_at: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    @property
+    def tree(self) -> FaceTree:
+        """What a back end is told of the faces."""
+        nodes = self.node_start, self.node_end, self.node_skip
+        return FaceTree(self.faces, self.face_order, *nodes, self.closed)
 
     @classmethod
     def build(
