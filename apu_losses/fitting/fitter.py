@@ -31,7 +31,7 @@ from apu_losses.fitting.solve.registry import build_terms, with_all_options
 from apu_losses.fitting.solve.stage import Preset
 from apu_losses.fitting.start.from_detections import model_of
 from apu_losses.fitting.start.retarget import RetargetOptions, initial_parameters
-from apu_losses.geometry.operators import MeshTopology, RegionIndex
+from apu_losses.geometry import MeshTopology, RegionIndex
 
 
 @dataclass(frozen=True)

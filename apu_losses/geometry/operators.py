@@ -54,30 +54,6 @@ from apu_losses.geometry.types import (
 )
 from apu_losses.numerics.precision import widen
 
-__all__ = [
-    "MeshTopology",
-    "NearestSurface",
-    "NearestVertex",
-    "Penetration",
-    "RegionIndex",
-    "RegionMinimum",
-    "RegionNearest",
-    "RegionPairs",
-    "WindingNumber",
-    "contact_map_from_meshes",
-    "inside",
-    "nearest_surface",
-    "nearest_vertex",
-    "penetration",
-    "region_distance_matrix",
-    "region_min_distance",
-    "region_nearest_vertex",
-    "region_soft_minimum",
-    "safe_sqrt",
-    "winding_number",
-    "winding_number_bounded",
-]
-
 Faces = MeshTopology | Tensor | NDArray[Any]
 Regions = RegionIndex | RegionLists
 Rows = tuple[Tensor, Tensor] | None

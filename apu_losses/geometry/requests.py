@@ -69,7 +69,7 @@ class Side(NamedTuple):
 
 
 class RegionSearch(NamedTuple):
-    """The minimum between two groups of vertices, for each of K edges; without ``unions`` a group is a region."""
+    """The minimum between two groups, for each of K edges. Without ``unions`` a group is a region."""
 
     bodies: Bodies
     a: Ends
@@ -156,7 +156,7 @@ class Found(NamedTuple):
 
 
 class EdgeGradient(NamedTuple):
-    """What squared distances of vertices give back for ``gradient (K,)``: ``2 g (a - b)`` and its opposite."""
+    """What squared distances of vertices give back for ``gradient (K,)``: ``2 g (a - b)``, its opposite."""
 
     found: Found
     gradient: Tensor

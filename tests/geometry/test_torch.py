@@ -74,7 +74,7 @@ def test_opcheck(backend):
 def test_opcheck_of_gradients(backend):
     m = pair(2, 2)
     p = edges(m)
-    regions, topology = m.regions.to(m.a.device), m.topology.to(m.a.device)
+    topology = m.topology.to(m.a.device)
     for search in searches(m, m.a, m.b):
         d2, *index = ops.region_min(search, backend)
         found = r.Found(search.bodies, p.row_a, p.row_b, *index)
