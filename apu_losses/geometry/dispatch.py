@@ -128,8 +128,11 @@ def _version(package: str) -> str:
 
 
 def describe() -> list[BackendStatus]:
-    """What can run here and what ``"auto"`` would choose, with reasons: the kernel lines of ``apu
-    doctor``.
+    """What can run here and what ``"auto"`` would choose, with reasons: the kernel lines of ``apu doctor``.
+
+    Example:
+        >>> [(line.name, line.available) for line in describe() if line.name in ("torch", "reference")]
+        [('torch', True), ('reference', True)]
     """
     kinds = [
         ("CPU float32", torch.device("cpu"), torch.float32),

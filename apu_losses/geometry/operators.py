@@ -69,7 +69,15 @@ def _answer(operator: Operator[Any], request: Any, backend: Backend) -> Any:
 
 
 def safe_sqrt(distance2: Tensor) -> Tensor:
-    """Distance from squared distance, any shape; at zero the gradient is zero and not NaN."""
+    """Distance from squared distance, any shape; at zero the gradient is zero and not NaN.
+
+    Example:
+        >>> x = torch.tensor([0.0, 4.0], requires_grad=True)
+        >>> root = safe_sqrt(x)
+        >>> root.sum().backward()
+        >>> root.tolist(), x.grad.tolist()
+        ([0.0, 2.0], [0.0, 0.25])
+    """
     positive = distance2 > 0
     root = torch.sqrt(torch.where(positive, distance2, torch.ones_like(distance2)))
     return torch.where(positive, root, distance2.detach())
@@ -148,6 +156,15 @@ def region_min_distance(
 
     This is the inner minimum of the contact loss of Ask, Pose, Unite (section 3.3), over all vertices of the
     regions.
+
+    Example:
+        >>> a = torch.tensor([[[0.0, 0, 0], [1, 0, 0], [2, 0, 0]]])
+        >>> b = a + torch.tensor([0.0, 3, 0])
+        >>> regions = RegionIndex.from_lists([[0, 1], [2]], vertex_count=3)
+        >>> pairs = RegionPairs.from_offsets([0, 2], [0, 1], [1, 1])  # of item 0: regions 0 and 1, 1 and 1
+        >>> found = region_min_distance(a, b, pairs, regions)
+        >>> found.distance2.tolist(), found.index_a.tolist(), found.index_b.tolist()
+        ([10.0, 9.0], [1, 2], [2, 2])
     """
     search = _Edges.of(verts_a, verts_b, pairs, regions, regions_b).search()
     return RegionMinimum(*_answer(custom_ops.region_min, search, backend))
@@ -171,6 +188,14 @@ def region_nearest_vertex(
     Where the answers of an edge stand depends on the edges alone; ``pairs`` remembers it, so keep them.
     ``torch.compile`` has to find it there: call this once before, with the `RegionIndex` that compiled code
     is given. Raises ``ValueError`` for shapes, rows or groups that do not fit.
+
+    Example:
+        >>> a = torch.tensor([[[0.0, 0, 0], [1, 0, 0], [2, 0, 0]]])
+        >>> b = a + torch.tensor([0.0, 3, 0])
+        >>> regions = RegionIndex.from_lists([[0, 1], [2]], vertex_count=3)
+        >>> found = region_nearest_vertex(a, b, RegionPairs.from_offsets([0, 1], [0], [1]), regions)
+        >>> found.distance2.tolist(), found.index_a.tolist(), found.index_b.tolist(), found.offsets.tolist()
+        ([13.0, 10.0, 10.0], [0, 1, 1], [2, 2, 2], [0, 2, 3])
     """
     edges = _Edges.of(verts_a, verts_b, pairs, regions, regions_b)
     listed = vertices_of_edges(pairs, edges.a, edges.b)
@@ -192,6 +217,15 @@ def region_distance_matrix(
 
     ``verts_a (B, Va, 3)``, ``verts_b (B, Vb, 3)``. With ``cutoff`` (in units of the input) only what is
     nearer is reported, the rest is +inf and -1: several times faster.
+
+    Example:
+        >>> a = torch.tensor([[[0.0, 0, 0], [1, 0, 0], [2, 0, 0]]])
+        >>> b = a + torch.tensor([0.0, 3, 0])
+        >>> regions = RegionIndex.from_lists([[0, 1], [2]], vertex_count=3)
+        >>> region_distance_matrix(a, b, regions).distance2.tolist()
+        [[[9.0, 10.0], [10.0, 9.0]]]
+        >>> region_distance_matrix(a, b, regions, cutoff=3.1).distance2.tolist()
+        [[[9.0, inf], [inf, 9.0]]]
     """
     index_a, index_b = _regions_of(verts_a, verts_b, regions, regions_b)
     a, b = widen(verts_a), widen(verts_b)
@@ -215,6 +249,14 @@ def region_soft_minimum(
     Arguments as `region_min_distance`; ``temperature`` T in squared units, positive. It lies below the hard
     minimum by at most ``T log(n m)`` for groups of n and m vertices, and spreads the gradient over the near
     vertices.
+
+    Example:
+        >>> a = torch.tensor([[[0.0, 0, 0], [1, 0, 0], [2, 0, 0]]])
+        >>> b = a + torch.tensor([0.0, 3, 0])
+        >>> regions = RegionIndex.from_lists([[0, 1], [2]], vertex_count=3)
+        >>> pairs = RegionPairs.from_offsets([0, 2], [0, 1], [1, 1])
+        >>> region_soft_minimum(a, b, pairs, regions, temperature=1.0)  # 10 - log(1 + exp(-3)), and 9
+        tensor([9.9514, 9.0000])
     """
     if not temperature > 0:
         raise ValueError(f"temperature: expected a positive number of squared units, got {temperature}")
@@ -245,6 +287,12 @@ def nearest_vertex(
     ``cutoff``: beyond it +inf and -1. ``*_topology``: the meshes that the points and vertices are, if they
     are meshes: their block order saves sorting the points. The gradient flows to the point and to its nearest
     vertex.
+
+    Example:
+        >>> points, vertices = torch.tensor([[[0.5, 0, 0]]]), torch.tensor([[[0.0, 0, 0], [2, 0, 0]]])
+        >>> found = nearest_vertex(points, vertices)
+        >>> found.distance2.tolist(), found.vertex.tolist()
+        ([[0.25]], [[0]])
     """
     check_vertices("points", points, points_topology.vertex_count if points_topology else None)
     check_vertices("vertices", vertices, vertices_topology.vertex_count if vertices_topology else None)
@@ -333,6 +381,26 @@ def nearest_surface(
     ``vertices (B, V, 3)`` posed meshes with ``faces`` (a `MeshTopology`, or ``(F, 3)``). ``rows``, ``wanted``
     and ``cutoff`` as in `nearest_vertex`. The gradient flows to the point and, by the barycentric weights, to
     the three corners (by the envelope theorem this is exact).
+
+    Example:
+        >>> corners = torch.tensor([[[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]]])
+        >>> faces = torch.tensor([[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]])
+        >>> found = nearest_surface(torch.tensor([[[0.25, 0.25, -0.5]]]), corners, faces)
+        >>> found.distance2.tolist(), found.face.tolist(), found.barycentric.tolist()
+        ([[0.25]], [[0]], [[[0.5, 0.25, 0.25]]])
+
+    Example:
+        >>> corners = torch.tensor([[[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]]])
+        >>> faces = torch.tensor([[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]])
+        >>> points = torch.tensor([[[0.1, 0.1, 0.1], [1.0, 1.0, 1.0]]])
+        >>> winding_number(points, corners, faces, method="rays").tolist()
+        [[1.0, 0.0]]
+
+    Example:
+        >>> corners = torch.tensor([[[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]]])
+        >>> faces = torch.tensor([[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]])
+        >>> inside(torch.tensor([[[0.1, 0.1, 0.1], [1.0, 1.0, 1.0]]]), corners, faces).tolist()
+        [[True, False]]
     """
     mesh = _Mesh.of(points, vertices, faces, rows, wanted, points_topology)
     return mesh.nearest_surface(check_cutoff(cutoff), math.inf, backend)
@@ -378,6 +446,13 @@ def winding_number_bounded(
     The bound is proven, not estimated: it adds up what the series of every cluster that was taken for a
     dipole and a quadrupole leaves out (`apu_losses.geometry.cpu.winding` derives it). Rounding in float32
     comes on top, about 1e-5. Zero for the reference, which opens everything.
+
+    Example:
+        >>> corners = torch.tensor([[[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]]])
+        >>> faces = torch.tensor([[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]])
+        >>> found = winding_number_bounded(torch.tensor([[[0.1, 0.1, 0.1]]]), corners, faces)
+        >>> round(found.value.item(), 4), found.bound.item()  # so few faces are all added up
+        (1.0, 0.0)
     """
     mesh = _Mesh.of(points, vertices, faces, rows, wanted, points_topology)
     return mesh.winding_number("tree", False, backend)
@@ -427,6 +502,14 @@ def penetration(
     inside. ``distance2`` is zero outside, NaN where the input is not finite. The inside test carries no
     gradient; the depth does, for the points that are inside. Raises ``ValueError`` if every mesh is closed
     and inside out, warns if some are.
+
+    Example:
+        >>> corners = torch.tensor([[[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]]])
+        >>> faces = torch.tensor([[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]])
+        >>> points = torch.tensor([[[0.25, 0.25, 0.125], [1.0, 1.0, 1.0]]])
+        >>> found = penetration(points, corners, faces, target="surface")
+        >>> found.inside.tolist(), found.distance2.sqrt().tolist(), found.target.tolist()
+        ([[True, False]], [[0.125, 0.0]], [[0, -1]])
     """
     _check_method(method)
     _check_target(target)
@@ -483,6 +566,13 @@ def contact_map_from_meshes(
     second topology, where there are two.
     Raises ``ValueError`` if a mesh is not finite, because False would read as "no contact".
     For distances use `region_distance_matrix` with ``cutoff=threshold``.
+
+    Example:
+        >>> a = torch.tensor([[[0.0, 0, 0], [1, 0, 0], [2, 0, 0]]])
+        >>> b = a + torch.tensor([0.0, 3, 0])
+        >>> regions = RegionIndex.from_lists([[0, 1], [2]], vertex_count=3)
+        >>> contact_map_from_meshes(a, b, regions, threshold=3.1).tolist()
+        [[[True, False], [False, True]]]
     """
     found = region_distance_matrix(verts_a, verts_b, regions, regions_b, cutoff=threshold, backend=backend)
     if bool(torch.isnan(found.distance2).any()):

@@ -97,6 +97,11 @@ class RegionIndex:
     ``offsets (R+1,)``, ``vertex_ids (N,)`` int64: vertices of each region, ascending, without repeats.
     ``slots (P,)``: the same vertices in block order, each region padded to whole blocks of 16 by repeating a
     vertex. ``block_offsets (R+1,)``: the blocks of each region.
+
+    Example:
+        >>> regions = RegionIndex.from_lists([[2, 0], [1]], vertex_count=3)
+        >>> len(regions), regions.vertices(0).tolist(), len(regions.slots)
+        (2, [0, 2], 32)
     """
 
     vertex_count: int
@@ -222,6 +227,11 @@ class MeshTopology:
     node when the subtree of n is skipped, so that no stack is needed. A leaf has ``node_skip[n] == n + 1``.
     ``closed``: every edge is met as often one way as the other, so that the winding number around any point
     off the surface is a whole number. ``looked_at``: what `apu_losses.geometry.orientation` remembers.
+
+    Example:
+        >>> mesh = MeshTopology.build([[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]], vertex_count=4)
+        >>> mesh.closed, len(mesh.faces), len(mesh.slots)
+        (True, 4, 16)
     """
 
     vertex_count: int

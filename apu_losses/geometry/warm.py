@@ -20,6 +20,10 @@ def warmup(backend: Backend = "auto", device: torch.device | str = "cpu") -> flo
     """Compile (or load from numba's cache on disk) all kernels of a back end; seconds it took.
 
     A worker that calls this at start-up does not pay for it at its first batch. Raises as the back end would.
+
+    Example:
+        >>> warmup("reference") < 1.0  # which has nothing to compile
+        True
     """
     begin = time.perf_counter()
     corners = [[[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]]]
