@@ -93,8 +93,8 @@ def check_in_image(pixels: ArrayLike, image_size: Sequence[float], where: str) -
     if len(uv) and inside.mean() < _SEEN:
         low, high = uv.min(0), uv.max(0)
         raise ConventionError(
-            f"{where}: its people lie at pixels ({low[0]:.0f}, {low[1]:.0f}) to ({high[0]:.0f}, {high[1]:.0f})"
-            f", beside an image of {size[0]:g} x {size[1]:g}: another picture's size, or a crop whose "
+            f"{where}: its people lie at ({low[0]:.0f}, {low[1]:.0f}) to ({high[0]:.0f}, {high[1]:.0f})"
+            f" px, beside an image of {size[0]:g} x {size[1]:g}: another picture's size, or a crop whose "
             "pixels were not moved along?"
         )
 
