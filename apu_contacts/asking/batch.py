@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from apu_contacts.asking.answer_file import NOT_ANSWERED, AnswerFile, encode_record, open_answers, read_index
-from apu_contacts.asking.ask import AskInterrupted, AskSummary, answer_record, query_record
+from apu_contacts.asking.ask import AskInterrupted, AskSummary, answer_record, query_record, settings_of
 from apu_contacts.asking.batch_results import BatchResult, read_results
 from apu_contacts.asking.model import Reply
 from apu_contacts.asking.prompt import Example, Prompt
@@ -128,7 +128,8 @@ def write_batch(
                 if question not in seen:  # a copy of the picture under another name is asked about once
                     requests.write(line)
                 seen.add(question)
-                rows.append(encode_record(query_record(query, sample, prompt, question, identity)) + "\n")
+                row = query_record(query, sample, prompt, question, identity, settings_of(client))
+                rows.append(encode_record(row) + "\n")
         written.requests = len(seen)
         if rows:
             written.questions = _question_list(Path(out))

@@ -7,6 +7,7 @@ import json
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from apu_contacts.asking.model import AskError, Reply, VisionLanguageModel
 from apu_contacts.asking.prompt import Prompt
@@ -48,6 +49,11 @@ class CachedModel:
     def identity(self) -> str:
         """That of the model."""
         return self._identity
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Those of the model, where it has any."""
+        return dict(getattr(self.model, "settings", {}))
 
     def path(self, prompt: Prompt, sample: int = 0) -> Path:
         """Where the answer is kept."""

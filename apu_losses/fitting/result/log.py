@@ -17,9 +17,10 @@ from apu_losses.fitting.solve.progress import FitProgress
 class FitLog:
     """A callback of `SceneFitter.fit` that writes a file while the fit runs.
 
-    One line for each scene and iteration: ``{"number", "scene", "stage", "iteration", "loss", "terms"}``,
-    with the place of the scene in the list that is fitted, and weighted values; what is not finite is null.
-    A batch that is fitted again, because a scene in it broke, is logged again: its later lines count.
+    One line for each scene and iteration: ``{"number", "scene", "attempt", "stage", "iteration", "taken",
+    "loss", "terms"}``, with the place of the scene in the list that is fitted, whether it took the step that
+    was tried, and weighted values of where it stands; what is not finite is null. A batch that is fitted
+    again, because a scene in it broke, is logged again: of a scene the lines of the last attempt count.
 
     ::
 
@@ -58,12 +59,15 @@ class FitLog:
         if event.iteration % self.every:
             return
         terms = {name: values.tolist() for name, values in event.terms.items()}
-        for place, (number, loss) in enumerate(zip(event.scenes.tolist(), event.loss.tolist(), strict=True)):
+        columns = (event.scenes.tolist(), event.loss.tolist(), event.taken.tolist())
+        for place, (number, loss, taken) in enumerate(zip(*columns, strict=True)):
             line: dict[str, Any] = {
                 "number": number,
                 "scene": event.state.batch.scenes[place].name,
+                "attempt": event.attempt,
                 "stage": event.stage,
                 "iteration": event.iteration,
+                "taken": taken,
                 "loss": _finite(loss),
                 "terms": {name: _finite(values[place]) for name, values in terms.items()},
             }
