@@ -10,6 +10,7 @@ from typing import Literal, overload
 import numpy as np
 from numpy.typing import ArrayLike
 
+from apu_contacts.camera import Camera
 from apu_contacts.keypoints import Keypoints2D
 from apu_contacts.keypoints.extent import keypoint_box
 from apu_contacts.people.matching import (
@@ -22,7 +23,6 @@ from apu_contacts.people.matching import (
 )
 from apu_contacts.people.merging import merge_keypoints
 from apu_contacts.sources.bev import BevPerson
-from apu_contacts.sources.conventions import Camera
 from apu_contacts.sources.detection import InitialEstimate, PersonDetection
 
 MAX_BODY_DISTANCE = 0.2

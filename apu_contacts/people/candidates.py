@@ -9,7 +9,7 @@ pairs of the real photographs that the tests read (docs/measurements/people.md h
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -79,7 +79,7 @@ def propose_pairs(
     min_keypoints: int = 3,
     max_distance: float = 0.2,
     min_confidence: float = 0.3,
-    require_mesh: bool = True,
+    require_mesh: bool | Collection[int] = True,
     max_mesh_error: float = 0.15,
     max_gap: float | None = None,
     min_difference: float = 0.08,
@@ -92,7 +92,8 @@ def propose_pairs(
             keypoint of the other. One or two crossing joints are common in a crowd.
         max_distance: d, as a share of the geometric mean of the two people's `person_size`.
         min_confidence: a keypoint is valid from this confidence on.
-        require_mesh: demand an initial estimate of both people that is aligned with their keypoints.
+        require_mesh: demand an initial estimate of both people that is aligned with their keypoints; or
+            positions of the people of whom it is demanded.
         max_mesh_error: what counts as aligned: the mean distance of a person's valid keypoints from the
             projected joints of their estimate, as a share of their size.
         max_gap: metres; pairs whose estimated 3D joints are further apart are rejected. None (the paper)
@@ -111,6 +112,8 @@ def propose_pairs(
     error = [_mesh_error(person, keypoints) for person, keypoints in zip(people, body, strict=True)]
     apart, common = keypoint_distances(body, body, min_confidence=min_confidence)
 
+    everybody: Collection[int] = range(len(people))
+    meshed = require_mesh if not isinstance(require_mesh, bool) else everybody if require_mesh else ()
     candidates: list[CandidatePair] = []
     rejected: list[RejectedPair] = []
     for a in range(len(people)):
@@ -118,6 +121,7 @@ def propose_pairs(
             distance, near = _reach(body[a], body[b], min_keypoints, max_distance)
             gap = _gap(people[a], people[b])
             verdict: tuple[str, str] | None = None
+            asked = {i: error[i] for i in (a, b) if i in meshed}
             if not np.isfinite(distance):
                 fewest = min(int(body[a].valid.sum()), int(body[b].valid.sum()))
                 verdict = REASONS[0], f"{fewest} valid keypoints, {min_keypoints} are needed"
@@ -128,17 +132,15 @@ def propose_pairs(
                     REASONS[2],
                     f"their keypoints agree to {apart[a, b]:.2f} of their size: detected twice?",
                 )
-            elif require_mesh:
-                verdict = _mesh_verdict({a: error[a], b: error[b]}, max_mesh_error)
+            else:
+                verdict = _mesh_verdict(asked, max_mesh_error)
             if verdict is None and max_gap is not None and gap is not None and gap > max_gap:
                 verdict = REASONS[5], f"{gap:.2f} m between their estimated joints, above {max_gap:g}"
             if verdict is not None:
                 rejected.append(RejectedPair(a, b, *verdict))
                 continue
-            both = [e for e in (error[a], error[b]) if e is not None]
-            candidates.append(
-                CandidatePair(a, b, distance, near, max(both) if require_mesh and both else None, gap)
-            )
+            both = [e for i, e in asked.items() if e is not None]
+            candidates.append(CandidatePair(a, b, distance, near, max(both) if both else None, gap))
     candidates.sort(key=lambda pair: (pair.distance, pair.person_a, pair.person_b))
     return Proposal(tuple(candidates), tuple(rejected))
 

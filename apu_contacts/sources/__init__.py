@@ -1,5 +1,6 @@
 """Readers of other tools' files."""
 
+from apu_contacts.camera import Camera
 from apu_contacts.sources._model_pickle import read_model_pickle
 from apu_contacts.sources._numpy_pickle import read_numpy_pickle
 from apu_contacts.sources.bev import BEV_JOINTS, BevPerson, bev_focal, camera_residual, read_bev
@@ -13,7 +14,6 @@ from apu_contacts.sources.chi3d import (
     read_chi3d_signatures,
     read_chi3d_smplx,
 )
-from apu_contacts.sources.conventions import Camera
 from apu_contacts.sources.detection import InitialEstimate, PersonDetection
 from apu_contacts.sources.errors import (
     NoPeopleError,

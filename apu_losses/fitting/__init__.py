@@ -23,7 +23,6 @@ from apu_losses.fitting.scene.types import (
     InitialBody,
     Joints3D,
     Scene,
-    SceneCamera,
     SceneContact,
     ScenePerson,
     sequence,
@@ -32,6 +31,12 @@ from apu_losses.fitting.solve.presets import PRESET_NAMES, load_preset
 from apu_losses.fitting.solve.progress import FitProgress, StageReport
 from apu_losses.fitting.solve.stage import Preset, Stage
 from apu_losses.fitting.start.from_detections import model_of, posed_estimate, scene_from_detections
+from apu_losses.fitting.start.from_keypoints import (
+    KeypointStart,
+    KeypointStartOptions,
+    StartHypothesis,
+    start_from_keypoints,
+)
 from apu_losses.fitting.start.retarget import RetargetOptions, RetargetReport, initial_parameters
 from apu_losses.numerics.least_squares import LeastSquaresResult, levenberg_marquardt
 
@@ -43,6 +48,8 @@ __all__ = [
     "FitState",
     "InitialBody",
     "Joints3D",
+    "KeypointStart",
+    "KeypointStartOptions",
     "LeastSquaresResult",
     "Preset",
     "ProposalReport",
@@ -50,7 +57,6 @@ __all__ = [
     "RetargetReport",
     "Scene",
     "SceneBatch",
-    "SceneCamera",
     "SceneContact",
     "SceneFileError",
     "SceneFitter",
@@ -58,6 +64,7 @@ __all__ = [
     "ScenePerson",
     "Stage",
     "StageReport",
+    "StartHypothesis",
     "Term",
     "Verdict",
     "evaluate",
@@ -80,5 +87,6 @@ __all__ = [
     "scene_from_dict",
     "scene_to_dict",
     "sequence",
+    "start_from_keypoints",
     "write_scene_lines",
 ]

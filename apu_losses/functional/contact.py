@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -240,6 +240,99 @@ def contact_values(points_a: Tensor, points_b: Tensor, selection: ContactSelecti
     squared = torch.where(selection.valid, squared, torch.nan)
     columns = {"contact": selection.contact, "share": selection.share}
     return _per_contact(squared, columns, len(selection.weight), selection.form)
+
+
+class ContactValues(NamedTuple):
+    """The energies of the contacts of B pairs, flat: C contacts in all.
+
+    Attributes:
+        value: ``(C,)`` energy of each contact before its weight, squared metres; with gradient.
+        weight: ``(C,)`` W of each contact, as its map states it.
+        offsets: ``(B + 1,)`` the contacts of pair b are ``offsets[b]`` to ``offsets[b + 1] - 1``, in the order
+            of ``contact_maps[b].groups()`` (``merged().groups()`` with ``over="pairs"``).
+    """
+
+    value: Tensor
+    weight: Tensor
+    offsets: Tensor
+
+    @property
+    def pair(self) -> Tensor:
+        """``(C,)`` the pair that each contact belongs to."""
+        return torch.arange(len(self.offsets) - 1, device=self.offsets.device).repeat_interleave(
+            self.offsets.diff()
+        )
+
+    def per_pair(self, weight: Tensor | None = None) -> Tensor:
+        """``(B,)`` weighted sums: what the loss is, or with weights ``(C,)`` of your own, learned ones say."""
+        weighted = self.value * (self.weight if weight is None else weight).to(self.value)
+        return weighted.new_zeros(len(self.offsets) - 1).index_add(0, self.pair, weighted)
+
+
+def soft_contact_values(
+    verts_a: Tensor,
+    verts_b: Tensor,
+    contact_maps: ContactMap | Sequence[ContactMap],
+    regions: Regions,
+    *,
+    over: Over = "parts",
+    mode: Mode = "min",
+    robust: float | None = None,
+    soft: float | None = None,
+    order: Order | Sequence[Order] = "given",
+    backend: Backend = "auto",
+) -> ContactValues:
+    """`soft_contact` before it is summed: one value a contact, for weights that are learned or logged.
+
+    Arguments and errors as of `soft_contact`. ``per_pair()`` of the result is the loss.
+
+    Example:
+        >>> from apu_contacts import ContactMap
+        >>> found = soft_contact_values(
+        ...     square, square + up, [ContactMap([(0, 0), (1, 2)], [1.0, 0.5]), ContactMap([(2, 2)])], regions
+        ... )  # up is 0.3 m
+        >>> found.value, found.weight, found.offsets
+        (tensor([0.0900, 1.0900, 0.0900]), tensor([1.0000, 0.5000, 1.0000]), tensor([0, 2, 3]))
+        >>> found.per_pair()
+        tensor([0.6350, 0.0900])
+    """
+    check_soft(soft, over)
+    check_vertices("verts_a", verts_a)
+    edges = edges_of_pairs(
+        maps_of_pairs(contact_maps, len(verts_a)),
+        over=over,
+        order=order,
+        one_search_a_pair=soft is not None,
+        dtype=widen(verts_a[:0]).dtype,
+        device=verts_a.device,
+    )
+    return pair_contact_values(
+        verts_a, verts_b, edges, regions, ContactForm(mode, robust, soft), backend=backend
+    )
+
+
+def pair_contact_values(
+    verts_a: Tensor,
+    verts_b: Tensor,
+    edges: ContactEdges,
+    regions: Regions,
+    form: ContactForm | None = None,
+    *,
+    backend: Backend = "auto",
+) -> ContactValues:
+    """`soft_contact_values` with its contact maps laid out once; arguments as of `pair_contact`."""
+    vertices, _, _ = stack_pairs(verts_a, verts_b)
+    if edges.edge_count != len(verts_a):
+        raise ValueError(f"edges must hold one edge a pair ({len(verts_a)}), got {edges.edge_count}")
+    selection = select_contacts(vertices, edges, regions, form, backend=backend)
+    points_a = gather_points(vertices, selection.row_a, selection.vertex_a)
+    points_b = gather_points(vertices, selection.row_b, selection.vertex_b)
+    value = contact_values(points_a, points_b, selection)
+    # contacts that were read in the exchanged order stand at the end
+    place = torch.argsort(selection.edge, stable=True)
+    counts = torch.bincount(selection.edge, minlength=len(verts_a))
+    offsets = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
+    return ContactValues(value[place], selection.weight[place].to(value), offsets)
 
 
 def soft_contact(

@@ -65,7 +65,7 @@ def _kind(value: object) -> str:
 def edges_of_pairs(
     contact_maps: Sequence[ContactMap],
     *,
-    over: Over,
+    over: Over = "parts",
     order: Order | Sequence[Order] = "given",
     one_search_a_pair: bool = False,
     dtype: torch.dtype = torch.float32,
@@ -192,7 +192,7 @@ class ContactEdges:
         rows_a: Sequence[int],
         rows_b: Sequence[int],
         *,
-        over: Over = "pairs",
+        over: Over = "parts",
         order: Order | Sequence[Order] = "given",
         one_search_a_pair: bool = False,
         dtype: torch.dtype = torch.float32,
@@ -203,10 +203,10 @@ class ContactEdges:
         Args:
             contact_maps: E maps; a map may be empty.
             rows_a, rows_b: ``(E,)`` the two bodies that each map is about; equal for self-contact.
-            over: ``"pairs"``: each region pair of a map is a contact, counted once (the formula as the paper
-                prints it, section 3.1). ``"parts"``: each group of a map is one contact between the unions of
-                its regions, "somewhere on the arm touches somewhere on the back"; a map without groups has
-                one group a pair.
+            over: ``"parts"``: each group of a map is one contact between the unions of its regions,
+                "somewhere on the arm touches somewhere on the back"; a map without groups has one group a
+                pair. ``"pairs"``: each region pair of a map is a contact, counted once (the formula as the
+                paper prints it, section 3.1).
             order: ``"given"``, or ``"either"`` where it is not known which body is *a*; one, or one a map.
             one_search_a_pair: search each region pair of a group by itself, as a soft minimum needs.
 

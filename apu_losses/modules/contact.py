@@ -11,7 +11,15 @@ from torch import Tensor, nn
 
 from apu_contacts.contacts import ContactMap
 from apu_contacts.regions import RegionMap
-from apu_losses.functional.contact import ContactForm, Mode, check_regions, check_soft, pair_contact
+from apu_losses.functional.contact import (
+    ContactForm,
+    ContactValues,
+    Mode,
+    check_regions,
+    check_soft,
+    pair_contact,
+    pair_contact_values,
+)
 from apu_losses.functional.contact_edges import (
     ContactEdges,
     Order,
@@ -108,6 +116,23 @@ class SoftContactLoss(nn.Module):
         self._first_look.at(verts_a=verts_a, verts_b=verts_b)
         edges = self._edges_of(contact_maps, len(verts_a)).to(verts_a.device)
         return pair_contact(verts_a, verts_b, edges, self.regions, self.form, backend=self.backend)
+
+    def values(
+        self,
+        verts_a: Tensor,
+        verts_b: Tensor,
+        contact_maps: ContactMap | Sequence[ContactMap] | ContactEdges,
+    ) -> ContactValues:
+        """The loss before it is summed, arguments as of `forward`: one value a contact, its weight, offsets.
+
+        For weights that are learned, or for a log that says which contact is open::
+
+            found = contact.values(verts_a, verts_b, contact_maps)
+            loss = found.per_pair(found.weight * trust).sum()    # trust (C,) of your network
+        """
+        self._first_look.at(verts_a=verts_a, verts_b=verts_b)
+        edges = self._edges_of(contact_maps, len(verts_a)).to(verts_a.device)
+        return pair_contact_values(verts_a, verts_b, edges, self.regions, self.form, backend=self.backend)
 
     def _edges_of(
         self, contact_maps: ContactMap | Sequence[ContactMap] | ContactEdges, pairs: int

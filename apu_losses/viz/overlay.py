@@ -15,7 +15,7 @@ from apu_losses.viz.mesh import PERSON_COLORS, FloatArray, Mesh
 from apu_losses.viz.render import PAPER, render_meshes
 
 if TYPE_CHECKING:
-    from apu_losses.viz.camera import Camera
+    from apu_losses.viz.camera import AnyCamera
 
 _LIMBS: tuple[tuple[str, str], ...] = (
     ("nose", "neck"),
@@ -43,7 +43,7 @@ _OVERSIZE = 3
 def overlay(
     image: ArrayLike | None,
     meshes: Sequence[Mesh],
-    camera: Camera,
+    camera: AnyCamera,
     *,
     size: tuple[int, int] | None = None,
     keypoints: Sequence[Keypoints2D] = (),

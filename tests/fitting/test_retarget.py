@@ -13,7 +13,7 @@ from apu_losses.fitting import (
     initial_parameters,
     scene_from_detections,
 )
-from apu_losses.fitting.start.from_detections import JOINT_TRUST
+from apu_losses.fitting.start.joint_trust import JOINT_TRUST
 
 LIMBS = tuple(
     f"{side}_{joint}"

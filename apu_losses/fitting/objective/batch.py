@@ -89,7 +89,7 @@ class SceneBatch:
         """Number of people in all scenes."""
         return len(self.row_scene)
 
-    def contact_edges(self, over: Over = "pairs", *, one_search_a_pair: bool = False) -> ContactEdges:
+    def contact_edges(self, over: Over = "parts", *, one_search_a_pair: bool = False) -> ContactEdges:
         """The contact graph as the losses take it; laid out once for each choice of options."""
         key = (over, one_search_a_pair)
         if key not in self._edges:
@@ -201,7 +201,6 @@ def make_batch(
 
     seen = [person.keypoints for scene in scenes for person in scene.people]
     people, hands = [body25(k) for k in seen], [hand_keypoints(k) for k in seen]
-    cameras = [scene.camera for scene in scenes for _ in scene.people]
     first_row = np.cumsum([0] + [len(scene.people) for scene in scenes]).tolist()
     pairs = [
         (first_row[s] + i, first_row[s] + j, s)
@@ -222,9 +221,8 @@ def make_batch(
     return SceneBatch(
         scenes=tuple(scenes),
         row_scene=ints([s for s, scene in enumerate(scenes) for _ in scene.people]),
-        camera=PinholeCamera(
-            floats([c.focal for c in cameras if c is not None]),
-            floats([c.center for c in cameras if c is not None]),
+        camera=PinholeCamera.stack(
+            [scene.camera for scene in scenes for _ in scene.people], dtype=dtype, device=device
         ),
         keypoints=keypoints,
         confidence=confidence,

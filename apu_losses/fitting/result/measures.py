@@ -18,6 +18,7 @@ from apu_losses.fitting.objective.state import FitState
 from apu_losses.functional.contact_edges import Over
 from apu_losses.functional.metrics.contact import contact_distances
 from apu_losses.functional.metrics.penetration import summarise_depths, vertex_depths
+from apu_losses.functional.options import check_choice
 from apu_losses.functional.plausibility import PoseChange, pose_change, shape_change
 from apu_losses.functional.reprojection import keypoint_error
 
@@ -82,8 +83,17 @@ class SceneMetrics:
         }
         return cls(**values)
 
-    def contact_share(self, metres: float, *, over: str = "pairs") -> float:
-        """Share of contacts that are nearer than this; NaN for a scene without contacts."""
+    def contact_share(self, metres: float, *, over: Over = "parts") -> float:
+        """Share of contacts that are nearer than this; NaN for a scene without contacts.
+
+        Args:
+            metres: the limit.
+            over: ``"parts"``: contacts of parts, whose nearest points count; ``"pairs"``: every region pair.
+
+        Raises:
+            ValueError: an unknown ``over``.
+        """
+        check_choice("over", over, Over)
         distances = self.contact_distance if over == "pairs" else self.part_distance
         return sum(d <= metres for d in distances) / len(distances) if distances else float("nan")
 

@@ -206,8 +206,8 @@ def parameters_body(path: str | Path) -> tuple[str, str]:
     if _BODY in arrays:
         return str(arrays[_BODY]), str(arrays.get(_IDENTITY, ""))
     try:
-        record = json.loads(Path(path).with_suffix(".json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        record = read_json(Path(path).with_suffix(".json"), checked=False)
+    except (OSError, ValueError):
         return "", ""
     if not isinstance(record, dict) or "apu_losses" not in record:
         return "", ""

@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass, field, replace
 
 from apu_losses.fitting import Preset, load_preset
 from apu_losses.synthetic.annotator import AnnotatorNoise
-from apu_losses.synthetic.method_table.contacts import ContactSource
 from apu_losses.synthetic.observation_noise import ObservationNoise
+from method_table.contacts import ContactSource
 
 
 @dataclass(frozen=True)

@@ -9,22 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from scipy import stats
-from scipy.spatial import cKDTree, procrustes
-
-from apu_contacts import RegionMap
-from apu_losses.bodies import load_body
-from apu_losses.fitting import (
-    InitialBody,
-    Preset,
-    Scene,
-    SceneFitter,
-    Stage,
-    load_preset,
-    scene_from_detections,
-)
-from apu_losses.synthetic import AnnotatorNoise, Observation, ObservationNoise, TruthScene, observe
-from apu_losses.synthetic.method_table import (
+from method_table import (
     ContactSource,
     Method,
     MethodRunner,
@@ -41,14 +26,29 @@ from apu_losses.synthetic.method_table import (
     trace,
     with_heuristic,
 )
-from apu_losses.synthetic.method_table.convergence import never_stopping
-from apu_losses.synthetic.method_table.report import (
+from method_table.convergence import never_stopping
+from method_table.report import (
     held_by,
     main_report,
     margins,
     mean_table,
     type_table,
 )
+from scipy import stats
+from scipy.spatial import cKDTree, procrustes
+
+from apu_contacts import RegionMap
+from apu_losses.bodies import load_body
+from apu_losses.fitting import (
+    InitialBody,
+    Preset,
+    Scene,
+    SceneFitter,
+    Stage,
+    load_preset,
+    scene_from_detections,
+)
+from apu_losses.synthetic import AnnotatorNoise, Observation, ObservationNoise, TruthScene, observe
 
 CAREFUL = AnnotatorNoise.none()
 SHORT = Preset(

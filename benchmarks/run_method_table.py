@@ -1,9 +1,9 @@
 """The method table: every method of the paper's Tables 2 and 3 on synthetic scenes with known truth.
 
-    python benchmarks/method_table.py --quick                 # 3 minutes: one scene a type, main rows
-    python benchmarks/method_table.py --jobs 2 --write        # an hour on two cores; goes on where it stopped
-    python benchmarks/method_table.py --only main ablations   # some of the tables
-    python benchmarks/method_table.py --split development     # what parameters may be tuned on
+    python benchmarks/run_method_table.py --quick                 # 3 minutes: one scene a type
+    python benchmarks/run_method_table.py --jobs 2 --write        # an hour on two cores; resumes
+    python benchmarks/run_method_table.py --only main ablations   # some of the tables
+    python benchmarks/run_method_table.py --split development     # what parameters may be tuned on
 
 Scores lie in --cache, a block of scenes of a method to a file: a run that was cut off goes on there. A change
 of a recipe, a dial, the seed or the scenes makes other files; after a change of the code, use another folder.
@@ -23,11 +23,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from short_form import add_check, shortened
-
-from apu_losses.fitting import Preset, load_preset
-from apu_losses.synthetic import DEVELOPMENT_TYPES, HELD_OUT_TYPES, load_truth_scenes
-from apu_losses.synthetic.method_table import (
+from method_table import (
     ContactSource,
     Method,
     MethodRunner,
@@ -40,7 +36,7 @@ from apu_losses.synthetic.method_table import (
     sweep_rows,
     trace,
 )
-from apu_losses.synthetic.method_table.report import (
+from method_table.report import (
     main_report,
     markdown,
     mean_table,
@@ -48,7 +44,11 @@ from apu_losses.synthetic.method_table.report import (
     stopping_table,
     with_interval,
 )
-from apu_losses.synthetic.method_table.statistics import difference, mean_of
+from method_table.statistics import difference, mean_of
+from short_form import add_check, shortened
+
+from apu_losses.fitting import Preset, load_preset
+from apu_losses.synthetic import DEVELOPMENT_TYPES, HELD_OUT_TYPES, load_truth_scenes
 
 HERE = Path(__file__).resolve().parent
 TABLES = ("main", "chirality", "ablations", "sweep", "convergence", "presets")

@@ -1,4 +1,4 @@
-"""The program and the command that print the table, on two of the scenes that come with the package."""
+"""The program that prints the table, on two of the scenes that come with the package."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
-from apu_losses.app.cli import app
 from apu_losses.fitting import Preset, Stage
 
 SHORT = Preset(
@@ -36,24 +34,16 @@ def test_the_quick_form_runs_and_resumes(
     recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "benchmarks"))
-    import method_table
+    import run_method_table
 
     arguments = ["--quick", "--scenes", "2", "--preset", str(recipe), "--cache", str(tmp_path / "kept")]
-    monkeypatch.setattr(sys, "argv", ["method_table.py", *arguments])
+    monkeypatch.setattr(sys, "argv", ["run_method_table.py", *arguments])
     tables = []
     for fitted in (6, 0):
-        method_table.main()
+        run_method_table.main()
         printed = capsys.readouterr().out
         assert printed.count(": block 1 of 1") == fitted
         tables.append(printed[printed.index("Synthetic scenes") :])
     assert tables[0] == tables[1]
     for label in ("initial estimate", "optimised, without contact", "minimum-distance heuristic"):
         assert f"| {label} |" in tables[0]
-
-
-def test_the_command_prints_the_table(recipe: Path, tmp_path: Path) -> None:
-    said = CliRunner().invoke(app, ["benchmark", "--scenes", "1", "--preset", str(recipe)])
-    assert said.exit_code == 0, said.output
-    assert "| automatic under no_contact |" in said.output and "1 synthetic scenes (held_out)" in said.output
-    wrong = CliRunner().invoke(app, ["benchmark", "--preset", "no_contact"])
-    assert wrong.exit_code != 0 and "has no term 'contact'" in str(wrong.exception)

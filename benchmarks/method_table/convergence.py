@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from apu_losses.fitting import FitProgress, Preset
 from apu_losses.functional.metrics import joint_pa_mpjpe
-from apu_losses.synthetic.method_table.methods import Method
-from apu_losses.synthetic.method_table.run import MethodRunner
-from apu_losses.synthetic.method_table.scores import BODY_JOINTS
+from method_table.methods import Method
+from method_table.run import MethodRunner
+from method_table.scores import BODY_JOINTS
 
 
 class Trace(NamedTuple):
@@ -66,7 +66,6 @@ def trace(
     held = torch.full(
         (len(seen),), torch.nan, dtype=torch.float32, device="cpu"
     )  # a scene that has ended stays in the mean
-    loss_of: dict[tuple[str, int], float] = {}
     reached = [0]
 
     def look(progress: FitProgress) -> None:
@@ -78,12 +77,9 @@ def trace(
             posed = state.body.pose({name: value.detach() for name, value in state.params.items()})
         joints = posed.joints[:, :BODY_JOINTS].unflatten(0, (-1, 2)).cpu()
         found = joint_pa_mpjpe(joints, truth[progress.scenes.cpu()])
-        losses = zip(progress.scenes.tolist(), progress.loss.tolist(), found, strict=True)
-        for scene, loss, error in losses:
-            # the state of a second-order stage is a step that was tried: it counts where it was taken
-            if progress.stage not in second_order or loss < loss_of.get((progress.stage, scene), np.inf):
+        for scene, taken, error in zip(progress.scenes.tolist(), progress.taken.tolist(), found, strict=True):
+            if taken:
                 held[scene] = error
-            loss_of[progress.stage, scene] = loss
         reached[0] = first[progress.stage] + progress.iteration
         if shown:
             iterations.append(reached[0])

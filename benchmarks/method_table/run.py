@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from apu_contacts.files import write_text
+from apu_contacts.reading import read_json
 from apu_losses.fitting import (
     FitResult,
     InitialBody,
@@ -23,12 +24,12 @@ from apu_losses.fitting import (
     Stage,
     scene_from_detections,
 )
-from apu_losses.synthetic.method_table.contacts import contacts_of
-from apu_losses.synthetic.method_table.methods import Method
-from apu_losses.synthetic.method_table.scores import SceneScores, score
 from apu_losses.synthetic.observation_noise import ObservationNoise
 from apu_losses.synthetic.observe import Observation, observe
 from apu_losses.synthetic.scene_truth import TruthScene
+from method_table.contacts import contacts_of
+from method_table.methods import Method
+from method_table.scores import SceneScores, score
 
 VERSION = 3
 """To be raised when a change of the code changes figures: what was kept before is then not used any more."""
@@ -166,7 +167,7 @@ class MethodRunner:
         file = self._file(method, number)
         if file is None or not file.is_file():
             return None
-        data = json.loads(file.read_text(encoding="utf-8"))
+        data = read_json(file, checked=False)
         return [SceneScores.from_dict(entry) for entry in data["scores"]]
 
     def _file(self, method: Method, number: int) -> Path | None:

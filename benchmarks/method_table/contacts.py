@@ -8,18 +8,17 @@ from typing import Literal
 
 import numpy as np
 
-from apu_contacts import parse_answer
-from apu_contacts.answers import fuse_answers
 from apu_contacts.contacts import ContactMap, PartContact
+from apu_contacts.resolve import ContactPolicy, ResolvedContacts, resolve_contacts
 from apu_contacts.sides.belief import SideBelief
-from apu_contacts.sides.chirality import DEFAULT_TAU, denoise_chirality, person_order
+from apu_contacts.sides.chirality import DEFAULT_TAU
 from apu_losses.fitting import SceneContact
 from apu_losses.synthetic.annotator import AnnotatorNoise, annotate
 from apu_losses.synthetic.observe import Observation
 
 Source = Literal["none", "answer", "truth"]
 Sides = Literal["as told", "paper", "posterior", "as meant"]
-Order = Literal["decided", "either", "as told", "wrong"]
+Order = Literal["decided", "either", "as told", "exchanged", "wrong"]
 
 FUSED: tuple[tuple[str, int], ...] = tuple((m, s) for m in ("steady", "terse", "talkative") for s in (0, 1))
 """The answers that are fused: two samples of each of three models."""
@@ -65,49 +64,42 @@ def contacts_of(seen: Observation, wanted: ContactSource, seed: int = 0) -> tupl
         pairs = seen.truth.contact_regions
         return (SceneContact(0, 1, ContactMap(np.array(pairs))),) if pairs else ()
     left, right = seen.left, 1 - seen.left
-    keypoints = seen.detections[left].keypoints, seen.detections[right].keypoints
-    told = _told(seen, wanted, seed)
-    if not told:
-        return ()
-    order: Literal["given", "either"] = "given"
-    found = person_order(told, *keypoints)
+
+    def resolved(source: ContactSource, policy: ContactPolicy) -> ResolvedContacts:
+        texts, models = _texts(seen, source, seed)
+        people = seen.detections[left], seen.detections[right]
+        return resolve_contacts(texts, *people, policy, models=models, left="a")
+
+    policy = ContactPolicy(
+        "posterior" if wanted.sides == "as meant" else wanted.sides,
+        "as told" if wanted.order == "wrong" else wanted.order,
+        wanted.soft,
+        wanted.tau,
+        wanted.trust,
+    )
+    if wanted.order == "wrong" and _agrees(seen, resolved(wanted, replace(policy, sides="as told")).contacts):
+        # the truth is known here: the order that agrees with it is exchanged
+        policy = replace(policy, order="exchanged")
     if wanted.sides == "as meant":
+        if wanted.order == "decided":
+            # with the flips that a method sees
+            seen_order = resolved(wanted, replace(policy, sides="as told"))
+            decided: Order = "exchanged" if seen_order.evidence.exchanged else "as told"
+            policy = replace(policy, order="either" if seen_order.order == "either" else decided)
         straight = replace(wanted.annotator, flipped=0.0, flipped_alone=0.0)
-        told = _told(seen, replace(wanted, annotator=straight), seed)
-    if wanted.order == "either":
-        order = "either"
-    elif wanted.order in ("decided", "wrong"):
-        if wanted.order == "wrong":
-            # the truth is known here: the order that agrees with it is exchanged
-            told = [c.transposed() for c in told] if _agrees(seen, told) else told
-        elif not found.clear:
-            order = "either"
-        elif found.exchanged:
-            told = [c.transposed() for c in told]
-    if wanted.sides != "as told":
-        told = list(
-            denoise_chirality(
-                told,
-                *keypoints,
-                rule="paper" if wanted.sides == "paper" else "posterior",
-                tau=wanted.tau,
-                belief=SideBelief(1.0, 0.0, 0.0) if wanted.sides == "as meant" else None,
-                estimates=(seen.detections[left].initial, seen.detections[right].initial),
-            )
-        )
-    told = [
-        replace(contact, weight=wanted.trust * (contact.effective_weight if wanted.soft else 1.0))
-        for contact in told
-    ]
-    return (SceneContact(left, right, ContactMap.from_parts(told), order),)
+        wanted = replace(wanted, annotator=straight)
+        policy = replace(policy, belief=SideBelief(1.0, 0.0, 0.0))
+    found = resolved(wanted, policy)
+    if not found.contacts:
+        return ()
+    return (SceneContact(left, right, found.contact_map, found.order),)
 
 
-def _told(seen: Observation, wanted: ContactSource, seed: int) -> list[PartContact]:
-    """The contacts of an answer, read from its text; person a is the person on the left."""
+def _texts(seen: Observation, wanted: ContactSource, seed: int) -> tuple[list[str], list[str]]:
+    """The answers of the simulated annotator, and which model gave each."""
     if not wanted.fused:
-        return list(parse_answer(annotate(seen, wanted.annotator, seed)).contacts)
-    answers = [parse_answer(annotate(seen, wanted.annotator, seed, m, s)) for m, s in FUSED]
-    return list(fuse_answers(answers, [model for model, _ in FUSED]).contacts)
+        return [annotate(seen, wanted.annotator, seed)], [""]
+    return [annotate(seen, wanted.annotator, seed, m, s) for m, s in FUSED], [m for m, _ in FUSED]
 
 
 def _agrees(seen: Observation, told: Sequence[PartContact]) -> bool:

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from apu_losses.fitting.result.verdict import HELD
-from apu_losses.synthetic.method_table.methods import Method
-from apu_losses.synthetic.method_table.scores import SceneScores
-from apu_losses.synthetic.method_table.statistics import Interval, column, difference, mean_of, reduction
+from method_table.methods import Method
+from method_table.scores import SceneScores
+from method_table.statistics import Interval, column, difference, mean_of, reduction
 
 Scores = Mapping[str, Sequence[SceneScores]]
 

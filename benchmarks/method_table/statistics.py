@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from apu_losses.synthetic.method_table.scores import SceneScores
+from method_table.scores import SceneScores
 
 Array = NDArray[np.float64]
 RESAMPLES = 4000

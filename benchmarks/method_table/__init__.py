@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from apu_losses.synthetic.method_table.contacts import ContactSource, contacts_of
-from apu_losses.synthetic.method_table.convergence import Trace, trace
-from apu_losses.synthetic.method_table.methods import (
+from method_table.contacts import ContactSource, contacts_of
+from method_table.convergence import Trace, trace
+from method_table.methods import (
     Method,
     ablation_rows,
     main_rows,
@@ -13,9 +13,9 @@ from apu_losses.synthetic.method_table.methods import (
     with_heuristic,
     without_contact,
 )
-from apu_losses.synthetic.method_table.run import MethodRunner, spread_over_types
-from apu_losses.synthetic.method_table.scores import SceneScores, score
-from apu_losses.synthetic.method_table.statistics import Interval, bootstrap, difference, reduction
+from method_table.run import MethodRunner, spread_over_types
+from method_table.scores import SceneScores, score
+from method_table.statistics import Interval, bootstrap, difference, reduction
 
 __all__ = [
     "ContactSource",

@@ -7,7 +7,6 @@ is a record, the others are there, too. A run that is killed between the two has
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -24,6 +23,7 @@ from apu_contacts.files import (
     uninterrupted,
     work_folder,
 )
+from apu_contacts.reading import read_json
 
 ENDINGS = (".npz", ".glb", ".png", ".json")
 RECIPE = "made_from"
@@ -125,8 +125,8 @@ class ResultFolder:
     def _record(self, name: str) -> dict[str, Any] | None:
         """The record of a scene, if the file of that name is one."""
         try:
-            record = json.loads((self.folder / f"{name}.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError):
+            record = read_json(self.folder / f"{name}.json", checked=False)
+        except (OSError, ValueError):
             return None
         ours = isinstance(record, dict) and {"apu_losses", "scene", "verdict", "preset"} <= record.keys()
         return record if ours else None

@@ -20,7 +20,7 @@ from apu_contacts.files import (
     refuse_inputs,
     work_folder,
 )
-from apu_losses.app.fit_files.results import FILES, RECIPE, ResultFolder
+from apu_losses.generate.fit_files.results import FILES, RECIPE, ResultFolder
 
 if TYPE_CHECKING:
     from apu_losses.fitting import FitProgress, FitResult, Scene, SceneFitter
@@ -272,11 +272,12 @@ def _recipes(scenes: Mapping[str, Scene], fitter: SceneFitter) -> dict[str, dict
 
 
 def _scene_digest(scene: Scene) -> str:
-    """Of what the scene says and what its photograph shows, not of where that lies."""
+    """Of what the scene says and what its photograph shows, not of where that lies or how it is known."""
     from dataclasses import replace
 
     picture = None if scene.image is None else file_digest(scene.image)
-    return digest([replace(scene, image=None), picture])
+    contacts = [replace(contact, evidence=None) for contact in scene.contacts]
+    return digest([replace(scene, image=None, contacts=contacts), picture])
 
 
 def _has_film(record: Mapping[str, Any], films: str | Path, name: str) -> bool:
