@@ -1,4 +1,4 @@
-"""Say how far the end of a fit hangs on what should not matter: noise, its place in a batch, threads, machine.
+"""Say how far the end of a fit hangs on what should not matter: noise, place in a batch, threads, machine.
 
     python benchmarks/stability.py                                   # demo, deep starts; preset best
     python benchmarks/stability.py --sets demo deep photographs --presets best paper --write
@@ -26,7 +26,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from apu_losses.synthetic.method_table import ContactSource, Method, MethodRunner
+from method_table import ContactSource, Method, MethodRunner
 from real_pairs import PICTURES, read_photograph
 from short_form import REAL, add_check, not_run, shortened
 
@@ -200,9 +200,9 @@ def summary(found: Sequence[Spread], pixels: float) -> str:
     """One sentence on all scenes."""
     moved = np.concatenate([f.moved for f in found])
     return (
-        f"{pixels:g} px on {len(found)} scenes: {np.median(moved):.2f} mm in the median, {moved.max():.1f} at "
-        f"worst; {np.mean([f.moved.max() < 1 for f in found]):.0%} of the scenes stay within 1 mm; losses lie "
-        f"{np.median([f.above_best for f in found]):.0f} % above the best in the median, "
+        f"{pixels:g} px on {len(found)} scenes: {np.median(moved):.2f} mm in the median, {moved.max():.1f} "
+        f"at worst; {np.mean([f.moved.max() < 1 for f in found]):.0%} of the scenes stay within 1 mm; losses "
+        f"lie {np.median([f.above_best for f in found]):.0f} % above the best in the median, "
         f"{max(f.above_best for f in found):.0f} % at worst; {sum(f.other_verdicts for f in found)} of "
         f"{len(moved)} verdicts change."
     )
@@ -252,8 +252,8 @@ def main() -> None:
         return
     sets = {name: scenes_of(name, args.scenes, args.data) for name in args.sets}
     parts = [
-        f"{date.today()}; {platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}; "
-        f"{args.copies} copies a scene."
+        f"{date.today()}; {platform.machine()}, {torch.get_num_threads()} threads, "
+        f"torch {torch.__version__}; {args.copies} copies a scene."
     ]
     for name in args.presets:
         preset = load_preset(name)

@@ -21,6 +21,7 @@ from apu_contacts.images import (
     left_out_words,
     picture_size,
 )
+from apu_contacts.keypoints.seen import is_seen
 from apu_contacts.keypoints.types import Keypoints2D
 
 
@@ -177,7 +178,7 @@ def pair_query(
         raise ValueError(f"first and second must be two of {len(people)} people, got {first} and {second}")
     left, right = sorted((first, second), key=lambda i: _middle(people[i]))
     name = Path(image).as_posix()
-    boxes = {i: pair_box(k, k, 0.1) for i, k in enumerate(people) if bool((k.confidence >= 0.2).any())}
+    boxes = {i: pair_box(k, k, 0.1) for i, k in enumerate(people) if is_seen(k.confidence).any()}
     return PairQuery(
         id or f"{name}:{left}-{right}",
         name,

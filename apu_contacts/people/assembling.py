@@ -155,7 +155,7 @@ def assemble_people(
     unmatched: list[Unmatched] = []
     people: list[PersonDetection] = []
     for k, pair in enumerate(pairs):
-        around = keypoint_box(boxed[k])
+        around = keypoint_box(boxed[k], min_confidence=0)  # of all that was detected: nobody is lost
         if around is None:
             # A detector's empty record: nobody can be fitted to it.
             kind, index = ("openpose", pair[0]) if pair[0] is not None else ("vitpose", pair[1])

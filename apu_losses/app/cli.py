@@ -8,7 +8,6 @@ what was done is kept.
 
 from __future__ import annotations
 
-import math
 import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,7 +27,7 @@ from apu_losses.app.evaluate import evaluate
 
 if TYPE_CHECKING:
     from apu_contacts.asking.queries import PairQuery
-    from apu_losses.fitting import FitResult
+    from apu_losses.fitting import FitResult, Scene
 
 app = typer.Typer(
     name="apu",
@@ -151,8 +150,11 @@ def fit(
             inputs=[*found.inputs, *_given_files(preset, body, regions)],
             overwrite=overwrite,
         )
-    header = ("scene", "verdict", "pairs within 2 cm", "keypoint error, px", "inside")
+    header = ("scene", "verdict", "parts within 2 cm", "region pairs", "keypoint error, px", "inside")
     _table(header, [_summary(name, record) for name, record in summary.records.items()])
+    loud = _without_contacts(found.scenes)
+    if loud:
+        _complain("fit", f"warning: {loud}")
     unwritten = [f"{name}: results not written: {why}" for name, why in summary.unwritten.items()]
     for problem in [*found.unusable, *unwritten, *summary.notes]:
         _complain("fit", f"note: {problem}")
@@ -168,6 +170,71 @@ def _given_files(*values: object) -> list[Path]:
 
 
 app.command()(evaluate)
+
+
+@app.command("run")
+def run_all(
+    images: Annotated[
+        list[Path] | None, typer.Argument(help="Pictures, folders of them, or a .jsonl that lists them.")
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for everything; goes on with it.")] = Path(
+        "apu_run"
+    ),
+    model: Annotated[str | None, typer.Option(help="Name of the model, as the server knows it.")] = None,
+    base_url: Annotated[str | None, typer.Option(help="Server with /v1.")] = None,
+    config: Annotated[Path | None, typer.Option(help="All options: a .toml, as a run leaves it.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="One option: fit.preset=paper. May be repeated.")
+    ] = None,
+    start: Annotated[str | None, typer.Option(help="Starts: auto, keypoints or estimate.")] = None,
+    preset: Annotated[str | None, typer.Option(help="Recipe of the fit: a name, or a .json file.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Stop before the first question; say what would be asked.")
+    ] = False,
+) -> None:
+    """From photographs to meshes that touch: detect, propose, ask, resolve, fit, judge; and a page of it.
+
+    Files of keypoints and of estimators that lie beside a picture are used. Run again to go on where it was.
+    """
+    from apu_contacts.asking import AskInterrupted
+    from apu_contacts.asking.commands import summary_lines
+    from apu_losses.generate.config import RunConfig, changes_of
+    from apu_losses.generate.page import COLUMNS
+    from apu_losses.generate.run import run
+
+    with _input():
+        if not images:
+            raise ValueError("run needs pictures, or a folder of them")
+        settings = RunConfig() if config is None else RunConfig.load(config)
+        settings = settings.changed(changes_of(settings, set_ or []))
+        given = {"ask": {"model": model, "base_url": base_url}}
+        given |= {"propose": {"start": start}, "fit": {"preset": preset}}
+        settings = settings.changed(
+            {part: {k: v for k, v in values.items() if v is not None} for part, values in given.items()}
+        )
+    _use_threads(settings.fit.threads)
+    say_when_interrupted(lambda: f"interrupted; what is done is in {out}, the same command goes on from it")
+    with _progress() as tell:
+        try:
+            done = run(images, out, settings, dry_run=dry_run, progress=tell)
+        except AskInterrupted as interrupted:
+            for line in summary_lines(interrupted.summary):
+                typer.echo(line)
+            raise typer.Exit(128 + interrupted.number) from None
+    for note in done.notes:
+        _complain("run", f"note: {note}")
+    if done.dry is not None:
+        _table(("what", "number"), done.dry.rows())
+        return
+    if done.asked is not None:
+        for line in summary_lines(done.asked):
+            typer.echo(line)
+    if done.contacts is not None:
+        _table(("what", "number"), done.contacts.rows())
+    _table(COLUMNS, done.rows())
+    typer.echo(f"{out / 'index.html'} shows each; meshes and records are in {out / 'fits'}")
+    if done.incomplete:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -231,7 +298,8 @@ def ask(
     pictures: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="SCENES.jsonl|PICTURES", help="Scenes: each pair is asked about; or pictures of two people."
+            metavar="SCENES.jsonl|PICTURES",
+            help="Scenes: each pair is asked about; or pictures of two people.",
         ),
     ] = None,
     out: Annotated[
@@ -675,25 +743,34 @@ def _verdict(result: FitResult) -> str:
 
 def _summary(name: str, record: Mapping[str, Any]) -> tuple[str, ...]:
     """A row of `fit`, from what the scene's record says."""
-    verdict, metrics = record["verdict"], (record["before"], record["after"])
+    from apu_losses.generate.page import before_and_after, largest, share_near, verdict
+
+    inside = (str(record[when]["inside_vertices"]) for when in ("before", "after"))
     return (
         name,
-        f"{'kept' if verdict['kept'] else 'rejected'}: {verdict['reason']}",
-        " to ".join(_share(each["contact_distance"]) for each in metrics),
-        " to ".join(_largest(each["keypoint_error"]) for each in metrics),
-        " to ".join(str(each["inside_vertices"]) for each in metrics),
+        verdict(record),
+        before_and_after(record, "part_distance", share_near),
+        before_and_after(record, "contact_distance", share_near),
+        before_and_after(record, "keypoint_error", largest),
+        " to ".join(inside),
     )
 
 
-def _share(distances: Sequence[float | None]) -> str:
-    """How many of some contacts are nearer than 2 cm; what is not finite is None in a record."""
-    near = sum(distance is not None and distance <= 0.02 for distance in distances)
-    return f"{100 * near / len(distances):.0f} %" if distances else "nan %"
-
-
-def _largest(errors: Sequence[float | None]) -> str:
-    known = [math.nan if error is None else error for error in errors]
-    return f"{max(known):.1f}" if known else "nan"
+def _without_contacts(scenes: Mapping[str, Scene]) -> str:
+    """What is to be said of scenes that were fitted without any contact: nothing pulled people together."""
+    bare = [name for name, scene in scenes.items() if not any(len(c.contacts) for c in scene.contacts)]
+    if not bare:
+        return ""
+    open_pairs = sum(c.evidence is None for name in bare for c in scenes[name].contacts)
+    which = "no scene has a contact" if len(bare) == len(scenes) else f"{len(bare)} scenes have no contact"
+    some = f" ({', '.join(bare[:3])}{', ...' if len(bare) > 3 else ''})"
+    asking = (
+        f"; nobody was asked about {open_pairs} of their pairs: `apu ask SCENES.jsonl -o ANSWERS.jsonl` "
+        "asks, `apu contacts SCENES.jsonl ANSWERS.jsonl -o SCENES2.jsonl` puts the answers in"
+        if open_pairs
+        else ""
+    )
+    return f"{which}{some}: nothing pulled these people together{asking}"
 
 
 def _ids(ids: tuple[int, ...]) -> str:

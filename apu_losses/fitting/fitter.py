@@ -20,6 +20,7 @@ from apu_losses.bodies.region_map import region_map_for
 from apu_losses.fitting.objective.batch import SKELETON, SceneBatch, make_batch
 from apu_losses.fitting.objective.state import FitState
 from apu_losses.fitting.objective.term import Term
+from apu_losses.fitting.result.findings import look_at
 from apu_losses.fitting.result.measures import SceneMetrics, evaluate
 from apu_losses.fitting.result.record import FitResult
 from apu_losses.fitting.result.verdict import judge
@@ -294,6 +295,7 @@ class SceneFitter:
                 "provenance": self.regions.provenance,
             },
             notes=self.notes,
+            findings=() if any(report.failed for report in reports) else look_at(scene, after),
         )
 
     def _without_start(self, scenes: Sequence[Scene], error: ValueError) -> dict[int, FitResult]:

@@ -5,7 +5,21 @@ Each stage reads files and leaves files that a person can read and mend; `apu ru
 
 from __future__ import annotations
 
+from apu_losses.generate.config import RunConfig
 from apu_losses.generate.contacts import ContactsReport, add_contacts
+from apu_losses.generate.inputs import RunInputs, find_inputs
 from apu_losses.generate.questions import repair_queries, scene_queries
+from apu_losses.generate.run import DryRun, RunSummary, run
 
-__all__ = ["ContactsReport", "add_contacts", "repair_queries", "scene_queries"]
+__all__ = [
+    "ContactsReport",
+    "DryRun",
+    "RunConfig",
+    "RunInputs",
+    "RunSummary",
+    "add_contacts",
+    "find_inputs",
+    "repair_queries",
+    "run",
+    "scene_queries",
+]

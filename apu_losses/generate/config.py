@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -40,21 +40,24 @@ class ProposeConfig:
     """Which pairs are worth a question, as of `apu propose`.
 
     Args:
-        min_keypoints: of each person that must be near the other.
+        min_keypoints: of each person that must be near the other; a handshake has two.
         max_distance: what is near, as a share of the people's size.
+        max_distance_alone: the same, for one keypoint, in a picture where no two people are that near: arms
+            may be hidden. 0 asks nothing about such pictures. Chosen on ten photographs; it adds one.
         max_mesh_error: how far an estimated body may be from its keypoints, as a share of the person's size.
-        start: ``"estimates"`` starts people from estimators' files, ``"keypoints"`` from keypoints alone,
-            ``"auto"`` from files where there are, and from keypoints elsewhere.
+        start: ``"auto"`` starts people from estimators' files, and from their keypoints where there is no
+            estimate; ``"keypoints"`` leaves such files alone; ``"estimate"`` leaves people without one out.
     """
 
-    min_keypoints: int = 3
+    min_keypoints: int = 2
     max_distance: float = 0.2
+    max_distance_alone: float = 0.5
     max_mesh_error: float = 0.15
     start: str = "auto"
 
     def __post_init__(self) -> None:
-        if self.start not in ("auto", "estimates", "keypoints"):
-            raise ValueError(f"propose.start must be auto, estimates or keypoints, got {self.start!r}")
+        if self.start not in ("auto", "keypoints", "estimate"):
+            raise ValueError(f"propose.start must be auto, keypoints or estimate, got {self.start!r}")
 
 
 @dataclass(frozen=True)
@@ -104,6 +107,7 @@ class FitConfig:
 
     Args:
         regions: region map of ``body``; empty: found or derived.
+        pictures: draw the people before and after, for the page.
         batch_size: scenes fitted at once.
     """
 
@@ -111,6 +115,7 @@ class FitConfig:
     body: str = "free"
     regions: str = ""
     device: str = "cpu"
+    pictures: bool = True
     batch_size: int = 8
     threads: int = 1
 
@@ -184,6 +189,34 @@ class RunConfig:
         """What the other one has otherwise: ``fit.preset: best -> paper``."""
         mine, theirs = _flat(self), _flat(other)
         return [f"{key}: {mine[key]} -> {theirs[key]}" for key in mine if mine[key] != theirs[key]]
+
+
+def changes_of(config: RunConfig, given: Sequence[str]) -> dict[str, Any]:
+    """What ``fit.preset=paper`` and the like say, for `RunConfig.changed`; words need no quotes.
+
+    Raises:
+        ValueError: something that is not ``PART.OPTION=VALUE``, or names no option.
+    """
+    found: dict[str, Any] = {}
+    known = _flat(config)
+    for text in given:
+        key, equals, value = text.partition("=")
+        if not equals or key not in known:
+            raise ValueError(f"--set must be OPTION=VALUE, OPTION one of {', '.join(known)}, got {text!r}")
+        new = value if isinstance(known[key], str) else _value(text, value)
+        part, _, name = key.partition(".")
+        if name:
+            found.setdefault(part, {})[name] = new
+        else:
+            found[key] = new
+    return found
+
+
+def _value(text: str, value: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        raise ValueError(f"--set {text}: {value!r} is no value (true, 3, 0.5)") from None
 
 
 def load_policy(name: str) -> ContactPolicy:

@@ -140,6 +140,9 @@ def _by_edge(
         seen.add(question)
         report.repaired_answers += bool(record.get("repair_of"))
         found.setdefault(key, []).append(record)
+    for same in found.values():
+        # in which order answers came must not tell
+        same.sort(key=lambda record: (int(record.get("sample", 0)), str(record.get("question", ""))))
     report.problems += [f"{count} answers {why}: they were passed over" for why, count in strangers.items()]
     return found
 

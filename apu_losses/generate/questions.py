@@ -10,6 +10,7 @@ from apu_contacts.answers import AnswerParseError
 from apu_contacts.answers.records import answer_of_record
 from apu_contacts.asking.prompt import EarlierAnswer
 from apu_contacts.asking.queries import PairQuery, pair_query
+from apu_contacts.sides.pair_keypoints import MIN_CONFIDENCE
 from apu_losses.fitting.scene.types import Scene
 
 _LONGEST = 4000
@@ -42,6 +43,10 @@ def scene_queries(scenes: Iterable[Scene], action: str | None = None) -> tuple[l
                     f"{where}: the scene names no photograph (image.path), which is what is shown"
                 )
                 continue
+            unseen = [i for i in (a, b) if not (scene.people[i].keypoints.confidence >= MIN_CONFIDENCE).any()]
+            if unseen:
+                problems.append(f"{where}: person {unseen[0]} has no keypoint that was seen")
+                continue
             try:
                 query = pair_query(
                     scene.image,
@@ -52,11 +57,8 @@ def scene_queries(scenes: Iterable[Scene], action: str | None = None) -> tuple[l
                     action=action,
                     id=f"{scene.name}:{a}-{b}",
                 )
-            except (ValueError, KeyError) as error:
-                why = (
-                    "one of them has no keypoint that was seen" if isinstance(error, KeyError) else str(error)
-                )
-                problems.append(f"{where}: {why}")
+            except ValueError as error:
+                problems.append(f"{where}: {error}")
                 continue
             queries.append(replace(query, about={"scene": scene.name, "edge": edge}))
     return queries, problems

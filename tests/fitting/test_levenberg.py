@@ -23,7 +23,7 @@ LM = {"optimizer": "levenberg_marquardt", "learning_rate": 0.0}
 
 SQUARES = [
     ("keypoints", {}),
-    ("keypoints", {"confidence_power": 2.0, "confidence_threshold": 0.5, "robust": 30.0}),
+    ("keypoints", {"confidence_power": 2.0, "min_confidence": 0.5, "robust": 30.0}),
     ("contact", {}),
     ("contact", {"over": "parts", "robust": 0.1}),
     ("contact", {"over": "parts", "soft": 0.01}),

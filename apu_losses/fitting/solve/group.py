@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -136,8 +137,31 @@ def reference_of(stage: Stage, params: Params, start: Params) -> Params:
 
 
 def weighted_terms(stage: Stage, terms: Mapping[str, Term]) -> list[WeightedTerm]:
-    """The terms that the stage evaluates."""
-    return [(name, terms[name], weight) for name, weight in stage.weights.items() if weight > 0]
+    """The terms that the stage evaluates, with the stage's options.
+
+    Raises:
+        ValueError: an option that the term does not have.
+    """
+    return [
+        (name, _with_options(name, terms[name], stage), weight)
+        for name, weight in stage.weights.items()
+        if weight > 0
+    ]
+
+
+def _with_options(name: str, term: Term, stage: Stage) -> Term:
+    """The term as this stage has it."""
+    options = dict(stage.options.get(name, {}))
+    if getattr(term, "over", None) == "pairs":
+        options.pop("soft", None)  # where every pair counts there is nothing to choose among
+    if not options:
+        return term
+    try:
+        return cast(Term, replace(cast(Any, term), **options))
+    except TypeError:
+        raise ValueError(
+            f"stage {stage.name!r}: the term {name!r} does not have all of the options {sorted(options)}"
+        ) from None
 
 
 def evaluate_terms(weighted: Iterable[WeightedTerm], state: FitState) -> tuple[Tensor, dict[str, Tensor]]:
