@@ -40,6 +40,12 @@ class PartContact:
     Raises:
         ValueError: on an unknown part or side, a confidence outside [0, 1], a weight that is negative or not
             finite.
+
+    Example:
+        >>> from apu_contacts import PartContact
+        >>> contact = PartContact("hand", "left", "back", "none", confidence=0.8)
+        >>> contact.effective_weight, contact.transposed().part_a
+        (0.8, 'back')
     """
 
     part_a: str
@@ -94,7 +100,13 @@ class PartContact:
 
 
 class ContactGroup(NamedTuple):
-    """Somewhere on ``regions_a`` of person a touches somewhere on ``regions_b`` of person b."""
+    """Somewhere on ``regions_a`` of person a touches somewhere on ``regions_b`` of person b.
+
+    Example:
+        >>> from apu_contacts import ContactMap
+        >>> ContactMap([(3, 50)], [0.5]).groups()[0].regions_b
+        (50,)
+    """
 
     regions_a: tuple[int, ...]
     regions_b: tuple[int, ...]
@@ -121,6 +133,16 @@ class ContactMap:
     Raises:
         ValueError: on shapes that do not agree, region ids outside 0 to 74 (which are named), weights that
             are negative or not finite, group numbers with gaps.
+
+    Example:
+        >>> from apu_contacts import ContactMap, PartContact
+        >>> ContactMap([(3, 50), (4, 50)], [1.0, 0.5])
+        ContactMap(2 region pairs)
+        >>> hand_on_back = ContactMap.from_parts([PartContact("hand", "left", "back", "none")])
+        >>> hand_on_back, hand_on_back.groups()[0].name
+        (ContactMap(32 region pairs, 1 groups), 'left hand - back')
+        >>> ContactMap.from_json(hand_on_back.to_json()) == hand_on_back
+        True
     """
 
     pairs: NDArray[np.int64]

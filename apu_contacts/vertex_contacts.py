@@ -1,4 +1,4 @@
-"""Contacts said of vertices (DECO and DAMON label vertices, scanners give vertex pairs) as contact maps, and back."""
+"""Contacts said of vertices (labels as DECO and DAMON have them, or vertex pairs) as maps, and back."""
 
 from __future__ import annotations
 

@@ -23,6 +23,13 @@ class PinholeCamera:
 
     Raises:
         ValueError: on shapes that do not agree, or focal lengths that are not positive and finite.
+
+    Example:
+        >>> import torch
+        >>> from apu_losses import PinholeCamera
+        >>> camera = PinholeCamera(torch.tensor([1000.0]), torch.tensor([[320.0, 240.0]]))
+        >>> camera.project(torch.tensor([[[0.1, 0.2, 2.0]]]))
+        tensor([[[370., 340.]]])
     """
 
     focal: Tensor

@@ -30,6 +30,7 @@ from method_table import (
     SceneScores,
     Trace,
     ablation_rows,
+    keypoint_rows,
     main_rows,
     preset_rows,
     spread_over_types,
@@ -51,7 +52,7 @@ from apu_losses.fitting import Preset, load_preset
 from apu_losses.synthetic import DEVELOPMENT_TYPES, HELD_OUT_TYPES, load_truth_scenes
 
 HERE = Path(__file__).resolve().parent
-TABLES = ("main", "chirality", "ablations", "sweep", "convergence", "presets")
+TABLES = ("main", "chirality", "ablations", "sweep", "convergence", "presets", "starts")
 QUALITIES = (0.0, 0.5, 1.5, 2.0, 3.0, 4.0)
 PRESETS = ("paper", "flickr_fits", "heuristic", "no_contact")
 OURS = ContactSource("answer")
@@ -87,6 +88,16 @@ def main_part(bench: Bench) -> str:
     """All scenes, the kept ones, the margins, by type."""
     methods = main_rows(bench.preset, OURS)
     return main_report(methods, bench.run(methods), bench.preset.filter_pixels)
+
+
+def starts_part(bench: Bench, scenes: int) -> str:
+    """Keypoints alone beside the estimator: the start, and the fit to automatic maps."""
+    methods = keypoint_rows(bench.preset, OURS)
+    scores = bench.run(methods, scenes)
+    count = len(scores["automatic"])
+    return f"## Starts\n\nThe first {count} scenes, every type about equally often.\n\n" + mean_table(
+        methods, scores, compared="automatic"
+    )
 
 
 def ablation_part(bench: Bench, scenes: int) -> str:
@@ -291,6 +302,8 @@ def tables(arguments: argparse.Namespace, iterations: int | None = None) -> None
             text = main_part(bench)
         elif part == "ablations":
             text = ablation_part(bench, few)
+        elif part == "starts":
+            text = starts_part(bench, few)
         elif part == "chirality":
             text = chirality_part(bench, few)
         elif part == "sweep":

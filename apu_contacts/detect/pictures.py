@@ -172,6 +172,8 @@ def _detect_all(
         found.save(file)
         entry: dict[str, object] = {"name": name, "image": _from(out, picture)}
         entry |= {"width": found.size[0], "height": found.size[1], "keypoints": _from(out, file)}
+        if found.landmarks is not None and "mediapipe" not in estimates:
+            entry["mediapipe"] = _from(out, file)
         for kind, pattern in estimates.items():
             estimate = Path(pattern.replace("{name}", name))
             if estimate.exists():

@@ -130,6 +130,16 @@ def assemble_people(
 
     Raises:
         ValueError: as `match_people` and `match_boxes`; if both ``bev`` and ``estimates`` are given.
+
+    Example:
+        >>> import numpy as np
+        >>> from apu_contacts import Keypoints2D, assemble_people, convert_keypoints
+        >>> xy = np.random.default_rng(0).uniform(100, 200, (17, 2))
+        >>> left = Keypoints2D("coco17", xy, np.ones(17))
+        >>> right = Keypoints2D("coco17", xy + [80.0, 0.0], np.ones(17))
+        >>> found = assemble_people([convert_keypoints(each, "body25") for each in (left, right)])
+        >>> len(found.people), found.people[0].source
+        (2, mappingproxy({'openpose': 0}))
     """
     if bev is not None and estimates is not None:
         raise ValueError("give bev or estimates, not both: a person starts from one estimate")

@@ -103,6 +103,17 @@ def propose_pairs(
 
     Raises:
         ValueError: if a threshold is out of its range.
+
+    Example:
+        >>> import numpy as np
+        >>> from apu_contacts import Keypoints2D, assemble_people, convert_keypoints, propose_pairs
+        >>> xy = np.random.default_rng(0).uniform(100, 200, (17, 2))
+        >>> left = Keypoints2D("coco17", xy, np.ones(17))
+        >>> right = Keypoints2D("coco17", xy + [80.0, 0.0], np.ones(17))
+        >>> people = assemble_people([convert_keypoints(each, "body25") for each in (left, right)]).people
+        >>> proposal = propose_pairs(people, require_mesh=False)
+        >>> type(proposal).__name__
+        'Proposal'
     """
     if min_keypoints < 1:
         raise ValueError(f"min_keypoints must be at least 1, got {min_keypoints}")

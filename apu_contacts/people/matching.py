@@ -178,6 +178,15 @@ def match_people(
 
     Raises:
         ValueError: if a threshold is out of its range.
+
+    Example:
+        >>> import numpy as np
+        >>> from apu_contacts import Keypoints2D, match_people
+        >>> xy = np.random.default_rng(0).uniform(100, 200, (17, 2))
+        >>> left = Keypoints2D("coco17", xy, np.ones(17))
+        >>> right = Keypoints2D("coco17", xy + [80.0, 0.0], np.ones(17))
+        >>> match_people([left, right], [right, left]).of_a(0).index_b
+        1
     """
     if not max_distance > 0:
         raise ValueError(f"max_distance must be positive (a share of the person's size), got {max_distance}")

@@ -53,6 +53,15 @@ def merge_keypoints(
 
     Raises:
         ValueError: if both are None.
+
+    Example:
+        >>> import numpy as np
+        >>> from apu_contacts import Keypoints2D, convert_keypoints, merge_keypoints
+        >>> xy = np.random.default_rng(0).uniform(100, 200, (17, 2))
+        >>> left = Keypoints2D("coco17", xy, np.ones(17))
+        >>> right = Keypoints2D("coco17", xy + [80.0, 0.0], np.ones(17))
+        >>> merge_keypoints(convert_keypoints(left, "body25"), None).skeleton
+        'body25'
     """
     given = [keypoints for keypoints in (vitpose, openpose) if keypoints is not None]
     if not given:

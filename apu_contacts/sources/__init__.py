@@ -39,6 +39,7 @@ from apu_contacts.sources.keypoint_files import (
     read_keypoint_arrays,
     read_mmpose,
 )
+from apu_contacts.sources.mediapipe import read_mediapipe
 from apu_contacts.sources.multihmr import read_multihmr
 from apu_contacts.sources.nlf import read_nlf
 from apu_contacts.sources.ntu import NTU_JOINTS, NtuBody, NtuRecording, ntu_name, read_ntu_skeleton
@@ -93,6 +94,7 @@ __all__ = [
     "read_hi4d_meta",
     "read_hmr2",
     "read_keypoint_arrays",
+    "read_mediapipe",
     "read_mmpose",
     "read_model_pickle",
     "read_multihmr",

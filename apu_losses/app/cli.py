@@ -508,6 +508,10 @@ def detect(
     ] = None,
     min_box_score: Annotated[float, typer.Option(help="Below this a box is nobody.")] = 0.3,
     device: Annotated[str, typer.Option(help="Where to compute: cpu, cuda, cuda:1.")] = "cpu",
+    detector: Annotated[
+        str,
+        typer.Option(help="'pose' (rtmlib), 'mediapipe', or 'auto': the first of these that is installed."),
+    ] = "auto",
     estimates: Annotated[
         list[str] | None,
         typer.Option(help="Files of an estimator to list too: bev=FOLDER/{name}.npz. May be repeated."),
@@ -515,21 +519,32 @@ def detect(
 ) -> None:
     """Find people and their keypoints in pictures; write the list that `propose` reads."""
     with _input():
-        from apu_contacts.detect import KeypointDetector, detect_pictures, find_pictures, named_models
-        from apu_contacts.detect.models import own_models
+        from apu_contacts.detect import (
+            KeypointDetector,
+            MediapipeDetector,
+            detect_pictures,
+            find_pictures,
+            named_models,
+        )
+        from apu_contacts.detect.models import chosen_detector, own_models
+        from apu_contacts.detect.pictures import Detector
         from apu_contacts.images import left_out, left_out_words
 
         found = find_pictures(pictures)
         patterns = _patterns(estimates or [])
-        if person_weights and pose_weights:
-            models = own_models(person_weights, pose_weights)
-        else:
-            models = own_models(person_weights, pose_weights, named_models(model))
-        if score_scale is not None:
-            models = replace(models, score_scale=score_scale)
+        used = chosen_detector(detector, own_weights=bool(person_weights or pose_weights))
         with _progress() as tell:
-            detector = KeypointDetector(models, device=device, min_box_score=min_box_score, progress=tell)
-            summary = detect_pictures(found, detector, out, estimates=patterns, progress=tell)
+            find: Detector
+            if used == "mediapipe":
+                find = MediapipeDetector(min_confidence=min_box_score)
+            else:
+                others = None if person_weights and pose_weights else named_models(model)
+                models = own_models(person_weights, pose_weights, others)
+                if score_scale is not None:
+                    models = replace(models, score_scale=score_scale)
+                find = KeypointDetector(models, device=device, min_box_score=min_box_score, progress=tell)
+            summary = detect_pictures(found, find, out, estimates=patterns, progress=tell)
+    typer.echo(f"detector: {used}")
     for problem in filter(None, [left_out_words(left_out(pictures)), *summary.unread]):
         _complain("detect", f"note: {problem}")
     _table(("what", "number"), summary.rows())

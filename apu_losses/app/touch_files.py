@@ -41,7 +41,9 @@ def two_meshes(first: Path, second: Path | None) -> tuple[FileMesh, FileMesh]:
     if len(found) != wanted:
         names = ", ".join(mesh.name for mesh in found)
         hint = "" if second is None else "; a file of two people is given alone"
-        raise ValueError(f"{first}: expected {'two meshes' if wanted == 2 else 'one mesh'}, got {names}{hint}")
+        raise ValueError(
+            f"{first}: expected {'two meshes' if wanted == 2 else 'one mesh'}, got {names}{hint}"
+        )
     if second is None:
         return found[0], found[1]
     others = read_meshes(second)
@@ -120,7 +122,9 @@ def draw_touches(path: Path, touches: Touches, a: Side, b: Side, files: Sequence
     up = UP.get(files[0].suffix.lower()) or ("-y" if _head_is_low(a) else "y")
     picture = touches_picture(touches, a.mesh.vertices, b.mesh.vertices, a.faces, b.faces, up=up)
     stream = io.BytesIO()
-    Image.fromarray(picture).save(stream, format="JPEG" if path.suffix.lower() in (".jpg", ".jpeg") else "PNG")
+    Image.fromarray(picture).save(
+        stream, format="JPEG" if path.suffix.lower() in (".jpg", ".jpeg") else "PNG"
+    )
     write_bytes(path, stream.getvalue())
 
 
@@ -144,7 +148,9 @@ def _map_of_file(path: Path, mesh: FileMesh) -> RegionMap:
         content = read_json(path)
         if not (isinstance(content, dict) and "format" in content):
             if mesh.faces is None:
-                raise ValueError(f"{mesh.name}: expected faces, by which the official {path.name} goes, got none")
+                raise ValueError(
+                    f"{mesh.name}: expected faces, by which the official {path.name} goes, got none"
+                )
             return RegionMap.from_contact_regions_json(path, mesh.faces, len(mesh.vertices))
     return RegionMap.load(path)
 
@@ -161,9 +167,10 @@ def _unknown(mesh: FileMesh) -> str:
     count = len(mesh.vertices)
     needs = "--body YOUR_MODEL.npz, or --regions with a region map of this topology"
     if count in KNOWN_TOPOLOGIES:
-        return f"{mesh.name}: {count} vertices are those of {KNOWN_TOPOLOGIES[count]}, whose regions need {needs}"
+        known = KNOWN_TOPOLOGIES[count]
+        return f"{mesh.name}: {count} vertices are those of {known}, whose regions need {needs}"
     free = RegionMap.load("free").vertex_count
     return (
-        f"{mesh.name}: no topology of {count} vertices is known (the free body has {free}), so that nobody knows "
-        f"which vertex is a hand: give {needs}; {_likely(count)}"
+        f"{mesh.name}: no topology of {count} vertices is known (the free body has {free}), and so not which "
+        f"vertex is a hand: give {needs}; {_likely(count)}"
     )

@@ -74,6 +74,13 @@ def edges_of_pairs(
     """The maps of B pairs whose bodies are rows ``0..B-1`` and ``B..2B-1``, as `ContactEdges.from_maps`.
 
     Maps are immutable: the same objects with the same options give the same graph, made once.
+
+    Example:
+        >>> from apu_contacts import ContactMap, PartContact
+        >>> from apu_losses.functional import edges_of_pairs
+        >>> hand_on_back = ContactMap.from_parts([PartContact("hand", "left", "back", "none")])
+        >>> len(edges_of_pairs([hand_on_back])), len(edges_of_pairs([hand_on_back], over="pairs"))
+        (1, 32)
     """
     count = len(contact_maps)
     orders = (order,) if isinstance(order, str) else tuple(order)
@@ -145,6 +152,13 @@ class ContactEdges:
         over, one_search_a_pair: the options that they were made with, None where they were put together by
             hand.
         any_open: whether it is open for any edge.
+
+    Example:
+        >>> from apu_contacts import ContactMap
+        >>> from apu_losses.functional import ContactEdges
+        >>> edges = ContactEdges.from_maps([ContactMap([(3, 50), (4, 50)]), ContactMap.empty()], [0, 0], [1, 2])
+        >>> len(edges), edges.edge_count, edges.row_a.tolist(), edges.row_b.tolist()
+        (2, 2, [0, 0], [1, 1])
     """
 
     searches: RegionPairs

@@ -58,6 +58,17 @@ def select_penetrations(
 
     Raises:
         ValueError: shapes that do not fit, or a body paired with itself.
+
+    Example:
+        >>> import torch, trimesh
+        >>> from apu_losses.functional import select_penetrations
+        >>> ball = trimesh.creation.icosphere(subdivisions=2, radius=1.0)
+        >>> verts_a = torch.tensor(ball.vertices, dtype=torch.float32)[None]
+        >>> verts_b = verts_a + torch.tensor([1.9, 0.0, 0.0])
+        >>> bodies = torch.cat([verts_a, verts_b])
+        >>> chosen = select_penetrations(bodies, ball.faces, torch.tensor([0]), torch.tensor([1]))
+        >>> chosen.row.tolist(), chosen.target_row.tolist()  # seven vertices of each ball
+        ([0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1], [1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0])
     """
     if target not in ("vertex", "surface", "entry") or rule not in ("either", "both"):
         raise ValueError(
@@ -201,6 +212,17 @@ def penetration_energy(
     Returns:
         ``(Q,)`` one value a pair of bodies: the sum over inside vertices of both, so it grows with mesh
         resolution.
+
+    Example:
+        >>> import torch, trimesh
+        >>> from apu_losses.functional import penetration_energy, penetration_points, select_penetrations
+        >>> ball = trimesh.creation.icosphere(subdivisions=2, radius=1.0)
+        >>> verts_a = torch.tensor(ball.vertices, dtype=torch.float32)[None]
+        >>> verts_b = verts_a + torch.tensor([1.9, 0.0, 0.0])
+        >>> bodies = torch.cat([verts_a, verts_b])
+        >>> chosen = select_penetrations(bodies, ball.faces, torch.tensor([0]), torch.tensor([1]))
+        >>> penetration_energy(*penetration_points(bodies, chosen), chosen)
+        tensor([0.0212])
     """
     value = _energy(distance2(widen(points), widen(targets)), energy)
     total = value.new_zeros(len(selection.broken)).index_add(0, selection.pair, value)
@@ -232,6 +254,17 @@ def penetration_loss(
 
     Raises:
         ValueError: shapes that do not agree.
+
+    Example:
+        >>> import torch, trimesh
+        >>> from apu_losses.functional import penetration_loss
+        >>> ball = trimesh.creation.icosphere(subdivisions=2, radius=1.0)
+        >>> verts_a = torch.tensor(ball.vertices, dtype=torch.float32)[None]
+        >>> verts_b = verts_a + torch.tensor([1.9, 0.0, 0.0])
+        >>> penetration_loss(verts_a, verts_b, ball.faces)  # a vertex of either is almost 10 cm deep
+        tensor([0.0212])
+        >>> penetration_loss(verts_a, verts_a + torch.tensor([2.1, 0.0, 0.0]), ball.faces)
+        tensor([0.])
     """
     verts_a, verts_b = widen(verts_a), widen(verts_b)
     vertices, rows_a, rows_b = stack_pairs(verts_a, verts_b)

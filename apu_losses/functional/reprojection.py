@@ -33,6 +33,13 @@ def keypoint_scale(xy: Tensor, confidence: Tensor) -> Tensor:
 
     Raises:
         ValueError: shapes that do not agree, or a person whose visible keypoints all lie in one point.
+
+    Example:
+        >>> import torch
+        >>> from apu_losses.functional import keypoint_scale
+        >>> xy = torch.tensor([[[10.0, 20.0], [60.0, 276.0]]])
+        >>> keypoint_scale(xy, torch.ones(1, 2))  # the box is 256 px high: 512 / 256
+        tensor([2.])
     """
     _same_people(xy, confidence)
     seen = (confidence > 0)[..., None]
@@ -79,6 +86,16 @@ def fill_missing_ankles(
 
     Raises:
         ValueError: shapes that do not agree.
+
+    Example:
+        >>> import torch
+        >>> from apu_losses.functional import fill_missing_ankles
+        >>> seen = torch.tensor([[[5.0, 5.0], [0.0, 0.0]]])
+        >>> xy, confidence = fill_missing_ankles(
+        ...     seen, torch.tensor([[0.9, 0.0]]), torch.tensor([[[4.0, 4.0], [7.0, 90.0]]]), ["neck", "left_ankle"]
+        ... )
+        >>> xy.tolist(), confidence
+        ([[[5.0, 5.0], [7.0, 90.0]]], tensor([[0.9000, 0.5000]]))
     """
     _same_people(xy, confidence)
     if initial_xy.shape != xy.shape or len(joint_names) != xy.shape[1]:
@@ -129,6 +146,13 @@ def keypoint_reprojection(
     Returns:
         ``(N,)`` squared pixels at the 512 scale; NaN where the projection of a joint that counts is not
         finite.
+
+    Example:
+        >>> import torch
+        >>> from apu_losses.functional import keypoint_reprojection
+        >>> seen = torch.tensor([[[10.0, 20.0], [60.0, 276.0]]])
+        >>> keypoint_reprojection(seen + 3.0, seen, torch.tensor([[1.0, 0.5]]), torch.tensor([2.0]))
+        tensor([108.])
     """
     squared, used = _squared_error(projected, xy, confidence, scale, min_confidence)
     value = squared if robust is None else geman_mcclure(squared, robust)
@@ -157,6 +181,14 @@ def keypoint_error(
     Returns:
         ``(N,)`` mean over joints from that confidence on, pixels at the 512 scale; NaN for a
         person without such a joint, or with a body that is not finite: neither is a good score.
+
+    Example:
+        >>> import torch
+        >>> from apu_losses.functional import keypoint_error
+        >>> seen = torch.tensor([[[10.0, 20.0], [60.0, 276.0]]])
+        >>> off = seen + torch.tensor([3.0, 4.0])
+        >>> keypoint_error(off, seen, torch.tensor([[1.0, 0.5]]), torch.tensor([2.0]))  # 5 px at scale 2
+        tensor([10.])
     """
     squared, used = _squared_error(projected, xy, confidence, scale, min_confidence)
     distance, count = squared.sqrt(), used.sum(1)

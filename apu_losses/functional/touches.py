@@ -17,7 +17,7 @@ from apu_losses.functional.contact import check_regions
 from apu_losses.functional.first_look import FirstLook
 from apu_losses.functional.options import check_number
 from apu_losses.functional.separation import Vertices, near_origin, one_mesh
-from apu_losses.geometry.checks import check_alike
+from apu_losses.geometry.checks import check_alike, check_vertices
 from apu_losses.geometry.operators import (
     Faces,
     MeshTopology,
@@ -45,6 +45,11 @@ class TouchingParts(NamedTuple):
         inside_a, inside_b: vertices of the one part that lie inside the other body there; 0 where that was
             not looked at.
         depth: of the deepest of them, metres.
+
+    Example:
+        >>> from apu_losses.functional import TouchingParts
+        >>> print(TouchingParts("hand", "left", "back", "none", 0.004, 2, 0, 0, 0.0))
+        left hand touches back (0.4 cm apart)
     """
 
     part_a: str
@@ -64,7 +69,9 @@ class TouchingParts(NamedTuple):
     def __str__(self) -> str:
         how = f"{100 * self.distance:.1f} cm apart"
         if self.inside_a or self.inside_b:
-            how = f"{self.inside_a + self.inside_b} vertices inside, up to {100 * self.depth:.1f} cm deep"
+            count = self.inside_a + self.inside_b
+            some = "1 vertex inside," if count == 1 else f"{count} vertices inside, up to"
+            how = f"{some} {100 * self.depth:.1f} cm deep"
         return f"{_words(self.part_a, self.side_a)} touches {_words(self.part_b, self.side_b)} ({how})"
 
 
@@ -86,6 +93,16 @@ class Touches:
         depth: of the deepest vertex inside, metres; None without faces.
         gap: metres between the nearest two vertices of the two bodies.
         threshold: metres.
+
+    Example:
+        >>> import numpy as np
+        >>> from apu_contacts import RegionMap
+        >>> from apu_losses import what_touches
+        >>> regions = RegionMap.from_labels(range(75), topology="row", provenance="a vertex a metre")
+        >>> row = np.stack([np.arange(75.0), np.zeros(75), np.zeros(75)], 1)
+        >>> found = what_touches(row * 0.02, row * 0.02 + [0.0, 0.005, 0.0], regions, threshold=0.01)
+        >>> len(found), round(found.gap, 3), found.parts[0].part_a
+        (75, 0.005, 'stomach')
     """
 
     contacts: ContactMap
@@ -209,6 +226,8 @@ def what_touches(
     FirstLook().at(verts_a=given[0][None], verts_b=given[1][None])
     check_alike("verts_a", given[0][None], "verts_b", given[1][None])
     a, b = (mesh[None] for mesh in near_origin(*given))
+    for name, mesh, each in (("verts_a", a, regions), ("verts_b", b, regions_b or regions)):
+        check_vertices(name, mesh, each.vertex_count, "the region map is of another topology")
     index_a = as_region_index(regions, a)
     index_b = index_a if regions_b is None else as_region_index(regions_b, b)
     for name, index in (("regions", index_a), ("regions_b", index_b)):
@@ -326,7 +345,9 @@ def _regions_of(index: RegionIndex, vertex_ids: Tensor) -> Bools:
 
 
 def _near(points: Tensor, mesh: Tensor, threshold: float, backend: Backend) -> Bools:
-    near: Bools = (nearest_vertex(points, mesh, cutoff=threshold, backend=backend).vertex[0] >= 0).cpu().numpy()
+    near: Bools = (
+        (nearest_vertex(points, mesh, cutoff=threshold, backend=backend).vertex[0] >= 0).cpu().numpy()
+    )
     return near
 
 

@@ -73,8 +73,8 @@ def _of_arrays(path: Path) -> list[FileMesh]:
     name = next((name for name in _VERTICES if name in arrays), None)
     if name is None:
         raise ValueError(
-            f"{path}: expected an array {' or '.join(map(repr, _VERTICES))}, got {', '.join(arrays) or 'none'}; "
-            "parameters of a body must be posed first"
+            f"{path}: expected an array {' or '.join(map(repr, _VERTICES))}, got "
+            f"{', '.join(arrays) or 'none'}; parameters of a body must be posed first"
         )
     vertices = np.asarray(arrays[name])
     if vertices.dtype.kind not in "fiu" or vertices.ndim not in (2, 3) or vertices.shape[-1] != 3:
@@ -104,7 +104,9 @@ def _of_trimesh(path: Path, ending: str) -> list[FileMesh]:
         scene = trimesh.load_scene(
             io.BytesIO(data), file_type=ending[1:], process=False, maintain_order=True, skip_materials=True
         )
-        parts = {name: scene.geometry[scene.graph[name][1]] for name in scene.graph.nodes_geometry}
+        known = {name: number for number, name in enumerate(scene.geometry)}  # in the order of the file
+        nodes = sorted(scene.graph.nodes_geometry, key=lambda node: (known[scene.graph[node][1]], node))
+        parts = {node: scene.geometry[scene.graph[node][1]] for node in nodes}
         meshes = [
             FileMesh(
                 path.stem if len(parts) == 1 else str(name),

@@ -59,6 +59,17 @@ class SoftContactLoss(nn.Module):
 
     Raises:
         ValueError: options that do not exist or contradict each other.
+
+    Example:
+        >>> import torch
+        >>> from apu_contacts import ContactMap, RegionMap
+        >>> from apu_losses import SoftContactLoss
+        >>> regions = RegionMap.from_labels(range(75), topology="row", provenance="10 cm a vertex")
+        >>> verts_a = torch.zeros(1, 75, 3)
+        >>> verts_a[0, :, 0] = 0.1 * torch.arange(75.0)
+        >>> verts_b = verts_a + torch.tensor([0.0, 0.3, 0.0])
+        >>> SoftContactLoss(regions)(verts_a, verts_b, ContactMap([(0, 0), (1, 2)], [1.0, 0.5]))
+        tensor([0.1400])
     """
 
     def __init__(

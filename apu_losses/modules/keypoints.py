@@ -14,6 +14,15 @@ class KeypointReprojectionLoss(nn.Module):
     Args:
         confidence_power, min_confidence: how confidences count.
         robust: rho in pixels at the 512 scale, or ``None``.
+
+    Example:
+        >>> import torch
+        >>> from apu_losses import KeypointReprojectionLoss
+        >>> from apu_losses.functional import keypoint_scale
+        >>> seen = torch.tensor([[[10.0, 20.0], [60.0, 276.0]]])
+        >>> confidence = torch.tensor([[1.0, 0.5]])
+        >>> KeypointReprojectionLoss()(seen + 3.0, seen, confidence, keypoint_scale(seen, confidence))
+        tensor([108.])
     """
 
     def __init__(

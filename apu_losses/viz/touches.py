@@ -1,4 +1,4 @@
-"""What touches between two meshes, as a picture: both bodies by themselves, where they touch in warm colours."""
+"""What touches between two meshes, as a picture: each body alone, in warm colours where it touches."""
 
 from __future__ import annotations
 
@@ -58,12 +58,12 @@ def touches_picture(
             raise ValueError(
                 f"{name}: expected the mesh that was looked at, of shape ({len(mask)}, 3), got {own.shape}"
             )
-    pair = [
-        people_meshes(own[None], each)[0] for own, each in zip(vertices, triangles, strict=True)
-    ]
+    pair = [people_meshes(own[None], each)[0] for own, each in zip(vertices, triangles, strict=True)]
     second = people_meshes(np.stack([vertices[1]] * 2), triangles[1])[1]
     warm = []
-    for mesh, inside in zip(contact_heat(pair, reach=reach), (touches.inside_a, touches.inside_b), strict=True):
+    for mesh, inside in zip(
+        contact_heat(pair, reach=reach), (touches.inside_a, touches.inside_b), strict=True
+    ):
         colors = mesh.colors if inside is None else np.where(inside[:, None], _INSIDE, mesh.colors)
         warm.append(Mesh(mesh.vertices, mesh.faces, colors, mesh.name))
     shown = (("both", [pair[0], second]), ("a", warm[:1]), ("b", warm[1:]))

@@ -50,6 +50,17 @@ def load_scene(path: str | Path) -> Scene:
 
     Raises:
         SceneFileError: the file is missing, is not JSON, or does not fit the schema.
+
+    Example:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> from apu_contacts import Keypoints2D
+        >>> from apu_losses import Scene, ScenePerson, load_scene, save_scene
+        >>> seen = Keypoints2D("coco17", np.full((17, 2), 100.0), np.ones(17))
+        >>> path = tempfile.mkdtemp() + "/scene.json"
+        >>> save_scene(Scene(640, 480, [ScenePerson(seen)]), path)
+        >>> load_scene(path).width
+        640
     """
     path = Path(path)
     try:
@@ -66,6 +77,17 @@ def save_scene(scene: Scene, path: str | Path) -> None:
 
     Raises:
         ValueError: a number that is not finite, which JSON cannot hold.
+
+    Example:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> from apu_contacts import Keypoints2D
+        >>> from apu_losses import Scene, ScenePerson, load_scene, save_scene
+        >>> seen = Keypoints2D("coco17", np.full((17, 2), 100.0), np.ones(17))
+        >>> path = tempfile.mkdtemp() + "/scene.json"
+        >>> save_scene(Scene(640, 480, [ScenePerson(seen)]), path)
+        >>> load_scene(path).name
+        'scene'
     """
     path = Path(path)
     data = scene_to_dict(scene)

@@ -30,6 +30,12 @@ class Joints3D:
         names: joint names, those of a body's ``joint_names`` or of its keypoints (``"left_big_toe"``).
         xyz: ``(J, 3)`` metres in the camera frame (+X right, +Y down, +Z forward).
         weights: ``(J,)`` how far each is trusted; 1 where it is not given.
+
+    Example:
+        >>> import numpy as np
+        >>> from apu_losses import Joints3D
+        >>> Joints3D(("pelvis", "neck"), np.array([[0.0, 0.0, 3.0], [0.0, -0.5, 3.0]])).xyz.shape
+        (2, 3)
     """
 
     names: tuple[str, ...]
@@ -56,6 +62,12 @@ class InitialBody:
         flat_hand_mean: what the 45 values of ``left_hand_pose`` and ``right_hand_pose`` are relative to:
             True, the flat hand; False, the mean hand of their model (smplx's ``flat_hand_mean``). They are
             then put in the terms of the body that is fitted. None: they are in its terms already.
+
+    Example:
+        >>> import numpy as np
+        >>> from apu_losses import InitialBody
+        >>> sorted(InitialBody({"transl": np.array([0.0, 0.0, 3.0])}).parameters)
+        ['transl']
     """
 
     parameters: Mapping[str, Array] = field(default_factory=dict)
@@ -81,6 +93,13 @@ class ScenePerson:
             may share space.
         track: people of different frames with the same track are one person who moves; ``""``: nobody else.
             See `sequence`.
+
+    Example:
+        >>> import numpy as np
+        >>> from apu_contacts import Keypoints2D
+        >>> from apu_losses import ScenePerson
+        >>> ScenePerson(Keypoints2D("coco17", np.zeros((17, 2)), np.zeros(17))).initial.parameters
+        {}
     """
 
     keypoints: Keypoints2D
@@ -101,6 +120,12 @@ class SceneContact:
             assignment of the map to the two people is nearer to contact, in each iteration
             (paper section 3.1: the minimum of the loss over both orders).
         evidence: what was asked about these two and answered; None: nobody said. A fit does not look at it.
+
+    Example:
+        >>> from apu_contacts import ContactMap
+        >>> from apu_losses import SceneContact
+        >>> SceneContact(0, 1, ContactMap([(3, 50)])).order
+        'given'
     """
 
     person_a: int
@@ -132,6 +157,15 @@ class Scene:
         ValueError: an image size that is not positive, no people, a contact or an order that names a person
             who is not there, a contact across frames, a self-contact of a region with itself, or a ``ground``
             whose normal is not of length 1.
+
+    Example:
+        >>> import numpy as np
+        >>> from apu_contacts import ContactMap, Keypoints2D
+        >>> from apu_losses import Scene, SceneContact, ScenePerson
+        >>> seen = Keypoints2D("coco17", np.full((17, 2), 100.0), np.ones(17))
+        >>> scene = Scene(640, 480, [ScenePerson(seen), ScenePerson(seen)], [SceneContact(0, 1, ContactMap([(3, 50)]))])
+        >>> len(scene.people), round(float(scene.camera.focal), 1)
+        (2, 554.3)
     """
 
     width: int

@@ -44,6 +44,12 @@ class Stage:
             multiplies it by 4.
         options: options of terms that this stage has otherwise than the recipe, by the term's name:
             ``{"contact": {"soft": 0.01}}``.
+
+    Example:
+        >>> from apu_losses import Preset, Stage
+        >>> stage = Stage("short", {"keypoints": 0.02, "contact": 1e4}, ("body_pose", "transl"), 0.03, 10)
+        >>> Preset("mine", {"keypoints": {}, "contact": {}}, (stage,)).stages[0].max_iterations
+        10
     """
 
     name: str
@@ -117,6 +123,12 @@ class Preset:
         stages: run one after the other.
         filter_pixels: verdict of the filter: mean keypoint distance allowed, pixels at 512 scale.
         description: one or two sentences for people.
+
+    Example:
+        >>> from apu_losses import load_preset
+        >>> mine = load_preset("paper").weighted(contact=5e3).with_options("contact", over="parts").without("shape")
+        >>> mine.terms["contact"], mine.stages[0].weights["contact"], "shape" in mine.stages[0].weights
+        ({'over': 'parts'}, 5000.0, False)
     """
 
     name: str

@@ -108,8 +108,8 @@ def _keypoint_starts(
         lacking = unstartable(person.keypoints)
         if lacking:
             raise ValueError(
-                f"{name}: person {number} has no initial estimate ({_why(person)}) and cannot be started from "
-                f"keypoints: {lacking}"
+                f"{name}: person {number} has no initial estimate ({_why(person)}) and cannot be started "
+                f"from keypoints: {lacking}"
             )
     if body is None:
         from apu_losses.bodies import load_body

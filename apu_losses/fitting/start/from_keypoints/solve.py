@@ -29,19 +29,24 @@ class Solved(NamedTuple):
 
 
 def solve_hypotheses(
-    body: BodyModel, scenes: Sequence[Scene], params: Mapping[str, Tensor], preset: Preset
+    body: BodyModel,
+    scenes: Sequence[Scene],
+    params: Mapping[str, Tensor],
+    preset: Preset,
+    anchor: Mapping[str, Tensor] | None = None,
 ) -> Solved:
     """Fit scenes of one person each, all in one batch.
 
     Args:
         params: ``(H, size)`` where each starts.
         preset: a recipe whose terms look at joints and keypoints only, never at the mesh.
+        anchor: what pose and heading are held to; where each starts by default.
     """
     some = params["transl"]
     preset, _ = preset.for_parameters(body.parameter_specs)
     terms = build_terms(preset, {})
     batch = make_batch(scenes, some.device, some.dtype, body)
-    start = {name: value.clone() for name, value in params.items()}
+    start = {name: value.clone() for name, value in (anchor or params).items()}
     moved = {name: value.clone() for name, value in params.items()}
 
     def state(batch: SceneBatch, params: Params, start: Params, reference: Params) -> FitState:

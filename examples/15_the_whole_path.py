@@ -2,7 +2,7 @@
 
 A server: `RunConfig().changed({"ask": {"model": "...", "base_url": "http://localhost:8000/v1"}})`.
 
-    python examples/13_the_whole_path.py
+    python examples/15_the_whole_path.py
 """
 
 from __future__ import annotations
