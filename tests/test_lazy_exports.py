@@ -24,6 +24,8 @@ PARTS_OF_LOSSES = {
     "check_regions",
     "check_soft",
     "maps_of_pairs",
+    "near_origin",
+    "one_mesh",
     "weights_in",
 }
 

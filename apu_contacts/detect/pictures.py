@@ -15,6 +15,7 @@ from apu_contacts.detect.detector import DetectedPeople
 from apu_contacts.detect.weights import WeightsError
 from apu_contacts.files import exclusive, refuse_foreign, refuse_inputs, write_text
 from apu_contacts.images import folder_pictures, left_out, left_out_words
+from apu_contacts.reading import parse_json
 
 
 class Detector(Protocol):
@@ -190,10 +191,13 @@ def _detect_all(
     return summary
 
 
+_LONGEST_LINE = 1 << 26  # bytes; a crowd of a thousand people takes 1 MB
+
+
 def _is_list(path: Path) -> bool:
     """Whether the first line of a file names a picture's keypoints."""
     with path.open("rb") as file:
-        entry = json.loads(file.readline())
+        entry = parse_json(file.readline(_LONGEST_LINE), str(path), checked=False)
     return isinstance(entry, dict) and {"name", "image", "keypoints"} <= set(entry)
 
 

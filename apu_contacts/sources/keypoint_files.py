@@ -58,6 +58,13 @@ def keypoints_from_arrays(
         SourceFormatError: on other shapes, an unknown number of joints, or scores of another scale.
         ConventionError: on three columns beside scores, or coordinates that are no pixels.
         ValueError: on an unknown ``order``, or a ``score_scale`` that is not positive.
+
+    Example:
+        >>> import numpy as np
+        >>> from apu_contacts import keypoints_from_arrays
+        >>> people = keypoints_from_arrays(np.zeros((2, 17, 2)), np.ones((2, 17)))
+        >>> len(people), people[0].skeleton
+        (2, 'coco17')
     """
     xy = as_array(keypoints, where, finite=False)
     if xy.size == 0:

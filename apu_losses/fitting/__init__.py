@@ -6,6 +6,7 @@ from apu_losses.fitting.objective.batch import SceneBatch, make_batch
 from apu_losses.fitting.objective.state import FitState
 from apu_losses.fitting.objective.term import Term
 from apu_losses.fitting.propose.scenes import ProposalReport, find_images, propose_scenes
+from apu_losses.fitting.result.findings import Finding, Limits, look_at
 from apu_losses.fitting.result.log import FitLog
 from apu_losses.fitting.result.measures import SceneMetrics, evaluate
 from apu_losses.fitting.result.record import FitResult, load_parameters
@@ -23,7 +24,6 @@ from apu_losses.fitting.scene.types import (
     InitialBody,
     Joints3D,
     Scene,
-    SceneCamera,
     SceneContact,
     ScenePerson,
     sequence,
@@ -44,6 +44,7 @@ from apu_losses.numerics.least_squares import LeastSquaresResult, levenberg_marq
 
 __all__ = [
     "PRESET_NAMES",
+    "Finding",
     "FitLog",
     "FitProgress",
     "FitResult",
@@ -53,13 +54,13 @@ __all__ = [
     "KeypointStart",
     "KeypointStartOptions",
     "LeastSquaresResult",
+    "Limits",
     "Preset",
     "ProposalReport",
     "RetargetOptions",
     "RetargetReport",
     "Scene",
     "SceneBatch",
-    "SceneCamera",
     "SceneContact",
     "SceneFileError",
     "SceneFitter",
@@ -80,6 +81,7 @@ __all__ = [
     "load_parameters",
     "load_preset",
     "load_scene",
+    "look_at",
     "make_batch",
     "model_of",
     "posed_estimate",

@@ -65,7 +65,7 @@ def _kind(value: object) -> str:
 def edges_of_pairs(
     contact_maps: Sequence[ContactMap],
     *,
-    over: Over,
+    over: Over = "parts",
     order: Order | Sequence[Order] = "given",
     one_search_a_pair: bool = False,
     dtype: torch.dtype = torch.float32,
@@ -74,6 +74,13 @@ def edges_of_pairs(
     """The maps of B pairs whose bodies are rows ``0..B-1`` and ``B..2B-1``, as `ContactEdges.from_maps`.
 
     Maps are immutable: the same objects with the same options give the same graph, made once.
+
+    Example:
+        >>> from apu_contacts import ContactMap, PartContact
+        >>> from apu_losses.functional import edges_of_pairs
+        >>> hand_on_back = ContactMap.from_parts([PartContact("hand", "left", "back", "none")])
+        >>> len(edges_of_pairs([hand_on_back])), len(edges_of_pairs([hand_on_back], over="pairs"))
+        (1, 32)
     """
     count = len(contact_maps)
     orders = (order,) if isinstance(order, str) else tuple(order)
@@ -145,6 +152,13 @@ class ContactEdges:
         over, one_search_a_pair: the options that they were made with, None where they were put together by
             hand.
         any_open: whether it is open for any edge.
+
+    Example:
+        >>> from apu_contacts import ContactMap
+        >>> from apu_losses.functional import ContactEdges
+        >>> edges = ContactEdges.from_maps([ContactMap([(3, 50), (4, 50)]), ContactMap.empty()], [0, 0], [1, 2])
+        >>> len(edges), edges.edge_count, edges.row_a.tolist(), edges.row_b.tolist()
+        (2, 2, [0, 0], [1, 1])
     """
 
     searches: RegionPairs
@@ -192,7 +206,7 @@ class ContactEdges:
         rows_a: Sequence[int],
         rows_b: Sequence[int],
         *,
-        over: Over = "pairs",
+        over: Over = "parts",
         order: Order | Sequence[Order] = "given",
         one_search_a_pair: bool = False,
         dtype: torch.dtype = torch.float32,
@@ -203,10 +217,10 @@ class ContactEdges:
         Args:
             contact_maps: E maps; a map may be empty.
             rows_a, rows_b: ``(E,)`` the two bodies that each map is about; equal for self-contact.
-            over: ``"pairs"``: each region pair of a map is a contact, counted once (the formula as the paper
-                prints it, section 3.1). ``"parts"``: each group of a map is one contact between the unions of
-                its regions, "somewhere on the arm touches somewhere on the back"; a map without groups has
-                one group a pair.
+            over: ``"parts"``: each group of a map is one contact between the unions of its regions,
+                "somewhere on the arm touches somewhere on the back"; a map without groups has one group a
+                pair. ``"pairs"``: each region pair of a map is a contact, counted once (the formula as the
+                paper prints it, section 3.1).
             order: ``"given"``, or ``"either"`` where it is not known which body is *a*; one, or one a map.
             one_search_a_pair: search each region pair of a group by itself, as a soft minimum needs.
 

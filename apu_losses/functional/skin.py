@@ -69,6 +69,15 @@ class SkinPatches:
 
     Raises:
         ValueError: a template of another mesh, or ``apart`` not longer than a patch.
+
+    Example:
+        >>> import trimesh
+        >>> from apu_losses.functional import SkinPatches
+        >>> from apu_losses.geometry import MeshTopology
+        >>> ball = trimesh.creation.icosphere(subdivisions=2, radius=1.0)
+        >>> skin = SkinPatches(MeshTopology.build(ball.faces, len(ball.vertices)), ball.vertices, apart=0.5)
+        >>> skin.apart
+        0.5
     """
 
     def __init__(self, topology: MeshTopology, template: ArrayLike | Tensor, apart: float = 0.5) -> None:

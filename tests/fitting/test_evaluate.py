@@ -74,8 +74,13 @@ def test_contact_distances_equal_scipy(metrics, meshes):
     ]
     np.testing.assert_allclose(metrics.part_distance, parts, atol=1e-5)
     middle = float(np.median(expected))
-    assert metrics.contact_share(middle) == pytest.approx(np.mean(np.array(expected) <= middle), abs=0.05)
-    assert metrics.contact_share(10, over="parts") == 1
+    share = metrics.contact_share(middle, over="pairs")
+    assert share == pytest.approx(np.mean(np.array(expected) <= middle), abs=0.05)
+    middle = float(np.median(parts))
+    assert metrics.contact_share(middle) == pytest.approx(np.mean(np.array(parts) <= middle), abs=0.2)
+    assert metrics.contact_share(10) == 1
+    with pytest.raises(ValueError, match="over must be 'pairs' or 'parts', got 'limbs'"):
+        metrics.contact_share(10, over="limbs")
 
 
 def test_an_open_order_is_measured_where_it_is_nearer(fitter, three, people, meshes, metrics):

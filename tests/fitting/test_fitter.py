@@ -199,7 +199,7 @@ def test_a_result_records_every_option(fitter_of, body):
     preset = recipe({"contact": 1.0, "penetration": 1.0}, iterations=0, options={"contact": {"robust": 0.2}})
     (result,) = fitter_of(preset).fit([pair(body)])
     recorded = result.to_dict()["preset"]["terms"]
-    assert recorded["contact"] == {"over": "pairs", "mode": "min", "robust": 0.2, "soft": None}
+    assert recorded["contact"] == {"over": "parts", "mode": "min", "robust": 0.2, "soft": None}
     assert recorded["penetration"] == {"target": "surface", "energy": "l2", "rule": "either"}
     again = Preset.from_dict(json.loads(json.dumps(result.to_dict()["preset"])))
     assert fitter_of(again).fit([pair(body)])[0].preset == again
@@ -311,9 +311,22 @@ def test_a_scene_that_breaks_ends_with_a_reason_and_its_last_good_parameters(fit
     plain = fitter_of(contact_recipe(14).weighted(mine=1.0), terms={"mine": breaking("nobody", 0)}).fit(
         scenes, callback=lambda e: seen.append(e.state.params["body_pose"].detach().numpy().copy())
     )
+    told = []
     results = fitter_of(
         contact_recipe(14).weighted(mine=1.0), terms={"mine": breaking("alone", iteration)}
-    ).fit(scenes)
+    ).fit(
+        scenes,
+        callback=lambda e: told.append(
+            (e.attempt, e.evaluation, dict(zip(e.scenes.tolist(), e.taken.tolist(), strict=True)))
+        ),
+    )
+    everybody, others = dict.fromkeys(range(3), True), {0: True, 2: True}
+    assert told == [
+        *((1, i, everybody) for i in range(iteration)),
+        (1, iteration, {**everybody, 1: False}),  # where it broke
+        *((1, i, others) for i in range(iteration + 1, 14)),
+        *((2, i, others) for i in range(14)),  # the others again, without it
+    ]
     broken = results[1]
     assert broken.failed and not broken.verdict.kept
     assert broken.verdict.reason == f"failed: the term 'mine' is nan in stage 'only', iteration {iteration}"

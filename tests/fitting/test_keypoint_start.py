@@ -9,6 +9,7 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
+from apu_contacts.camera import Camera
 from apu_contacts.keypoints import SKELETONS, Keypoints2D
 from apu_contacts.sources import PersonDetection
 from apu_losses.bodies import load_body
@@ -16,7 +17,6 @@ from apu_losses.fitting import (
     InitialBody,
     Preset,
     Scene,
-    SceneCamera,
     SceneFitter,
     ScenePerson,
     Stage,
@@ -32,7 +32,7 @@ from apu_losses.fitting.start.from_keypoints.sizes import settle_sizes
 from apu_losses.functional.pose_prior import BODY_JOINTS, relaxed_pose
 
 WIDTH, HEIGHT = 640, 480
-CAMERA = SceneCamera.from_image_size(WIDTH, HEIGHT)
+CAMERA = Camera.from_image_size(WIDTH, HEIGHT)
 NAMES = SKELETONS["body25"].joint_names
 STANDING_STILL = Preset("start", {"keypoints": {}}, (Stage("none", {"keypoints": 1.0}, ("transl",), 0.0, 0),))
 

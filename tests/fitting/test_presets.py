@@ -197,7 +197,7 @@ def test_unknown_terms_options_and_presets_are_named(tmp_path):
         ("contact", {"over": "limbs"}, "over must be 'pairs' or 'parts', got 'limbs'"),
         ("contact", {"robust": "0.1"}, "robust must be a positive number, got '0.1'"),
         ("contact", {"robust": 0.0}, "robust must be a positive number, got 0.0"),
-        ("contact", {"soft": 0.01}, "needs over='parts'"),
+        ("contact", {"over": "pairs", "soft": 0.01}, "needs over='parts'"),
         ("contact", {"mode": "chamfer_quartic", "robust": 0.1}, "mode='min' only"),
         ("keypoints", {"hands": None}, "hands must be a finite number, got None"),
         ("keypoints", {"robust": -3}, "robust must be a positive"),

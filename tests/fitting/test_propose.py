@@ -24,7 +24,6 @@ from apu_losses.bodies import load_body
 from apu_losses.bodies.protocol import BodyModel
 from apu_losses.fitting import (
     ProposalReport,
-    SceneCamera,
     find_images,
     initial_parameters,
     posed_estimate,
@@ -205,9 +204,9 @@ def test_the_scene_camera_can_be_the_estimators_own(crowd: list[dict[str, Any]])
     names = SMPLX_OUTPUT_JOINTS[:22]
     estimate = InitialEstimate("nlf", {}, names, crowd[0]["joints"][:22], camera=camera)
     detection = PersonDetection(keypoints_of(crowd[0]), np.zeros(4), estimate)
-    scene = scene_from_detections([detection], WIDTH, HEIGHT, camera=SceneCamera(1500.0, (410.0, 290.0)))
+    scene = scene_from_detections([detection], WIDTH, HEIGHT, camera=Camera(1500.0, (410.0, 290.0)))
     kept = scene.people[0].initial.joints
-    assert kept is not None and scene.camera == SceneCamera(1500.0, (410.0, 290.0))
+    assert kept is not None and scene.camera == Camera(1500.0, (410.0, 290.0))
     assert np.allclose(kept.xyz[kept.names.index("left_knee")], crowd[0]["joints"][names.index("left_knee")])
 
 

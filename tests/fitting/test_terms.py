@@ -27,15 +27,15 @@ HANDS = ("left_hand_pose", "right_hand_pose")
 FREE = ("global_orient", "body_pose", "betas", "age", "transl", *HANDS)
 
 OPTIONS = {
-    "keypoints": [{}, {"confidence_power": 2.0, "confidence_threshold": 0.5}, {"robust": 30.0}],
+    "keypoints": [{}, {"confidence_power": 2.0, "min_confidence": 0.5}, {"robust": 30.0}],
     "contact": [
         {},
-        {"over": "parts"},
+        {"over": "pairs"},
         {"robust": 0.1},
-        {"over": "parts", "soft": 0.01},
+        {"soft": 0.01},
         {"mode": "chamfer_quartic"},
     ],
-    "facing": [{}, {"over": "parts"}],
+    "facing": [{}, {"over": "pairs"}],
     "minimum_distance": [{}, {"between": "people"}],
     "penetration": [{}, {"target": "vertex", "energy": "quartic"}],
     "pose_prior": [{}],
@@ -238,8 +238,6 @@ def test_keypoints_equal_the_formula_by_hand(world, state):
 def test_contact_equals_the_loss_on_whole_bodies(world, state, options):
     vertices = world.body.pose(world.params).vertices()
 
-    options = {"over": "pairs", **options}
-
     def loss(a, b, cmap, order="given"):
         return soft_contact(
             vertices[a : a + 1], vertices[b : b + 1], cmap, world.map, order=order, **options
@@ -317,9 +315,7 @@ def test_facing_equals_the_loss_on_whole_bodies(world, state):
     v = world.body.pose(world.params).vertices()
 
     def loss(a, b, cmap):
-        return contact_facing(
-            v[a : a + 1], v[b : b + 1], cmap, world.regions, world.topology, over="pairs"
-        ).item()
+        return contact_facing(v[a : a + 1], v[b : b + 1], cmap, world.regions, world.topology).item()
 
     # of the open edge of the third scene the contact term's order is taken
     expected = [loss(0, 0, ContactMap([[2, 50]])), loss(1, 2, HAND_ON_SHOULDER) + loss(2, 1, BACK_AND_ARMS)]
@@ -373,8 +369,8 @@ def test_gradient_of_chosen_vertices_equals_that_of_whole_bodies(world):
     again = {k: v.clone().requires_grad_() for k, v in world.params.items()}
     v = world.body.pose(again).vertices()
     whole = (
-        soft_contact(v[1:2], v[2:3], HAND_ON_SHOULDER, world.map, over="pairs")
-        + soft_contact(v[2:3], v[1:2], BACK_AND_ARMS, world.map, over="pairs")
+        soft_contact(v[1:2], v[2:3], HAND_ON_SHOULDER, world.map)
+        + soft_contact(v[2:3], v[1:2], BACK_AND_ARMS, world.map)
         + penetration_loss(v[1:2], v[2:3], world.body.faces)
     ).sum()
     theirs = torch.autograd.grad(whole, list(again.values()))

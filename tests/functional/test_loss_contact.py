@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,8 @@ from scipy.spatial.distance import cdist
 from scipy.special import logsumexp
 
 from apu_contacts.contacts import ContactMap, PartContact
+from apu_losses.fitting import SceneBatch, SceneMetrics
+from apu_losses.fitting.objective.terms.contact import ContactTerm, FacingTerm
 from apu_losses.functional.contact import (
     ContactForm,
     chamfer_energy,
@@ -18,7 +22,8 @@ from apu_losses.functional.contact import (
     select_contacts,
     soft_contact,
 )
-from apu_losses.functional.contact_edges import ContactEdges
+from apu_losses.functional.contact_edges import ContactEdges, edges_of_pairs
+from apu_losses.functional.facing import contact_facing
 from apu_losses.functional.robust import geman_mcclure, geman_mcclure_weight
 from apu_losses.functional.rows import gather_points
 from apu_losses.geometry.topology import RegionIndex
@@ -317,7 +322,7 @@ def test_graph_form_equals_pair_form_and_knows_self_contact():
     maps = [toy_map(seed=s) for s in range(4)]
     rows_a, rows_b = [0, 3, 4, 2], [1, 1, 0, 2]
     maps[3] = ContactMap([(1, 2), (3, 70)])
-    edges = ContactEdges.from_maps(maps, rows_a, rows_b, dtype=torch.float64)
+    edges = ContactEdges.from_maps(maps, rows_a, rows_b, over="pairs", dtype=torch.float64)
     selection = select_contacts(bodies, edges, REGIONS)
     points_a = gather_points(bodies, selection.row_a, selection.vertex_a)
     points_b = gather_points(bodies, selection.row_b, selection.vertex_b)
@@ -333,8 +338,9 @@ def test_graph_form_equals_pair_form_and_knows_self_contact():
 
 def test_the_selected_order_is_reported_and_its_rows_are_exchanged():
     bodies = torch.cat([toy_bodies(4, seed=3), toy_bodies(4, seed=4) + 0.3])
-    edges = ContactEdges.from_maps([toy_map()] * 4, range(4), range(4, 8), order="either")
-    given = ContactEdges.from_maps([toy_map()] * 4, range(4), range(4, 8))
+    maps = [toy_map()] * 4
+    edges = ContactEdges.from_maps(maps, range(4), range(4, 8), over="pairs", order="either")
+    given = ContactEdges.from_maps(maps, range(4), range(4, 8), over="pairs")
     selection = select_contacts(bodies, edges, REGIONS)
     assert selection.swapped.any() and not selection.swapped.all()
     assert not select_contacts(bodies, given, REGIONS).swapped.any()
@@ -347,9 +353,25 @@ def test_the_selected_order_is_reported_and_its_rows_are_exchanged():
 
 def test_a_whole_arm_is_one_contact_over_parts():
     cmap = ContactMap.from_parts([PartContact("arm", "left", "back", "none", 0.8)])
-    edges = ContactEdges.from_maps([cmap], [0], [1], over="parts")
+    edges = ContactEdges.from_maps([cmap], [0], [1])
     assert len(edges) == 1 and edges.weight.tolist() == pytest.approx([0.8])
-    assert len(ContactEdges.from_maps([cmap], [0], [1])) == len(cmap)
+    assert len(ContactEdges.from_maps([cmap], [0], [1], over="pairs")) == len(cmap)
+
+
+def test_a_map_means_the_same_to_everything_that_takes_one():
+    takes_maps = [
+        SoftContactLoss,
+        soft_contact,
+        contact_facing,
+        edges_of_pairs,
+        ContactEdges.from_maps,
+        SceneBatch.contact_edges,
+        ContactTerm,
+        FacingTerm,
+        SceneMetrics.contact_share,
+    ]
+    defaults = {inspect.signature(each).parameters["over"].default for each in takes_maps}
+    assert defaults == {"parts"}
 
 
 def test_the_module_is_a_shell_and_lays_out_each_map_once():

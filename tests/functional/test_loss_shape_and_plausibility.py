@@ -80,7 +80,7 @@ def test_pose_change_in_degrees():
 def test_distances_and_shares_equal_scipy():
     regions, bodies = toy_regions(), toy_bodies(4)
     maps = [toy_map(seed=0), toy_map(seed=1)]
-    edges = ContactEdges.from_maps(maps, [0, 2], [1, 3])
+    edges = ContactEdges.from_maps(maps, [0, 2], [1, 3], over="pairs")
     distances, edge = contact_distances(bodies, edges, regions)
     expected = [
         cdist(bodies[a, regions.vertices(int(i))], bodies[b, regions.vertices(int(j))]).min()

@@ -21,6 +21,7 @@ from apu_contacts.files import (
     staged_file,
 )
 from apu_contacts.people.candidates import propose_pairs
+from apu_contacts.reading import parse_json
 from apu_losses.bodies.protocol import BodyModel
 from apu_losses.fitting.propose.scenes import ImageFiles, ProposalReport, close_report, propose_image
 from apu_losses.fitting.scene.file import scene_line
@@ -75,7 +76,7 @@ def propose_file(
         staged_file(target) as part,
         part.open("w", encoding="utf-8", newline="\n") as stream,
     ):
-        known = {entry["key"]: entry for entry in map(json.loads, kept.lines)}
+        known = {entry["key"]: entry for entry in map(_entry_of, kept.lines)}
         kept.lines.clear()
         for number, files in enumerate(images):
             if progress is not None:
@@ -142,19 +143,23 @@ def _body_digest(name: str) -> str:
 
 def _is_entry(line: bytes) -> bool:
     try:
-        entry = json.loads(line)
-    except (ValueError, RecursionError):
+        entry = _entry_of(line)
+    except ValueError:
         return False
     return isinstance(entry, dict) and {"key", "report", "scene"} <= entry.keys()
+
+
+def _entry_of(line: bytes) -> Any:
+    return parse_json(line, "line", checked=False)
 
 
 def _is_proposal(path: Path) -> bool:
     """Whether a file holds scenes as they are proposed: contacts that somebody added are theirs."""
     with path.open("rb") as file:
         for line in file:
-            scene = json.loads(line)
+            scene = parse_json(line, str(path), checked=False)
             if not {"schema_version", "people", "image"} <= scene.keys():
                 return False
-            if any(contact["map"]["pairs"] for contact in scene.get("contacts", ())):
+            if any(c["map"]["pairs"] or "evidence" in c for c in scene.get("contacts", ())):
                 return False
     return True

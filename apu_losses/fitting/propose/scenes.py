@@ -40,7 +40,7 @@ from apu_contacts.sources import (
     read_vitpose_body25,
 )
 from apu_losses.bodies.protocol import BodyModel
-from apu_losses.fitting.scene.types import Scene, SceneCamera, SceneContact
+from apu_losses.fitting.scene.types import Scene, SceneContact
 from apu_losses.fitting.start.from_detections import (
     MIN_JOINTS,
     StartWithout,
@@ -438,7 +438,7 @@ def propose_image(
             contacts,
             name=files.name,
             image=None if files.image is None else str(files.image.resolve()),
-            camera=SceneCamera.from_image_size(width, height),
+            camera=Camera.from_image_size(width, height),
             body=body() if body is not None and free.intersection(wanted) else None,
             start=start,
         )

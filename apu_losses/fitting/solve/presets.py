@@ -169,6 +169,12 @@ def load_preset(name_or_path: str | Path) -> Preset:
     Raises:
         ValueError: neither a known name nor a file that holds a preset; or ``"prior"``, whose diffusion model
             is not part of this version.
+
+    Example:
+        >>> from apu_losses import load_preset
+        >>> preset = load_preset("paper")
+        >>> preset.name, [stage.name for stage in preset.stages], preset.terms["contact"]
+        ('paper', ['pose and shape', 'penetration'], {'over': 'pairs'})
     """
     name = str(name_or_path)
     if name == "prior":

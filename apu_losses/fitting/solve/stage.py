@@ -42,6 +42,14 @@ class Stage:
         damping: of Levenberg-Marquardt where the stage starts, as a share of the curvature. Every evaluation
             that lowers the loss divides it by 5, the first one, before the first step, too; one that does not
             multiplies it by 4.
+        options: options of terms that this stage has otherwise than the recipe, by the term's name:
+            ``{"contact": {"soft": 0.01}}``.
+
+    Example:
+        >>> from apu_losses import Preset, Stage
+        >>> stage = Stage("short", {"keypoints": 0.02, "contact": 1e4}, ("body_pose", "transl"), 0.03, 10)
+        >>> Preset("mine", {"keypoints": {}, "contact": {}}, (stage,)).stages[0].max_iterations
+        10
     """
 
     name: str
@@ -56,6 +64,7 @@ class Stage:
     free_where_seen: tuple[str, ...] = ()
     optimizer: str = "adam"
     damping: float = 1e-2
+    options: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("free", "free_where_seen"):
@@ -64,6 +73,7 @@ class Stage:
                 raise ValueError(f"stage {self.name!r}: {name} must be a list of names, got {names!r}")
             object.__setattr__(self, name, tuple(names))
         object.__setattr__(self, "weights", dict(self.weights))
+        object.__setattr__(self, "options", {name: dict(own) for name, own in self.options.items()})
         if self.reference not in ("start", "stage"):
             raise ValueError(
                 f"stage {self.name!r}: reference must be 'start' or 'stage', got {self.reference!r}"
@@ -113,6 +123,12 @@ class Preset:
         stages: run one after the other.
         filter_pixels: verdict of the filter: mean keypoint distance allowed, pixels at 512 scale.
         description: one or two sentences for people.
+
+    Example:
+        >>> from apu_losses import load_preset
+        >>> mine = load_preset("paper").weighted(contact=5e3).with_options("contact", over="parts").without("shape")
+        >>> mine.terms["contact"], mine.stages[0].weights["contact"], "shape" in mine.stages[0].weights
+        ({'over': 'parts'}, 5000.0, False)
     """
 
     name: str

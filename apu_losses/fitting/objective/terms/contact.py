@@ -38,11 +38,11 @@ from apu_losses.numerics.normals import FaceRing, point_normals
 class ContactTerm:
     """The soft contact loss (paper section 3.1) over the scene's contact graph, square metres.
 
-    Options: ``over`` (``"pairs"``, ``"parts"``), ``mode``, ``robust`` (metres), ``soft`` (square metres), see
+    Options: ``over`` (``"parts"``, ``"pairs"``), ``mode``, ``robust`` (metres), ``soft`` (square metres), see
     `apu_losses.functional.ContactForm`. Whether a person order is open stands in each `SceneContact`.
     """
 
-    over: Over = "pairs"
+    over: Over = "parts"
     mode: Mode = "min"
     robust: float | None = None
     soft: float | None = None
@@ -89,7 +89,7 @@ class FacingTerm:
     `apu_losses.functional.facing_energy`.
     """
 
-    over: Over = "pairs"
+    over: Over = "parts"
     within: float = 0.1
     _rings: list[tuple[MeshTopology, FaceRing]] = field(
         default_factory=list, init=False, repr=False, compare=False

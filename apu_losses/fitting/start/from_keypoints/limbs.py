@@ -8,9 +8,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from apu_contacts.camera import Camera
 from apu_contacts.keypoints import SKELETONS
 from apu_contacts.keypoints.types import Keypoints2D
-from apu_losses.fitting.scene.types import SceneCamera
 
 Array = NDArray[np.float64]
 
@@ -49,7 +49,7 @@ class Outline(NamedTuple):
     pelvis: Array
 
 
-def outline(keypoints: Keypoints2D, camera: SceneCamera) -> Outline | None:
+def outline(keypoints: Keypoints2D, camera: Camera) -> Outline | None:
     """Measure a person; None for one of whom no limb is seen.
 
     Args:

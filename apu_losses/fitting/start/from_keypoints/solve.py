@@ -12,8 +12,8 @@ from apu_losses.bodies.protocol import BodyModel
 from apu_losses.fitting.objective.batch import SceneBatch, make_batch
 from apu_losses.fitting.objective.state import FitState
 from apu_losses.fitting.scene.types import Scene
-from apu_losses.fitting.solve.adam import run_stage
-from apu_losses.fitting.solve.progress import Params
+from apu_losses.fitting.solve.loop import run_stage
+from apu_losses.fitting.solve.progress import Audience, Params
 from apu_losses.fitting.solve.registry import build_terms
 from apu_losses.fitting.solve.stage import Preset
 from apu_losses.geometry.operators import MeshTopology, RegionIndex
@@ -54,13 +54,13 @@ def solve_hypotheses(
         regions, topology = cast(RegionIndex, None), cast(MeshTopology, None)
         return FitState(body, regions, topology, batch, params, start, reference)
 
-    every = torch.arange(len(scenes), device=some.device)
-    active = every
+    active = torch.arange(len(scenes), device=some.device)
+    audience = Audience(None, active)
     loss = some.new_full((len(scenes),), torch.inf)
     for stage in preset.stages:
         if not len(active):
             break
-        ended = run_stage(stage, terms, batch, moved, start, state, active, every)
+        ended = run_stage(stage, terms, batch, moved, start, state, active, audience)
         for index, report in ended.items():
             loss[index] = torch.inf if report.failed else report.loss
         active = torch.tensor(

@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
+from apu_contacts.camera import Camera
 from apu_contacts.keypoints import SKELETONS
 from apu_contacts.keypoints.types import Keypoints2D
 from apu_losses.bodies.protocol import BodyModel
 from apu_losses.fitting.body_parameters import pose_joints
 from apu_losses.fitting.objective.batch import body25
-from apu_losses.fitting.scene.types import InitialBody, Joints3D, Scene, SceneCamera, ScenePerson
+from apu_losses.fitting.scene.types import InitialBody, Joints3D, Scene, ScenePerson
 from apu_losses.fitting.solve.stage import Preset
 from apu_losses.fitting.start.from_keypoints.flips import FLIPS, LIMBS, flipped_limb
 from apu_losses.fitting.start.from_keypoints.hiding import hiding_order
@@ -92,7 +93,7 @@ class KeypointStart:
 def unstartable(keypoints: Keypoints2D) -> str:
     """Why nobody could be started from these keypoints, in words; empty for enough of them."""
     known = body25(keypoints)
-    if outline(known, SceneCamera(1.0, (0.0, 0.0))) is not None:
+    if outline(known, Camera(1.0, (0.0, 0.0))) is not None:
         return ""
     seen = int((known.confidence > 0).sum())
     return (
@@ -103,7 +104,7 @@ def unstartable(keypoints: Keypoints2D) -> str:
 
 def start_from_keypoints(
     people: Sequence[Keypoints2D],
-    camera: SceneCamera,
+    camera: Camera,
     body: BodyModel,
     options: KeypointStartOptions | None = None,
     *,
@@ -256,7 +257,7 @@ class _Search:
         people: Sequence[Keypoints2D],
         outlines: Sequence[Outline],
         shapes: Sequence[_Shape],
-        camera: SceneCamera,
+        camera: Camera,
         body: BodyModel,
         options: KeypointStartOptions,
     ) -> _Search:
@@ -282,7 +283,7 @@ class _Search:
         mirrored: Sequence[bool],
         params: Mapping[str, Tensor],
         anchor: Mapping[str, Tensor],
-        camera: SceneCamera,
+        camera: Camera,
         recipe: Preset,
     ) -> _Search:
         width, height = (max(1, round(2 * c)) for c in camera.center)
@@ -318,7 +319,7 @@ class _Search:
             )
         return kept
 
-    def with_flips(self, camera: SceneCamera, options: KeypointStartOptions) -> _Search:
+    def with_flips(self, camera: Camera, options: KeypointStartOptions) -> _Search:
         """The distinct hypotheses, and the likeliest with each limb mirrored, settled."""
         rows: list[int] = []
         poses: list[Array | None] = []
@@ -334,7 +335,7 @@ class _Search:
         return self._again(rows, [pose is not None for pose in poses], params, camera, options)
 
     def resized(
-        self, sizes: Sizes, shapes: Sequence[_Shape], camera: SceneCamera, options: KeypointStartOptions
+        self, sizes: Sizes, shapes: Sequence[_Shape], camera: Camera, options: KeypointStartOptions
     ) -> _Search:
         """The distinct hypotheses with bodies of these sizes."""
         rows = [row for person in range(len(self.people)) for row in self.distinct(person, options)]
@@ -347,7 +348,7 @@ class _Search:
         rows: Sequence[int],
         mirrored: Sequence[bool],
         params: Mapping[str, Tensor],
-        camera: SceneCamera,
+        camera: Camera,
         options: KeypointStartOptions,
     ) -> _Search:
         """Settle bodies that came of these rows."""
