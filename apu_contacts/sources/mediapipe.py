@@ -37,9 +37,7 @@ def read_mediapipe(path: str | Path, size: tuple[int, int]) -> list[InitialEstim
     arrays = read_arrays(path, SourceFormatError)
     missing = sorted({"keypoints", "scores", "landmarks"} - set(arrays))
     if missing:
-        raise SourceFormatError(
-            f"{path}: has no {', '.join(missing)}: was it written by MediaPipe's detector?"
-        )
+        raise SourceFormatError(f"{path}: has no {', '.join(missing)}: was it written with MediaPipe?")
     wanted = ("keypoints", "scores", "landmarks")
     xy, scores, landmarks = (np.asarray(arrays[name], dtype=np.float64) for name in wanted)
     joints = len(SKELETONS[_SKELETON].joint_names)
