@@ -39,7 +39,7 @@ def map_from_vertex_pairs(
                 f"{np.unique(bad)[:5].tolist()}; is the region map ({rmap.topology!r}) of another topology?"
             )
         sides.append(_membership(rmap)[:, ids[:, column]])
-        _refuse_unassigned(f"pairs[:, {column}]", sides[-1].any(0), ids[:, column], rmap)
+        _refuse_unassigned(f"pairs[:, {column}]", np.atleast_1d(sides[-1].any(0)), ids[:, column], rmap)
     found = sides[0].astype(np.int64) @ sides[1].T.astype(np.int64)
     return ContactMap(np.argwhere(found > 0))
 
@@ -58,8 +58,9 @@ def map_from_vertex_labels(
             f"{lonely}, {other}: expected labels of two people who touch each other, got none in {other}; "
             "contact with a floor or a chair is no contact of two people"
         )
-    groups = [([r], ids_b, f"{REGIONS[r].name} - anywhere labelled") for r in ids_a.tolist()]
-    groups += [(ids_a, [r], f"anywhere labelled - {REGIONS[r].name}") for r in ids_b.tolist()]
+    all_a, all_b = ids_a.tolist(), ids_b.tolist()
+    groups = [([r], all_b, f"{REGIONS[r].name} - anywhere labelled") for r in all_a]
+    groups += [(all_a, [r], f"anywhere labelled - {REGIONS[r].name}") for r in all_b]
     pairs = [np.stack(np.meshgrid(a, b, indexing="ij"), -1).reshape(-1, 2) for a, b, _ in groups]
     numbers = np.repeat(np.arange(len(groups)), [len(each) for each in pairs])
     return ContactMap(np.concatenate(pairs), None, numbers, [name for _, _, name in groups])
@@ -94,7 +95,7 @@ def _labelled(name: str, labels: ArrayLike, regions: RegionMap) -> Ids:
             )
         mask = mask.astype(np.bool_)
     member = _membership(regions)
-    _refuse_unassigned(name, member[:, mask].any(0), np.flatnonzero(mask), regions)
+    _refuse_unassigned(name, np.atleast_1d(member[:, mask].any(0)), np.flatnonzero(mask), regions)
     return np.flatnonzero(member[:, mask].any(1))
 
 

@@ -122,7 +122,8 @@ class Preset:
 
     Example:
         >>> from apu_losses import load_preset
-        >>> mine = load_preset("paper").weighted(contact=5e3).with_options("contact", over="parts").without("shape")
+        >>> mine = load_preset("paper").weighted(contact=5e3).without("shape")
+        >>> mine = mine.with_options("contact", over="parts")
         >>> mine.terms["contact"], mine.stages[0].weights["contact"], "shape" in mine.stages[0].weights
         ({'over': 'parts'}, 5000.0, False)
     """
