@@ -35,7 +35,14 @@ WITH_EXAMPLES = ("apu_contacts", "apu_losses", "apu_losses.functional", "apu_los
 # What an example cannot show in a few lines: files of other tools (tests/sources writes and reads one of each),
 # what a fit of some seconds leaves (docs/fitting.md shows it), and protocols, which are implemented.
 WITHOUT_EXAMPLE = {
-    *("read_amass", "read_bev", "read_buddi", "read_camerahmr", "read_coco_results", "read_flickr_signatures"),
+    *(
+        "read_amass",
+        "read_bev",
+        "read_buddi",
+        "read_camerahmr",
+        "read_coco_results",
+        "read_flickr_signatures",
+    ),
     *("read_hmr2", "read_mmpose", "read_multihmr", "read_nlf", "read_parameters", "read_sam3d_body"),
     *("read_smplerx", "read_smplifyx", "read_vitpose_body25", "load_pose_mixture", "scene_from_detections"),
     *("InitialEstimate", "ConventionError", "BodyFileError", "SceneFileError"),
