@@ -32,8 +32,8 @@ def test_examples_run(name: str) -> None:
 
 
 WITH_EXAMPLES = ("apu_contacts", "apu_losses", "apu_losses.functional", "apu_losses.modules")
-# What an example cannot show in a few lines: files of other tools (tests/sources writes and reads one of each),
-# what a fit of some seconds leaves (docs/fitting.md shows it), and protocols, which are implemented.
+# What an example cannot show in a few lines: files of other tools (tests/sources reads one of each), what
+# a fit of some seconds leaves (docs/fitting.md shows it), and protocols, which are implemented.
 WITHOUT_EXAMPLE = {
     *(
         "read_amass",
