@@ -4,6 +4,7 @@ from apu_contacts.answers import AnswerParseError as AnswerParseError
 from apu_contacts.answers import ContactAnswer as ContactAnswer
 from apu_contacts.answers import fuse_answers as fuse_answers
 from apu_contacts.answers import parse_answer as parse_answer
+from apu_contacts.camera import Camera as Camera
 from apu_contacts.contacts import ContactGroup as ContactGroup
 from apu_contacts.contacts import ContactMap as ContactMap
 from apu_contacts.contacts import PartContact as PartContact
@@ -22,6 +23,9 @@ from apu_contacts.regions import Region as Region
 from apu_contacts.regions import RegionMap as RegionMap
 from apu_contacts.regions import explain_region as explain_region
 from apu_contacts.regions import part_regions as part_regions
+from apu_contacts.resolve import ContactPolicy as ContactPolicy
+from apu_contacts.resolve import ResolvedContacts as ResolvedContacts
+from apu_contacts.resolve import resolve_contacts as resolve_contacts
 from apu_contacts.sides.chirality import DenoisedContact as DenoisedContact
 from apu_contacts.sides.chirality import PersonOrder as PersonOrder
 from apu_contacts.sides.chirality import denoise_chirality as denoise_chirality

@@ -1,12 +1,14 @@
-"""A pinhole camera per image."""
+"""Projecting with many pinhole cameras at once; one alone, as data, is `apu_contacts.camera.Camera`."""
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+from apu_contacts.camera import Camera
 
 MIN_DEPTH = 0.05  # metres; nearer points and those behind the camera have no true pixel
 
@@ -53,7 +55,7 @@ class PinholeCamera:
     ) -> PinholeCamera:
         """Cameras of images whose focal length is unknown.
 
-        The longer side of the image is taken to span 60 degrees, so that
+        The longer side of the image is taken to span 60 degrees (`Camera.from_image_size`), so that
         ``focal = max(width, height) / (2 tan 30 deg)``, which is what BEV assumes.
 
         Args:
@@ -66,11 +68,21 @@ class PinholeCamera:
             ValueError: if a size is not positive.
         """
         sizes = [torch.as_tensor(s, dtype=torch.float64, device="cpu").reshape(-1) for s in (width, height)]
-        size = torch.stack(torch.broadcast_tensors(*sizes), 1)
-        if not bool((torch.isfinite(size) & (size > 0)).all()):
-            raise ValueError(f"width and height must be positive pixels, got {width} and {height}")
-        focal = size.amax(1) / (2 * math.tan(math.radians(30)))
-        return PinholeCamera(focal.to(device, dtype), (size / 2).to(device, dtype))
+        pairs = torch.stack(torch.broadcast_tensors(*sizes), 1).tolist()
+        cameras = [Camera.from_image_size(*pair) for pair in pairs]
+        return PinholeCamera.stack(cameras, dtype=dtype, device=device)
+
+    @staticmethod
+    def stack(
+        cameras: Sequence[Camera],
+        *,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | str = "cpu",
+    ) -> PinholeCamera:
+        """N cameras, given one by one."""
+        focal = torch.tensor([camera.focal for camera in cameras], dtype=dtype, device=device)
+        center = torch.tensor([camera.center for camera in cameras], dtype=dtype, device=device)
+        return PinholeCamera(focal, center.reshape(-1, 2))
 
     def __len__(self) -> int:
         return len(self.focal)

@@ -344,6 +344,7 @@ class _Fields:
     """The fields of one contact; a slot holds the node and is filled once."""
 
     slots: dict[tuple[str, str], Node] = field(default_factory=dict)
+    confidences: list[Node] = field(default_factory=list)
     conflict: str = ""
 
     def put(self, person: str, name: str, node: Node) -> None:
@@ -383,12 +384,16 @@ def read_contact(node: Node, into: Collected) -> None:
     if not found_a or not found_b:
         into.repair("no part", node.start, node.end, "a contact that names no body part was left out")
         return
-    confidence = fields.slots.get(("", "confidence"))
-    if confidence is not None and confidence.kind in ("string", "word") and _denied(str(confidence.value)):
+    said = fields.confidences
+    if any(one.kind in ("string", "word") and _denied(str(one.value)) for one in said):
         into.reject(node.start, node.end, "the confidence says that they do not touch")
         return
-    stated = _confidence(confidence, into)
-    if confidence is None:
+    stated = min(
+        filter(None, (_confidence(one, into) for one in said)), key=lambda one: one.value, default=None
+    )
+    if len(said) > 1:
+        into.repair("several confidences", node.start, node.end, "the lowest was taken")
+    if not said:
         into.repair("no confidence", node.start, node.end, "the default was taken")
     add_contact(found_a, found_b, stated, node.start, node.end, into)
 
@@ -413,7 +418,7 @@ def _take_field(key: str, value: Node, fields: _Fields, into: Collected) -> None
         if name != "confidence":
             fields.conflict = f"the key {key[:40]!r} does not say whose part it is"
         else:
-            fields.put("", "confidence", value)
+            fields.confidences.append(value)
     elif value.kind == "object":
         _take_part_object(person, value, fields, into)
     elif name == "confidence":
@@ -462,7 +467,7 @@ def _take_part_object(person: str, node: Node, fields: _Fields, into: Collected)
                 into.repair("renamed key", value.start, value.end, f"{key[:40]!r} read as {meaning!r}")
             fields.put(person, found.field or "part", value)
         elif found is not None and found.field == "confidence" and not found.person:
-            fields.put("", "confidence", value)
+            fields.confidences.append(value)
         elif found is not None and found.person and value.kind == "object" and found.field in ("", "part"):
             into.repair(
                 "missing bracket", value.start, value.start, "one person's part stood inside the other's"

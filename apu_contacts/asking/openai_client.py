@@ -141,6 +141,11 @@ class OpenAIClient:
             settings["format"] = self._wanted.format
         return f"{self.model} at {self.base_url} {json.dumps(settings, sort_keys=True)}"
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What of `identity` a record states in fields of its own."""
+        return {"asked_model": self.model, "server": self.base_url, "temperature": self.temperature}
+
     def cancel(self) -> None:
         """Ends the waiting and further attempts of all calls under way; answers on their way still come, and
         later calls are as before.

@@ -9,13 +9,13 @@ pairs of the real photographs that the tests read (docs/measurements/people.md h
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from apu_contacts.keypoints import Keypoints2D, convert_keypoints, person_size
+from apu_contacts.keypoints import SEEN, Keypoints2D, convert_keypoints, is_seen, person_size
 from apu_contacts.people.matching import keypoint_distances
 from apu_contacts.sources.detection import PersonDetection
 
@@ -78,8 +78,8 @@ def propose_pairs(
     *,
     min_keypoints: int = 3,
     max_distance: float = 0.2,
-    min_confidence: float = 0.3,
-    require_mesh: bool = True,
+    min_confidence: float = SEEN,
+    require_mesh: bool | Collection[int] = True,
     max_mesh_error: float = 0.15,
     max_gap: float | None = None,
     min_difference: float = 0.08,
@@ -91,8 +91,9 @@ def propose_pairs(
         min_keypoints: k; so many keypoints of each of the two must lie within ``max_distance`` of some
             keypoint of the other. One or two crossing joints are common in a crowd.
         max_distance: d, as a share of the geometric mean of the two people's `person_size`.
-        min_confidence: a keypoint is valid from this confidence on.
-        require_mesh: demand an initial estimate of both people that is aligned with their keypoints.
+        min_confidence: a keypoint is seen from this confidence on.
+        require_mesh: demand an initial estimate of both people that is aligned with their keypoints; or
+            positions of the people of whom it is demanded.
         max_mesh_error: what counts as aligned: the mean distance of a person's valid keypoints from the
             projected joints of their estimate, as a share of their size.
         max_gap: metres; pairs whose estimated 3D joints are further apart are rejected. None (the paper)
@@ -118,10 +119,12 @@ def propose_pairs(
         raise ValueError(f"min_keypoints must be at least 1, got {min_keypoints}")
     if not max_distance > 0:
         raise ValueError(f"max_distance must be positive (a share of the people's size), got {max_distance}")
-    body = [_valid_only(convert_keypoints(person.keypoints, "body25"), min_confidence) for person in people]
+    body = [_seen_only(convert_keypoints(person.keypoints, "body25"), min_confidence) for person in people]
     error = [_mesh_error(person, keypoints) for person, keypoints in zip(people, body, strict=True)]
     apart, common = keypoint_distances(body, body, min_confidence=min_confidence)
 
+    everybody: Collection[int] = range(len(people))
+    meshed = require_mesh if not isinstance(require_mesh, bool) else everybody if require_mesh else ()
     candidates: list[CandidatePair] = []
     rejected: list[RejectedPair] = []
     for a in range(len(people)):
@@ -129,6 +132,7 @@ def propose_pairs(
             distance, near = _reach(body[a], body[b], min_keypoints, max_distance)
             gap = _gap(people[a], people[b])
             verdict: tuple[str, str] | None = None
+            asked = {i: error[i] for i in (a, b) if i in meshed}
             if not np.isfinite(distance):
                 fewest = min(int(body[a].valid.sum()), int(body[b].valid.sum()))
                 verdict = REASONS[0], f"{fewest} valid keypoints, {min_keypoints} are needed"
@@ -139,23 +143,21 @@ def propose_pairs(
                     REASONS[2],
                     f"their keypoints agree to {apart[a, b]:.2f} of their size: detected twice?",
                 )
-            elif require_mesh:
-                verdict = _mesh_verdict({a: error[a], b: error[b]}, max_mesh_error)
+            else:
+                verdict = _mesh_verdict(asked, max_mesh_error)
             if verdict is None and max_gap is not None and gap is not None and gap > max_gap:
                 verdict = REASONS[5], f"{gap:.2f} m between their estimated joints, above {max_gap:g}"
             if verdict is not None:
                 rejected.append(RejectedPair(a, b, *verdict))
                 continue
-            both = [e for e in (error[a], error[b]) if e is not None]
-            candidates.append(
-                CandidatePair(a, b, distance, near, max(both) if require_mesh and both else None, gap)
-            )
+            both = [e for i, e in asked.items() if e is not None]
+            candidates.append(CandidatePair(a, b, distance, near, max(both) if both else None, gap))
     candidates.sort(key=lambda pair: (pair.distance, pair.person_a, pair.person_b))
     return Proposal(tuple(candidates), tuple(rejected))
 
 
-def _valid_only(keypoints: Keypoints2D, min_confidence: float) -> Keypoints2D:
-    confidence = np.where(keypoints.confidence >= min_confidence, keypoints.confidence, 0)
+def _seen_only(keypoints: Keypoints2D, min_confidence: float) -> Keypoints2D:
+    confidence = np.where(is_seen(keypoints.confidence, min_confidence), keypoints.confidence, 0)
     return Keypoints2D(keypoints.skeleton, keypoints.xy, confidence)
 
 
@@ -165,7 +167,7 @@ def _reach(a: Keypoints2D, b: Keypoints2D, count: int, limit: float) -> tuple[fl
 
     inf where one of the two has fewer valid keypoints, or no extent.
     """
-    size = np.sqrt(person_size(a) * person_size(b))
+    size = np.sqrt(person_size(a, 0.0) * person_size(b, 0.0))  # of those that are left
     if min(a.valid.sum(), b.valid.sum()) < count or size == 0:
         return float("inf"), 0
     between: NDArray[np.float64] = np.linalg.norm(a.xy[a.valid][:, None] - b.xy[b.valid][None], axis=2) / size

@@ -16,9 +16,10 @@ import numpy as np
 
 from apu_contacts.answers.answer import ContactAnswer
 from apu_contacts.contacts import PartContact
+from apu_contacts.keypoints.seen import is_seen
 from apu_contacts.keypoints.types import Keypoints2D
 from apu_contacts.sides.belief import FLIP, DistanceModel, SideBelief, has_side, side_prior
-from apu_contacts.sides.pair_keypoints import MIN_CONFIDENCE, Joints, KeypointPair, NamedPoints, Sides
+from apu_contacts.sides.pair_keypoints import Joints, KeypointPair, NamedPoints, Sides
 from apu_contacts.sides.pair_keypoints import part_distance as part_distance
 from apu_contacts.sides.pair_keypoints import people_size as people_size
 from apu_contacts.sides.posterior import side_posteriors
@@ -300,5 +301,5 @@ def _evidence(
 
 
 def _center(keypoints: Keypoints2D) -> float:
-    seen = keypoints.confidence >= MIN_CONFIDENCE
+    seen = is_seen(keypoints.confidence)
     return float(np.average(keypoints.xy[seen, 0], weights=keypoints.confidence[seen]))

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from apu_contacts.camera import Camera
 from apu_contacts.keypoints import SKELETONS, Keypoints2D
 from apu_contacts.sources.checks import check_in_front, check_metres
 from apu_contacts.sources.conventions import (
-    Camera,
     axis_angle_to_matrices,
     change_camera,
     matrices_to_axis_angle,

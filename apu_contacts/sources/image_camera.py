@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from apu_contacts.camera import Camera
 from apu_contacts.sources.checks import ConventionError
-from apu_contacts.sources.conventions import Camera
 from apu_contacts.sources.errors import SourceFormatError
 
 Array = NDArray[np.float64]
@@ -16,18 +16,6 @@ TOLERANCE = 0.01
 """Share of the image's longer side by which points may miss their pixels: a file in half precision misses by
 0.001, a picture cut off by a tenth by 0.05."""
 MIN_POINTS = 6
-
-
-def given_camera(intrinsics: ArrayLike) -> Camera:
-    """The camera of a matrix ``(3, 3)``, in pixels.
-
-    Raises:
-        ValueError: on another shape, or a focal length that is not positive.
-    """
-    matrix = np.asarray(intrinsics, dtype=np.float64)
-    if matrix.shape != (3, 3):
-        raise ValueError(f"intrinsics must have shape (3, 3), got {matrix.shape}")
-    return Camera(float(matrix[0, 0]), (float(matrix[0, 2]), float(matrix[1, 2])))
 
 
 def solve_camera(points: ArrayLike, pixels: ArrayLike, where: str) -> Camera:

@@ -18,7 +18,8 @@ from apu_contacts.sources.confidence import MAX_OVERSHOOT, confidences
 from apu_contacts.sources.errors import NoPeopleError, SourceFormatError, SourceWarning
 from apu_contacts.sources.keypoint_records import each_person
 
-BY_COUNT = {len(SKELETONS[name]): name for name in ("coco17", "coco_wholebody133", "body25", "halpe26")}
+_COUNTED = ("coco17", "coco_wholebody133", "body25", "halpe26", "mediapipe33")
+BY_COUNT = {len(SKELETONS[name]): name for name in _COUNTED}
 _OTHERS = {
     136: "Halpe-136: run the detector with a COCO-WholeBody or Halpe-26 model",
     18: "OpenPose's COCO body model",

@@ -6,6 +6,7 @@ from apu_losses.fitting.objective.batch import SceneBatch, make_batch
 from apu_losses.fitting.objective.state import FitState
 from apu_losses.fitting.objective.term import Term
 from apu_losses.fitting.propose.scenes import ProposalReport, find_images, propose_scenes
+from apu_losses.fitting.result.findings import Finding, Limits, look_at
 from apu_losses.fitting.result.log import FitLog
 from apu_losses.fitting.result.measures import SceneMetrics, evaluate
 from apu_losses.fitting.result.record import FitResult, load_parameters
@@ -23,34 +24,43 @@ from apu_losses.fitting.scene.types import (
     InitialBody,
     Joints3D,
     Scene,
-    SceneCamera,
     SceneContact,
     ScenePerson,
     sequence,
 )
+from apu_losses.fitting.several_starts import fit_from_starts, scenes_from_starts
 from apu_losses.fitting.solve.presets import PRESET_NAMES, load_preset
 from apu_losses.fitting.solve.progress import FitProgress, StageReport
 from apu_losses.fitting.solve.stage import Preset, Stage
 from apu_losses.fitting.start.from_detections import model_of, posed_estimate, scene_from_detections
+from apu_losses.fitting.start.from_keypoints import (
+    KeypointStart,
+    KeypointStartOptions,
+    StartHypothesis,
+    start_from_keypoints,
+)
 from apu_losses.fitting.start.retarget import RetargetOptions, RetargetReport, initial_parameters
 from apu_losses.numerics.least_squares import LeastSquaresResult, levenberg_marquardt
 
 __all__ = [
     "PRESET_NAMES",
+    "Finding",
     "FitLog",
     "FitProgress",
     "FitResult",
     "FitState",
     "InitialBody",
     "Joints3D",
+    "KeypointStart",
+    "KeypointStartOptions",
     "LeastSquaresResult",
+    "Limits",
     "Preset",
     "ProposalReport",
     "RetargetOptions",
     "RetargetReport",
     "Scene",
     "SceneBatch",
-    "SceneCamera",
     "SceneContact",
     "SceneFileError",
     "SceneFitter",
@@ -58,10 +68,12 @@ __all__ = [
     "ScenePerson",
     "Stage",
     "StageReport",
+    "StartHypothesis",
     "Term",
     "Verdict",
     "evaluate",
     "find_images",
+    "fit_from_starts",
     "held_share",
     "initial_parameters",
     "judge",
@@ -69,6 +81,7 @@ __all__ = [
     "load_parameters",
     "load_preset",
     "load_scene",
+    "look_at",
     "make_batch",
     "model_of",
     "posed_estimate",
@@ -79,6 +92,8 @@ __all__ = [
     "scene_from_detections",
     "scene_from_dict",
     "scene_to_dict",
+    "scenes_from_starts",
     "sequence",
+    "start_from_keypoints",
     "write_scene_lines",
 ]

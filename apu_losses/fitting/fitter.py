@@ -20,15 +20,17 @@ from apu_losses.bodies.region_map import region_map_for
 from apu_losses.fitting.objective.batch import SKELETON, SceneBatch, make_batch
 from apu_losses.fitting.objective.state import FitState
 from apu_losses.fitting.objective.term import Term
+from apu_losses.fitting.result.findings import look_at
 from apu_losses.fitting.result.measures import SceneMetrics, evaluate
 from apu_losses.fitting.result.record import FitResult
 from apu_losses.fitting.result.verdict import judge
 from apu_losses.fitting.scene.types import Scene
-from apu_losses.fitting.solve.adam import run_stage
+from apu_losses.fitting.solve.loop import run_stage
 from apu_losses.fitting.solve.presets import load_preset
-from apu_losses.fitting.solve.progress import Callback, FitProgress, Params, StageReport
+from apu_losses.fitting.solve.progress import Audience, Callback, FitProgress, Params, StageReport
 from apu_losses.fitting.solve.registry import build_terms, with_all_options
 from apu_losses.fitting.solve.stage import Preset
+from apu_losses.fitting.start.complete import started
 from apu_losses.fitting.start.from_detections import model_of
 from apu_losses.fitting.start.retarget import RetargetOptions, initial_parameters
 from apu_losses.geometry.operators import MeshTopology, RegionIndex
@@ -166,9 +168,13 @@ class SceneFitter:
 
         for batch in batches:
             results: dict[int, FitResult] = {}
+            attempt = 0
             while waiting := [place for place in batch if place not in results]:
+                attempt += 1
                 meter = _Meter(tell, self.preset, (behind + len(results)) / total, len(waiting) / total)
-                ended = self._fit_batch([scenes[i] for i in waiting], waiting, _both(callback, meter))
+                numbers = torch.tensor(waiting, device=self.device, dtype=torch.int64)
+                audience = Audience(_both(callback, meter), numbers, attempt)
+                ended = self._fit_batch([scenes[i] for i in waiting], audience)
                 results |= {waiting[place]: result for place, result in ended.items()}
             behind += len(batch)
             tell(behind / total)
@@ -176,8 +182,12 @@ class SceneFitter:
         tell(1.0)
 
     def start(self, scenes: Sequence[Scene]) -> dict[str, Tensor]:
-        """The retargeted start of every person, rows in the order of the scenes: ``(N, size)`` by name."""
-        people = [person.initial for scene in _numbered(scenes, self.body) for person in scene.people]
+        """The retargeted start of every person, rows in the order of the scenes: ``(N, size)`` by name.
+
+        Somebody who came without any is started from their keypoints (`start_from_keypoints`).
+        """
+        ready, _ = started(_numbered(scenes, self.body), self.body)
+        people = [person.initial for scene in ready for person in scene.people]
         return initial_parameters(self.body, people, self.retarget, device=self.device, dtype=self.dtype)[0]
 
     def measure(
@@ -200,9 +210,7 @@ class SceneFitter:
             self.body, self.geometry.regions, self.geometry.topology, batch, params, start, reference
         )
 
-    def _fit_batch(
-        self, scenes: Sequence[Scene], numbers: Sequence[int], callback: Callback | None
-    ) -> dict[int, FitResult]:
+    def _fit_batch(self, scenes: Sequence[Scene], audience: Audience) -> dict[int, FitResult]:
         """Results by place in ``scenes``: of all of them, or only of those that failed.
 
         The last bits of a scene depend on its neighbours in the batch, so those that did not fail are left to
@@ -210,6 +218,7 @@ class SceneFitter:
         """
         began = time.perf_counter()
         try:
+            scenes, said = started(scenes, self.body)
             start = self.start(scenes)
         except ValueError as error:
             return self._without_start(scenes, error)
@@ -228,11 +237,10 @@ class SceneFitter:
             )
         # those that can be fitted wait for a batch without the others
         active = torch.nonzero(usable & usable.all())[:, 0]
-        shown = torch.tensor(numbers, device=self.device, dtype=torch.int64)
         for stage in self.preset.stages:
             if not len(active) or stage.max_iterations == 0:
                 continue
-            ended = run_stage(stage, self.terms, batch, params, start, self._state, active, shown, callback)
+            ended = run_stage(stage, self.terms, batch, params, start, self._state, active, audience)
             for index, report in ended.items():
                 reports[index].append(report)
             active = torch.tensor(
@@ -246,7 +254,10 @@ class SceneFitter:
         after = self._evaluate(batch, params, start)
         seconds = (time.perf_counter() - began) / len(scenes)
         return {
-            index: self._result(scenes[index], index, batch, start, params, reports[index], metrics, seconds)
+            index: replace(
+                self._result(scenes[index], index, batch, start, params, reports[index], metrics, seconds),
+                notes=(*self.notes, *said[index]),
+            )
             for index in wanted
             for metrics in [(before[index], after[index])]
         }
@@ -284,6 +295,7 @@ class SceneFitter:
                 "provenance": self.regions.provenance,
             },
             notes=self.notes,
+            findings=() if any(report.failed for report in reports) else look_at(scene, after),
         )
 
     def _without_start(self, scenes: Sequence[Scene], error: ValueError) -> dict[int, FitResult]:

@@ -30,7 +30,7 @@ from apu_losses.bodies.load import load_body
 from apu_losses.bodies.posed_mesh import PosedMeshBody
 from apu_losses.bodies.skinning import LinearBlendBody
 from apu_losses.fitting.scene.types import InitialBody, Joints3D
-from apu_losses.fitting.start.from_detections import FINGER_TRUST, JOINT_TRUST
+from apu_losses.fitting.start.joint_trust import FINGER_TRUST, JOINT_TRUST
 from apu_losses.fitting.start.named_points import NamedPoints, named_points
 from apu_losses.fitting.start.retarget import initial_parameters
 from apu_losses.fitting.start.retarget_hands import is_finger

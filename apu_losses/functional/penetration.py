@@ -24,7 +24,7 @@ from apu_losses.geometry.orientation import check_outward
 from apu_losses.geometry.topology import MeshTopology, as_topology
 from apu_losses.geometry.types import Backend
 from apu_losses.numerics.distances import distance2
-from apu_losses.numerics.precision import for_search, widen
+from apu_losses.numerics.precision import for_search, say_if_far, search_origin, widen
 
 Target = Literal["vertex", "surface", "entry"]
 Rule = Literal["either", "both"]
@@ -81,7 +81,43 @@ def select_penetrations(
         )
     if bool((rows_a == rows_b).any()):
         raise ValueError("rows_a and rows_b must name different bodies: a body is always inside itself")
-    vertices = for_search(vertices, backend)
+    if vertices.dtype == torch.float64 and backend != "reference" and bool(search_origin(vertices).any()):
+        rows = torch.cat([rows_a, rows_b])
+        one = torch.arange(len(rows_a), device=rows.device)
+        found = _select(
+            _pairs_near_origin(vertices, rows_a, rows_b, backend),
+            faces,
+            one,
+            one + len(one),
+            target,
+            rule,
+            vertex_ids,
+            backend,
+        )
+        return replace(found, row=rows[found.row], target_row=rows[found.target_row])
+    near = for_search(vertices, backend)
+    if vertices.dtype == torch.float32:
+        say_if_far(near)
+    return _select(near, faces, rows_a, rows_b, target, rule, vertex_ids, backend)
+
+
+def _pairs_near_origin(vertices: Tensor, rows_a: Tensor, rows_b: Tensor, backend: Backend) -> Tensor:
+    """``(2 Q, V, 3)`` the bodies of pairs, side after side, each pair moved to the origin of its first."""
+    origin = search_origin(vertices)[rows_a]
+    return torch.cat([for_search(vertices[rows], backend, origin) for rows in (rows_a, rows_b)])
+
+
+def _select(
+    vertices: Tensor,
+    faces: Faces,
+    rows_a: Tensor,
+    rows_b: Tensor,
+    target: Target,
+    rule: Rule,
+    vertex_ids: Tensor | None,
+    backend: Backend,
+) -> PenetrationSelection:
+    """`select_penetrations` of vertices as they are searched."""
     topology = as_topology(faces, vertices).to(vertices.device)
     check_outward(vertices, topology)
     low, high = bounding_boxes(vertices)
@@ -266,9 +302,10 @@ def _one_way(
     Every vertex is looked at, with a mask, so that shapes do not depend on values.
     """
     with torch.no_grad():
+        origin = search_origin(container)
         found = penetration(
-            for_search(points, backend),
-            for_search(container, backend),
+            for_search(points, backend, origin),
+            for_search(container, backend, origin),
             topology,
             target=target,
             points_topology=topology,

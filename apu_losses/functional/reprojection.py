@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from apu_contacts.keypoints.seen import SEEN, is_seen
 from apu_losses.functional.robust import geman_mcclure
 
 BOX = 512.0
@@ -62,21 +63,21 @@ def fill_missing_ankles(
     initial_xy: Tensor,
     joint_names: Sequence[str],
     *,
-    threshold: float = 0.2,
+    min_confidence: float = SEEN,
     confidence_filled: float = 0.5,
     keep_detected: bool = True,
 ) -> tuple[Tensor, Tensor]:
     """Where an ankle was not detected, take ankle and foot from the projection of the initial estimate.
 
-    Legs outside the picture would otherwise go anywhere. Each ankle with a confidence below ``threshold`` is
-    replaced by the initial one, and with it the toes and heel of that foot.
+    Legs outside the picture would otherwise go anywhere. Each ankle with a confidence below
+    ``min_confidence`` is replaced by the initial one, and with it the toes and heel of that foot.
 
     Args:
         xy: ``(N, J, 2)`` detected keypoints, pixels.
         confidence: ``(N, J)``
         initial_xy: ``(N, J, 2)`` the initial body's joints, projected.
         joint_names: names of the J joints, as in ``apu_contacts.keypoints.SKELETONS``.
-        threshold: confidence below which a joint counts as missing.
+        min_confidence: below it a joint counts as missing, see `apu_contacts.keypoints.is_seen`.
         confidence_filled: confidence that filled joints get.
         keep_detected: leave detected toes and heels as they are. BUDDI overwrites them: ``False``.
 
@@ -107,12 +108,14 @@ def fill_missing_ankles(
     for ankle, foot in _FEET:
         if ankle not in names:
             continue
-        missing = confidence[:, names.index(ankle)] < threshold
+        missing = ~is_seen(confidence[:, names.index(ankle)], min_confidence)
         fill[:, names.index(ankle)] = missing
         for name in foot:
             if name in names:
                 column = names.index(name)
-                fill[:, column] = missing & ((confidence[:, column] < threshold) | (not keep_detected))
+                fill[:, column] = missing & (
+                    ~is_seen(confidence[:, column], min_confidence) | (not keep_detected)
+                )
     fill &= initial_xy.isfinite().all(-1)
     return torch.where(fill[..., None], initial_xy, xy), torch.where(fill, confidence_filled, confidence)
 
@@ -124,7 +127,7 @@ def keypoint_reprojection(
     scale: Tensor,
     *,
     confidence_power: float = 1.0,
-    confidence_threshold: float = 0.0,
+    min_confidence: float = 0.0,
     robust: float | None = None,
 ) -> Tensor:
     """``sum_j c_j^p s^2 ||x_j - k_j||^2``: the keypoint loss of each person.
@@ -135,7 +138,8 @@ def keypoint_reprojection(
         confidence: ``(N, J)``; joints with 0 do not count, whatever their coordinates.
         scale: ``(N,)`` from `keypoint_scale`.
         confidence_power: p; 1 is BUDDI's, 2 trusts uncertain joints less.
-        confidence_threshold: joints must have more than this; 0 is BUDDI's.
+        min_confidence: joints from this confidence on count (`apu_contacts.keypoints.is_seen`); 0 is
+            BUDDI's, all that were detected.
         robust: rho in scaled pixels; each joint's squared error e becomes ``rho^2 e / (rho^2 + e)``. On all
             joints it may abandon a person whose start is far off.
 
@@ -150,7 +154,7 @@ def keypoint_reprojection(
         >>> keypoint_reprojection(seen + 3.0, seen, torch.tensor([[1.0, 0.5]]), torch.tensor([2.0]))
         tensor([108.])
     """
-    squared, used = _squared_error(projected, xy, confidence, scale, confidence_threshold)
+    squared, used = _squared_error(projected, xy, confidence, scale, min_confidence)
     value = squared if robust is None else geman_mcclure(squared, robust)
     weight = torch.where(used, confidence, 0.0) ** confidence_power
     return (torch.where(used, weight, 0.0) * value).sum(1)
@@ -158,16 +162,25 @@ def keypoint_reprojection(
 
 @torch.no_grad()
 def keypoint_error(
-    projected: Tensor, xy: Tensor, confidence: Tensor, scale: Tensor, *, confidence_threshold: float = 0.2
+    projected: Tensor,
+    xy: Tensor,
+    confidence: Tensor,
+    scale: Tensor,
+    *,
+    min_confidence: float = SEEN,
+    trim: float = 0.0,
 ) -> Tensor:
     """Mean distance of the projected joints from the detected ones: a measure, not a loss.
 
     Arguments as of `keypoint_reprojection`. Use the detector's own keypoints here, without filled ankles.
 
+    Args:
+        trim: share of a person's joints that are left out, the worst; at least one of five or more where it
+            is not 0, so that one bad ankle does not speak for a body.
+
     Returns:
-        ``(N,)`` mean over joints with a confidence above the threshold, pixels at the 512 scale; NaN for a
-        person
-        without such a joint, or with a body that is not finite: neither is a good score.
+        ``(N,)`` mean over joints from that confidence on, pixels at the 512 scale; NaN for a
+        person without such a joint, or with a body that is not finite: neither is a good score.
 
     Example:
         >>> import torch
@@ -177,12 +190,19 @@ def keypoint_error(
         >>> keypoint_error(off, seen, torch.tensor([[1.0, 0.5]]), torch.tensor([2.0]))  # 5 px at scale 2
         tensor([10.])
     """
-    squared, used = _squared_error(projected, xy, confidence, scale, confidence_threshold)
-    return squared.sqrt().sum(1) / used.sum(1)
+    squared, used = _squared_error(projected, xy, confidence, scale, min_confidence)
+    distance, count = squared.sqrt(), used.sum(1)
+    if trim > 0:
+        left_out = torch.ceil(trim * count).long().where(count >= 5, torch.zeros_like(count))
+        rank = distance.masked_fill(~used, -1.0).argsort(dim=1, descending=True, stable=True).argsort(1)
+        distance = torch.where(rank < left_out[:, None], 0.0, distance)
+        broken = ~torch.where(used, squared, 0.0).isfinite().all(1)
+        return torch.where(broken, torch.nan, distance.sum(1) / (count - left_out))
+    return distance.sum(1) / count
 
 
 def _squared_error(
-    projected: Tensor, xy: Tensor, confidence: Tensor, scale: Tensor, threshold: float
+    projected: Tensor, xy: Tensor, confidence: Tensor, scale: Tensor, min_confidence: float
 ) -> tuple[Tensor, Tensor]:
     """``(N, J)`` squared scaled distances, 0 where a joint does not count, and which joints count."""
     _same_people(xy, confidence)
@@ -191,7 +211,7 @@ def _squared_error(
             "projected must have the shape of xy and scale one value a person, "
             f"got {tuple(projected.shape)}, {tuple(xy.shape)} and {tuple(scale.shape)}"
         )
-    used = (confidence > 0) & (confidence > threshold)
+    used: Tensor = is_seen(confidence, min_confidence)
     # Masked before the difference: a joint that does not count has no NaN gradient to spread.
     difference = torch.where(used[..., None], projected, 0.0) - torch.where(used[..., None], xy, 0.0)
     return (difference * scale[:, None, None]).square().sum(-1), used

@@ -12,7 +12,7 @@ class KeypointReprojectionLoss(nn.Module):
     """Draws projected joints to detected keypoints: see `keypoint_reprojection`.
 
     Args:
-        confidence_power, confidence_threshold: how confidences count.
+        confidence_power, min_confidence: how confidences count.
         robust: rho in pixels at the 512 scale, or ``None``.
 
     Example:
@@ -26,13 +26,13 @@ class KeypointReprojectionLoss(nn.Module):
     """
 
     def __init__(
-        self, *, confidence_power: float = 1.0, confidence_threshold: float = 0.0, robust: float | None = None
+        self, *, confidence_power: float = 1.0, min_confidence: float = 0.0, robust: float | None = None
     ) -> None:
         super().__init__()
         if robust is not None:
             check_number("robust", robust, positive=True)
         self.confidence_power = confidence_power
-        self.confidence_threshold = confidence_threshold
+        self.min_confidence = min_confidence
         self.robust = robust
 
     def forward(self, projected: Tensor, xy: Tensor, confidence: Tensor, scale: Tensor) -> Tensor:
@@ -43,6 +43,6 @@ class KeypointReprojectionLoss(nn.Module):
             confidence,
             scale,
             confidence_power=self.confidence_power,
-            confidence_threshold=self.confidence_threshold,
+            min_confidence=self.min_confidence,
             robust=self.robust,
         )

@@ -120,10 +120,31 @@ def _damped_step(r: Tensor, jacobian: Tensor, mu: Tensor) -> Tensor:
 
 
 def _damped_step_of_row(r: Tensor, jacobian: Tensor, mu: Tensor) -> Tensor:
-    """``(D,)``; a row whose system cannot be solved takes no step, and its damping then grows."""
+    """`damped_step` from residuals ``(R,)`` and their Jacobian ``(R, D)``."""
     j = jacobian.clone()  # a copy begins at an address of the same alignment, whatever the row
     normal = j.T @ j
-    factor, info = torch.linalg.cholesky_ex(normal + torch.diag(mu * normal.diagonal() + 1e-9))
-    step = -torch.cholesky_solve(j.T @ r.clone()[:, None], factor)[:, 0]
+    return damped_step((j.T @ r.clone()[:, None])[:, 0], normal, mu * normal.diagonal() + 1e-9)
+
+
+def damped_step(gradient: Tensor, curvature: Tensor, added: Tensor) -> Tensor:
+    """The step ``-(H + diag(added))^-1 g`` of one problem; none where the system cannot be solved.
+
+    Whoever steps tries it, and damps more where it did not help.
+
+    Args:
+        gradient: ``(D,)``
+        curvature: ``(D, D)`` symmetric, not negative.
+        added: ``(D,)`` the damping, in units of the curvature's diagonal.
+
+    Returns:
+        ``(D,)``
+
+    Example:
+        >>> curvature = torch.tensor([[3.0, 0.0], [0.0, 1.0]])
+        >>> damped_step(torch.tensor([8.0, 1.0]), curvature, torch.tensor([1.0, 0.0])).tolist()
+        [-2.0, -1.0]
+    """
+    factor, info = torch.linalg.cholesky_ex(curvature + torch.diag(added))
+    step = -torch.cholesky_solve(gradient[:, None], factor)[:, 0]
     usable = (info == 0) & torch.isfinite(step).all()
     return torch.where(usable, step, 0.0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -73,8 +72,6 @@ class FitFilm:
 
     _moments: list[Moment]  # each that is kept, in order
     _latest: Moment | None  # the newest, whether or not it is one of them
-    _stages: list[str]  # those seen so far
-    _iteration: int  # that of the last event, taken or not
     _count: int  # steps taken
     _stride: int  # each this many steps one is kept
 
@@ -118,27 +115,16 @@ class FitFilm:
         if not places:
             return
         place = places[0]
-        last = self._latest
-        if last is not None and event.stage != last.stage:
-            again = event.stage in self._stages
-        else:
-            again = last is not None and event.iteration <= self._iteration
-        if again:
+        if event.evaluation == 0:  # of a new attempt
             self._restart()
-            last = None
-        self._iteration = event.iteration
-        loss = float(event.loss[place])
-        # a loss that stayed: the step was not taken; one that is not finite: the scene broke
-        if not math.isfinite(loss) or (last is not None and (event.stage, loss) == (last.stage, last.loss)):
+        if not bool(event.taken[place]):
             return
         state = event.state
         rows = torch.nonzero(state.batch.row_scene == place)[:, 0]
-        if event.stage not in self._stages:
-            self._stages.append(event.stage)
         terms = {name: float(values[place]) for name, values in event.terms.items()}
         params = {name: value.detach()[rows] for name, value in state.params.items()}
         self._source = state.batch.scenes[place], state.body, state.regions
-        self._latest = Moment(event.stage, event.iteration, loss, terms, params)
+        self._latest = Moment(event.stage, event.iteration, float(event.loss[place]), terms, params)
         if self._count % self._stride == 0:
             self._moments.append(self._latest)
         self._count += 1
@@ -191,8 +177,7 @@ class FitFilm:
         return [round(1000 * seconds) for seconds in shown]
 
     def _restart(self) -> None:
-        self._moments, self._stages, self._latest = [], [], None
-        self._iteration = -1
+        self._moments, self._latest = [], None
         self._count, self._stride = 0, 1
 
     def __enter__(self) -> FitFilm:

@@ -311,9 +311,22 @@ def test_a_scene_that_breaks_ends_with_a_reason_and_its_last_good_parameters(fit
     plain = fitter_of(contact_recipe(14).weighted(mine=1.0), terms={"mine": breaking("nobody", 0)}).fit(
         scenes, callback=lambda e: seen.append(e.state.params["body_pose"].detach().numpy().copy())
     )
+    told = []
     results = fitter_of(
         contact_recipe(14).weighted(mine=1.0), terms={"mine": breaking("alone", iteration)}
-    ).fit(scenes)
+    ).fit(
+        scenes,
+        callback=lambda e: told.append(
+            (e.attempt, e.evaluation, dict(zip(e.scenes.tolist(), e.taken.tolist(), strict=True)))
+        ),
+    )
+    everybody, others = dict.fromkeys(range(3), True), {0: True, 2: True}
+    assert told == [
+        *((1, i, everybody) for i in range(iteration)),
+        (1, iteration, {**everybody, 1: False}),  # where it broke
+        *((1, i, others) for i in range(iteration + 1, 14)),
+        *((2, i, others) for i in range(14)),  # the others again, without it
+    ]
     broken = results[1]
     assert broken.failed and not broken.verdict.kept
     assert broken.verdict.reason == f"failed: the term 'mine' is nan in stage 'only', iteration {iteration}"

@@ -23,7 +23,7 @@ LM = {"optimizer": "levenberg_marquardt", "learning_rate": 0.0}
 
 SQUARES = [
     ("keypoints", {}),
-    ("keypoints", {"confidence_power": 2.0, "confidence_threshold": 0.5, "robust": 30.0}),
+    ("keypoints", {"confidence_power": 2.0, "min_confidence": 0.5, "robust": 30.0}),
     ("contact", {}),
     ("contact", {"over": "parts", "robust": 0.1}),
     ("contact", {"over": "parts", "soft": 0.01}),
@@ -255,11 +255,21 @@ def test_a_term_of_anybody_takes_part_with_its_gradient(body):
 def test_the_loss_of_adam_falls_with_every_step(body):
     """A stage of Adam that only looks finds the very loss that was reported; none was higher before it."""
     losses: dict[int, list[float]] = {}
+    taken: dict[int, list[bool]] = {}
+    tried: list[tuple[int, dict]] = []
+    evaluations = []
 
     def watch(event):
+        evaluations.append((event.attempt, event.evaluation))
         if event.stage == "only":
-            for number, loss in zip(event.scenes.tolist(), event.loss.tolist(), strict=True):
+            for number, loss, stands in zip(
+                event.scenes.tolist(), event.loss.tolist(), event.taken.tolist(), strict=True
+            ):
                 losses.setdefault(number, []).append(loss)
+                taken.setdefault(number, []).append(stands)
+            tried.append(
+                (event.scenes.tolist(), {k: v.detach().clone() for k, v in event.state.params.items()})
+            )
 
     steps = lm_recipe(8)
     look = Stage("look", WEIGHTS, ("body_pose", "transl"), 0.0, 1)
@@ -271,6 +281,13 @@ def test_the_loss_of_adam_falls_with_every_step(body):
         assert all(later <= earlier for earlier, later in pairwise(seen))
         assert result.stages[0].loss == seen[-1]
         assert result.stages[1].loss == pytest.approx(seen[-1], rel=1e-4)
+        # a step was taken where the loss fell, and the scene ends where the last one that was taken led
+        assert taken[number] == [True, *(later < earlier for earlier, later in pairwise(seen))]
+        last = max(i for i, stands in enumerate(taken[number]) if stands)
+        scenes, params = tried[last]
+        rows = slice(2 * scenes.index(number), 2 * scenes.index(number) + 2)
+        np.testing.assert_array_equal(result.parameters["transl"], params["transl"][rows].double().numpy())
+    assert evaluations == [(1, i) for i in range(len(evaluations))]
 
 
 def test_ten_steps_reach_what_a_hundred_of_adam_do_not(body):

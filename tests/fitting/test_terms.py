@@ -27,7 +27,7 @@ HANDS = ("left_hand_pose", "right_hand_pose")
 FREE = ("global_orient", "body_pose", "betas", "age", "transl", *HANDS)
 
 OPTIONS = {
-    "keypoints": [{}, {"confidence_power": 2.0, "confidence_threshold": 0.5}, {"robust": 30.0}],
+    "keypoints": [{}, {"confidence_power": 2.0, "min_confidence": 0.5}, {"robust": 30.0}],
     "contact": [
         {},
         {"over": "pairs"},

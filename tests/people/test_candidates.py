@@ -59,7 +59,7 @@ def test_distance_in_closed_form() -> None:
 def test_every_reason_is_given() -> None:
     few = person(70)
     confidence = few.keypoints.confidence.copy()
-    confidence[4:] = 0.2
+    confidence[4:] = 0.19
     few = PersonDetection(Keypoints2D("body25", few.keypoints.xy, confidence), few.bbox, few.initial)
     cases = {
         "too few keypoints": [person(0), few],

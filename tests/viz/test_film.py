@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from apu_contacts import ContactMap, Keypoints2D
+from apu_contacts.camera import Camera
 from apu_losses.bodies import load_body
 from apu_losses.bodies.posed_mesh import PosedMeshBody
 from apu_losses.fitting import (
@@ -19,7 +20,6 @@ from apu_losses.fitting import (
     InitialBody,
     Preset,
     Scene,
-    SceneCamera,
     SceneContact,
     SceneFitter,
     ScenePerson,
@@ -54,7 +54,7 @@ def standing(x: float, depth: float = 4.0) -> InitialBody:
 
 def make_scene(body, moved: float = 0.25, **changes) -> Scene:
     """Two people who start ``moved`` metres to the left of where they were seen."""
-    camera = SceneCamera.from_image_size(160, 120)
+    camera = Camera.from_image_size(160, 120)
     people = []
     for x in (-0.4, 0.4):
         truth = {name: torch.tensor(v[None]).float() for name, v in standing(x).parameters.items()}
@@ -168,15 +168,15 @@ def test_frames_follow_the_way_that_joints_move(body):
 
 
 def test_a_step_that_was_not_taken_is_not_shown(body, fitter, tmp_path):
-    """Made-up events: the loss says whether the scene took the state that it is shown."""
+    """Made-up events: a loss may stay though a step was taken, and not be what says whether it was."""
     film = FitFilm(tmp_path / "fit.webp", **QUICK)
-    for iteration, loss in enumerate([5.0, 4.0, 4.0, float("nan"), 3.0]):
-        film(event_of(body, fitter, "one", iteration, loss))
-    film(event_of(body, fitter, "two", 0, 3.0))
+    for iteration, (loss, taken) in enumerate([(5.0, True), (4.0, True), (4.0, False), (4.0, True)]):
+        film(event_of(body, fitter, "one", iteration, loss, taken=taken))
+    film(event_of(body, fitter, "two", 0, 4.0, evaluation=4))
     assert film.seen == 4
-    film(event_of(body, fitter, "one", 0, 5.0))  # its batch is fitted again
+    film(event_of(body, fitter, "one", 0, 5.0, attempt=2))  # its batch is fitted again
     assert film.seen == 1
-    film(event_of(body, fitter, "one", 0, 6.0))
+    film(event_of(body, fitter, "one", 0, 6.0))  # and the whole list, by another call
     assert film.seen == 1
     film(event_of(body, fitter, "one", 1, 4.0))
     film(event_of(body, fitter, "one", 2, 3.0, number=7))  # somebody else's
@@ -195,14 +195,27 @@ def test_memory_is_bounded_and_the_last_moment_kept(body, fitter, tmp_path, monk
     assert kept[0] == 0 and len(set(np.diff(kept))) == 1 and film._latest.iteration == 99
 
 
-def event_of(body, fitter, stage, iteration, loss, number=0) -> FitProgress:
+def event_of(
+    body, fitter, stage, iteration, loss, number=0, *, taken=True, attempt=1, evaluation=None
+) -> FitProgress:
     scene = make_scene(body)
     params = fitter.start([scene])
     params["transl"] = params["transl"] + 0.01 * iteration
     batch = make_batch([scene], torch.device("cpu"), torch.float32, body)
     state = FitState(body, fitter.geometry.regions, fitter.geometry.topology, batch, params, params, params)
     loss = torch.tensor([loss])
-    return FitProgress(stage, iteration, 10, torch.tensor([number]), loss, {"keypoints": loss}, state)
+    return FitProgress(
+        stage,
+        iteration,
+        10,
+        torch.tensor([number]),
+        loss,
+        {"keypoints": loss},
+        state,
+        torch.tensor([taken]),
+        attempt,
+        iteration if evaluation is None else evaluation,
+    )
 
 
 def test_people_out_of_the_picture_and_behind_the_camera(fitter, body, tmp_path):

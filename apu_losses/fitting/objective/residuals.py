@@ -19,6 +19,7 @@ from torch import Tensor
 from apu_losses.bodies.derivatives import BodyDerivatives, body_derivatives
 from apu_losses.fitting.objective.state import FitState
 from apu_losses.fitting.objective.term import Term
+from apu_losses.numerics.least_squares import damped_step
 
 
 class Movement:
@@ -131,20 +132,13 @@ class Curvature:
             gradient.double().split(people), damping, self.numbers, self.matrices, strict=True
         ):
             step = torch.zeros_like(own).flatten()
-            step[numbers] = _damped_step(own.flatten()[numbers], matrix.double(), share)
+            curve = matrix.double()
+            diagonal = curve.diagonal()
+            # a number that nothing depends on stays
+            added = torch.where(diagonal > 0, (share + 1e-9) * diagonal, 1.0)
+            step[numbers] = damped_step(own.flatten()[numbers], curve, added)
             steps.append(step.reshape(own.shape))
         return torch.cat(steps).to(gradient.dtype)
-
-
-def _damped_step(gradient: Tensor, matrix: Tensor, damping: Tensor) -> Tensor:
-    """``(F,)`` the step of one scene."""
-    diagonal = matrix.diagonal()
-    # a number that nothing depends on stays
-    scaled = torch.where(diagonal > 0, (damping + 1e-9) * diagonal, 1.0)
-    factor, info = torch.linalg.cholesky_ex(matrix + torch.diag(scaled))
-    found = -torch.cholesky_solve(gradient[:, None], factor)[:, 0]
-    usable = (info == 0) & found.isfinite().all()
-    return torch.where(usable, found, 0.0)
 
 
 def curvature(

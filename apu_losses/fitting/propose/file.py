@@ -21,9 +21,11 @@ from apu_contacts.files import (
     staged_file,
 )
 from apu_contacts.people.candidates import propose_pairs
+from apu_contacts.reading import parse_json
 from apu_losses.bodies.protocol import BodyModel
 from apu_losses.fitting.propose.scenes import ImageFiles, ProposalReport, close_report, propose_image
 from apu_losses.fitting.scene.file import scene_line
+from apu_losses.fitting.start.from_detections import StartWithout, check_start
 
 
 def propose_file(
@@ -36,6 +38,7 @@ def propose_file(
     progress: Callable[[float, str], None] | None = None,
     inputs: Iterable[str | Path] = (),
     overwrite: bool = False,
+    start: StartWithout = "keypoints",
     **options: Any,
 ) -> int:
     """Write the scenes of images as JSON lines, in the order of the images; return how many.
@@ -46,7 +49,7 @@ def propose_file(
     Args:
         images: see `find_images`.
         out: the ``.jsonl``; it appears when all images are done.
-        body, report, progress, options: see `propose_scenes`.
+        body, report, progress, start, options: see `propose_scenes`.
         body_name: name or path of that body; another means that images are done again.
         inputs: more files that are read, and must not be written over.
         overwrite: replace an existing file whatever it is.
@@ -56,6 +59,7 @@ def propose_file(
         ValueError: an option that cannot be.
     """
     report = ProposalReport() if report is None else report
+    check_start(start)
     propose_pairs([], require_mesh=True, **options)  # says now what is wrong with an option
     read = [*inputs, *(path for files in images for path in files.files.values())]
     refuse_inputs([out], [*read, *(files.image for files in images if files.image is not None)])
@@ -63,7 +67,7 @@ def propose_file(
     target = real_target(out)
     name = hashlib.sha256(os.fsencode(target.name)).hexdigest()[:16]
     journal = target.parent / f".apu-propose-{name}.jsonl"
-    made_from = digest([__version__, options, _body_digest(body_name)])
+    made_from = digest([__version__, options, _body_digest(body_name), start])
     count = 0
     with (
         made_folder(target.parent),
@@ -72,7 +76,7 @@ def propose_file(
         staged_file(target) as part,
         part.open("w", encoding="utf-8", newline="\n") as stream,
     ):
-        known = {entry["key"]: entry for entry in map(json.loads, kept.lines)}
+        known = {entry["key"]: entry for entry in map(_entry_of, kept.lines)}
         kept.lines.clear()
         for number, files in enumerate(images):
             if progress is not None:
@@ -80,25 +84,29 @@ def propose_file(
             key = _key(files, made_from)
             entry = known.pop(key, None)
             if entry is None:
-                entry = _entry(key, files, body, options)
+                entry = _entry(key, files, body, options, start)
                 kept.write(json.dumps(entry))
             report.add(ProposalReport.from_dict(entry["report"]))
             if entry["scene"] is not None:
                 stream.write(entry["scene"] + "\n")
                 count += 1
     journal.unlink(missing_ok=True)
-    close_report(images, report)
+    close_report(images, report, start)
     if progress is not None:
         progress(1.0, "done")
     return count
 
 
 def _entry(
-    key: str, files: ImageFiles, body: Callable[[], BodyModel] | None, options: dict[str, Any]
+    key: str,
+    files: ImageFiles,
+    body: Callable[[], BodyModel] | None,
+    options: dict[str, Any],
+    start: StartWithout,
 ) -> dict[str, Any]:
     """What became of one image."""
     own = ProposalReport()
-    scene = propose_image(files, body, own, options)
+    scene = propose_image(files, body, own, options, start)
     return {"key": key, "report": own.to_dict(), "scene": None if scene is None else scene_line(scene)}
 
 
@@ -135,19 +143,23 @@ def _body_digest(name: str) -> str:
 
 def _is_entry(line: bytes) -> bool:
     try:
-        entry = json.loads(line)
-    except (ValueError, RecursionError):
+        entry = _entry_of(line)
+    except ValueError:
         return False
     return isinstance(entry, dict) and {"key", "report", "scene"} <= entry.keys()
+
+
+def _entry_of(line: bytes) -> Any:
+    return parse_json(line, "line", checked=False)
 
 
 def _is_proposal(path: Path) -> bool:
     """Whether a file holds scenes as they are proposed: contacts that somebody added are theirs."""
     with path.open("rb") as file:
         for line in file:
-            scene = json.loads(line)
+            scene = parse_json(line, str(path), checked=False)
             if not {"schema_version", "people", "image"} <= scene.keys():
                 return False
-            if any(contact["map"]["pairs"] for contact in scene.get("contacts", ())):
+            if any(c["map"]["pairs"] or "evidence" in c for c in scene.get("contacts", ())):
                 return False
     return True

@@ -29,6 +29,7 @@ from apu_contacts.sources import (
     read_camerahmr,
     read_hmr2,
     read_keypoint_arrays,
+    read_mediapipe,
     read_mmpose,
     read_multihmr,
     read_nlf,
@@ -39,8 +40,15 @@ from apu_contacts.sources import (
     read_vitpose_body25,
 )
 from apu_losses.bodies.protocol import BodyModel
-from apu_losses.fitting.scene.types import Scene, SceneCamera, SceneContact
-from apu_losses.fitting.start.from_detections import MIN_JOINTS, posed_estimate, scene_from_detections
+from apu_losses.fitting.scene.types import Scene, SceneContact
+from apu_losses.fitting.start.from_detections import (
+    MIN_JOINTS,
+    StartWithout,
+    check_start,
+    posed_estimate,
+    scene_from_detections,
+)
+from apu_losses.fitting.start.from_keypoints import unstartable
 
 UNREADABLE = "unreadable"
 NO_KEYPOINTS = "no keypoint file"
@@ -60,6 +68,7 @@ _ESTIMATES: dict[str, Callable[[Path, _Size], list[InitialEstimate]]] = {
     "bev": lambda path, size: [person.initial_estimate() for person in read_bev(path, allow_empty=True)],
     "hmr2": lambda path, size: read_hmr2(path, size, allow_empty=True),
     "camerahmr": lambda path, size: read_camerahmr(path, size, allow_empty=True),
+    "mediapipe": read_mediapipe,
     "multihmr": lambda path, size: read_multihmr(path, size, allow_empty=True),
     "nlf": lambda path, size: read_nlf(path, size, allow_empty=True),
     "sam3d": lambda path, size: read_sam3d_body(path, size, allow_empty=True),
@@ -107,6 +116,7 @@ class ProposalReport:
         people: how many have keypoints.
         counts: ``"proposed"`` and every reason of `REASONS` -> pairs.
         images_without_scene: why -> images.
+        from_keypoints: how many people of the scenes have no estimate and start from keypoints alone.
         notes: what went wrong, or was assumed, with the image's name.
         failed: image -> why it, or a person of it, could not be read.
     """
@@ -116,6 +126,7 @@ class ProposalReport:
     counts: Counter[str] = field(default_factory=Counter)
     images_without_scene: Counter[str] = field(default_factory=Counter)
     notes: list[str] = field(default_factory=list)
+    from_keypoints: int = 0
     failed: dict[str, list[str]] = field(default_factory=dict)
 
     def fail(self, name: str, why: str) -> None:
@@ -130,6 +141,7 @@ class ProposalReport:
         self.counts.update(other.counts)
         self.images_without_scene.update(other.images_without_scene)
         self.notes += other.notes
+        self.from_keypoints += other.from_keypoints
         for name, reasons in other.failed.items():
             self.failed.setdefault(name, []).extend(reasons)
 
@@ -141,6 +153,7 @@ class ProposalReport:
             "counts": dict(self.counts),
             "images_without_scene": dict(self.images_without_scene),
             "notes": list(self.notes),
+            "from_keypoints": self.from_keypoints,
             "failed": {name: list(reasons) for name, reasons in self.failed.items()},
         }
 
@@ -158,6 +171,7 @@ class ProposalReport:
         return [
             ("images", self.images),
             ("people with keypoints", self.people),
+            ("people started from keypoints alone", self.from_keypoints),
             *pairs,
             *((f"images without a scene: {why}", count) for why, count in without),
         ]
@@ -329,6 +343,7 @@ def propose_scenes(
     body: Callable[[], BodyModel] | None = None,
     report: ProposalReport | None = None,
     progress: Callable[[float, str], None] | None = None,
+    start: StartWithout = "keypoints",
     **options: Any,
 ) -> Iterator[Scene]:
     """A scene for each image in which a pair is proposed; an image that cannot be read is reported.
@@ -338,27 +353,37 @@ def propose_scenes(
         body: see `read_people`.
         report: is filled while the scenes are consumed.
         progress: called with the share of the images that are done, 0 to 1, and the next one's name.
-        options: of `apu_contacts.people.propose_pairs`; ``require_mesh`` is always on, since a fit needs a
-            start.
+        start: what people without an estimate start from; see `scene_from_detections`. With ``"estimate"``
+            they are in no pair.
+        options: of `apu_contacts.people.propose_pairs` but ``require_mesh``: an estimate must lie on the
+            keypoints, since a fit needs a start.
     """
+    check_start(start)
     report = ProposalReport() if report is None else report
     for number, files in enumerate(images):
         if progress is not None:
             progress(number / len(images), files.name)
-        scene = propose_image(files, body, report, options)
+        scene = propose_image(files, body, report, options, start)
         if scene is not None:
             yield scene
-    close_report(images, report)
+    close_report(images, report, start)
     if progress is not None:
         progress(1.0, "done")
 
 
-def close_report(images: Sequence[ImageFiles], report: ProposalReport) -> None:
+def close_report(
+    images: Sequence[ImageFiles], report: ProposalReport, start: StartWithout = "keypoints"
+) -> None:
     """Note what is missing of all images together."""
-    if images and not any(kind in files.files for files in images for kind in _ESTIMATES):
+    if (
+        start == "estimate"
+        and images
+        and not any(kind in files.files for files in images for kind in _ESTIMATES)
+    ):
         report.notes.append(
             "no image has a file of an estimator, and a fit needs a start: run one of "
-            f"{', '.join(_ESTIMATES)} (docs/sources.md), and put what it writes beside the keypoints"
+            f"{', '.join(_ESTIMATES)} (docs/sources.md), and put what it writes beside the keypoints, or let "
+            "people start from their keypoints (start='keypoints')"
         )
 
 
@@ -367,6 +392,7 @@ def propose_image(
     body: Callable[[], BodyModel] | None,
     report: ProposalReport,
     options: Mapping[str, Any],
+    start: StartWithout = "keypoints",
 ) -> Scene | None:
     """The scene of one image, or None; `propose_scenes` says what the arguments are."""
     report.images += 1
@@ -389,7 +415,10 @@ def propose_image(
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
     _note_bodies(files, people, report)
     report.people += len(people)
-    proposal = propose_pairs(people, require_mesh=True, **options)
+    bare = {i for i, p in enumerate(people) if p.initial is None or p.initial.is_absent}
+    free = {i for i in bare if start == "keypoints" and not unstartable(people[i].keypoints)}
+    meshed = [i for i in range(len(people)) if i not in free]
+    proposal = propose_pairs(people, require_mesh=meshed, **options)
     report.counts.update(proposal.counts())
     if not proposal.candidates:
         report.images_without_scene["no pair proposed"] += 1
@@ -400,6 +429,7 @@ def propose_image(
         SceneContact(place[pair.person_a], place[pair.person_b], ContactMap.empty())
         for pair in proposal.candidates
     ]
+    report.from_keypoints += len(free.intersection(wanted))
     try:
         return scene_from_detections(
             [people[i] for i in wanted],
@@ -408,7 +438,9 @@ def propose_image(
             contacts,
             name=files.name,
             image=None if files.image is None else str(files.image.resolve()),
-            camera=SceneCamera.from_image_size(width, height),
+            camera=Camera.from_image_size(width, height),
+            body=body() if body is not None and free.intersection(wanted) else None,
+            start=start,
         )
     except ValueError as error:
         report.images_without_scene[UNREADABLE] += 1

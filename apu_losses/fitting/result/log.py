@@ -10,15 +10,17 @@ from types import TracebackType
 from typing import Any
 
 from apu_contacts.files import is_stream, refuse_foreign, write_bytes
+from apu_contacts.reading import parse_json
 from apu_losses.fitting.solve.progress import FitProgress
 
 
 class FitLog:
     """A callback of `SceneFitter.fit` that writes a file while the fit runs.
 
-    One line for each scene and iteration: ``{"number", "scene", "stage", "iteration", "loss", "terms"}``,
-    with the place of the scene in the list that is fitted, and weighted values; what is not finite is null.
-    A batch that is fitted again, because a scene in it broke, is logged again: its later lines count.
+    One line for each scene and iteration: ``{"number", "scene", "attempt", "stage", "iteration", "taken",
+    "loss", "terms"}``, with the place of the scene in the list that is fitted, whether it took the step that
+    was tried, and weighted values of where it stands; what is not finite is null. A batch that is fitted
+    again, because a scene in it broke, is logged again: of a scene the lines of the last attempt count.
 
     ::
 
@@ -57,12 +59,15 @@ class FitLog:
         if event.iteration % self.every:
             return
         terms = {name: values.tolist() for name, values in event.terms.items()}
-        for place, (number, loss) in enumerate(zip(event.scenes.tolist(), event.loss.tolist(), strict=True)):
+        columns = (event.scenes.tolist(), event.loss.tolist(), event.taken.tolist())
+        for place, (number, loss, taken) in enumerate(zip(*columns, strict=True)):
             line: dict[str, Any] = {
                 "number": number,
                 "scene": event.state.batch.scenes[place].name,
+                "attempt": event.attempt,
                 "stage": event.stage,
                 "iteration": event.iteration,
+                "taken": taken,
                 "loss": _finite(loss),
                 "terms": {name: _finite(values[place]) for name, values in terms.items()},
             }
@@ -94,8 +99,8 @@ def _is_log(path: Path) -> bool:
 def _source(line: bytes) -> tuple[int, str] | None:
     """Number and name of the scene that a line is of; None if it is no line of a log."""
     try:
-        entry = json.loads(line)
-    except (ValueError, RecursionError):
+        entry = parse_json(line, "line", checked=False)
+    except ValueError:
         return None
     if not isinstance(entry, dict) or not {"number", "scene", "stage", "iteration", "loss"} <= entry.keys():
         return None

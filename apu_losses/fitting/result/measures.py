@@ -13,9 +13,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from apu_losses.fitting.body_parameters import pose_joints, shape_parameter, smplx_pose
+from apu_contacts.regions import PARTS, part_regions
+from apu_losses.fitting.body_parameters import SHAPES, pose_joints, shape_parameter, smplx_pose
 from apu_losses.fitting.objective.state import FitState
+from apu_losses.fitting.objective.terms.place import middle_depth
 from apu_losses.functional.contact_edges import Over
+from apu_losses.functional.metrics.build import body_volumes, part_thickness
 from apu_losses.functional.metrics.contact import contact_distances
 from apu_losses.functional.metrics.penetration import summarise_depths, vertex_depths
 from apu_losses.functional.options import check_choice
@@ -50,6 +53,12 @@ class SceneMetrics:
             body without shape.
         hand_keypoint_error: ``(P,)`` as ``keypoint_error`` for the keypoints of both hands; NaN for a person
             without, empty where nobody's hand was seen.
+        robust_keypoint_error: ``(P,)`` as ``confident_keypoint_error``, without the worst tenth of a person's
+            joints (at least one of five or more); of all joints above 0.2 where none is above 0.5.
+        volume_change: ``(P,)`` share of the volume at rest won or lost from the start, signed.
+        thickness_change: ``(P,)`` the same of the thickness of the part that changed most.
+        order_wrong: metres by which somebody whom the scene's ``depth_order`` calls nearer is farther away,
+            of the worst pair; 0 where all are right.
     """
 
     contact_distance: tuple[float, ...]
@@ -65,6 +74,10 @@ class SceneMetrics:
     stature_change: tuple[float, ...]
     shape_change: tuple[float, ...] = ()
     hand_keypoint_error: tuple[float, ...] = ()
+    robust_keypoint_error: tuple[float, ...] = ()
+    volume_change: tuple[float, ...] = ()
+    thickness_change: tuple[float, ...] = ()
+    order_wrong: float = 0.0
 
     def to_dict(self) -> dict[str, object]:
         """Plain lists and numbers."""
@@ -105,7 +118,7 @@ def evaluate(state: FitState) -> list[SceneMetrics]:
     pairs, parts = _contact_distances(state, "pairs"), _contact_distances(state, "parts")
     error = keypoint_error(state.keypoints2d, batch.keypoints, batch.confidence, batch.scale)
     confident = keypoint_error(
-        state.keypoints2d, batch.keypoints, batch.confidence, batch.scale, confidence_threshold=0.5
+        state.keypoints2d, batch.keypoints, batch.confidence, batch.scale, min_confidence=0.5
     )
     hand, hands = torch.full_like(error, torch.nan), batch.per_scene(batch.sees_hand.any(1).float())
     if batch.any_hand:
@@ -120,6 +133,14 @@ def evaluate(state: FitState) -> list[SceneMetrics]:
     shape = torch.zeros_like(stature)
     if name is not None:
         shape = shape_change(state.params[name], state.start[name])
+
+    robust = keypoint_error(
+        state.keypoints2d, batch.keypoints, batch.confidence, batch.scale, min_confidence=0.5, trim=0.1
+    )
+    weak = keypoint_error(state.keypoints2d, batch.keypoints, batch.confidence, batch.scale, trim=0.1)
+    robust = torch.where(confident.isnan(), weak, robust)
+    volume, thickness = _build_change(state)
+    order = _order_wrong(state)
 
     def of_people(values: Tensor, scene: int) -> tuple[float, ...]:
         return tuple(values[batch.row_scene == scene].tolist())
@@ -141,9 +162,50 @@ def evaluate(state: FitState) -> list[SceneMetrics]:
                 stature_change=of_people(stature, scene),
                 shape_change=of_people(shape, scene),
                 hand_keypoint_error=of_people(hand, scene) if bool(hands[scene]) else (),
+                robust_keypoint_error=of_people(robust, scene),
+                volume_change=of_people(volume, scene),
+                thickness_change=of_people(thickness, scene),
+                order_wrong=order[scene],
             )
         )
     return metrics
+
+
+def _build_change(state: FitState) -> tuple[Tensor, Tensor]:
+    """``(N,)`` shares of volume, and of the thickness of the part that changed most, won or lost."""
+    names = [name for name in (*SHAPES, "age") if name in state.params]
+    still = state.vertices.new_zeros(state.batch.rows)
+    if not names:
+        return still, still
+    places = state.vertices.new_zeros(state.batch.rows, 3)
+    now, start = (
+        state.body.pose({"transl": places, **{name: params[name] for name in names}}).vertices()
+        for params in (state.params, state.start)
+    )
+    faces = state.topology.faces
+    volume = body_volumes(now, faces) / body_volumes(start, faces) - 1
+    parts = [
+        ids
+        for part in PARTS
+        for ids in [torch.cat([state.regions.vertices(r) for r in part_regions(part, "left")])]
+        if len(ids) >= 4
+    ]
+    if not parts:
+        return volume, still
+    thickness = part_thickness(now, parts) / part_thickness(start, parts) - 1
+    most = thickness.abs().nan_to_num(torch.inf).argmax(1, keepdim=True)
+    return volume, thickness.gather(1, most)[:, 0]
+
+
+def _order_wrong(state: FitState) -> list[float]:
+    """Of each scene, metres by which the worst pair of its ``depth_order`` is the other way round."""
+    batch = state.batch
+    depth = middle_depth(state)
+    wrong = []
+    for index, scene in enumerate(batch.scenes):
+        own = depth[batch.row_scene == index].tolist()
+        wrong.append(max((own[near] - own[far] for near, far in scene.depth_order), default=0.0))
+    return [max(value, 0.0) if value == value else value for value in wrong]
 
 
 def _contact_distances(state: FitState, over: Over) -> list[tuple[float, ...]]:

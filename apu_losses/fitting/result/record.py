@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from apu_contacts._version import __version__
 from apu_contacts.files import staged_file, write_text
 from apu_contacts.reading import read_arrays, read_json
+from apu_losses.fitting.result.findings import Finding
 from apu_losses.fitting.result.measures import SceneMetrics, number_or_nan
 from apu_losses.fitting.result.verdict import Verdict
 from apu_losses.fitting.solve.progress import StageReport
@@ -46,6 +47,7 @@ class FitResult:
         body_model: what kind of body that is: ``"free"``, ``"smplx"``, ``"smpl"``, ``"anny"``, ...
         regions: ``topology``, ``kind`` (official, transferred, derived) and ``provenance`` of the region map.
         notes: what the preset asked for and this body does not have.
+        findings: what a look from every side found, see `look_at`; empty for a fit that failed.
     """
 
     scene: str
@@ -62,6 +64,12 @@ class FitResult:
     body_identity: str = ""
     regions: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def looks_right(self) -> bool:
+        """Whether it did not break off and every finding is right; `verdict` is the paper's filter."""
+        return not self.failed and bool(self.findings) and all(finding.right for finding in self.findings)
 
     @property
     def failed(self) -> bool:
@@ -122,6 +130,7 @@ class FitResult:
                 body_identity=data["body_identity"],
                 regions=data["regions"],
                 notes=tuple(data["notes"]),
+                findings=tuple(Finding.from_dict(found) for found in data.get("findings", [])),
             )
         except KeyError as error:
             raise ValueError(f"{record}: not the record of a result: the key {error} is missing") from None
@@ -150,6 +159,7 @@ class FitResult:
             "regions": dict(self.regions),
             "notes": list(self.notes),
             "verdict": {"kept": self.verdict.kept, "reason": self.verdict.reason},
+            "findings": [finding.to_dict() for finding in self.findings],
             "before": self.before.to_dict(),
             "after": self.after.to_dict(),
             "stages": stages,
@@ -206,8 +216,8 @@ def parameters_body(path: str | Path) -> tuple[str, str]:
     if _BODY in arrays:
         return str(arrays[_BODY]), str(arrays.get(_IDENTITY, ""))
     try:
-        record = json.loads(Path(path).with_suffix(".json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        record = read_json(Path(path).with_suffix(".json"), checked=False)
+    except (OSError, ValueError):
         return "", ""
     if not isinstance(record, dict) or "apu_losses" not in record:
         return "", ""

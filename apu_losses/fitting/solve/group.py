@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -12,7 +12,7 @@ from torch import Tensor
 from apu_losses.fitting.objective.batch import SceneBatch
 from apu_losses.fitting.objective.state import FitState
 from apu_losses.fitting.objective.term import Term
-from apu_losses.fitting.solve.progress import Params, StageReport
+from apu_losses.fitting.solve.progress import Params
 from apu_losses.fitting.solve.stage import Stage
 
 WeightedTerm = tuple[str, Term, float]
@@ -103,11 +103,24 @@ class SceneGroup:
         bad[self.batch.row_scene[bad_row]] = True
         return bad
 
-    def write_back(self, params: Params, which: Tensor, values: Params) -> None:
-        """Copy the rows of the scenes ``which (A,)`` from ``values`` into the parameters of all scenes."""
+    def move(self, which: Tensor, values: Params) -> None:
+        """Put the scenes ``which (A,)`` bool where ``values (M, size)`` of the free parameters are."""
+        rows = which[self.batch.row_scene][:, None]
+        with torch.no_grad():
+            for name in self.free:
+                own = self.params[name]
+                own.copy_(torch.where(rows, values[name], own))
+
+    def write_back(self, params: Params, which: Tensor) -> None:
+        """Copy what moves of the scenes ``which (A,)`` bool into the parameters of all scenes."""
         chosen = which[self.batch.row_scene]
-        for name, value in values.items():
-            params[name][self.rows[chosen]] = value.detach()[chosen]
+        for name, value in self.snapshot().items():
+            params[name][self.rows[chosen]] = value[chosen]
+
+
+def within_range(name: str, value: Tensor) -> Tensor:
+    """The value that a parameter may have: age stays an interpolation between adult (0) and infant (1)."""
+    return value.clamp(0, 1) if name == "age" else value
 
 
 def _rows(params: Params, rows: Tensor) -> Params:
@@ -124,8 +137,31 @@ def reference_of(stage: Stage, params: Params, start: Params) -> Params:
 
 
 def weighted_terms(stage: Stage, terms: Mapping[str, Term]) -> list[WeightedTerm]:
-    """The terms that the stage evaluates."""
-    return [(name, terms[name], weight) for name, weight in stage.weights.items() if weight > 0]
+    """The terms that the stage evaluates, with the stage's options.
+
+    Raises:
+        ValueError: an option that the term does not have.
+    """
+    return [
+        (name, _with_options(name, terms[name], stage), weight)
+        for name, weight in stage.weights.items()
+        if weight > 0
+    ]
+
+
+def _with_options(name: str, term: Term, stage: Stage) -> Term:
+    """The term as this stage has it."""
+    options = dict(stage.options.get(name, {}))
+    if getattr(term, "over", None) == "pairs":
+        options.pop("soft", None)  # where every pair counts there is nothing to choose among
+    if not options:
+        return term
+    try:
+        return cast(Term, replace(cast(Any, term), **options))
+    except TypeError:
+        raise ValueError(
+            f"stage {stage.name!r}: the term {name!r} does not have all of the options {sorted(options)}"
+        ) from None
 
 
 def evaluate_terms(weighted: Iterable[WeightedTerm], state: FitState) -> tuple[Tensor, dict[str, Tensor]]:
@@ -142,29 +178,3 @@ def evaluate_terms(weighted: Iterable[WeightedTerm], state: FitState) -> tuple[T
             )
         values[name] = weight * value
     return sum(values.values(), state.batch.keypoints.new_zeros(size)), values
-
-
-def report(
-    stage: Stage,
-    evaluations: int,
-    index: int,
-    loss: Tensor,
-    values: Mapping[str, Tensor],
-    *,
-    broken: bool,
-    converged: bool,
-) -> StageReport:
-    """How the stage ended for scene ``index`` of a group."""
-    reason = "converged" if converged else "iteration limit"
-    if broken:
-        reason = f"failed: {_blame(values, index)} in stage {stage.name!r}, iteration {evaluations - 1}"
-    terms = {name: float(value[index]) for name, value in values.items()}
-    return StageReport(stage.name, evaluations, reason, float(loss[index]), terms)
-
-
-def _blame(values: Mapping[str, Tensor], index: int) -> str:
-    for name, value in values.items():
-        number = float(value[index])
-        if not math.isfinite(number):
-            return f"the term {name!r} is {number}"
-    return "a gradient is not finite"

@@ -42,6 +42,8 @@ class Stage:
         damping: of Levenberg-Marquardt where the stage starts, as a share of the curvature. Every evaluation
             that lowers the loss divides it by 5, the first one, before the first step, too; one that does not
             multiplies it by 4.
+        options: options of terms that this stage has otherwise than the preset, by the term's name:
+            ``{"contact": {"soft": 0.01}}``.
 
     Example:
         >>> from apu_losses import Preset, Stage
@@ -62,6 +64,7 @@ class Stage:
     free_where_seen: tuple[str, ...] = ()
     optimizer: str = "adam"
     damping: float = 1e-2
+    options: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("free", "free_where_seen"):
@@ -70,6 +73,7 @@ class Stage:
                 raise ValueError(f"stage {self.name!r}: {name} must be a list of names, got {names!r}")
             object.__setattr__(self, name, tuple(names))
         object.__setattr__(self, "weights", dict(self.weights))
+        object.__setattr__(self, "options", {name: dict(own) for name, own in self.options.items()})
         if self.reference not in ("start", "stage"):
             raise ValueError(
                 f"stage {self.name!r}: reference must be 'start' or 'stage', got {self.reference!r}"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from apu_contacts.sources.conventions import Camera
+from apu_contacts.camera import Camera
 from apu_contacts.sources.detection import InitialEstimate, PersonDetection
 from apu_losses.bodies.protocol import BodyModel
 from apu_losses.fitting.body_parameters import HAND_POSES
@@ -16,29 +17,19 @@ from apu_losses.fitting.scene.types import (
     InitialBody,
     Joints3D,
     Scene,
-    SceneCamera,
     SceneContact,
     ScenePerson,
 )
+from apu_losses.fitting.start.from_keypoints import start_from_keypoints, unstartable
+from apu_losses.fitting.start.joint_trust import FINGER_TRUST, JOINT_TRUST
 from apu_losses.fitting.start.retarget import own_hand
 from apu_losses.fitting.start.retarget_hands import is_finger
 
-# How far a joint of SMPL means the same place as ours: limbs do, the spine and collars are definitions.
-JOINT_TRUST: dict[str, float] = {
-    **{
-        f"{side}_{joint}": 1.0
-        for side in ("left", "right")
-        for joint in ("knee", "ankle", "shoulder", "elbow", "wrist")
-    },
-    "left_hip": 0.5,
-    "right_hip": 0.5,
-    "neck": 0.3,
-    **dict.fromkeys(("nose", "left_eye", "right_eye", "left_ear", "right_ear"), 0.4),
-    **{f"{side}_{point}": 0.2 for side in ("left", "right") for point in ("big_toe", "small_toe", "heel")},
-}
-FINGER_TRUST = 1.0
-"""Likewise, of the points of a hand seen from its wrist."""
 _HANDED = ("smplh", "smplx", "free")
+StartWithout = Literal["keypoints", "estimate"]
+"""What somebody starts from of whom there is no estimate: their keypoints, or nothing."""
+STARTED_FROM_KEYPOINTS = "started from keypoints"
+"""What the label of such a person says."""
 MIN_JOINTS = 4
 """Joints without which a body cannot be placed on an estimate."""
 
@@ -51,15 +42,17 @@ def scene_from_detections(
     *,
     name: str = "scene",
     image: str | None = None,
-    camera: SceneCamera | None = None,
+    camera: Camera | None = None,
     body: BodyModel | None = None,
     body_model: str | None = None,
+    start: StartWithout = "keypoints",
 ) -> Scene:
     """A scene of detected people.
 
     Estimates that belong to another camera are moved to the scene's (`InitialEstimate.in_camera`). What a
     person starts from is, in this order: all parameters of the estimate, if it is of ``body_model``; its 3D
-    joints, to which the body is retargeted; and, if it has none, the joints that ``body`` has in its pose.
+    joints, to which the body is retargeted; if it has none, the joints that ``body`` has in its pose; and for
+    somebody without an estimate the keypoints alone (`start_from_keypoints`), which their label says.
 
     Args:
         detections: who was seen, each with an initial estimate; see `apu_contacts.people.assembling`.
@@ -70,24 +63,65 @@ def scene_from_detections(
             is fitted: the estimator's own gives the better start.
         body_model: `model_of` the body that is going to be fitted, such as ``"smplx"``: then SMPL-X estimates
             keep their own shape, translation, hands and face instead of being retargeted.
+        start: what people without an estimate start from: their ``"keypoints"``, with ``body`` (the free body
+            without one); or ``"estimate"``: nothing else will do, and such a person is an error.
 
     Raises:
-        ValueError: a person without an initial estimate (leave such people out, or give them one), or with
-            one that has neither joints nor a body to pose it with.
+        ValueError: a person without an initial estimate whose keypoints show no limb or are not to be started
+            from (leave such people out, or give them an estimate), or with one that has neither joints nor a
+            body to pose it with.
     """
-    camera = camera or SceneCamera.from_image_size(width, height)
+    camera = camera or Camera.from_image_size(width, height)
+    check_start(start)
+    missing = {number: p for number, p in enumerate(detections) if p.initial is None or p.initial.is_absent}
+    found = _keypoint_starts(missing, camera, body, name) if start == "keypoints" else {}
     people = []
     for number, person in enumerate(detections):
-        if person.initial is None:
-            said = "; ".join(person.notes) or "no estimator found this person"
-            raise ValueError(f"{name}: person {number} has no initial estimate to start from: {said}")
-        estimate = in_scene_camera(person.initial, camera)
         label = ", ".join(f"{kind} {index}" for kind, index in person.source.items())
+        if number in found:
+            label = f"{label}; {STARTED_FROM_KEYPOINTS}" if label else STARTED_FROM_KEYPOINTS
+            people.append(ScenePerson(person.keypoints, found[number], label))
+            continue
+        if person.initial is None or person.initial.is_absent:
+            raise ValueError(f"{name}: person {number} has no initial estimate to start from: {_why(person)}")
+        estimate = in_scene_camera(person.initial, camera)
         try:
             people.append(ScenePerson(person.keypoints, initial_body(estimate, body, body_model), label))
         except ValueError as error:
             raise ValueError(f"{name}: person {number}: {error}") from None
     return Scene(width, height, people, contacts, camera, name, image)
+
+
+def check_start(start: object) -> None:
+    """Raise a `ValueError` unless this is one of `StartWithout`."""
+    if start not in get_args(StartWithout):
+        raise ValueError(f"start must be 'keypoints' or 'estimate', got {start!r}")
+
+
+def _keypoint_starts(
+    missing: Mapping[int, PersonDetection], camera: Camera, body: BodyModel | None, name: str
+) -> dict[int, InitialBody]:
+    """Starts from keypoints by position, of everybody without an estimate."""
+    if not missing:
+        return {}
+    for number, person in missing.items():
+        lacking = unstartable(person.keypoints)
+        if lacking:
+            raise ValueError(
+                f"{name}: person {number} has no initial estimate ({_why(person)}) and cannot be started "
+                f"from keypoints: {lacking}"
+            )
+    if body is None:
+        from apu_losses.bodies import load_body
+
+        body = load_body("free")
+    starts = start_from_keypoints([person.keypoints for person in missing.values()], camera, body)
+    return {number: found.initial() for number, found in zip(missing, starts, strict=True)}
+
+
+def _why(person: PersonDetection) -> str:
+    notes = (*person.notes, *(() if person.initial is None else person.initial.notes))
+    return "; ".join(notes) or "no estimator found this person"
 
 
 def initial_body(
@@ -127,11 +161,11 @@ def _known(estimate: InitialEstimate) -> int:
     return sum(joint in JOINT_TRUST for joint in estimate.joint_names)
 
 
-def in_scene_camera(estimate: InitialEstimate, camera: SceneCamera) -> InitialEstimate:
+def in_scene_camera(estimate: InitialEstimate, camera: Camera) -> InitialEstimate:
     """The estimate in the camera frame of the scene; one without a camera of its own is there already."""
     if estimate.camera is None:
         return estimate
-    return estimate.in_camera(Camera(camera.focal, camera.center))
+    return estimate.in_camera(camera)
 
 
 def model_of(body: BodyModel) -> str:

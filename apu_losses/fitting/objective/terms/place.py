@@ -98,7 +98,7 @@ class DepthOrderTerm:
     def __call__(self, state: FitState) -> Tensor:
         """Return one value per scene, without its weight: ``(S,)``."""
         batch = state.batch
-        depth = state.joints[:, _middle(state.body.joint_names), 2].mean(1)
+        depth = middle_depth(state)
         first = torch.searchsorted(batch.row_scene, torch.arange(batch.size, device=depth.device)).tolist()
         pairs = [
             (first[s] + near, first[s] + far, s)
@@ -110,6 +110,11 @@ class DepthOrderTerm:
         near, far, owner = torch.tensor(pairs, device=depth.device, dtype=torch.int64).unbind(1)
         energy = depth_order_energy(depth[near], depth[far], form=self.form, margin=self.margin)
         return batch.per_scene(energy, owner)
+
+
+def middle_depth(state: FitState) -> Tensor:
+    """``(N,)`` how far the middle of each body is from the camera, metres."""
+    return state.joints[:, _middle(state.body.joint_names), 2].mean(1)
 
 
 def _middle(joint_names: Sequence[str]) -> list[int]:
