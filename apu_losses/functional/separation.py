@@ -12,8 +12,8 @@ from torch import Tensor
 
 from apu_losses.functional.options import check_choice, check_number
 from apu_losses.geometry.checks import check_alike, check_vertices
-from apu_losses.geometry.operators import Faces, MeshTopology, penetration
-from apu_losses.geometry.topology import as_topology
+from apu_losses.geometry.operators import Faces, penetration
+from apu_losses.geometry.topology import MeshTopology, as_topology
 from apu_losses.geometry.types import Backend
 
 Vertices = Tensor | NDArray[Any]

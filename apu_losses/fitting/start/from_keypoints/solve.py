@@ -16,7 +16,7 @@ from apu_losses.fitting.solve.loop import run_stage
 from apu_losses.fitting.solve.progress import Audience, Params
 from apu_losses.fitting.solve.registry import build_terms
 from apu_losses.fitting.solve.stage import Preset
-from apu_losses.geometry.operators import MeshTopology, RegionIndex
+from apu_losses.geometry import MeshTopology, RegionIndex
 
 
 class Solved(NamedTuple):
