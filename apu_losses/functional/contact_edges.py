@@ -156,7 +156,8 @@ class ContactEdges:
     Example:
         >>> from apu_contacts import ContactMap
         >>> from apu_losses.functional import ContactEdges
-        >>> edges = ContactEdges.from_maps([ContactMap([(3, 50), (4, 50)]), ContactMap.empty()], [0, 0], [1, 2])
+        >>> maps = [ContactMap([(3, 50), (4, 50)]), ContactMap.empty()]
+        >>> edges = ContactEdges.from_maps(maps, [0, 0], [1, 2])
         >>> len(edges), edges.edge_count, edges.row_a.tolist(), edges.row_b.tolist()
         (2, 2, [0, 0], [1, 1])
     """
@@ -336,9 +337,9 @@ class ContactEdges:
     def searched_regions(self) -> Tensor:
         """Ids of the regions that any contact names, ascending, on the CPU."""
         s = self.searches
-        if s.unions is not None:
-            return torch.unique(s.unions[1]).cpu()
-        return torch.unique(torch.cat([s.group_a, s.group_b])).cpu()
+        regions = torch.cat([s.group_a, s.group_b]) if s.unions is None else s.unions[1]
+        searched: Tensor = torch.unique(regions).cpu()
+        return searched
 
     def every_vertex(self, regions: RegionIndex) -> EveryVertex:
         """The columns of all vertices that the searches look from; made at the first call, then remembered.
