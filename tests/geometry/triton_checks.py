@@ -13,8 +13,10 @@ from kernels_meshes import pair
 from operator_cases import nearest_case, soft_case, winding_case
 
 from apu_losses import geometry as g
+from apu_losses.geometry import gradients
 from apu_losses.geometry.cpu.winding import NODE, fit_tree
 from apu_losses.geometry.cuda import backend as cuda
+from apu_losses.geometry.requests import Bodies, EdgeGradient, Found
 from apu_losses.geometry.topology import RegionIndex
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -93,12 +95,14 @@ def test_gradients_that_meet_at_a_vertex(meshes, self_contact):
     ends = [torch.randint(0, high, (150,), generator=generator) for high in (2, 2, 5, 7)]
     row_a, row_b, index_a, index_b = (x.to(DEVICE) for x in ends)
     index_a[3::17] = index_b[3::17] = -1
-    edges = (m.a, None if self_contact else m.b, row_a, row_b, index_a, index_b)
     gradient = torch.linspace(-1, 1, 150, device=DEVICE)
-    got = cuda.edge_gradient(*edges, gradient)
-    expected = cuda.blocks.edge_gradient(
-        *(x.double() if x is m.a or x is m.b else x for x in edges), gradient
-    )
+
+    def asked(a, b):
+        found = Found(Bodies(a, None if self_contact else b), row_a, row_b, index_a, index_b)
+        return EdgeGradient(found, gradient)
+
+    got = cuda.edge_gradient(asked(m.a, m.b))
+    expected = gradients.edge_gradient(asked(m.a.double(), m.b.double()))
     for x, y in zip(got, expected, strict=True):
         assert x.shape == y.shape and torch.allclose(x.double(), y, rtol=1e-5, atol=1e-6)
     assert got[0].abs().sum() > 0
