@@ -68,7 +68,7 @@ class DetectedPeople:
         """Write an ``.npz`` that `read_keypoint_arrays` reads: ``keypoints``, ``scores`` (the confidences),
         ``raw_scores``, ``boxes``, ``size``; and ``landmarks``, where there are.
         """
-        more = {} if self.landmarks is None else {"landmarks": self.landmarks}
+        more: dict[str, Any] = {} if self.landmarks is None else {"landmarks": self.landmarks}
         with staged_file(path) as part, part.open("wb") as stream:
             np.savez_compressed(
                 stream,

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from apu_contacts.camera import Camera
 from apu_contacts.keypoints import SKELETONS
 from apu_contacts.reading import read_arrays
-from apu_contacts.sources.conventions import Camera, matrices_to_axis_angle
+from apu_contacts.sources.conventions import matrices_to_axis_angle
 from apu_contacts.sources.detection import InitialEstimate
 from apu_contacts.sources.errors import SourceFormatError
 

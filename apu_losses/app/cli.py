@@ -52,7 +52,7 @@ def _input() -> Iterator[None]:
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from apu_contacts._version import __version__
+        from apu_contacts import __version__
 
         typer.echo(__version__)
         raise typer.Exit
@@ -72,7 +72,7 @@ def _root(
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")] = Path("apu_demo"),
-    preset: Annotated[str, typer.Option(help="Recipe of the fit: a name, or a .json file.")] = "best",
+    preset: Annotated[str, typer.Option(help="A preset's name, or its .json file.")] = "best",
     film: Annotated[bool, typer.Option("--film", help="Leave a film of the fit, too: film.webp.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help=_OVERWRITE)] = False,
 ) -> None:
@@ -99,7 +99,7 @@ def fit(
         Path, typer.Argument(metavar="SCENE.json|DIR|SCENES.jsonl", help="A scene, a folder, or one a line.")
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")],
-    preset: Annotated[str, typer.Option(help="Recipe of the fit: a name, or a .json file.")] = "best",
+    preset: Annotated[str, typer.Option(help="A preset's name, or its .json file.")] = "best",
     body: Annotated[str, typer.Option(help="'free', or the path of your SMPLX_*.npz.")] = "free",
     regions: Annotated[Path | None, typer.Option(help="Region map of that body.")] = None,
     device: Annotated[str, typer.Option(help="Where to compute: cpu, cuda, cuda:1.")] = "cpu",
@@ -120,7 +120,7 @@ def fit(
 ) -> None:
     """Fit bodies to scenes; leave parameters, a record, meshes and a picture of each.
 
-    Results that are there already, of the same scene by the same recipe, are kept and not computed again.
+    Results that are there already, of the same scene by the same preset, are kept and not computed again.
     """
     from apu_losses.bodies import load_body
     from apu_losses.bodies.region_map import region_map_for
@@ -165,7 +165,7 @@ def fit(
 
 
 def _given_files(*values: object) -> list[Path]:
-    """Those of some options' values that are files: a recipe, a body or a region map of the user's own."""
+    """Those of some options' values that are files: a preset, a body or a region map of the user's own."""
     return [Path(str(value)) for value in values if value is not None and Path(str(value)).is_file()]
 
 
@@ -187,7 +187,7 @@ def run_all(
         list[str] | None, typer.Option("--set", help="One option: fit.preset=paper. May be repeated.")
     ] = None,
     start: Annotated[str | None, typer.Option(help="Starts: auto, keypoints or estimate.")] = None,
-    preset: Annotated[str | None, typer.Option(help="Recipe of the fit: a name, or a .json file.")] = None,
+    preset: Annotated[str | None, typer.Option(help="A preset's name, or its .json file.")] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Stop before the first question; say what would be asked.")
     ] = False,
@@ -239,17 +239,17 @@ def run_all(
 
 @app.command()
 def presets(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="A recipe, or a .json file.")] = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="File for the recipe.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="A preset, or a .json file.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="File for the preset.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help=_OVERWRITE)] = False,
 ) -> None:
-    """List the recipes of a fit, or print one as JSON, to be changed and given to `fit --preset`."""
+    """List the presets of a fit, or print one as JSON, to be changed and given to `fit --preset`."""
     import json
 
     from apu_losses.fitting import PRESET_NAMES, load_preset
 
     if name is None:
-        _table(("recipe", "what it is"), [(known, load_preset(known).description) for known in PRESET_NAMES])
+        _table(("preset", "what it is"), [(known, load_preset(known).description) for known in PRESET_NAMES])
         return
     with _input():
         preset = load_preset(name)
@@ -258,7 +258,7 @@ def presets(
         return
     refuse_inputs([out], _given_files(name))
     # one that was changed is the user's
-    refuse_foreign(out, _is_bundled, "an unchanged recipe", overwrite=overwrite)
+    refuse_foreign(out, _is_bundled, "an unchanged preset", overwrite=overwrite)
     preset.save(out)
     typer.echo(f"{out} written")
 

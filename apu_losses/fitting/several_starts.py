@@ -61,7 +61,7 @@ def fit_from_starts(
     of them it was.
 
     Args:
-        fitter: with the recipe.
+        fitter: with the preset.
         scene: with its contacts.
         starts, count: see `scenes_from_starts`.
 

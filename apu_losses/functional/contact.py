@@ -342,7 +342,7 @@ class ContactValues(NamedTuple):
     Attributes:
         value: ``(C,)`` energy of each contact before its weight, squared metres; with gradient.
         weight: ``(C,)`` W of each contact, as its map states it.
-        offsets: ``(B + 1,)`` pair b has the contacts ``offsets[b]`` to ``offsets[b + 1] - 1``, in the order of
+        offsets: ``(B + 1,)`` pair b has contacts ``offsets[b]`` to ``offsets[b + 1] - 1``, in the order of
             ``contact_maps[b].groups()`` (``merged().groups()`` with ``over="pairs"``).
 
     Example:
@@ -396,8 +396,9 @@ def soft_contact_values(
         >>> import torch
         >>> from apu_contacts import ContactMap, RegionMap
         >>> from apu_losses.functional import soft_contact_values
-        >>> regions = RegionMap.from_labels(range(75), topology="row", provenance="a vertex a metre, a region")
-        >>> verts_a = torch.stack([torch.arange(75.0), torch.zeros(75), torch.zeros(75)], -1).expand(2, -1, -1)
+        >>> regions = RegionMap.from_labels(range(75), topology="row", provenance="a vertex a metre")
+        >>> verts_a = torch.zeros(2, 75, 3)
+        >>> verts_a[:, :, 0] = torch.arange(75.0)
         >>> verts_b = verts_a + torch.tensor([0.0, 0.3, 0.0])
         >>> maps = [ContactMap([(0, 0), (1, 2)], [1.0, 0.5]), ContactMap([(2, 2)])]
         >>> found = soft_contact_values(verts_a, verts_b, maps, regions)

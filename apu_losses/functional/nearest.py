@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 
 from apu_losses.functional.rows import gather_points, stack_pairs
+from apu_losses.geometry.constants import BLOCK
 from apu_losses.geometry.eager import EdgePlan, goes_the_short_way, nearest_energies
 from apu_losses.geometry.operators import Faces, region_min_distance
 from apu_losses.geometry.topology import (
-    BLOCK,
     MeshTopology,
     RegionIndex,
     as_topology,
@@ -45,7 +45,8 @@ class NearestSelection:
         >>> ball = trimesh.creation.icosphere(subdivisions=2, radius=1.0)
         >>> verts_a = torch.tensor(ball.vertices, dtype=torch.float32)[None]
         >>> verts_b = verts_a + torch.tensor([1.9, 0.0, 0.0])
-        >>> chosen = select_nearest(torch.cat([verts_a, verts_b + 1]), ball.faces, torch.tensor([0]), torch.tensor([1]))
+        >>> bodies = torch.cat([verts_a, verts_b + 1])
+        >>> chosen = select_nearest(bodies, ball.faces, torch.tensor([0]), torch.tensor([1]))
         >>> chosen.row_a.tolist(), chosen.row_b.tolist(), chosen.valid.tolist()
         ([0], [1], [True])
     """
@@ -154,7 +155,7 @@ def minimum_distance(verts_a: Tensor, verts_b: Tensor, faces: Faces, *, backend:
         >>> ball = trimesh.creation.icosphere(subdivisions=2, radius=1.0)
         >>> verts_a = torch.tensor(ball.vertices, dtype=torch.float32)[None]
         >>> verts_b = verts_a + torch.tensor([1.9, 0.0, 0.0])
-        >>> minimum_distance(verts_a, verts_a + torch.tensor([3.0, 0.0, 0.0]), ball.faces)  # they are 1 m apart
+        >>> minimum_distance(verts_a, verts_a + torch.tensor([3.0, 0.0, 0.0]), ball.faces)  # 1 m apart
         tensor([1.])
     """
     if goes_the_short_way(backend, verts_a, verts_b):

@@ -91,9 +91,9 @@ def fill_missing_ankles(
         >>> import torch
         >>> from apu_losses.functional import fill_missing_ankles
         >>> seen = torch.tensor([[[5.0, 5.0], [0.0, 0.0]]])
-        >>> xy, confidence = fill_missing_ankles(
-        ...     seen, torch.tensor([[0.9, 0.0]]), torch.tensor([[[4.0, 4.0], [7.0, 90.0]]]), ["neck", "left_ankle"]
-        ... )
+        >>> initial = torch.tensor([[[4.0, 4.0], [7.0, 90.0]]])
+        >>> names = ["neck", "left_ankle"]
+        >>> xy, confidence = fill_missing_ankles(seen, torch.tensor([[0.9, 0.0]]), initial, names)
         >>> xy.tolist(), confidence
         ([[[5.0, 5.0], [7.0, 90.0]]], tensor([[0.9000, 0.5000]]))
     """

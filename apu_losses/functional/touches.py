@@ -20,13 +20,11 @@ from apu_losses.functional.separation import Vertices, near_origin, one_mesh
 from apu_losses.geometry.checks import check_alike, check_vertices
 from apu_losses.geometry.operators import (
     Faces,
-    MeshTopology,
-    RegionIndex,
     nearest_vertex,
     penetration,
     region_distance_matrix,
 )
-from apu_losses.geometry.topology import as_region_index, as_topology
+from apu_losses.geometry.topology import MeshTopology, RegionIndex, as_region_index, as_topology
 from apu_losses.geometry.types import Backend
 
 SCHEMA = "apu-touches/1"

@@ -10,7 +10,7 @@ from apu_contacts.answers import AnswerParseError
 from apu_contacts.answers.records import answer_of_record
 from apu_contacts.asking.prompt import EarlierAnswer
 from apu_contacts.asking.queries import PairQuery, pair_query
-from apu_contacts.sides.pair_keypoints import MIN_CONFIDENCE
+from apu_contacts.keypoints.seen import is_seen
 from apu_losses.fitting.scene.types import Scene
 
 _LONGEST = 4000
@@ -43,7 +43,7 @@ def scene_queries(scenes: Iterable[Scene], action: str | None = None) -> tuple[l
                     f"{where}: the scene names no photograph (image.path), which is what is shown"
                 )
                 continue
-            unseen = [i for i in (a, b) if not (scene.people[i].keypoints.confidence >= MIN_CONFIDENCE).any()]
+            unseen = [i for i in (a, b) if not is_seen(scene.people[i].keypoints.confidence).any()]
             if unseen:
                 problems.append(f"{where}: person {unseen[0]} has no keypoint that was seen")
                 continue

@@ -28,7 +28,7 @@ class MinimumDistanceLoss(nn.Module):
         >>> verts_a = torch.tensor(ball.vertices, dtype=torch.float32)[None]
         >>> verts_b = verts_a + torch.tensor([1.9, 0.0, 0.0])
         >>> MinimumDistanceLoss(ball.faces)(verts_a, verts_b + torch.tensor([1.1, 0.0, 0.0]))  # 1 m apart
-        tensor([1.0000])
+        tensor([1.])
     """
 
     def __init__(

@@ -84,7 +84,8 @@ class ShapePrior(nn.Module):
     Example:
         >>> import torch
         >>> from apu_losses import ShapePrior
-        >>> ShapePrior()(torch.tensor([[1.0, 2.0]])), ShapePrior()(torch.tensor([[1.0, 2.0]]), torch.tensor([[1.0, 0.0]]))
+        >>> betas, start = torch.tensor([[1.0, 2.0]]), torch.tensor([[1.0, 0.0]])
+        >>> ShapePrior()(betas), ShapePrior()(betas, start)
         (tensor([5.]), tensor([4.]))
     """
 

@@ -201,7 +201,7 @@ def _short(value: float) -> str:
 
 
 def _largest_terms(moments: Sequence[Moment]) -> list[str]:
-    """The terms that were, at some moment, the largest shares of the loss, in the order of the recipe."""
+    """The terms that were, at some moment, the largest shares of the loss, in the order of the preset."""
     share: dict[str, float] = {}
     for moment in moments:
         total = sum(abs(value) for value in moment.terms.values()) or 1.0

@@ -1,7 +1,7 @@
-"""The rows of the method table: a recipe of the fit, and where its contacts come from.
+"""The rows of the method table: a preset of the fit, and where its contacts come from.
 
-All rows of a recipe share its priors, iterations and stopping rules: `without contact` and the heuristic are
-the same recipe with the contact term taken out or exchanged.
+All rows of a preset share its priors, iterations and stopping rules: `without contact` and the heuristic are
+the same preset with the contact term taken out or exchanged.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Method:
     Args:
         key: short, for file names.
         label: for people.
-        preset: recipe of the fit; None: the initial estimate, not fitted.
+        preset: of the fit; None: the initial estimate, not fitted.
         contacts: where the contacts come from.
         observed: the dials of the detections.
         start: where the bodies start: on the simulated ``"estimate"``, or from the ``"keypoints"`` alone.
@@ -51,12 +51,12 @@ class Method:
 
 
 def without_contact(preset: Preset) -> Preset:
-    """A recipe with its contact term taken out."""
+    """A preset with its contact term taken out."""
     return preset.without("contact")
 
 
 def with_heuristic(preset: Preset, weight: float = 1e4) -> Preset:
-    """A recipe with the minimum distance between the two people in place of its contact term.
+    """A preset with the minimum distance between the two people in place of its contact term.
 
     Args:
         weight: per square metre; BUDDI's.

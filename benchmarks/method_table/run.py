@@ -148,7 +148,7 @@ class MethodRunner:
         ]
 
     def fitter(self, method: Method) -> SceneFitter:
-        """A fitter with the recipe of a method."""
+        """A fitter with the preset of a method."""
         return SceneFitter(
             self._body.body,
             regions=self._body.regions,

@@ -78,7 +78,7 @@ def run_demo(
 
     Args:
         folder: where the files of `FILES` go; it appears, or changes, only when all of them are there.
-        preset: recipe of the fit.
+        preset: of the fit.
         film: whether to leave a film of the fit, `FILM`, too.
         progress: called with the share of the work that is done, 0 to 1, and what is being done.
         overwrite: replace files of these names that no demo left.

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from apu_contacts._version import __version__
+from apu_contacts import __version__
 from apu_contacts.digest import digest, file_digest
 from apu_contacts.files import (
     exclusive,
@@ -67,7 +67,7 @@ def propose_file(
     target = real_target(out)
     name = hashlib.sha256(os.fsencode(target.name)).hexdigest()[:16]
     journal = target.parent / f".apu-propose-{name}.jsonl"
-    recipe = digest([__version__, options, _body_digest(body_name), start])
+    made_from = digest([__version__, options, _body_digest(body_name), start])
     count = 0
     with (
         made_folder(target.parent),
@@ -81,7 +81,7 @@ def propose_file(
         for number, files in enumerate(images):
             if progress is not None:
                 progress(number / len(images), files.name)
-            key = _key(files, recipe)
+            key = _key(files, made_from)
             entry = known.pop(key, None)
             if entry is None:
                 entry = _entry(key, files, body, options, start)
@@ -110,11 +110,11 @@ def _entry(
     return {"key": key, "report": own.to_dict(), "scene": None if scene is None else scene_line(scene)}
 
 
-def _key(files: ImageFiles, recipe: str) -> str:
+def _key(files: ImageFiles, made_from: str) -> str:
     """Of everything that the scene of an image is made from."""
     read = {kind: _content(path) for kind, path in files.files.items()}
     picture = None if files.image is None else (str(files.image.resolve()), _stamp(files.image))
-    return digest([recipe, files.name, read, picture, files.size, dict(files.score_scale)])
+    return digest([made_from, files.name, read, picture, files.size, dict(files.score_scale)])
 
 
 def _content(path: Path) -> object:

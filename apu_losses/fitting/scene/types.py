@@ -163,7 +163,8 @@ class Scene:
         >>> from apu_contacts import ContactMap, Keypoints2D
         >>> from apu_losses import Scene, SceneContact, ScenePerson
         >>> seen = Keypoints2D("coco17", np.full((17, 2), 100.0), np.ones(17))
-        >>> scene = Scene(640, 480, [ScenePerson(seen), ScenePerson(seen)], [SceneContact(0, 1, ContactMap([(3, 50)]))])
+        >>> touch = SceneContact(0, 1, ContactMap([(3, 50)]))
+        >>> scene = Scene(640, 480, [ScenePerson(seen), ScenePerson(seen)], [touch])
         >>> len(scene.people), round(float(scene.camera.focal), 1)
         (2, 554.3)
     """

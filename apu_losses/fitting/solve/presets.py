@@ -1,4 +1,4 @@
-"""Recipes by name. They are data: print one, change it, save it as JSON.
+"""Presets by name. They are data: print one, change it, save it as JSON.
 
 What the paper leaves open is decided in docs/decisions.md; the numbers that it gives stand here as given.
 """
@@ -6,6 +6,7 @@ What the paper leaves open is decided in docs/decisions.md; the numbers that it 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from apu_contacts.reading import read_json
@@ -63,12 +64,12 @@ def flickr_fits() -> Preset:
             "penetration": {"target": "vertex", "energy": "quartic"},
         },
         stages=_two_stages(first, second),
-        description="BUDDI's recipe for human contact maps, restated over all vertices, not 40 drawn ones.",
+        description="BUDDI's weights for human contact maps, restated over all vertices, not 40 drawn ones.",
     )
 
 
 def heuristic() -> Preset:
-    """BUDDI's baseline without contact labels: the paper's recipe, the nearest points in place of the map.
+    """BUDDI's baseline without contact labels: the paper's preset, the nearest points in place of the map.
 
     The weights are those of BUDDI's ``heuristic_02b``, the one of its heuristics that shares the paper's
     lambda_J = 0.02 in both stages.
@@ -84,7 +85,7 @@ def heuristic() -> Preset:
 
 
 def no_contact() -> Preset:
-    """The paper's recipe without contact and without penetration: each person by their keypoints alone."""
+    """The paper's preset without contact and without penetration: each person by their keypoints alone."""
     plain = paper().without("contact", "penetration")
     return Preset(
         "no_contact", plain.terms, plain.stages, plain.filter_pixels, "The baseline: keypoints and priors."
@@ -122,18 +123,29 @@ def best() -> Preset:
             "penetration": {"target": "entry", "energy": "l2"},
         },
         stages=(
-            # from afar second-order steps hold on too early to the vertices that happen to be nearest, and
-            # bodies that may not pass through each other yet stay on the wrong side of each other
-            Stage("contact", weights, moves, 0.03, 80, relative_slope=None, free_where_seen=HAND_POSES),
+            # second-order steps from the start, each of which must help: large ones of Adam through
+            # overlapping bodies end in other places for a last bit. From afar they would hold on too early
+            # to the vertices that happen to be nearest, so contact begins light and soft
+            _soft_contact("soft contact", {**weights, "contact": 1e4}, moves, 0.01, 12, damping=1.0),
+            _soft_contact("contact", {**weights, "contact": 4e4}, moves, 0.001, 8),
+            # only now: bodies that may not pass through each other stay on the wrong side of each other
+            _second_order("light penetration", {**weights, "penetration": 1e3}, moves, 8),
             # shapes held: bodies that lie deep in each other would get thin to come apart
-            _second_order("light penetration", {**near, "penetration": 3e2}, unshaped, 6, damping=1.0),
             _second_order("firm penetration", {**near, "penetration": 3e3}, unshaped, 6),
-            _second_order("penetration", {**near, "penetration": 3e4}, moves, 12),
+            _second_order("penetration", {**near, "penetration": 3e4}, moves, 20),
         ),
-        description="Our own: robust contact, stature in centimetres, a firm spine; Adam, then damped "
+        description="Our own: robust contact that hardens, stature in centimetres, a firm spine; damped "
         "Gauss-Newton with penetration that hardens. Tuned on four real pairs and synthetic scenes of the "
         "development types.",
     )
+
+
+def _soft_contact(
+    name: str, weights: dict[str, float], free: tuple[str, ...], soft: float, steps: int, damping: float = 0.1
+) -> Stage:
+    """A stage of Levenberg-Marquardt of `best` whose contact is a soft minimum, square metres."""
+    stage = _second_order(name, weights, free, steps, damping)
+    return replace(stage, options={"contact": {"soft": soft}})
 
 
 def _second_order(
@@ -164,7 +176,7 @@ PRESET_NAMES: tuple[str, ...] = tuple(_PRESETS)
 
 
 def load_preset(name_or_path: str | Path) -> Preset:
-    """A recipe by name, or from a JSON file that `Preset.to_dict` filled.
+    """A preset by name, or from a JSON file that `Preset.to_dict` filled.
 
     Raises:
         ValueError: neither a known name nor a file that holds a preset; or ``"prior"``, whose diffusion model
@@ -179,7 +191,7 @@ def load_preset(name_or_path: str | Path) -> Preset:
     name = str(name_or_path)
     if name == "prior":
         raise ValueError(
-            "the recipe 'prior' needs the diffusion prior of two people, which this version does not have; "
+            "the preset 'prior' needs the diffusion prior of two people, which this version does not have; "
             f"there is {', '.join(PRESET_NAMES)}"
         )
     if name in _PRESETS:

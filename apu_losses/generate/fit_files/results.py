@@ -1,4 +1,4 @@
-"""The folder that `apu fit` leaves: which results are there, by what recipe, and how new ones get in.
+"""The folder that `apu fit` leaves: which results are there, from what, and how new ones get in.
 
 A scene has the files ``NAME.npz``, ``NAME.glb``, ``NAME.png`` and ``NAME.json``, its record. They are made in
 a hidden folder inside, which is renamed when all are there, and then moved up, the record last: where there
@@ -26,7 +26,7 @@ from apu_contacts.files import (
 from apu_contacts.reading import read_json
 
 ENDINGS = (".npz", ".glb", ".png", ".json")
-RECIPE = "made_from"
+MADE_FROM = "made_from"
 """Where a record says what its results were made from: a digest by topic."""
 FILES = "files"
 """Where a record lists the files of its scene."""
@@ -57,15 +57,15 @@ class ResultFolder:
 
     def done(
         self,
-        recipes: Mapping[str, Mapping[str, str]],
+        origins: Mapping[str, Mapping[str, str]],
         endings: tuple[str, ...],
         *,
         overwrite: bool = False,
     ) -> dict[str, dict[str, Any]]:
-        """The records of the scenes whose results are there already, made by the same recipe.
+        """The records of the scenes whose results are there already, made from the same.
 
         Args:
-            recipes: what the results will be made from, by the name of the scene: a digest by topic.
+            origins: what the results will be made from, by the name of the scene: a digest by topic.
             endings: of the files that are wanted, those of `ENDINGS`.
             overwrite: whether other results, and other files of their names, may be replaced.
 
@@ -74,15 +74,15 @@ class ResultFolder:
         """
         records: dict[str, dict[str, Any]] = {}
         problems = []
-        for name, recipe in recipes.items():
+        for name, origin in origins.items():
             record = self._record(name)
             wanted = [f"{name}{ending}" for ending in endings]
-            if record is not None and record.get(RECIPE) == dict(recipe):
+            if record is not None and record.get(MADE_FROM) == dict(origin):
                 listed = set(_listed(record, name))
                 if listed.issuperset(wanted) and all((self.folder / file).is_file() for file in listed):
                     records[name] = record
                     continue
-            problem = self._problem(name, wanted, record, recipe, overwrite)
+            problem = self._problem(name, wanted, record, origin, overwrite)
             if problem:
                 problems.append(problem)
         if problems:
@@ -136,7 +136,7 @@ class ResultFolder:
         name: str,
         wanted: list[str],
         record: Mapping[str, Any] | None,
-        recipe: Mapping[str, str],
+        origin: Mapping[str, str],
         overwrite: bool,
     ) -> str | None:
         """Why the files of a scene may not be written."""
@@ -145,9 +145,9 @@ class ResultFolder:
                 return f"{self.folder / file} is a folder, and a result has its name: move it away"
         if overwrite:
             return None
-        if record is not None and record.get(RECIPE) != dict(recipe):
+        if record is not None and record.get(MADE_FROM) != dict(origin):
             return (
-                f"{self.folder} holds results of {name!r} made otherwise ({_difference(record, recipe)}): "
+                f"{self.folder} holds results of {name!r} made otherwise ({_difference(record, origin)}): "
                 "name another folder, or give --overwrite to replace them"
             )
         ours = set() if record is None else set(_listed(record, name))
@@ -160,12 +160,12 @@ class ResultFolder:
         return None
 
 
-def _difference(record: Mapping[str, Any], recipe: Mapping[str, str]) -> str:
+def _difference(record: Mapping[str, Any], origin: Mapping[str, str]) -> str:
     """What the results that are there were made from otherwise, in words."""
-    before = record.get(RECIPE)
+    before = record.get(MADE_FROM)
     if not isinstance(before, dict):
         return f"by version {record.get('apu_losses')}, which did not say from what"
-    return "another " + ", ".join(topic for topic in recipe if before.get(topic) != recipe[topic])
+    return "another " + ", ".join(topic for topic in origin if before.get(topic) != origin[topic])
 
 
 def _listed(record: Mapping[str, Any], name: str) -> list[str]:

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from apu_contacts._version import __version__
+from apu_contacts import __version__
 from apu_contacts.digest import digest, file_digest
 from apu_contacts.files import (
     OutputError,
@@ -20,7 +20,7 @@ from apu_contacts.files import (
     refuse_inputs,
     work_folder,
 )
-from apu_losses.generate.fit_files.results import FILES, RECIPE, ResultFolder
+from apu_losses.generate.fit_files.results import FILES, MADE_FROM, ResultFolder
 
 if TYPE_CHECKING:
     from apu_losses.fitting import FitProgress, FitResult, Scene, SceneFitter
@@ -69,7 +69,7 @@ def fit_scenes(
     """Fit scenes and leave ``NAME.npz`` (parameters), ``NAME.json`` (record), ``NAME.glb`` and ``NAME.png``.
 
     The results of a batch are written when it has ended, each scene's at once, so that a run that is stopped
-    loses one batch. Scenes whose results are there already, made from the same scene, body, regions, recipe
+    loses one batch. Scenes whose results are there already, made from the same scene, body, regions, preset
     and version, are not fitted again. A scene whose results cannot be written fails alone.
 
     Args:
@@ -82,11 +82,11 @@ def fit_scenes(
         films: folder for a film of each scene, ``NAME.webp`` (`apu_losses.viz.FitFilm`). A scene that failed
             before its first iteration has none.
         inputs: files that are read, and must not be written over.
-        overwrite: replace results of another recipe, and other files of the same names.
+        overwrite: replace results made otherwise, and other files of the same names.
 
     Raises:
         OSError: before anything is fitted: a folder or the log cannot be written, is another process's, holds
-            results of another recipe or files that are none, or is an input.
+            results made otherwise or files that are none, or is an input.
     """
     tell = progress or _silent
     endings = (".npz", ".glb", ".png", ".json") if pictures else (".npz", ".glb", ".json")
@@ -100,15 +100,15 @@ def fit_scenes(
     outputs += [Path(log)] if log is not None else []
     refuse_inputs(outputs, inputs)
     summary = FitSummary()
-    recipes = _recipes(scenes, fitter)
+    origins = _origins(scenes, fitter)
     with ExitStack() as stack:
         results = stack.enter_context(ResultFolder.opened(folder))
-        done = results.done(recipes, endings, overwrite=overwrite)
+        done = results.done(origins, endings, overwrite=overwrite)
         film_stage = None
         if films is not None:
             done = {name: record for name, record in done.items() if _has_film(record, films, name)}
             film_stage = stack.enter_context(_film_folder(films, set(scenes) - set(done), overwrite))
-        writer = _Writer(scenes, fitter, results, recipes, pictures, films)
+        writer = _Writer(scenes, fitter, results, origins, pictures, films)
         batches = _Batches(scenes, set(done), fitter.batch_size)
         watchers: list[Callable[[FitProgress], None]] = []
         if log is not None:
@@ -173,11 +173,11 @@ class _Writer:
         scenes: Mapping[str, Scene],
         fitter: SceneFitter,
         results: ResultFolder,
-        recipes: Mapping[str, Mapping[str, str]],
+        origins: Mapping[str, Mapping[str, str]],
         pictures: bool,
         films: str | Path | None,
     ) -> None:
-        self.scenes, self.fitter, self.folder, self.recipes = scenes, fitter, results, recipes
+        self.scenes, self.fitter, self.folder, self.origins = scenes, fitter, results, origins
         self.pictures, self.films = pictures, films
         self.records: dict[str, dict[str, Any]] = {}
 
@@ -212,7 +212,7 @@ class _Writer:
                 film.close(lambda share: tell(share, f"filming {name}"))
                 film.path.replace(Path(self.films) / film.path.name)
             record["film"] = filmed
-        record[RECIPE] = dict(self.recipes[name])
+        record[MADE_FROM] = dict(self.origins[name])
         record[FILES] = sorted([*(item.name for item in place.iterdir()), f"{name}.json"])
         write_text(place / f"{name}.json", json.dumps(record, indent=1) + "\n")
         self.folder.publish(name, place)
@@ -256,7 +256,7 @@ class _Log:
                 self.notes.append(f"{self.path}: the log ends early: {_said(error)}")
 
 
-def _recipes(scenes: Mapping[str, Scene], fitter: SceneFitter) -> dict[str, dict[str, str]]:
+def _origins(scenes: Mapping[str, Scene], fitter: SceneFitter) -> dict[str, dict[str, str]]:
     """What decides the results of each scene: a digest by topic, in words that a message can use."""
     from apu_losses.bodies.identity import body_digest
 
@@ -264,7 +264,7 @@ def _recipes(scenes: Mapping[str, Scene], fitter: SceneFitter) -> dict[str, dict
         "version": __version__,
         "body": body_digest(fitter.body),
         "region map": digest(fitter.regions),
-        "recipe": digest([fitter.preset.to_dict(), sorted(fitter.terms)]),
+        "preset": digest([fitter.preset.to_dict(), sorted(fitter.terms)]),
         "start": digest(fitter.retarget),
         "kind of device": fitter.device.type,
     }

@@ -52,8 +52,8 @@ class KeypointStartOptions:
     """How a start is found from keypoints alone.
 
     Args:
-        headings: the recipe by which every hypothesis is fitted; terms of joints and keypoints only.
-        settle: the recipe by which mirrored limbs and bodies of another size are fitted again.
+        headings: the preset by which every hypothesis is fitted; terms of joints and keypoints only.
+        settle: the preset by which mirrored limbs and bodies of another size are fitted again.
         alternatives: at most so many hypotheses are kept besides the best.
         apart: metres; two hypotheses of which no joint of a limb differs by more are one.
         temperature: of the loss: a hypothesis that is worse by this is e times less likely.

@@ -16,7 +16,7 @@ from apu_losses.fitting.solve.loop import run_stage
 from apu_losses.fitting.solve.progress import Audience, Params
 from apu_losses.fitting.solve.registry import build_terms
 from apu_losses.fitting.solve.stage import Preset
-from apu_losses.geometry.operators import MeshTopology, RegionIndex
+from apu_losses.geometry.topology import MeshTopology, RegionIndex
 
 
 class Solved(NamedTuple):
@@ -39,7 +39,7 @@ def solve_hypotheses(
 
     Args:
         params: ``(H, size)`` where each starts.
-        preset: a recipe whose terms look at joints and keypoints only, never at the mesh.
+        preset: a preset whose terms look at joints and keypoints only, never at the mesh.
         anchor: what pose and heading are held to; where each starts by default.
     """
     some = params["transl"]
@@ -50,7 +50,7 @@ def solve_hypotheses(
     moved = {name: value.clone() for name, value in params.items()}
 
     def state(batch: SceneBatch, params: Params, start: Params, reference: Params) -> FitState:
-        # no term of these recipes asks for regions or faces
+        # no term of these presets asks for regions or faces
         regions, topology = cast(RegionIndex, None), cast(MeshTopology, None)
         return FitState(body, regions, topology, batch, params, start, reference)
 

@@ -284,11 +284,11 @@ class _Search:
         params: Mapping[str, Tensor],
         anchor: Mapping[str, Tensor],
         camera: Camera,
-        recipe: Preset,
+        preset: Preset,
     ) -> _Search:
         width, height = (max(1, round(2 * c)) for c in camera.center)
         scenes = [Scene(width, height, [ScenePerson(people[i])], (), camera) for i in owners]
-        solved = solve_hypotheses(body, scenes, params, recipe, anchor)
+        solved = solve_hypotheses(body, scenes, params, preset, anchor)
         with torch.no_grad():
             joints: Array = body.pose(solved.params).joints.double().cpu().numpy()
         loss: Array = solved.loss.double().cpu().numpy()
@@ -327,7 +327,8 @@ class _Search:
             kept = self.distinct(person, options)
             mirrored = self._mirrored(kept[0])
             rows += kept + [kept[0]] * len(mirrored)
-            poses += [None] * len(kept) + mirrored
+            poses += [None] * len(kept)
+            poses += mirrored
         params = {name: value[rows].clone() for name, value in self.params.items()}
         for number, pose in enumerate(poses):
             if pose is not None:

@@ -4,6 +4,9 @@ The stub beside a package's ``__init__.py`` is the one list of them: type checke
 does `attach`, ::
 
     from apu_contacts.answers import parse_answer as parse_answer    # a line of apu_contacts/__init__.pyi
+
+Kept in place of the package ``lazy_loader``: that refuses stubs with absolute imports, does not say what a
+name that was renamed is called now, and is 400 lines and a dependency for these 70.
 """
 
 from __future__ import annotations
