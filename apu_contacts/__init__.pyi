@@ -4,6 +4,7 @@ from apu_contacts.answers import AnswerParseError as AnswerParseError
 from apu_contacts.answers import ContactAnswer as ContactAnswer
 from apu_contacts.answers import fuse_answers as fuse_answers
 from apu_contacts.answers import parse_answer as parse_answer
+from apu_contacts.camera import Camera as Camera
 from apu_contacts.contacts import ContactGroup as ContactGroup
 from apu_contacts.contacts import ContactMap as ContactMap
 from apu_contacts.contacts import PartContact as PartContact

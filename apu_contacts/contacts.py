@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from apu_contacts.reading import parse_json
 from apu_contacts.regions.table import NUM_REGIONS, PART_SIDES, PARTS, REGIONS, part_regions
+from apu_contacts.vertex_contacts import (
+    regions_of_vertex_labels,
+    regions_of_vertex_pairs,
+    vertex_labels_of_regions,
+)
+
+if TYPE_CHECKING:
+    from apu_contacts.regions.region_map import RegionMap
 
 SCHEMA = "apu-contact-map/1"
 Contact = TypeVar("Contact", bound="PartContact")
@@ -37,6 +45,12 @@ class PartContact:
     Raises:
         ValueError: on an unknown part or side, a confidence outside [0, 1], a weight that is negative or not
             finite.
+
+    Example:
+        >>> from apu_contacts import PartContact
+        >>> contact = PartContact("hand", "left", "back", "none", confidence=0.8)
+        >>> contact.effective_weight, contact.transposed().part_a
+        (0.8, 'back')
     """
 
     part_a: str
@@ -91,7 +105,13 @@ class PartContact:
 
 
 class ContactGroup(NamedTuple):
-    """Somewhere on ``regions_a`` of person a touches somewhere on ``regions_b`` of person b."""
+    """Somewhere on ``regions_a`` of person a touches somewhere on ``regions_b`` of person b.
+
+    Example:
+        >>> from apu_contacts import ContactMap
+        >>> ContactMap([(3, 50)], [0.5]).groups()[0].regions_b
+        (50,)
+    """
 
     regions_a: tuple[int, ...]
     regions_b: tuple[int, ...]
@@ -118,6 +138,16 @@ class ContactMap:
     Raises:
         ValueError: on shapes that do not agree, region ids outside 0 to 74 (which are named), weights that
             are negative or not finite, group numbers with gaps.
+
+    Example:
+        >>> from apu_contacts import ContactMap, PartContact
+        >>> ContactMap([(3, 50), (4, 50)], [1.0, 0.5])
+        ContactMap(2 region pairs)
+        >>> hand_on_back = ContactMap.from_parts([PartContact("hand", "left", "back", "none")])
+        >>> hand_on_back, hand_on_back.groups()[0].name
+        (ContactMap(32 region pairs, 1 groups), 'left hand - back')
+        >>> ContactMap.from_json(hand_on_back.to_json()) == hand_on_back
+        True
     """
 
     pairs: NDArray[np.int64]
@@ -171,6 +201,11 @@ class ContactMap:
 
     def __len__(self) -> int:
         return len(self.pairs)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """As immutable after a pickle, a copy or the worker of a data loader as before."""
+        for name, value in state.items():
+            object.__setattr__(self, name, _frozen(value) if isinstance(value, np.ndarray) else value)
 
     def __eq__(self, other: object) -> bool:
         """Equal pairs, weights, groups and names, whatever the order of the pairs."""
@@ -248,6 +283,99 @@ class ContactMap:
         dense = np.zeros((NUM_REGIONS, NUM_REGIONS))
         np.maximum.at(dense, (self.pairs[:, 0], self.pairs[:, 1]), self.weights)
         return dense
+
+    @classmethod
+    def from_vertex_pairs(
+        cls, pairs: ArrayLike, regions: RegionMap, regions_b: RegionMap | None = None
+    ) -> ContactMap:
+        """Make a map of vertices that touch vertices: each pair of their regions, weight 1, without groups.
+
+        A vertex on a border, which several regions share, stands for each of them. The vertices themselves
+        are not kept: all vertices of the regions count in a loss.
+
+        Args:
+            pairs: ``(K, 2)`` vertex ids, of person a and of person b.
+            regions: of the mesh of person a.
+            regions_b: of that of person b; the same if None.
+
+        Raises:
+            ValueError: another shape, ids of another topology, or vertices that lie in no region.
+
+        Example:
+            >>> import numpy as np
+            >>> from apu_contacts import ContactMap, RegionMap
+            >>> regions = RegionMap.from_labels(
+            ...     np.arange(150) // 2, topology="toy", provenance="two vertices a region"
+            ... )
+            >>> ContactMap.from_vertex_pairs([(7, 100), (6, 101), (8, 100)], regions).pairs.tolist()
+            [[3, 50], [4, 50]]
+        """
+        found = regions_of_vertex_pairs(pairs, regions, regions_b)
+        return cls(found) if len(found) else cls.empty()
+
+    @classmethod
+    def from_vertex_labels(
+        cls,
+        labels_a: ArrayLike,
+        labels_b: ArrayLike,
+        regions: RegionMap,
+        regions_b: RegionMap | None = None,
+    ) -> ContactMap:
+        """Make a map of per-vertex labels, as DECO and DAMON have them, of two people who touch each other.
+
+        Labels say of each vertex whether it touches, not what. So each labelled region of either person gets
+        a group: it touches somewhere on the labelled regions of the other. With ``over="parts"`` that is what
+        the labels say and no more. Where the meshes are known, ``apu_losses.what_touches`` says more.
+
+        For what comes of it, and `to_vertex_labels`, of one region map:
+
+        - ``to_vertex_labels`` of the result is true wherever the labels were: a region is labelled whole.
+        - Where no two regions share a vertex, doing both once more changes nothing, and the regions of a map
+          are the regions of the labels that it gives.
+
+        Args:
+            labels_a, labels_b: ``(V,)`` True, or 1, for each vertex that touches the other person.
+            regions: of the mesh of person a.
+            regions_b: of that of person b; the same if None.
+
+        Raises:
+            ValueError: another shape, probabilities, labels of one person alone, or vertices that lie in no
+                region.
+
+        Example:
+            >>> import numpy as np
+            >>> from apu_contacts import ContactMap, RegionMap
+            >>> regions = RegionMap.from_labels(
+            ...     np.arange(150) // 2, topology="toy", provenance="two vertices a region"
+            ... )
+            >>> labels_a, labels_b = np.zeros(150, bool), np.zeros(150, bool)
+            >>> labels_a[[6, 8]] = labels_b[100] = True
+            >>> found = ContactMap.from_vertex_labels(labels_a, labels_b, regions)
+            >>> [(group.regions_a, group.regions_b) for group in found.groups()]
+            [((3,), (50,)), ((4,), (50,)), ((3, 4), (50,))]
+            >>> [np.flatnonzero(labels).tolist() for labels in found.to_vertex_labels(regions)]
+            [[6, 7, 8, 9], [100, 101]]
+        """
+        pairs, numbers, names = regions_of_vertex_labels(labels_a, labels_b, regions, regions_b)
+        return cls(pairs, None, numbers, names) if len(pairs) else cls.empty()
+
+    def to_vertex_labels(
+        self, regions: RegionMap, regions_b: RegionMap | None = None
+    ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Two arrays ``(V,)``: the vertices of either person that lie in a region of the map.
+
+        Args:
+            regions: of the mesh of person a.
+            regions_b: of that of person b; the same if None.
+
+        Example:
+            >>> from apu_contacts import ContactMap, RegionMap
+            >>> regions = RegionMap.load("free")
+            >>> labels_a, labels_b = ContactMap([(3, 50)]).to_vertex_labels(regions)
+            >>> bool(labels_a.sum() == regions.sizes[3]), bool(labels_b.sum() == regions.sizes[50])
+            (True, True)
+        """
+        return vertex_labels_of_regions(self.pairs, regions, regions_b)
 
     def merged(self) -> ContactMap:
         """The map without groups, for ``over="pairs"``: each pair once, with its largest weight."""

@@ -39,6 +39,7 @@ MAX_PIXELS = 250_000_000
 _ORIENTATION = 0x0112  # EXIF's tag; 5 to 8 lie on their side
 _SIDEWAYS = (5, 6, 7, 8)
 _HEIF = (".heic", ".heif")
+_HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"msf1")
 
 _Result = TypeVar("_Result")
 
@@ -130,7 +131,7 @@ def _read(path: str | Path, use: Callable[[Any], _Result]) -> _Result:
     from PIL import Image
 
     try:
-        if Path(path).suffix.lower() in _HEIF:
+        if _is_heif(path):
             _register_heif()
         with _large_pictures(), Image.open(path) as image:
             width, height = image.size
@@ -151,11 +152,23 @@ def _hint(path: str | Path) -> str:
     from PIL import features
 
     ending = Path(path).suffix.lower()
-    if ending in _HEIF and not _register_heif():
+    if _is_heif(path) and not _register_heif():
         return " (pip install pillow-heif, or convert it to JPEG)"
     if ending == ".avif" and "avif" not in features.get_supported():
         return " (this Pillow reads no AVIF; version 11.3 and later do)"
     return ""
+
+
+def _is_heif(path: str | Path) -> bool:
+    """By the brand in its header, since telephones' pictures are often renamed to .jpg; or by its ending."""
+    try:
+        with Path(path).open("rb") as file:
+            head = file.read(32)
+    except OSError:
+        return False
+    if head[4:8] == b"ftyp":
+        return head[8:12] in _HEIF_BRANDS or (head[8:12] == b"mif1" and b"avif" not in head)
+    return Path(path).suffix.lower() in _HEIF
 
 
 def _register_heif() -> bool:

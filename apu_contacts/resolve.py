@@ -15,6 +15,7 @@ from apu_contacts.answers.fusion import FusedContact, fuse_answers
 from apu_contacts.answers.parse import parse_answer
 from apu_contacts.answers.records import answer_of_record
 from apu_contacts.contacts import ContactMap, PartContact
+from apu_contacts.keypoints.seen import SEEN, is_seen
 from apu_contacts.keypoints.types import Keypoints2D
 from apu_contacts.sides.belief import SideBelief
 from apu_contacts.sides.chirality import (
@@ -24,7 +25,6 @@ from apu_contacts.sides.chirality import (
     denoise_chirality,
     person_order,
 )
-from apu_contacts.sides.pair_keypoints import MIN_CONFIDENCE
 
 Status = Literal["contacts", "nothing touches", "refused", "unreadable", "not asked"]
 STATUSES: tuple[Status, ...] = ("contacts", "nothing touches", "refused", "unreadable", "not asked")
@@ -319,9 +319,9 @@ def leftmost(keypoints_a: Keypoints2D, keypoints_b: Keypoints2D) -> Literal["a",
     """
     middles = []
     for name, person in (("keypoints_a", keypoints_a), ("keypoints_b", keypoints_b)):
-        across = person.xy[person.confidence >= MIN_CONFIDENCE, 0]
+        across = person.xy[is_seen(person.confidence), 0]
         if not len(across):
-            raise ValueError(f"{name} has no keypoint of confidence {MIN_CONFIDENCE} or more")
+            raise ValueError(f"{name} has no keypoint of confidence {SEEN} or more")
         middles.append((across.min() + across.max()) / 2)
     return "b" if middles[1] < middles[0] else "a"
 

@@ -1,4 +1,4 @@
-from apu_contacts._version import __version__ as __version__
+from apu_contacts import __version__ as __version__
 from apu_losses.bodies import BodyFileError as BodyFileError
 from apu_losses.bodies import BodyModel as BodyModel
 from apu_losses.bodies import LinearBlendBody as LinearBlendBody
@@ -25,6 +25,11 @@ from apu_losses.functional.contact import ContactForm as ContactForm
 from apu_losses.functional.contact import soft_contact as soft_contact
 from apu_losses.functional.contact_edges import ContactEdges as ContactEdges
 from apu_losses.functional.pose_prior import load_pose_mixture as load_pose_mixture
+from apu_losses.functional.separation import Separation as Separation
+from apu_losses.functional.separation import separate as separate
+from apu_losses.functional.touches import Touches as Touches
+from apu_losses.functional.touches import what_touches as what_touches
+from apu_losses.interop.collate import collate_contacts as collate_contacts
 from apu_losses.modules import InitialPosePrior as InitialPosePrior
 from apu_losses.modules import KeypointReprojectionLoss as KeypointReprojectionLoss
 from apu_losses.modules import MinimumDistanceLoss as MinimumDistanceLoss

@@ -1,12 +1,14 @@
-"""A pinhole camera per image."""
+"""Projecting with many pinhole cameras at once; one alone, as data, is `apu_contacts.camera.Camera`."""
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+from apu_contacts.camera import Camera
 
 MIN_DEPTH = 0.05  # metres; nearer points and those behind the camera have no true pixel
 
@@ -21,6 +23,13 @@ class PinholeCamera:
 
     Raises:
         ValueError: on shapes that do not agree, or focal lengths that are not positive and finite.
+
+    Example:
+        >>> import torch
+        >>> from apu_losses import PinholeCamera
+        >>> camera = PinholeCamera(torch.tensor([1000.0]), torch.tensor([[320.0, 240.0]]))
+        >>> camera.project(torch.tensor([[[0.1, 0.2, 2.0]]]))
+        tensor([[[370., 340.]]])
     """
 
     focal: Tensor
@@ -46,7 +55,7 @@ class PinholeCamera:
     ) -> PinholeCamera:
         """Cameras of images whose focal length is unknown.
 
-        The longer side of the image is taken to span 60 degrees, so that
+        The longer side of the image is taken to span 60 degrees (`Camera.from_image_size`), so that
         ``focal = max(width, height) / (2 tan 30 deg)``, which is what BEV assumes.
 
         Args:
@@ -59,11 +68,21 @@ class PinholeCamera:
             ValueError: if a size is not positive.
         """
         sizes = [torch.as_tensor(s, dtype=torch.float64, device="cpu").reshape(-1) for s in (width, height)]
-        size = torch.stack(torch.broadcast_tensors(*sizes), 1)
-        if not bool((torch.isfinite(size) & (size > 0)).all()):
-            raise ValueError(f"width and height must be positive pixels, got {width} and {height}")
-        focal = size.amax(1) / (2 * math.tan(math.radians(30)))
-        return PinholeCamera(focal.to(device, dtype), (size / 2).to(device, dtype))
+        pairs = torch.stack(torch.broadcast_tensors(*sizes), 1).tolist()
+        cameras = [Camera.from_image_size(*pair) for pair in pairs]
+        return PinholeCamera.stack(cameras, dtype=dtype, device=device)
+
+    @staticmethod
+    def stack(
+        cameras: Sequence[Camera],
+        *,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | str = "cpu",
+    ) -> PinholeCamera:
+        """N cameras, given one by one."""
+        focal = torch.tensor([camera.focal for camera in cameras], dtype=dtype, device=device)
+        center = torch.tensor([camera.center for camera in cameras], dtype=dtype, device=device)
+        return PinholeCamera(focal, center.reshape(-1, 2))
 
     def __len__(self) -> int:
         return len(self.focal)

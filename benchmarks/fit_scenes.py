@@ -14,14 +14,15 @@ from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 from apu_contacts import ContactMap, Keypoints2D
+from apu_contacts.camera import Camera
 from apu_contacts.regions import RegionMap
 from apu_losses.app.demo import demo_scene
 from apu_losses.bodies import LinearBlendBody, load_body
 from apu_losses.camera import PinholeCamera
-from apu_losses.fitting import InitialBody, Joints3D, Scene, SceneCamera, SceneContact, ScenePerson
+from apu_losses.fitting import InitialBody, Joints3D, Scene, SceneContact, ScenePerson
 from apu_losses.geometry.operators import nearest_vertex, region_distance_matrix
 
-CAMERA = SceneCamera.from_image_size(800, 800)
+CAMERA = Camera.from_image_size(800, 800)
 STIFF = ("spine", "collar", "neck", "head")
 TRUSTED = 22
 """Joints without those of hands and face, which an estimator gives."""

@@ -299,7 +299,7 @@ def shares_table(runs: list[Run]) -> str:
 
 
 def report(preset: Preset, batches: list[int], least: int, device: str, every: int) -> str:
-    """Both tables of one recipe; each batch size is timed on at least ``least`` scenes."""
+    """Both tables of one preset; each batch size is timed on at least ``least`` scenes."""
     scenes = demo_variations(max(*batches, least))
     SceneFitter(preset=shortened(preset, 3), device=device).fit(scenes[:1])  # compiles kernels
     runs = [measure(preset, scenes[: max(b, least)], b, device, every) for b in batches]

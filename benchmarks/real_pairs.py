@@ -4,7 +4,7 @@
 
 BEV's estimate is the start, ViTPose and OpenPose give the keypoints, the human annotation is the contact map.
 All people of a picture who touch somebody are fitted together, as one scene. Rows: the start, the same
-recipe without contact, with contact; and the whole path from a vision language model's answers (parsed,
+preset without contact, with contact; and the whole path from a vision language model's answers (parsed,
 sides repaired by the keypoints, fitted with ``over="parts"``).
 """
 
@@ -155,7 +155,7 @@ def people_table(results: list[FitResult], scenes: list[Scene]) -> str:
 
 
 def run(preset: Preset, data: Path) -> tuple[str, dict[str, tuple[list[Scene], list[FitResult]]]]:
-    """All rows with one recipe; the report, and scenes and results by row."""
+    """All rows with one preset; the report, and scenes and results by row."""
     photographs = [read_photograph(data / name) for name in PICTURES]
     annotated = [p.scene(p.annotated) for p in photographs]
     answered = [p.scene(p.answered) for p in photographs]

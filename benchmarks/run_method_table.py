@@ -6,7 +6,7 @@
     python benchmarks/run_method_table.py --split development     # what parameters may be tuned on
 
 Scores lie in --cache, a block of scenes of a method to a file: a run that was cut off goes on there. A change
-of a recipe, a dial, the seed or the scenes makes other files; after a change of the code, use another folder.
+of a preset, a dial, the seed or the scenes makes other files; after a change of the code, use another folder.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from method_table import (
     SceneScores,
     Trace,
     ablation_rows,
+    keypoint_rows,
     main_rows,
     preset_rows,
     spread_over_types,
@@ -51,7 +52,7 @@ from apu_losses.fitting import Preset, load_preset
 from apu_losses.synthetic import DEVELOPMENT_TYPES, HELD_OUT_TYPES, load_truth_scenes
 
 HERE = Path(__file__).resolve().parent
-TABLES = ("main", "chirality", "ablations", "sweep", "convergence", "presets")
+TABLES = ("main", "chirality", "ablations", "sweep", "convergence", "presets", "starts")
 QUALITIES = (0.0, 0.5, 1.5, 2.0, 3.0, 4.0)
 PRESETS = ("paper", "flickr_fits", "heuristic", "no_contact")
 OURS = ContactSource("answer")
@@ -87,6 +88,16 @@ def main_part(bench: Bench) -> str:
     """All scenes, the kept ones, the margins, by type."""
     methods = main_rows(bench.preset, OURS)
     return main_report(methods, bench.run(methods), bench.preset.filter_pixels)
+
+
+def starts_part(bench: Bench, scenes: int) -> str:
+    """Keypoints alone beside the estimator: the start, and the fit to automatic maps."""
+    methods = keypoint_rows(bench.preset, OURS)
+    scores = bench.run(methods, scenes)
+    count = len(scores["automatic"])
+    return f"## Starts\n\nThe first {count} scenes, every type about equally often.\n\n" + mean_table(
+        methods, scores, compared="automatic"
+    )
 
 
 def ablation_part(bench: Bench, scenes: int) -> str:
@@ -199,7 +210,7 @@ def convergence_part(bench: Bench) -> tuple[str, dict[str, Trace]]:
     for label, found in traces.items():
         row, begins = [label], 0
         for end in found.stage_ends:
-            # the stages are twice as long as the recipe has them
+            # the stages are twice as long as the preset has them
             wanted = [begins + mark / 2 * (end - begins) - 1 for mark in marks]
             row += [number(1000 * found.joint_pa[np.abs(found.iterations - at).argmin()], 1) for at in wanted]
             begins = end
@@ -208,7 +219,7 @@ def convergence_part(bench: Bench) -> tuple[str, dict[str, Trace]]:
     count = len(bench.runner.blocks[0])
     text = (
         f"## Convergence\n\nThe first {count} scenes without stopping rules and with each stage twice as "
-        "long: joint PA-MPJPE in mm after shares of the iterations that the recipe allows a stage. Up to 1 x "
+        "long: joint PA-MPJPE in mm after shares of the iterations that the preset allows a stage. Up to 1 x "
         f"of the first stage is what the other tables use, too.\n\n{markdown(head, rows)}"
     )
     return text, traces
@@ -229,7 +240,7 @@ def plot(traces: dict[str, Trace], path: Path) -> None:
         axis.plot(found.iterations, 1000 * found.joint_pa, label=label)
         for end in found.stage_ends[:-1]:
             axis.axvline(end, color="grey", linewidth=0.5)
-    axis.set_xlabel("iterations (no stopping rule, twice as many as the recipe allows)")
+    axis.set_xlabel("iterations (no stopping rule, twice as many as the preset allows)")
     axis.set_ylabel("joint PA-MPJPE, mm")
     axis.set_title("synthetic scenes", fontsize=9)
     axis.grid(True, alpha=0.3)
@@ -291,6 +302,8 @@ def tables(arguments: argparse.Namespace, iterations: int | None = None) -> None
             text = main_part(bench)
         elif part == "ablations":
             text = ablation_part(bench, few)
+        elif part == "starts":
+            text = starts_part(bench, few)
         elif part == "chirality":
             text = chirality_part(bench, few)
         elif part == "sweep":
@@ -301,7 +314,7 @@ def tables(arguments: argparse.Namespace, iterations: int | None = None) -> None
             text, traces = convergence_part(bench)
         head = (
             f"Synthetic scenes with known truth: {len(scenes)} of {types} types (`{arguments.split}`), seed "
-            f"{arguments.seed}, recipe `{arguments.preset}`. {date.today()}; {platform.machine()}, "
+            f"{arguments.seed}, preset `{arguments.preset}`. {date.today()}; {platform.machine()}, "
             f"{os.cpu_count()} cores, {arguments.device}, torch {torch.__version__}. Intervals: 95 %, "
             "bootstrapped by scene."
         )

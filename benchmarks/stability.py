@@ -211,7 +211,7 @@ def summary(found: Sequence[Spread], pixels: float) -> str:
 def report(
     preset: Preset, sets: dict[str, list[Scene]], noise: Sequence[float], copies: int
 ) -> tuple[str, list[Spread]]:
-    """The table of one recipe."""
+    """The table of one preset."""
     fitter = SceneFitter(preset=preset, batch_size=copies + 1)
     lines, sentences, everything = head(), [], []
     for pixels in noise:

@@ -22,7 +22,7 @@ from short_form import REAL, add_check, require_photographs
 
 from apu_contacts.keypoints import SKELETONS, Keypoints2D, convert_keypoints
 from apu_contacts.people import assemble_people
-from apu_contacts.sources import Camera, read_bev, read_flickr_signatures, read_openpose, read_vitpose_body25
+from apu_contacts.sources import read_bev, read_flickr_signatures, read_openpose, read_vitpose_body25
 from apu_losses.fitting import SceneContact, SceneFitter, scene_from_detections
 from apu_losses.functional.metrics import joint_pa_mpjpe
 from apu_losses.synthetic import (
@@ -140,8 +140,8 @@ def simulated(scenes: Sequence[TruthScene], noise: ObservationNoise, fitter: Sce
             keypoints = detection.keypoints
             found.confidence += keypoints.confidence[keypoints.confidence > 0.2].tolist()
             found.missing += (keypoints.confidence <= 0.2).tolist()
-            assert detection.initial is not None and scene.camera is not None
-            camera = Camera(scene.camera.focal, scene.camera.center)
+            assert detection.initial is not None
+            camera = scene.camera
             projected = detection.initial.keypoints(camera, "coco17")
             if projected is not None:
                 compare_estimate(keypoints, projected, found)

@@ -31,7 +31,7 @@ def main() -> tuple[float, float]:
     people = [al.ScenePerson(nothing_seen, al.InitialBody(start)) for start in starts]
     scene = al.Scene(640, 480, people, name="two people")
 
-    # --- one of our recipes, with your term in it ---
+    # --- one of our presets, with your term in it ---
     preset = al.load_preset("best").without("contact", "penetration").weighted(side_by_side=1000.0)
     fitter = al.SceneFitter("free", preset=preset, terms={"side_by_side": side_by_side})  # 5
     (result,) = fitter.fit([scene])

@@ -17,7 +17,7 @@ import apu_contacts as ac
 import apu_losses as al
 from apu_contacts.images import picture_size
 from apu_contacts.sources import read_sam3d_body
-from apu_losses.fitting import SceneCamera, SceneContact, scene_from_detections
+from apu_losses.fitting import SceneContact, scene_from_detections
 
 
 def main(folder: str | Path, out: str | Path, preset: str | al.Preset = "best") -> al.FitResult:
@@ -32,7 +32,7 @@ def main(folder: str | Path, out: str | Path, preset: str | al.Preset = "best") 
         if e.projected is not None
     ]
     # SAM 3D Body estimates the focal length: keep its camera, and nothing has to move
-    camera = SceneCamera(estimates[0].camera.focal, estimates[0].camera.center)
+    camera = estimates[0].camera
 
     touching = ac.ContactMap.from_parts([ac.PartContact("hand", "left", "shoulder", "right")])
     edge = SceneContact(0, 1, touching, order="either")

@@ -21,7 +21,6 @@ from apu_losses.bodies import PosedMeshBody
 from apu_losses.fitting import (
     InitialBody,
     Scene,
-    SceneCamera,
     SceneContact,
     ScenePerson,
     posed_mesh_regions,
@@ -45,7 +44,7 @@ def main(folder: str | Path, out: str | Path, preset: str | al.Preset = "best") 
     # --- what touches; the points that SAM 3D Body found hold everybody in the picture ---
     touching = ac.ContactMap.from_parts([ac.PartContact("hand", "left", "shoulder", "right")])
     people = [ScenePerson(e.projected, InitialBody({"mesh": [k]})) for k, e in enumerate(estimates[:2])]
-    camera = SceneCamera(estimates[0].camera.focal, estimates[0].camera.center)
+    camera = estimates[0].camera
     edge = SceneContact(0, 1, touching, order="either")
     scene = Scene(width, height, people, [edge], camera, folder.name)
     (result,) = al.SceneFitter(meshes, regions=regions, preset=preset).fit([scene])

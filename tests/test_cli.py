@@ -36,7 +36,7 @@ def apu(capfd, monkeypatch):
 
 @pytest.fixture(scope="module")
 def quick(tmp_path_factory) -> Path:
-    """A recipe of a few steps: these tests are about files and messages, not about fits."""
+    """A preset of a few steps: these tests are about files and messages, not about fits."""
     stage = Stage("short", {"keypoints": 0.02, "contact": 1e4}, ("body_pose", "transl"), 0.03, 3)
     path = tmp_path_factory.mktemp("preset") / "quick.json"
     path.write_text(json.dumps(Preset("quick", {"keypoints": {}, "contact": {}}, (stage,)).to_dict()))

@@ -11,7 +11,7 @@ import pytest
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 EMBEDDING = sorted(
-    p for p in EXAMPLES.glob("*.py") if p.name[:2] in ("01", "02", "07", "08", "09", "10", "11")
+    p for p in EXAMPLES.glob("*.py") if p.name[:2] in ("01", "02", "07", "08", "09", "10", "11", "13")
 )
 
 
@@ -64,6 +64,11 @@ def test_compiled_training_step_with_inductor_gives_the_same():
 def test_trainer_with_torch_func():
     history = main_of("10")(steps=6, pairs=2)
     assert history[-1] < 0.9 * history[0]
+
+
+def test_data_loader_with_workers_and_learned_trust():
+    right, wrong = main_of("13")()
+    assert right > 0.7 and wrong < 0.4
 
 
 def test_watching_a_fit(tmp_path, capsys):

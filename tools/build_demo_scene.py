@@ -15,12 +15,13 @@ import torch
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
+from apu_contacts.camera import Camera
 from apu_contacts.contacts import ContactMap
 from apu_contacts.keypoints.types import Keypoints2D
 from apu_contacts.regions import RegionMap, region
 from apu_losses.app.demo import SCENE_FILE
 from apu_losses.bodies import LinearBlendBody, load_body
-from apu_losses.fitting import InitialBody, Scene, SceneCamera, SceneContact, ScenePerson
+from apu_losses.fitting import InitialBody, Scene, SceneContact, ScenePerson
 from apu_losses.fitting.scene.file import save_scene
 from apu_losses.functional.penetration import penetration_energy, select_penetrations
 from apu_losses.functional.penetration_selection import penetration_points
@@ -151,7 +152,7 @@ def settle(
 
 
 def detect(
-    body: LinearBlendBody, params: dict[str, Tensor], camera: SceneCamera, rng: np.random.Generator
+    body: LinearBlendBody, params: dict[str, Tensor], camera: Camera, rng: np.random.Generator
 ) -> list[Keypoints2D]:
     """Keypoints as a detector would see them: noisy, and unsure where somebody stands in front of them."""
     posed = body.pose(params)
@@ -189,7 +190,7 @@ def make_scene(body: LinearBlendBody, regions: RegionMap, steps: int) -> tuple[S
     """The scene, and the truth behind it."""
     rng = np.random.default_rng(SEED)
     truth = settle(body, regions, hand_posed(body), steps)
-    camera = SceneCamera(940.0, (WIDTH / 2, HEIGHT / 2))
+    camera = Camera(940.0, (WIDTH / 2, HEIGHT / 2))
     keypoints = detect(body, truth, camera, rng)
     start = disturb(body, truth, rng)
     pairs = [(region(a).id, region(b).id) for a, b in CONTACTS]
@@ -203,7 +204,6 @@ def make_scene(body: LinearBlendBody, regions: RegionMap, steps: int) -> tuple[S
 def picture(body: LinearBlendBody, params: dict[str, Tensor], scene: Scene) -> np.ndarray:
     """Front, left, back, top and contact heat of two posed people."""
     meshes = people_meshes(body.pose(params).vertices().numpy(), body.faces.numpy())
-    assert scene.camera is not None
     size = (WIDTH, HEIGHT)
     shots = [overlay(None, meshes, scene.camera, size=size, keypoints=[p.keypoints for p in scene.people])]
     for view in ("left", "back", "top"):

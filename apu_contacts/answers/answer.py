@@ -58,6 +58,13 @@ class ContactAnswer:
             out.
         conforms: the text as it came is JSON that satisfies `ANSWER_SCHEMA`.
         raw: the text.
+
+    Example:
+        >>> from apu_contacts import parse_answer
+        >>> text = '{"contacts": [{"part_a": "hand", "side_a": "left", "part_b": "back", "confidence": 0.8}]}'
+        >>> answer = parse_answer(text)
+        >>> answer.refused, answer.fully_explained, answer.transposed().contacts[0].part_a
+        (False, True, 'back')
     """
 
     interaction: str = ""
@@ -121,6 +128,14 @@ class AnswerParseError(ValueError):
         repairs: what had been read before that.
         unexplained: where the reading failed.
         truncated: the text ends inside the answer.
+
+    Example:
+        >>> from apu_contacts import AnswerParseError, parse_answer
+        >>> try:
+        ...     parse_answer("")
+        ... except AnswerParseError as error:
+        ...     print(type(error).__name__)
+        AnswerParseError
     """
 
     def __init__(

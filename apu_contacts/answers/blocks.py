@@ -45,6 +45,9 @@ def read_text(text: str) -> Reading:
     check_length(text)
     thoughts = reasoning_blocks(text)
     shown = blank_spans(text, thoughts) if thoughts else text
+    removed = _diff_spans(shown)
+    if removed:
+        shown = _DIFF_PLUS.sub(" ", blank_spans(shown, removed))
     shown = _CHECK_BOX.sub(_box, shown)
     if _IS_WIDE.search(shown):
         shown = shown.translate(_WIDE)
@@ -55,12 +58,28 @@ def read_text(text: str) -> Reading:
     reader = Reader(shown)
     for start, end in thoughts:
         reader.repair("reasoning", start, end, "left out: the model's reasoning before its answer")
+    for start, end in removed:
+        reader.repair("removed line", start, end, "left out: a line that a comparison takes out")
     if escaped:
         reader.repair("escaped JSON", 0, len(text), "backslashes before quotation marks were dropped")
     _scan(reader)
     reader.reading.shown = shown
     reader.reading.truncated |= any(end > len(text) for _, end in thoughts)
     return reader.reading
+
+
+_DIFF = re.compile(
+    r"^(?:`{3,}|~{3,})[ \t]*(?:diff|patch)\b|^@@ .{0,80}@@|^--- \S.*\n\+\+\+ \S", re.MULTILINE | re.IGNORECASE
+)
+_DIFF_OUT = re.compile(r"^(?:-(?!\d*\s*$).*|@@.*@@.*|\+\+\+ .*)$", re.MULTILINE)
+_DIFF_PLUS = re.compile(r"^\+", re.MULTILINE)
+
+
+def _diff_spans(text: str) -> list[tuple[int, int]]:
+    """The lines that a comparison of two versions takes out, and those that say where it stands."""
+    if _DIFF.search(text) is None:
+        return []
+    return [match.span() for match in _DIFF_OUT.finditer(text)]
 
 
 def _box(match: re.Match[str]) -> str:

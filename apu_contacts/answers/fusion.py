@@ -136,6 +136,13 @@ def fuse_answers(
 
     Raises:
         ValueError: if ``models`` has another length than ``answers``.
+
+    Example:
+        >>> from apu_contacts import fuse_answers, parse_answer
+        >>> text = '{"contacts": [{"part_a": "hand", "side_a": "left", "part_b": "back", "confidence": 0.8}]}'
+        >>> fused = fuse_answers([parse_answer(text)] * 3)
+        >>> fused.samples, fused.contacts[0].votes
+        (3, 3)
     """
     if models is not None and len(models) != len(answers):
         raise ValueError(

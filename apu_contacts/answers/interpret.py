@@ -344,7 +344,15 @@ class _Fields:
     """The fields of one contact; a slot holds the node and is filled once."""
 
     slots: dict[tuple[str, str], Node] = field(default_factory=dict)
+    confidences: dict[str, Node] = field(default_factory=dict)
     conflict: str = ""
+
+    def put_confidence(self, key: str, node: Node) -> None:
+        """Adds a confidence under its name; several names may give several."""
+        name = tidy_key(key)
+        if name in self.confidences and self.confidences[name].value != node.value:
+            self.conflict = f"{name} is given twice, with different values"
+        self.confidences[name] = node
 
     def put(self, person: str, name: str, node: Node) -> None:
         """Fills a slot; another value for a filled one is a conflict."""
@@ -383,12 +391,16 @@ def read_contact(node: Node, into: Collected) -> None:
     if not found_a or not found_b:
         into.repair("no part", node.start, node.end, "a contact that names no body part was left out")
         return
-    confidence = fields.slots.get(("", "confidence"))
-    if confidence is not None and confidence.kind in ("string", "word") and _denied(str(confidence.value)):
+    said = list(fields.confidences.values())
+    if any(one.kind in ("string", "word") and _denied(str(one.value)) for one in said):
         into.reject(node.start, node.end, "the confidence says that they do not touch")
         return
-    stated = _confidence(confidence, into)
-    if confidence is None:
+    stated = min(
+        filter(None, (_confidence(one, into) for one in said)), key=lambda one: one.value, default=None
+    )
+    if len(said) > 1:
+        into.repair("several confidences", node.start, node.end, "the lowest was taken")
+    if not said:
         into.repair("no confidence", node.start, node.end, "the default was taken")
     add_contact(found_a, found_b, stated, node.start, node.end, into)
 
@@ -413,7 +425,7 @@ def _take_field(key: str, value: Node, fields: _Fields, into: Collected) -> None
         if name != "confidence":
             fields.conflict = f"the key {key[:40]!r} does not say whose part it is"
         else:
-            fields.put("", "confidence", value)
+            fields.put_confidence(key, value)
     elif value.kind == "object":
         _take_part_object(person, value, fields, into)
     elif name == "confidence":
@@ -462,7 +474,7 @@ def _take_part_object(person: str, node: Node, fields: _Fields, into: Collected)
                 into.repair("renamed key", value.start, value.end, f"{key[:40]!r} read as {meaning!r}")
             fields.put(person, found.field or "part", value)
         elif found is not None and found.field == "confidence" and not found.person:
-            fields.put("", "confidence", value)
+            fields.put_confidence(key, value)
         elif found is not None and found.person and value.kind == "object" and found.field in ("", "part"):
             into.repair(
                 "missing bracket", value.start, value.start, "one person's part stood inside the other's"

@@ -37,6 +37,7 @@ class _Lines:
         self.scopes = Scopes()
         self.prose: list[Line] = []
         self.stated: tuple[int, int] | None = None  # indent and first draft of the last statement
+        self.removed = _removed_lines(lines)
 
     def read(self) -> None:
         i = 0
@@ -57,6 +58,10 @@ class _Lines:
         bullet = BULLET.match(line.text)
         words = line.text[bullet.end() :] if bullet else line.text
         self.leave(line)
+        if i in self.removed:
+            self.stated = None
+            self.into.reject(line.start, line.end, "among lines with + and -, this one may be taken out")
+            return i + 1
         before = len(self.into.drafts)
         separator = "|" if begins_table(self.lines, i) else separator_of(line)
         if separator:
@@ -179,6 +184,21 @@ class _Lines:
         if heading.before:
             self.prose.append(line._replace(text=heading.before))
         self.into.repair("prose", line.start, line.end, "a heading or a rule")
+
+
+def _removed_lines(lines: list[Line]) -> set[int]:
+    """The lines with a minus of lists that have plus signs too, as a comparison of two versions has."""
+    removed: set[int] = set()
+    run: list[int] = []
+    for i, line in enumerate([*lines, None]):
+        sign = line.text.lstrip()[:2] if line is not None else ""
+        if line is not None and sign in ("- ", "+ ") and (not run or line.indent == lines[run[-1]].indent):
+            run.append(i)
+            continue
+        if any(lines[k].text.lstrip()[0] == "+" for k in run):
+            removed.update(k for k in run if lines[k].text.lstrip()[0] == "-")
+        run = [i] if sign in ("- ", "+ ") else []
+    return removed
 
 
 def _labelled(words: str, line: Line, into: Collected) -> bool:

@@ -46,6 +46,13 @@ def parse_answer(text: str, default_confidence: float = DEFAULT_CONFIDENCE) -> C
     Raises:
         AnswerParseError: if the text holds no answer and is no refusal, if it holds several answers that
             differ, or if it is longer or nested deeper than any answer.
+
+    Example:
+        >>> from apu_contacts import parse_answer
+        >>> text = '{"contacts": [{"part_a": "hand", "side_a": "left", "part_b": "back", "confidence": 0.8}]}'
+        >>> answer = parse_answer(text)
+        >>> answer.contacts[0].part_b, answer.contacts[0].confidence
+        ('back', 0.8)
     """
     if not 0 <= default_confidence <= 1:
         raise ValueError(f"default_confidence must lie in [0, 1], got {default_confidence}")
@@ -376,7 +383,7 @@ def _weigh_remarks(into: Collected) -> None:
 
 def _read_prose(text: str, reading: Reading, into: Collected) -> None:
     """Reads a text without JSON: tables, bullets, sentences, or words that nothing touches."""
-    fences = [repair for repair in into.repairs if repair.kind in ("code fence", "reasoning")]
+    fences = [repair for repair in into.repairs if repair.kind in ("code fence", "reasoning", "removed line")]
     into.repairs[:] = fences
     spans = [(repair.start, repair.end) for repair in fences if repair.kind == "code fence"]
     masked = blank_spans(reading.shown, spans)

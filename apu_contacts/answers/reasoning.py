@@ -16,6 +16,9 @@ _THINKING = (
     r"(?:think(?:ing)?|thoughts?|reason(?:ing)?|analysis|analy[sz]ing|reflect(?:ion|ing)?|scratch[ _-]?pad"
     r"|monologue|deliberation"
     r"|rationale|brainstorm(?:ing)?|cot|plan(?:ning)?|drafts?|working|self[ _-]?check"
+    r"|ponder(?:ing)?|ruminat(?:ion|ions|ing|e)|mull(?:ing)?|mus(?:ing|ings|e)|contemplat(?:ion|ing|e)"
+    r"|cogitat(?:ion|ing|e)|introspect(?:ion)?|deliberat(?:ing|e)|consider(?:ing|ations?)|dialogue|notepad"
+    r"|workspace|sketch(?:es)?|gedanken|nachdenken|pensamientos?|pens[ée]es?|réflexions?"
     r"|思考|推理)(?:[ _-]?process|[ _-]?block|[ _-]?trace|[ _-]?steps?|[ _-]?content)?"
 )
 _ANSWER = r"(?:final[ _-]?)?(?:answer|response|output|result|final|solution|答案)"
@@ -39,6 +42,19 @@ _PAIRS = {
     "{{": "}}",
     "|": ">",
 }
+_COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
+# Blocks in tags of any other name. These names are of an answer, of its form, or of markup.
+_BLOCK = re.compile(r"<(?P<tag>[A-Za-z][\w-]{2,30})>(?=.)", re.DOTALL)
+_READ_TAG = re.compile(
+    r"answer|answers|final|final_answer|finalanswer|response|output|result|results|solution|json|yaml"
+    r"|xml|text|data|contact|contacts|contact_list|contact_map|interaction|people|orientation"
+    r"|annotation|annotations|tool_call|tool|tool_code|tool_use|function|function_call|function_calls"
+    r"|invoke|parameter|parameters|arguments|args|call|item|items|list|entry|entries|row|rows|pair"
+    r"|pairs|person|person_left|person_right|left|right|body_part|part|side|confidence|code|pre|div"
+    r"|span|html|body|table|thead|tbody|details|summary|strong|del|ins|mark|sub|sup|touching|touch"
+    r"|image|section|article|main",
+    re.IGNORECASE,
+)
 _CHANNEL = re.compile(
     r"<\|channel\|?>\s*(?P<name>[A-Za-z]{1,20})[^<{\[]{0,80}(?:<\|message\|?>)?", re.IGNORECASE
 )
@@ -59,7 +75,8 @@ def reasoning_blocks(text: str) -> list[tuple[int, int]]:
     with the text: its opening stood in the prompt. What stands before the last answer in tags is reasoning
     too.
     """
-    blocks = [*_tagged(text), *_channels(text), *_bare_channels(text)]
+    blocks = [*_tagged(text), *_channels(text), *_bare_channels(text), *_other_blocks(text)]
+    blocks += [match.span() for match in _COMMENT.finditer(text)] if "<!--" in text else []
     if "<unused94>" in text:
         for match in _UNUSED.finditer(text):
             blocks.append((match.start(), match.end() + (not match.group().endswith("<unused95>"))))
@@ -102,6 +119,26 @@ def _tagged(text: str) -> list[tuple[int, int]]:
     if last_answer > 0 and _STRUCTURE.search(text, 0, last_answer):
         blocks.append((0, last_answer))
     return blocks
+
+
+def _other_blocks(text: str) -> list[tuple[int, int]]:
+    """Blocks in tags that no answer has (``<inner_voice>``), where an answer may stand after them."""
+    blocks: list[tuple[int, int]] = []
+    pos = looked = 0
+    while looked < _MOST_BLOCKS and (match := _BLOCK.search(text, pos)) is not None:
+        pos = match.end()
+        tag = match.group("tag")
+        if _READ_TAG.fullmatch(tag):
+            continue
+        looked += 1
+        end = text.find(f"</{tag}>", match.end())
+        if end >= 0:
+            pos = end + len(tag) + 3
+            blocks.append((match.start(), pos))
+    return [block for block in blocks if _STRUCTURE.search(text, block[1])]
+
+
+_MOST_BLOCKS = 50  # each is looked for up to the end of the text
 
 
 def _word(match: re.Match[str]) -> str:

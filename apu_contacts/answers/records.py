@@ -5,12 +5,12 @@ it.
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from apu_contacts.answers.answer import AnswerParseError, ContactAnswer
 from apu_contacts.answers.parse import DEFAULT_CONFIDENCE, parse_answer
+from apu_contacts.reading import parse_json
 
 _FILTERED = "content_filter"
 _CUT_OFF = ("length", "max_tokens", _FILTERED)
@@ -91,8 +91,8 @@ def record_rows(content: str) -> Iterator[tuple[int, str, Mapping[str, Any] | No
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
-        except (ValueError, RecursionError):
+            row = parse_json(line, "line", checked=False)
+        except ValueError:
             row = None
         if not isinstance(row, dict) or not ("text" in row and isinstance(row["text"], (str, type(None)))):
             row = None

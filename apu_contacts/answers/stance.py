@@ -52,6 +52,7 @@ _NEGATION = re.compile(
         r"ning[uú]n\w*; nunca; sin; tampoco; nada; ni; jam[aá]s; falso",
         r"pas; aucune?; sans; rien; nulle part; jamais; faux",
         "nessun[oa]?; senza; não; nenhum\\w*; sem",
+        "b[uùú]; m[eéè]i(?:[ -]?y[oǒ]u)?; w[uú]",  # Chinese in Latin letters
     )
     + r"(?![^\W_])|没有|沒有|没|沒|不(?!同)|未|无|無|并非|勿|否|ない|ません|なし",
     re.IGNORECASE,
@@ -64,6 +65,7 @@ _TOUCH = re.compile(
         r"(?:haut|körper)?kontakt\w*; berühr\w*; (?:ge|be)rühr\w*",
         r"contactos?; toca\w*; tocan; toque\w*; contatt[oi]; contato",
         r"touche\w*; touchent; tocc\w*",
+        r"p[eè]ng(?:[ -]?(?:d[aà]o|zhe?|ch[uù]))?; ji[eē][ -]?ch[uù]\w*; ch[uù][ -]?(?:m[oō]|p[eè]ng)",
     )
     + r"(?![^\W_])|接触|接觸|触碰|触摸|碰到|碰触|相触|相碰|贴在|挨着",
     re.IGNORECASE,
@@ -95,6 +97,32 @@ _APART = re.compile(
     )
     + r"(?![^\W_])|(?<![^\W_])(?:un|non)[-_ ]?(?:touch\w*|contacts?|contacting|connected)|间隙|空隙|分开"
     r"|分離|距离|几乎|差点",
+    re.IGNORECASE,
+)
+# Negations of languages of which nothing else is read: words beside a contact that hold one are not
+# understood.
+_UNREAD_NEGATION = re.compile(
+    r"(?<![^\W_])(?:niet|geen|ikke|ingen|inte|nem|nie|nincs|değil|degil|yok|không|khong|tidak|tiada|bukan"
+    r"|hindi|wala|nai|inai|nashi|masen|arimasen|anhi?da|eopda|eopseo|nejsou|nu se|nije|niekas)(?![^\W_])",
+    re.IGNORECASE,
+)
+# What is seen where bodies seem to meet and is none.
+_APPEARANCE = re.compile(
+    r"(?<![^\W_])(?:shadows?|reflect(?:ion|ions|ed)|mirror(?: image)?|silhouettes?|perspective"
+    r"|foreshorten\w*|line of sight|depth illusion"
+    r"|schatten|spiegel\w*|sombras?|reflejos?|ombres?|reflets?)(?![^\W_])|影子|倒影|镜子",
+    re.IGNORECASE,
+)
+_IN_THE_PLANE = re.compile(
+    r"\boverlap\w*\b[^.;]{0,60}\b(?:image|picture|photo\w*|plane|view|viewpoint|perspective|projection|2d"
+    r"|frame|background|visual\w*)\b"
+    r"|\b(?:visual\w*|projected|2d|image)[- ](?:plane )?overlap",
+    re.IGNORECASE,
+)
+_SOMEBODY_ELSE = re.compile(
+    r"\b(?:third|fourth|extra|unrelated) (?:person|individual|party|man|woman|child|player|body|figure)\b"
+    r"|\b(?:someone|somebody) else\b|\bbystanders?\b|\bonlookers?\b"
+    r"|dritte[nr]? person|tercera persona|troisième personne|第三",
     re.IGNORECASE,
 )
 _NEAR = re.compile(
@@ -286,7 +314,8 @@ def remark_stance(words: str) -> Stance:
     if _is_yes(words):
         return Stance.AFFIRMS
     affirmed = doubted = near = False
-    unread = in_unread_script(words) or _only_signs(words)
+    unread = in_unread_script(words) or _only_signs(words) or _UNREAD_NEGATION.search(words) is not None
+    unread |= _SOMEBODY_ELSE.search(words) is not None
     for clause in clauses(words):
         if (
             _negates_touch(clause)
@@ -294,6 +323,8 @@ def remark_stance(words: str) -> Stance:
             or _EXCLUDED.search(clause)
             or _is_alone(clause)
             or any(_is_alone(piece) for piece in _COMMA.split(clause) if piece)
+            or _IN_THE_PLANE.search(clause)
+            or (_APPEARANCE.search(clause) and not _TOUCH.search(clause) and not _HOLD.search(clause))
         ):
             return Stance.DENIES
         holds = _TOUCH.search(clause) is not None or _HOLD.search(clause) is not None

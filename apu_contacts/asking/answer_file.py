@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from apu_contacts.files import LineFile, growing_lines, is_stream, real_target
+from apu_contacts.reading import parse_json
 
 NOT_ANSWERED = "empty"
 """The status of a record whose reply was paid for and holds neither words nor a refusal."""
@@ -39,8 +40,8 @@ def encode_record(record: Mapping[str, Any]) -> str:
 def decode_record(line: bytes) -> dict[str, Any] | None:
     """A record of ours (it has ``id``, ``sample`` and ``text``), or None."""
     try:
-        record = json.loads(line)
-    except (ValueError, RecursionError):
+        record = parse_json(line, "line", checked=False)
+    except ValueError:
         return None
     if not isinstance(record, dict) or not {"id", "sample", "text"} <= set(record):
         return None

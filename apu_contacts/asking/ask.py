@@ -6,6 +6,7 @@ import signal
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from apu_contacts.answers.answer import AnswerParseError, ContactAnswer
@@ -39,21 +40,38 @@ def answer_of(reply: Reply) -> ContactAnswer:
 
 
 def query_record(
-    query: PairQuery, sample: int, prompt: Prompt, question: str, asked_of: str
+    query: PairQuery,
+    sample: int,
+    prompt: Prompt,
+    question: str,
+    asked_of: str,
+    settings: Mapping[str, Any] = MappingProxyType({}),
 ) -> dict[str, Any]:
-    """What a record says of the question: all of it but the reply."""
+    """What a record says of the question: all of it but the reply.
+
+    Args:
+        query: what is asked.
+        sample: which of several answers.
+        prompt: the words and pixels.
+        question: as `PairQuery.question` gives it.
+        asked_of: identity of the model.
+        settings: the same in parts, ready for JSON: server, temperature.
+    """
     return {
         "question": question,
-        "id": query.id,
+        **query.record(),
         "sample": sample,
-        "image": query.image,
-        "person_left": query.person_left,
-        "person_right": query.person_right,
         "prompt_version": prompt.version,
         "prompt_hash": prompt.content_hash,
         "wording": prompt.wording_hash,
         "asked_of": asked_of,
+        **settings,
     }
+
+
+def settings_of(model: object) -> dict[str, Any]:
+    """What a model says of itself for the records, beside its identity: server and sampling."""
+    return dict(getattr(model, "settings", {}))
 
 
 def answer_record(asked: Mapping[str, Any], reply: Reply) -> dict[str, Any]:
@@ -95,6 +113,7 @@ class AskSummary:
             anew.
         others: records in the file that have an id of this run, but are of another question: another model,
             wording or picture.
+        repairs: questions that were put once more, because an answer could not be read whole.
     """
 
     asked: int = 0
@@ -104,6 +123,7 @@ class AskSummary:
     stopped: str | None = None
     unanswered: int = 0
     others: int = 0
+    repairs: int = 0
 
     @property
     def complete(self) -> bool:
@@ -277,7 +297,9 @@ class _Run:
         prompt = task.query.prompt(self.example, self.picture_format)
         anew = task.question in self.answers.index.answered
         model = getattr(self.model, "ask_anew", self.model) if anew else self.model
-        asked = query_record(task.query, task.sample, prompt, task.question, self.identity)
+        asked = query_record(
+            task.query, task.sample, prompt, task.question, self.identity, settings_of(self.model)
+        )
         return answer_record(asked, model(prompt, task.sample))
 
     def collect(self, task: _Task, result: dict[str, Any] | BaseException | None) -> None:
@@ -302,10 +324,8 @@ class _Run:
     def write(self, task: _Task, record: Mapping[str, Any]) -> bool:
         """Appends a record, under the id of this task. A file that cannot be written ends the run."""
         query = task.query
-        named: dict[str, Any] = {"id": query.id, "image": query.image}
-        named |= {"person_left": query.person_left, "person_right": query.person_right}
         try:
-            self.answers.append({**record, **named})
+            self.answers.append({**record, **query.record()})
         except OSError as error:
             self.summary.stopped = f"the answers cannot be written: {error}"
             self.fail(query, task.sample, error)

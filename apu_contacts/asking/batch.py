@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from apu_contacts.asking.answer_file import NOT_ANSWERED, AnswerFile, encode_record, open_answers, read_index
-from apu_contacts.asking.ask import AskInterrupted, AskSummary, answer_record, query_record
+from apu_contacts.asking.ask import AskInterrupted, AskSummary, answer_record, query_record, settings_of
 from apu_contacts.asking.batch_results import BatchResult, read_results
 from apu_contacts.asking.model import Reply
 from apu_contacts.asking.prompt import Example, Prompt
 from apu_contacts.asking.queries import PairQuery
 from apu_contacts.asking.workers import noticed_interrupts
 from apu_contacts.files import OutputError, staged_file
+from apu_contacts.reading import parse_json, read_json_lines
 
 URL = "/v1/chat/completions"
 MAX_REQUESTS = 50_000
@@ -127,7 +128,8 @@ def write_batch(
                 if question not in seen:  # a copy of the picture under another name is asked about once
                     requests.write(line)
                 seen.add(question)
-                rows.append(encode_record(query_record(query, sample, prompt, question, identity)) + "\n")
+                row = query_record(query, sample, prompt, question, identity, settings_of(client))
+                rows.append(encode_record(row) + "\n")
         written.requests = len(seen)
         if rows:
             written.questions = _question_list(Path(out))
@@ -187,15 +189,13 @@ def read_question_lists(paths: Iterable[str | Path]) -> dict[str, list[dict[str,
     """
     found: dict[str, list[dict[str, Any]]] = {}
     for path in paths:
-        for number, line in enumerate(Path(path).read_bytes().split(b"\n"), 1):
-            if not line.strip():
-                continue
+        for number, line in read_json_lines(path):
             try:
-                row = json.loads(line)
+                row = parse_json(line, f"{path}, line {number}", checked=False)
                 same = found.setdefault(row["question"], [])
                 if all(other["id"] != row["id"] for other in same):
                     same.append(row)
-            except (ValueError, KeyError, TypeError, RecursionError):
+            except (ValueError, KeyError, TypeError):
                 raise ValueError(
                     f"{path}, line {number}: expected a question (question, id), got {line[:60]!r}"
                 ) from None

@@ -10,6 +10,7 @@ from typing import Any
 
 from apu_contacts.asking.model import Reply
 from apu_contacts.asking.replies import read_completion
+from apu_contacts.reading import parse_json
 
 
 @dataclass(frozen=True)
@@ -52,8 +53,8 @@ def read_results(path: str | Path) -> Iterator[BatchResult]:
 
 def _result(line: bytes, where: str) -> BatchResult:
     try:
-        row = json.loads(line)  # takes a byte order mark, too
-    except (ValueError, RecursionError):
+        row = parse_json(line, where, checked=False)  # takes a byte order mark, too
+    except ValueError:
         return BatchResult(where, "", f"the line is no JSON, or only half of one: {line[:60]!r}")
     name = row.get("custom_id", row.get("key")) if isinstance(row, dict) else None
     if not isinstance(name, str) or not name or not {"response", "result", "error"} & set(row):

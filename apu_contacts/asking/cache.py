@@ -7,10 +7,12 @@ import json
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from apu_contacts.asking.model import AskError, Reply, VisionLanguageModel
 from apu_contacts.asking.prompt import Prompt
 from apu_contacts.files import write_text
+from apu_contacts.reading import read_json
 
 
 def question_key(identity: str, prompt: Prompt, sample: int) -> str:
@@ -48,6 +50,11 @@ class CachedModel:
         """That of the model."""
         return self._identity
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Those of the model, where it has any."""
+        return dict(getattr(self.model, "settings", {}))
+
     def path(self, prompt: Prompt, sample: int = 0) -> Path:
         """Where the answer is kept."""
         key = question_key(self.identity, prompt, sample)
@@ -56,7 +63,7 @@ class CachedModel:
     def look_up(self, prompt: Prompt, sample: int = 0) -> Reply | None:
         """The kept answer, or None."""
         try:
-            row = json.loads(self.path(prompt, sample).read_text(encoding="utf-8"))
+            row = read_json(self.path(prompt, sample), checked=False)
             return Reply.from_json(row["reply"], cached=True)
         except (OSError, ValueError, KeyError, TypeError):
             return None

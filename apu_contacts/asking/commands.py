@@ -17,7 +17,7 @@ from apu_contacts.asking.cache import CachedModel
 from apu_contacts.asking.model import VisionLanguageModel
 from apu_contacts.asking.openai_client import KEY_VARIABLE, OpenAIClient
 from apu_contacts.asking.prompt import Example, load_example
-from apu_contacts.asking.queries import image_queries
+from apu_contacts.asking.queries import PairQuery, image_queries
 from apu_contacts.asking.redaction import visible
 from apu_contacts.images import left_out, left_out_words
 
@@ -143,10 +143,31 @@ def ask_pictures(
         OSError: if ``out`` is another file, or another run is writing into it.
         AskInterrupted: on Ctrl-C; what had arrived is in the file.
     """
-    queries = image_queries(pictures, options.action)
+    return ask_queries(image_queries(pictures, options.action), out, options, progress)
+
+
+def ask_queries(
+    queries: Sequence[PairQuery],
+    out: str | Path,
+    options: AskOptions,
+    progress: Callable[[int, int], None] | None = None,
+    model: VisionLanguageModel | None = None,
+) -> AskSummary:
+    """Ask questions and append the answers to a file, as `ask_all` does with these options.
+
+    Args:
+        queries: the questions; ``options.action`` does not count, each has its own.
+        out: the file of answers.
+        options: of whom, how often, how.
+        progress: called with (done, total) after each answer.
+        model: is asked in place of the client of ``options``.
+
+    Raises:
+        ImportError, ValueError, OSError, AskInterrupted: as `ask_pictures`.
+    """
     return ask_all(
         queries,
-        options.client(),
+        model or options.client(),
         out,
         samples=options.samples,
         parallel=options.parallel,
@@ -171,8 +192,18 @@ def write_requests(
         ValueError: if a picture does not exist, or ``answers`` is another file.
         OSError: if a file is there already, or cannot be written.
     """
+    return write_query_requests(image_queries(pictures, options.action), batch_out, options, answers)
+
+
+def write_query_requests(
+    queries: Sequence[PairQuery],
+    batch_out: str | Path,
+    options: AskOptions,
+    answers: str | Path | None = None,
+) -> BatchFiles:
+    """Write questions as batch files; as `write_requests`, of which ``options.action`` does not count."""
     return write_batch(
-        image_queries(pictures, options.action),
+        queries,
         batch_out,
         options.openai_client("none"),  # writes requests and sends none
         samples=options.samples,
@@ -226,6 +257,8 @@ def summary_lines(summary: AskSummary, most: int = 5) -> list[str]:
             f"the file has {summary.others} records under these names that answer another question (another "
             "model, wording, setting or picture)"
         )
+    if summary.repairs:
+        lines.append(f"{summary.repairs} answers could not be read whole and were asked for once more")
     if summary.stopped:
         lines.append(f"stopped: {summary.stopped}")
     return [visible(line) for line in lines]

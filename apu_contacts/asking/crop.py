@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from apu_contacts.images import open_picture, upright_rgb
+from apu_contacts.keypoints.seen import SEEN, is_seen
 from apu_contacts.keypoints.types import Keypoints2D
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ FORMATS = ("jpeg", "png")
 
 
 def pair_box(
-    keypoints_a: Keypoints2D, keypoints_b: Keypoints2D, margin: float = 0.15, min_confidence: float = 0.2
+    keypoints_a: Keypoints2D, keypoints_b: Keypoints2D, margin: float = 0.15, min_confidence: float = SEEN
 ) -> Box:
     """The smallest box around the keypoints of two people (paper, supplement A), widened on each side.
 
@@ -44,7 +45,7 @@ def pair_box(
     Raises:
         ValueError: if no keypoint counts.
     """
-    points = np.concatenate([k.xy[k.confidence >= min_confidence] for k in (keypoints_a, keypoints_b)])
+    points = np.concatenate([k.xy[is_seen(k.confidence, min_confidence)] for k in (keypoints_a, keypoints_b)])
     if not len(points):
         raise ValueError(
             f"keypoints_a and keypoints_b have no keypoint of confidence {min_confidence} or more"

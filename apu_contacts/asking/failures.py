@@ -19,6 +19,7 @@ from apu_contacts.asking.address import shown_url
 from apu_contacts.asking.redaction import one_line
 from apu_contacts.asking.replies import SHOWN
 from apu_contacts.asking.request_body import RequestForm
+from apu_contacts.reading import parse_json
 
 _EXHAUSTED = frozenset(
     [
@@ -157,8 +158,8 @@ class ServerError:
 def error_of_body(status: int, body: bytes) -> ServerError:
     """The error in the body of an answer with an error status."""
     try:
-        document = json.loads(body)
-    except (ValueError, RecursionError):
+        document = parse_json(body, "body", checked=False)
+    except ValueError:
         text = body[:100_000].decode("utf-8", "replace")
         words = re.sub(r"<(style|script)\b.*?</\1>|<[^>]*>", " ", text, flags=re.DOTALL | re.IGNORECASE)
         return ServerError(status, frozenset(), "", one_line(words, SHOWN), words[:4000].lower(), False)

@@ -109,6 +109,8 @@ class OpenAIClient:
         self._client = openai.OpenAI(
             api_key=key,
             base_url=self._address.url,
+            # its own would send again what was paid for: six requests each after a time-out, a gateway's 504
+            # and an exhausted account, with five retries; ours are two, two and one
             max_retries=0,
             http_client=http_client(openai, timeout),
             timeout=openai.Timeout(timeout, connect=min(timeout, 30.0)),
@@ -140,6 +142,11 @@ class OpenAIClient:
         if self._wanted.format != "json_schema":
             settings["format"] = self._wanted.format
         return f"{self.model} at {self.base_url} {json.dumps(settings, sort_keys=True)}"
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What of `identity` a record states in fields of its own."""
+        return {"asked_model": self.model, "server": self.base_url, "temperature": self.temperature}
 
     def cancel(self) -> None:
         """Ends the waiting and further attempts of all calls under way; answers on their way still come, and

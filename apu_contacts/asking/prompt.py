@@ -16,7 +16,7 @@ from typing import Any
 
 from apu_contacts.regions.table import PARTS
 
-PROMPT_VERSION = "apu-ask/1"
+PROMPT_VERSION = "apu-ask/2"
 """Changes with every change of the wording, so that answers can be told apart by what was asked."""
 
 _TASK = """\
@@ -28,7 +28,9 @@ Work in this order:
    right (person_right), so that nobody could mistake one for the other. If more people are visible, only
    these two count: {subject}.
 3. Say how the two bodies are turned to each other: "front to front", "back to front" (the left person's back
-   to the right person's front), "front to back", "back to back" or "side to side".
+   to the right person's front), "front to back", "back to back", "side to side", "front to side" or
+   "side to front". Where none fits, because one person lies, is carried, is thrown or hangs upside down, say
+   so in a few words of your own: "left person lies on the right person's back".
 4. List every place where the two bodies touch, light and partly hidden touches included. For each, give
    - the body part of person_left and its side,
    - the body part of person_right and its side,
@@ -55,6 +57,10 @@ Answer with one JSON object and nothing else, in this form:
 _SUBJECT = "the two that the picture is centred on"
 _EXAMPLE = "Here is an example. The complete answer for this first picture is:"
 _QUESTION = "Now annotate {which} picture."
+_REPAIR = """\
+An earlier answer to this question could not be read whole ({why}). It was:
+{text}
+Answer the question again, from the picture, and keep strictly to the form."""
 _ACTION = """\
 Its label says that the two people are doing this: {action}. Let it guide you, but state only what you see."""
 
@@ -70,6 +76,19 @@ class Example:
 
     picture: bytes = field(repr=False)
     answer: str
+
+
+@dataclass(frozen=True)
+class EarlierAnswer:
+    """An answer that could not be read whole, to be asked for once more.
+
+    Args:
+        text: the model's words.
+        why: what could not be read, for the model.
+    """
+
+    text: str
+    why: str
 
 
 @dataclass(frozen=True)
@@ -136,6 +155,7 @@ def build_prompt(
     action: str | None = None,
     example: Example | None = None,
     subject: str = _SUBJECT,
+    repair: EarlierAnswer | None = None,
 ) -> Prompt:
     """The question about one picture.
 
@@ -146,22 +166,30 @@ def build_prompt(
             costs fewer tokens and needs a server that takes only one picture.
         subject: who is meant where more than two people can be seen, as words that complete "only these two
             count".
+        repair: an earlier answer that could not be read whole; None for the first time.
 
     Raises:
         ValueError: if a picture is neither PNG nor JPEG.
     """
     picture_type(picture)
-    return Prompt((*_words(action, example, subject), picture))
+    return Prompt((*_words(action, example, subject, repair), picture))
 
 
-def words_digest(action: str | None = None, example: Example | None = None, subject: str = _SUBJECT) -> str:
+def words_digest(
+    action: str | None = None,
+    example: Example | None = None,
+    subject: str = _SUBJECT,
+    repair: EarlierAnswer | None = None,
+) -> str:
     """64 hex digits over all that `build_prompt` puts before the picture, the example included: what is
     asked, without what it is asked about.
     """
-    return _digest(PROMPT_VERSION, _words(action, example, subject))
+    return _digest(PROMPT_VERSION, _words(action, example, subject, repair))
 
 
-def _words(action: str | None, example: Example | None, subject: str) -> tuple[str | bytes, ...]:
+def _words(
+    action: str | None, example: Example | None, subject: str, repair: EarlierAnswer | None
+) -> tuple[str | bytes, ...]:
     task = _TASK.format(parts=", ".join(PARTS), subject=subject)
     pieces: list[str | bytes] = [f"{task}\n\n{_FORMAT}"]
     if example is not None:
@@ -170,6 +198,8 @@ def _words(action: str | None, example: Example | None, subject: str) -> tuple[s
     question = _QUESTION.format(which="the" if example is None else "the second")
     if action:
         question += " " + _ACTION.format(action=" ".join(action.split()))
+    if repair is not None:
+        question += "\n\n" + _REPAIR.format(why=repair.why, text=repair.text)
     return (*pieces, question)
 
 

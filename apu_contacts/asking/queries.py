@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from apu_contacts.asking.crop import MAX_SIDE, Box, crop_picture, pair_box
-from apu_contacts.asking.prompt import Example, Prompt, build_prompt, words_digest
+from apu_contacts.asking.prompt import EarlierAnswer, Example, Prompt, build_prompt, words_digest
 from apu_contacts.images import (
     PICTURE_ENDINGS,
     PictureError,
@@ -20,6 +21,7 @@ from apu_contacts.images import (
     left_out_words,
     picture_size,
 )
+from apu_contacts.keypoints.seen import is_seen
 from apu_contacts.keypoints.types import Keypoints2D
 
 
@@ -36,6 +38,8 @@ class PairQuery:
         action: a known label of the interaction.
         person_left: which detection stands further left; carried to the output, not used.
         person_right: the other.
+        about: what else the record of the answer says of the question, ready for JSON: scene and edge.
+        repair: an earlier answer that could not be read whole.
     """
 
     id: str
@@ -46,6 +50,8 @@ class PairQuery:
     action: str | None = None
     person_left: int | None = None
     person_right: int | None = None
+    about: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    repair: EarlierAnswer | None = None
 
     def prompt(self, example: Example | None = None, picture_format: str = "jpeg") -> Prompt:
         """The question, with the picture cropped and encoded in ``picture_format``.
@@ -54,7 +60,23 @@ class PairQuery:
             ValueError: if the picture cannot be read, or the box lies outside of it.
         """
         picture = crop_picture(self.image, self.box, others=self.dim, keep=self.keep, format=picture_format)
-        return build_prompt(picture, action=self.action, example=example)
+        return build_prompt(picture, action=self.action, example=example, repair=self.repair)
+
+    def record(self) -> dict[str, Any]:
+        """What the record of an answer says of this question, apart from its words and its number.
+
+        Raises:
+            OSError: if the picture cannot be read.
+        """
+        return {
+            "id": self.id,
+            "image": self.image,
+            "person_left": self.person_left,
+            "person_right": self.person_right,
+            "crop": None if self.box is None else list(self.box),
+            "image_hash": _file_digest(self.image),
+            **self.about,
+        }
 
     def question(
         self, identity: str, sample: int = 0, example: Example | None = None, picture_format: str = "jpeg"
@@ -74,7 +96,7 @@ class PairQuery:
         """
         dimmed = [self.dim, self.keep] if self.dim else []
         shown = [_file_digest(self.image), self.box, dimmed, MAX_SIDE, picture_format]
-        asked = json.dumps([identity, words_digest(self.action, example), shown, sample])
+        asked = json.dumps([identity, words_digest(self.action, example, repair=self.repair), shown, sample])
         return hashlib.sha256(asked.encode()).hexdigest()
 
 
@@ -156,7 +178,7 @@ def pair_query(
         raise ValueError(f"first and second must be two of {len(people)} people, got {first} and {second}")
     left, right = sorted((first, second), key=lambda i: _middle(people[i]))
     name = Path(image).as_posix()
-    boxes = {i: pair_box(k, k, 0.1) for i, k in enumerate(people) if bool((k.confidence >= 0.2).any())}
+    boxes = {i: pair_box(k, k, 0.1) for i, k in enumerate(people) if is_seen(k.confidence).any()}
     return PairQuery(
         id or f"{name}:{left}-{right}",
         name,

@@ -9,6 +9,7 @@ from typing import Any
 
 from apu_contacts.asking.model import AskError, Reply
 from apu_contacts.asking.redaction import one_line
+from apu_contacts.reading import parse_json
 
 _CUT_OFF = ("length", "max_tokens", "max_output_tokens", "model_length")
 _FILTERED = (
@@ -39,8 +40,8 @@ def read_body(body: bytes, content_type: str = "") -> Any:
         AskError: if it is neither; the message shows its beginning.
     """
     try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
+        return parse_json(body, "body", checked=False)
+    except ValueError:
         pass
     text = body.decode("utf-8", "replace").lstrip("\ufeff \t\r\n")
     if text.startswith(("data:", "event:", "id:", ":")):
@@ -201,8 +202,8 @@ def _thoughts(value: Any) -> str:
 def _is_whole_answer(thoughts: str) -> bool:
     """Whether thoughts are one answer in JSON, from their first character or the end of a block on."""
     try:
-        document = json.loads(thoughts.rpartition("</think>")[2])
-    except (ValueError, RecursionError):
+        document = parse_json(thoughts.rpartition("</think>")[2], "thoughts", checked=False)
+    except ValueError:
         return False
     return isinstance(document, dict) and isinstance(document.get("contacts"), list)
 
@@ -262,8 +263,8 @@ def _join_stream(text: str) -> dict[str, Any]:
         data = line[5:].strip()
         ended = ended or data == "[DONE]"
         try:
-            event = json.loads(data)
-        except (ValueError, RecursionError):
+            event = parse_json(data, "event", checked=False)
+        except ValueError:
             continue
         if not isinstance(event, dict):
             continue

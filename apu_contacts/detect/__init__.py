@@ -1,6 +1,7 @@
-"""An off-the-shelf keypoint detector for people who have only pictures (extra ``[pose]``)."""
+"""Off-the-shelf keypoint detectors for people who have only pictures (``[pose]`` and ``[mediapipe]``)."""
 
 from apu_contacts.detect.detector import DetectedPeople, KeypointDetector
+from apu_contacts.detect.mediapipe_pose import MediapipeDetector
 from apu_contacts.detect.models import DETECTOR_NAMES, DetectorModels, named_models
 from apu_contacts.detect.pictures import DetectSummary, detect_pictures, find_pictures
 from apu_contacts.detect.weights import WeightsError, fetch_weights
@@ -11,6 +12,7 @@ __all__ = [
     "DetectedPeople",
     "DetectorModels",
     "KeypointDetector",
+    "MediapipeDetector",
     "WeightsError",
     "detect_pictures",
     "fetch_weights",

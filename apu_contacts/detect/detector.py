@@ -44,6 +44,8 @@ class DetectedPeople:
         scores: ``(N, J)`` as the model gave them, of any scale.
         boxes: ``(N, 4)`` x0, y0, x1, y1 in pixels, cut to the picture.
         size: width and height of the picture.
+        landmarks: ``(N, J, 3)`` metres from the middle of the hips, axes as the camera's, of a detector that
+            gives them; None otherwise.
     """
 
     skeleton: str
@@ -52,6 +54,7 @@ class DetectedPeople:
     scores: Array
     boxes: Array
     size: tuple[int, int]
+    landmarks: Array | None = None
 
     def __len__(self) -> int:
         return len(self.xy)
@@ -63,8 +66,9 @@ class DetectedPeople:
 
     def save(self, path: str | Path) -> None:
         """Write an ``.npz`` that `read_keypoint_arrays` reads: ``keypoints``, ``scores`` (the confidences),
-        ``raw_scores``, ``boxes``, ``size``.
+        ``raw_scores``, ``boxes``, ``size``; and ``landmarks``, where there are.
         """
+        more: dict[str, Any] = {} if self.landmarks is None else {"landmarks": self.landmarks}
         with staged_file(path) as part, part.open("wb") as stream:
             np.savez_compressed(
                 stream,
@@ -73,6 +77,7 @@ class DetectedPeople:
                 raw_scores=self.scores,
                 boxes=self.boxes,
                 size=np.array(self.size),
+                **more,
             )
 
 
@@ -102,8 +107,7 @@ class KeypointDetector:
         rtmlib = import_rtmlib()
         self.models = models
         self._min_box_score = min_box_score
-        person = fetch_weights(models.person, progress=progress)
-        pose = fetch_weights(models.pose, progress=progress)
+        person, pose = fetch_both(models, progress)
         _check_device(device)
         self._find = _load(
             lambda: rtmlib.YOLOX(
@@ -195,6 +199,25 @@ class KeypointDetector:
         boxes[:, 1::2] = boxes[:, 1::2].clip(0, height)
         inside: Array = boxes[((boxes[:, 2:] - boxes[:, :2]) > 1).all(1)]
         return inside
+
+
+def fetch_both(
+    models: DetectorModels, progress: Callable[[float, str], None] | None = None
+) -> tuple[Path, Path]:
+    """The files of both models.
+
+    Raises:
+        WeightsError: naming all that is missing, not the first alone.
+    """
+    found, missing = [], []
+    for source in (models.person, models.pose):
+        try:
+            found.append(fetch_weights(source, progress=progress))
+        except WeightsError as error:
+            missing.append(str(error))
+    if missing:
+        raise WeightsError("; and ".join(missing))
+    return found[0], found[1]
 
 
 def _load(make: Callable[[], Any], path: Path) -> Any:

@@ -15,6 +15,7 @@ from apu_contacts.detect.detector import DetectedPeople
 from apu_contacts.detect.weights import WeightsError
 from apu_contacts.files import exclusive, refuse_foreign, refuse_inputs, write_text
 from apu_contacts.images import folder_pictures, left_out, left_out_words
+from apu_contacts.reading import parse_json
 
 
 class Detector(Protocol):
@@ -171,6 +172,8 @@ def _detect_all(
         found.save(file)
         entry: dict[str, object] = {"name": name, "image": _from(out, picture)}
         entry |= {"width": found.size[0], "height": found.size[1], "keypoints": _from(out, file)}
+        if found.landmarks is not None and "mediapipe" not in estimates:
+            entry["mediapipe"] = _from(out, file)
         for kind, pattern in estimates.items():
             estimate = Path(pattern.replace("{name}", name))
             if estimate.exists():
@@ -188,10 +191,13 @@ def _detect_all(
     return summary
 
 
+_LONGEST_LINE = 1 << 26  # bytes; a crowd of a thousand people takes 1 MB
+
+
 def _is_list(path: Path) -> bool:
     """Whether the first line of a file names a picture's keypoints."""
     with path.open("rb") as file:
-        entry = json.loads(file.readline())
+        entry = parse_json(file.readline(_LONGEST_LINE), str(path), checked=False)
     return isinstance(entry, dict) and {"name", "image", "keypoints"} <= set(entry)
 
 

@@ -25,6 +25,16 @@ def convert_keypoints(keypoints: Keypoints2D, target: str) -> Keypoints2D:
 
     Raises:
         ValueError: if a skeleton is unknown or ``keypoints`` has another number of joints than its skeleton.
+
+    Example:
+        >>> import numpy as np
+        >>> from apu_contacts import Keypoints2D, convert_keypoints
+        >>> xy = np.random.default_rng(0).uniform(100, 200, (17, 2))
+        >>> left = Keypoints2D("coco17", xy, np.ones(17))
+        >>> right = Keypoints2D("coco17", xy + [80.0, 0.0], np.ones(17))
+        >>> body25 = convert_keypoints(left, "body25")
+        >>> body25.xy.shape, int(body25.valid.sum())
+        ((25, 2), 19)
     """
     source, wanted = _checked(keypoints), skeleton(target)
     if source is wanted:

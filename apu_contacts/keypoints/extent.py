@@ -5,19 +5,20 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from apu_contacts.keypoints.seen import SEEN, is_seen
 from apu_contacts.keypoints.types import Keypoints2D
 
 
-def keypoint_box(keypoints: Keypoints2D, min_confidence: float = 0.0) -> NDArray[np.float64] | None:
-    """``(4,)`` x0, y0, x1, y1 in pixels of the box around all joints of confidence above ``min_confidence``.
+def keypoint_box(keypoints: Keypoints2D, min_confidence: float = SEEN) -> NDArray[np.float64] | None:
+    """``(4,)`` x0, y0, x1, y1 in pixels of the box around all joints that were seen (`is_seen`).
 
     None where no joint is.
     """
-    seen = keypoints.xy[keypoints.confidence > min_confidence]
+    seen = keypoints.xy[is_seen(keypoints.confidence, min_confidence)]
     return np.concatenate([seen.min(0), seen.max(0)]) if len(seen) else None
 
 
-def person_size(keypoints: Keypoints2D, min_confidence: float = 0.0) -> float:
+def person_size(keypoints: Keypoints2D, min_confidence: float = SEEN) -> float:
     """Diagonal of `keypoint_box` in pixels; 0 where no joint is.
 
     The diagonal changes little with the pose's direction. A person of whom little is seen has a small box;

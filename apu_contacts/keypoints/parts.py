@@ -57,6 +57,11 @@ def part_keypoints(part: str, side: str = "both") -> tuple[str, ...]:
 
     Raises:
         ValueError: on an unknown part or side.
+
+    Example:
+        >>> from apu_contacts import part_keypoints
+        >>> part_keypoints("forearm", "left")
+        ('left_elbow', 'left_wrist')
     """
     if part not in _SIDED:
         raise ValueError(f"part must be one of {', '.join(sorted(_SIDED))}, got {part!r}")

@@ -5,7 +5,8 @@ right are the person's own.
 
 Orders: COCO-17 and COCO-WholeBody-133 as their annotations define them (body, feet, iBUG-68 face, left hand,
 right hand); BODY_25, its hands and its 70-point face as the OpenPose output format documents them; Halpe-26
-as AlphaPose and RTMPose document it. ``hands`` are the two hands alone, the left one first: the part of a fit
+as AlphaPose and RTMPose document it; the 33 landmarks of MediaPipe's pose model as its documentation numbers
+them (its foot index is our big toe). ``hands`` are the two hands alone, the left one first: the part of a fit
 beside BODY_25.
 """
 
@@ -65,6 +66,15 @@ _BODY25 = (
 )
 _HALPE_FEET = tuple(
     f"{side}_{point}" for point in ("big_toe", "small_toe", "heel") for side in ("left", "right")
+)
+_MEDIAPIPE = (
+    *("nose", "left_eye_inner", "left_eye", "left_eye_outer"),
+    *("right_eye_inner", "right_eye", "right_eye_outer"),
+    *("left_ear", "right_ear", "left_mouth", "right_mouth", "left_shoulder", "right_shoulder"),
+    *("left_elbow", "right_elbow", "left_wrist", "right_wrist", "left_pinky", "right_pinky"),
+    *("left_index", "right_index", "left_thumb", "right_thumb", "left_hip", "right_hip"),
+    *("left_knee", "right_knee", "left_ankle", "right_ankle", "left_heel", "right_heel"),
+    *("left_big_toe", "right_big_toe"),
 )
 _FACE = tuple(f"face_{i}" for i in range(NUM_FACE))
 _PUPILS = ("right_pupil", "left_pupil")
@@ -135,6 +145,7 @@ SKELETONS: MappingProxyType[str, Skeleton] = MappingProxyType(
             _skeleton("body25", _BODY25),
             _skeleton("halpe26", (*_COCO17, "head_top", "neck", "mid_hip", *_HALPE_FEET)),
             _skeleton("body25_hands_face", (*_BODY25, *_LEFT_HAND, *_RIGHT_HAND, *_FACE, *_PUPILS)),
+            _skeleton("mediapipe33", _MEDIAPIPE),
             _skeleton("hands", (*_LEFT_HAND, *_RIGHT_HAND)),
         )
     }

@@ -20,6 +20,12 @@ class Keypoints2D:
     Raises:
         ValueError: on shapes that do not agree with each other, values that are not finite where the
             confidence is above 0, or confidences outside [0, 1].
+
+    Example:
+        >>> import numpy as np
+        >>> from apu_contacts import Keypoints2D
+        >>> Keypoints2D("coco17", np.zeros((17, 2)), np.ones(17)).valid.sum().item()
+        17
     """
 
     skeleton: str

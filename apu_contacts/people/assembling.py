@@ -10,6 +10,7 @@ from typing import Literal, overload
 import numpy as np
 from numpy.typing import ArrayLike
 
+from apu_contacts.camera import Camera
 from apu_contacts.keypoints import Keypoints2D
 from apu_contacts.keypoints.extent import keypoint_box
 from apu_contacts.people.matching import (
@@ -22,7 +23,6 @@ from apu_contacts.people.matching import (
 )
 from apu_contacts.people.merging import merge_keypoints
 from apu_contacts.sources.bev import BevPerson
-from apu_contacts.sources.conventions import Camera
 from apu_contacts.sources.detection import InitialEstimate, PersonDetection
 
 MAX_BODY_DISTANCE = 0.2
@@ -130,6 +130,16 @@ def assemble_people(
 
     Raises:
         ValueError: as `match_people` and `match_boxes`; if both ``bev`` and ``estimates`` are given.
+
+    Example:
+        >>> import numpy as np
+        >>> from apu_contacts import Keypoints2D, assemble_people, convert_keypoints
+        >>> xy = np.random.default_rng(0).uniform(100, 200, (17, 2))
+        >>> left = Keypoints2D("coco17", xy, np.ones(17))
+        >>> right = Keypoints2D("coco17", xy + [80.0, 0.0], np.ones(17))
+        >>> found = assemble_people([convert_keypoints(each, "body25") for each in (left, right)])
+        >>> len(found.people), found.people[0].source
+        (2, mappingproxy({'openpose': 0}))
     """
     if bev is not None and estimates is not None:
         raise ValueError("give bev or estimates, not both: a person starts from one estimate")
@@ -155,7 +165,7 @@ def assemble_people(
     unmatched: list[Unmatched] = []
     people: list[PersonDetection] = []
     for k, pair in enumerate(pairs):
-        around = keypoint_box(boxed[k])
+        around = keypoint_box(boxed[k], min_confidence=0)  # of all that was detected: nobody is lost
         if around is None:
             # A detector's empty record: nobody can be fitted to it.
             kind, index = ("openpose", pair[0]) if pair[0] is not None else ("vitpose", pair[1])

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from apu_contacts.keypoints import Keypoints2D, convert_keypoints, person_size
+from apu_contacts.keypoints import SEEN, Keypoints2D, convert_keypoints, is_seen, person_size
 from apu_contacts.people.matching import keypoint_distances
 from apu_contacts.sources.detection import PersonDetection
 
@@ -78,7 +78,7 @@ def propose_pairs(
     *,
     min_keypoints: int = 3,
     max_distance: float = 0.2,
-    min_confidence: float = 0.3,
+    min_confidence: float = SEEN,
     require_mesh: bool | Collection[int] = True,
     max_mesh_error: float = 0.15,
     max_gap: float | None = None,
@@ -91,7 +91,7 @@ def propose_pairs(
         min_keypoints: k; so many keypoints of each of the two must lie within ``max_distance`` of some
             keypoint of the other. One or two crossing joints are common in a crowd.
         max_distance: d, as a share of the geometric mean of the two people's `person_size`.
-        min_confidence: a keypoint is valid from this confidence on.
+        min_confidence: a keypoint is seen from this confidence on.
         require_mesh: demand an initial estimate of both people that is aligned with their keypoints; or
             positions of the people of whom it is demanded.
         max_mesh_error: what counts as aligned: the mean distance of a person's valid keypoints from the
@@ -103,12 +103,23 @@ def propose_pairs(
 
     Raises:
         ValueError: if a threshold is out of its range.
+
+    Example:
+        >>> import numpy as np
+        >>> from apu_contacts import Keypoints2D, assemble_people, convert_keypoints, propose_pairs
+        >>> xy = np.random.default_rng(0).uniform(100, 200, (17, 2))
+        >>> left = Keypoints2D("coco17", xy, np.ones(17))
+        >>> right = Keypoints2D("coco17", xy + [80.0, 0.0], np.ones(17))
+        >>> people = assemble_people([convert_keypoints(each, "body25") for each in (left, right)]).people
+        >>> proposal = propose_pairs(people, require_mesh=False)
+        >>> type(proposal).__name__
+        'Proposal'
     """
     if min_keypoints < 1:
         raise ValueError(f"min_keypoints must be at least 1, got {min_keypoints}")
     if not max_distance > 0:
         raise ValueError(f"max_distance must be positive (a share of the people's size), got {max_distance}")
-    body = [_valid_only(convert_keypoints(person.keypoints, "body25"), min_confidence) for person in people]
+    body = [_seen_only(convert_keypoints(person.keypoints, "body25"), min_confidence) for person in people]
     error = [_mesh_error(person, keypoints) for person, keypoints in zip(people, body, strict=True)]
     apart, common = keypoint_distances(body, body, min_confidence=min_confidence)
 
@@ -145,8 +156,8 @@ def propose_pairs(
     return Proposal(tuple(candidates), tuple(rejected))
 
 
-def _valid_only(keypoints: Keypoints2D, min_confidence: float) -> Keypoints2D:
-    confidence = np.where(keypoints.confidence >= min_confidence, keypoints.confidence, 0)
+def _seen_only(keypoints: Keypoints2D, min_confidence: float) -> Keypoints2D:
+    confidence = np.where(is_seen(keypoints.confidence, min_confidence), keypoints.confidence, 0)
     return Keypoints2D(keypoints.skeleton, keypoints.xy, confidence)
 
 
@@ -156,7 +167,7 @@ def _reach(a: Keypoints2D, b: Keypoints2D, count: int, limit: float) -> tuple[fl
 
     inf where one of the two has fewer valid keypoints, or no extent.
     """
-    size = np.sqrt(person_size(a) * person_size(b))
+    size = np.sqrt(person_size(a, 0.0) * person_size(b, 0.0))  # of those that are left
     if min(a.valid.sum(), b.valid.sum()) < count or size == 0:
         return float("inf"), 0
     between: NDArray[np.float64] = np.linalg.norm(a.xy[a.valid][:, None] - b.xy[b.valid][None], axis=2) / size

@@ -15,7 +15,7 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from apu_contacts.keypoints import Keypoints2D, convert_keypoints
+from apu_contacts.keypoints import SEEN, Keypoints2D, convert_keypoints, is_seen
 from apu_contacts.keypoints.extent import keypoint_box, person_size
 
 Array = NDArray[np.float64]
@@ -26,8 +26,6 @@ agree to 0.01-0.07 on the same person, and different people are 0.14 (a head bet
 0.18 and more apart."""
 MIN_COMMON = 3
 """Joints that both must have: two say little about who it is."""
-MIN_CONFIDENCE = 0.3
-"""Confidence from which a joint is compared."""
 MAX_DUPLICATE_DISTANCE = 0.08
 """Two records of one detector that agree to this share of the size are one person. Two people are 0.14 and
 more apart on real photographs of crowds."""
@@ -88,7 +86,7 @@ def keypoint_distances(
     people_a: Sequence[Keypoints2D],
     people_b: Sequence[Keypoints2D],
     *,
-    min_confidence: float = MIN_CONFIDENCE,
+    min_confidence: float = SEEN,
 ) -> tuple[Array, NDArray[np.int64]]:
     """Relative keypoint distances between all people of two lists.
 
@@ -120,16 +118,9 @@ def keypoint_distances(
 def _stack(people: Sequence[Keypoints2D], min_confidence: float) -> tuple[Array, NDArray[np.bool_], Array]:
     body = [convert_keypoints(person, "body25") for person in people]
     xy = np.array([b.xy for b in body]).reshape(len(body), 25, 2)
-    seen = np.array([b.valid & (b.confidence >= min_confidence) for b in body], dtype=bool).reshape(
-        len(body), 25
-    )
-    size = np.array([_size(b, min_confidence) for b in body])
+    seen = is_seen(np.array([b.confidence for b in body]).reshape(len(body), 25), min_confidence)
+    size = np.array([person_size(b, min_confidence) for b in body])
     return np.where(seen[..., None], xy, 0.0), seen, size
-
-
-def _size(body: Keypoints2D, min_confidence: float) -> float:
-    # "from this confidence on" as "above the next smaller number", but never a joint that is not there
-    return person_size(body, max(0.0, float(np.nextafter(min_confidence, -1))))
 
 
 def find_duplicates(
@@ -137,7 +128,7 @@ def find_duplicates(
     *,
     max_distance: float = MAX_DUPLICATE_DISTANCE,
     min_common: int = MIN_COMMON,
-    min_confidence: float = MIN_CONFIDENCE,
+    min_confidence: float = SEEN,
 ) -> list[tuple[int, int, float]]:
     """Records of one list that are the same person: ``(kept, duplicate, distance)``, the nearest first.
 
@@ -170,7 +161,7 @@ def match_people(
     *,
     max_distance: float = MAX_DISTANCE,
     min_common: int = MIN_COMMON,
-    min_confidence: float = MIN_CONFIDENCE,
+    min_confidence: float = SEEN,
 ) -> Matching:
     """The best one-to-one assignment between two detectors' people, for any numbers of them.
 
@@ -187,6 +178,15 @@ def match_people(
 
     Raises:
         ValueError: if a threshold is out of its range.
+
+    Example:
+        >>> import numpy as np
+        >>> from apu_contacts import Keypoints2D, match_people
+        >>> xy = np.random.default_rng(0).uniform(100, 200, (17, 2))
+        >>> left = Keypoints2D("coco17", xy, np.ones(17))
+        >>> right = Keypoints2D("coco17", xy + [80.0, 0.0], np.ones(17))
+        >>> match_people([left, right], [right, left]).of_a(0).index_b
+        1
     """
     if not max_distance > 0:
         raise ValueError(f"max_distance must be positive (a share of the person's size), got {max_distance}")
@@ -220,7 +220,8 @@ def match_boxes(boxes: ArrayLike, people: Sequence[Keypoints2D], *, min_iou: flo
     if (given[:, 2:] < given[:, :2]).any():
         bad = int(np.flatnonzero((given[:, 2:] < given[:, :2]).any(1))[0])
         raise ValueError(f"boxes must be x0, y0, x1, y1; box {bad} is {given[bad]}: x, y, width, height?")
-    around = [keypoint_box(person) for person in people]
+    # boxes are drawn around all that was detected: around what was seen, 1 of 30 in a crowd finds nobody
+    around = [keypoint_box(person, min_confidence=0) for person in people]
     found = np.array([np.full(4, np.nan) if b is None else b for b in around]).reshape(-1, 4)
     overlap = _iou(given, found)
 

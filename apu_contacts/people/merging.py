@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from apu_contacts.keypoints import SKELETONS, Keypoints2D, convert_keypoints, mirror_name
+from apu_contacts.keypoints import SEEN, SKELETONS, Keypoints2D, convert_keypoints, is_seen, mirror_name
 from apu_contacts.keypoints.extent import person_size
 from apu_contacts.keypoints.skeletons import NUM_FACE, NUM_HAND
 
@@ -13,7 +13,6 @@ MAX_ANKLE_DISTANCE = 0.03
 0.05 in a crowd, and the other leg's ankle can be as near; a toe on the wrong foot is worse than no toe, so
 only close agreement counts. BUDDI's 5 squared pixels are 0.015 of a person of 150 pixels and 0.005 of one of
 450."""
-MIN_CONFIDENCE = 0.2
 
 _DETAILS = {
     "left_wrist": tuple(f"left_hand_{i}" for i in range(NUM_HAND)),
@@ -29,7 +28,7 @@ def merge_keypoints(
     *,
     joints: tuple[str, ...] = ("big_toe",),
     max_ankle_distance: float = MAX_ANKLE_DISTANCE,
-    min_confidence: float = MIN_CONFIDENCE,
+    min_confidence: float = SEEN,
 ) -> Keypoints2D:
     """ViTPose's keypoints with OpenPose's toes: a body-only ViTPose has no feet.
 
@@ -47,13 +46,22 @@ def merge_keypoints(
         joints: the foot joints that are filled, without their side; ``("big_toe", "small_toe", "heel")`` for
             all.
         max_ankle_distance: as a share of the larger of the two `person_size`; of wrists and noses too.
-        min_confidence: that both ankles need.
+        min_confidence: that both ankles need, see `is_seen`.
 
     Returns:
         keypoints of the skeleton ``"body25"``, or ``"body25_hands_face"`` where either has a hand or a face.
 
     Raises:
         ValueError: if both are None.
+
+    Example:
+        >>> import numpy as np
+        >>> from apu_contacts import Keypoints2D, convert_keypoints, merge_keypoints
+        >>> xy = np.random.default_rng(0).uniform(100, 200, (17, 2))
+        >>> left = Keypoints2D("coco17", xy, np.ones(17))
+        >>> right = Keypoints2D("coco17", xy + [80.0, 0.0], np.ones(17))
+        >>> merge_keypoints(convert_keypoints(left, "body25"), None).skeleton
+        'body25'
     """
     given = [keypoints for keypoints in (vitpose, openpose) if keypoints is not None]
     if not given:
@@ -70,7 +78,7 @@ def merge_keypoints(
 
     def agree(joint: str) -> bool:
         i, other = order.index[joint], order.index[mirror_name(joint)]
-        if min(ours.confidence[i], theirs.confidence[i]) < min_confidence:
+        if not is_seen(min(ours.confidence[i], theirs.confidence[i]), min_confidence):
             return False
         apart = np.linalg.norm(ours.xy[[i, other]] - theirs.xy[i], axis=1)
         swapped = other != i and ours.confidence[other] > 0 and apart[1] < apart[0]

@@ -80,9 +80,11 @@ def read_text(path: str | Path, error: Error = ValueError, *, limit: int = MAX_B
     return decode_text(read_bytes(path, error, limit=limit), str(path), error)
 
 
-def read_json(path: str | Path, error: Error = ValueError, *, finite: bool = True) -> Any:
+def read_json(
+    path: str | Path, error: Error = ValueError, *, finite: bool = True, checked: bool = True
+) -> Any:
     """What a JSON file holds; as `read_bytes` and `parse_json`."""
-    return parse_json(read_bytes(path, error), str(path), error, finite=finite)
+    return parse_json(read_bytes(path, error), str(path), error, finite=finite, checked=checked)
 
 
 def json_lines(text: str) -> Iterator[tuple[int, str]]:
@@ -101,7 +103,9 @@ def read_json_lines(path: str | Path, error: Error = ValueError) -> Iterator[tup
     return json_lines(read_text(path, error, limit=4 * MAX_BYTES))
 
 
-def parse_json(data: str | bytes, where: str, error: Error = ValueError, *, finite: bool = True) -> Any:
+def parse_json(
+    data: str | bytes, where: str, error: Error = ValueError, *, finite: bool = True, checked: bool = True
+) -> Any:
     """A JSON document.
 
     Args:
@@ -109,15 +113,18 @@ def parse_json(data: str | bytes, where: str, error: Error = ValueError, *, fini
         where: what to call it in messages.
         error: what is raised.
         finite: refuse NaN and Infinity, which Python's writer leaves; False: they stay as they are.
+        checked: False: look at size and depth only, and let every value stand. For lines and records of our
+            own, and for replies of servers, which are looked at entry by entry where they are used.
 
     Raises:
         error: if it is no JSON, nested deeper than `MAX_DEPTH`, larger than `MAX_BYTES` or `MAX_MEMORY`
-            allow, or holds a number beyond `MAX_NUMBER` or half of a surrogate pair; the place is named.
+            allow; or if it holds a number beyond `MAX_NUMBER`, half of a surrogate pair, or an object with
+            two values of one name. The place is named.
     """
     text = decode_text(data, where, error) if isinstance(data, bytes) else data.removeprefix("\ufeff")
     _check_cost(text, where, error)
     try:
-        content = json.loads(text)
+        content = json.loads(text, object_pairs_hook=_each_name_once if checked else None)
     except json.JSONDecodeError as fault:
         likely = looks_like(text[:40].encode("utf-8", "replace"))
         hint = f"; it looks like {likely}" if likely else ""
@@ -126,10 +133,20 @@ def parse_json(data: str | bytes, where: str, error: Error = ValueError, *, fini
         ) from None
     except (ValueError, RecursionError) as fault:  # an integer of thousands of digits
         raise error(f"{where}: not JSON: {str(fault)[:200]}") from None
-    wrong = _first_fault(content, finite)
+    wrong = _first_fault(content, finite) if checked else ""
     if wrong:
         raise error(f"{where}: {wrong}")
     return content
+
+
+def _each_name_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object; Python would let the last of two values win, in silence."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        for name, value in pairs:
+            if found[name] != value:
+                raise ValueError(f"two values of the name {name[:40]!r} in one object: which one is meant?")
+    return found
 
 
 def _check_cost(text: str, where: str, error: Error) -> None:

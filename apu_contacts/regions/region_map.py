@@ -45,6 +45,14 @@ class RegionMap:
 
     Raises:
         ValueError: on shapes that do not agree, vertex ids out of range, a vertex twice in one region.
+
+    Example:
+        >>> from apu_contacts import RegionMap
+        >>> regions = RegionMap.load("free")
+        >>> regions
+        RegionMap('free', 12242 vertices, derived)
+        >>> regions.sizes.shape, bool((regions.labels() >= 0).all())
+        ((75,), True)
     """
 
     topology: str

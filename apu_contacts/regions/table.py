@@ -33,6 +33,11 @@ class Region:
         centroid: approximate centre in fractions of stature on an adult in T-pose with the palms down (sole
             y = 0, crown y = 1, left = +x, forward = +z).
         normal: approximate mean outward normal in the same frame; not of unit length.
+
+    Example:
+        >>> from apu_contacts import REGIONS
+        >>> REGIONS[50].part, REGIONS[50].side, REGIONS[50].mirror
+        ('waist', 'center', 50)
     """
 
     id: int
@@ -96,6 +101,11 @@ def part_regions(part: str, side: str = "both", alternatives: Iterable[str] = ()
 
     Raises:
         ValueError: on an unknown part, side or alternative, or two alternatives for one part.
+
+    Example:
+        >>> from apu_contacts import part_regions
+        >>> len(part_regions("hand", "left")), len(part_regions("hand"))
+        (4, 8)
     """
     if part not in _TABLE["parts"]:
         raise ValueError(f"part must be one of {', '.join(PARTS)}, got {part!r}")
@@ -134,6 +144,11 @@ def explain_region(key: int | str) -> str:
 
     Raises:
         KeyError: if there is no such region.
+
+    Example:
+        >>> from apu_contacts import explain_region
+        >>> print(explain_region(50).splitlines()[0])
+        Region 50: front pelvis
     """
     it = region(key)
     mirror = REGIONS[it.mirror]

@@ -16,9 +16,10 @@ import numpy as np
 
 from apu_contacts.answers.answer import ContactAnswer
 from apu_contacts.contacts import PartContact
+from apu_contacts.keypoints.seen import is_seen
 from apu_contacts.keypoints.types import Keypoints2D
 from apu_contacts.sides.belief import FLIP, DistanceModel, SideBelief, has_side, side_prior
-from apu_contacts.sides.pair_keypoints import MIN_CONFIDENCE, Joints, KeypointPair, NamedPoints, Sides
+from apu_contacts.sides.pair_keypoints import Joints, KeypointPair, NamedPoints, Sides
 from apu_contacts.sides.pair_keypoints import part_distance as part_distance
 from apu_contacts.sides.pair_keypoints import people_size as people_size
 from apu_contacts.sides.posterior import side_posteriors
@@ -46,6 +47,16 @@ class DenoisedContact(PartContact):
         distance: keypoint distance of the chosen sides over the people's size; NaN where joints are missing.
         stated: the sides as they were told.
         probability: belief in the chosen sides; 1 under the paper's rule.
+
+    Example:
+        >>> import numpy as np
+        >>> from apu_contacts import Keypoints2D, PartContact, denoise_chirality
+        >>> xy = np.random.default_rng(0).uniform(100, 200, (17, 2))
+        >>> left = Keypoints2D("coco17", xy, np.ones(17))
+        >>> right = Keypoints2D("coco17", xy + [80.0, 0.0], np.ones(17))
+        >>> (contact,) = denoise_chirality([PartContact("hand", "left", "shoulder", "right")], left, right)
+        >>> contact.stated, isinstance(contact, PartContact)
+        (('left', 'right'), True)
     """
 
     distance: float = math.nan
@@ -68,6 +79,11 @@ class PersonOrder(NamedTuple):
         exchanged: the answer's person a is the second of the two people.
         probability: belief in that decision, 0.5 to 1.
         margin: ``2 * probability - 1``.
+
+    Example:
+        >>> from apu_contacts import PersonOrder
+        >>> PersonOrder(False, 0.9, 0.8).exchanged
+        False
     """
 
     exchanged: bool
@@ -86,6 +102,7 @@ def denoise_chirality(
     answer: ContactAnswer | Iterable[PartContact],
     keypoints_a: Keypoints2D,
     keypoints_b: Keypoints2D,
+    *,
     rule: Rule = "paper",
     tau: float = DEFAULT_TAU,
     belief: SideBelief | None = None,
@@ -129,6 +146,16 @@ def denoise_chirality(
     Raises:
         ValueError: on an unknown rule, a tau that is not above 0, or people without keypoints.
         TypeError: on estimates without named joints.
+
+    Example:
+        >>> import numpy as np
+        >>> from apu_contacts import Keypoints2D, PartContact, denoise_chirality
+        >>> xy = np.random.default_rng(0).uniform(100, 200, (17, 2))
+        >>> left = Keypoints2D("coco17", xy, np.ones(17))
+        >>> right = Keypoints2D("coco17", xy + [80.0, 0.0], np.ones(17))
+        >>> (contact,) = denoise_chirality([PartContact("hand", "left", "shoulder", "right")], left, right)
+        >>> contact.side_a, contact.side_b, 0 < contact.effective_weight < 1
+        ('left', 'right', True)
     """
     if rule not in ("paper", "posterior"):
         raise ValueError(f"rule must be 'paper' or 'posterior', got {rule!r}")
@@ -211,6 +238,7 @@ def person_order(
     answer: ContactAnswer | Iterable[PartContact],
     keypoints_a: Keypoints2D,
     keypoints_b: Keypoints2D,
+    *,
     belief: SideBelief | None = None,
     distances: DistanceModel | None = None,
     position: bool = True,
@@ -233,6 +261,15 @@ def person_order(
 
     Raises:
         ValueError: if a person has no keypoints.
+
+    Example:
+        >>> import numpy as np
+        >>> from apu_contacts import Keypoints2D, PartContact, person_order
+        >>> xy = np.random.default_rng(0).uniform(100, 200, (17, 2))
+        >>> left = Keypoints2D("coco17", xy, np.ones(17))
+        >>> right = Keypoints2D("coco17", xy + [80.0, 0.0], np.ones(17))
+        >>> person_order([PartContact("hand", "left", "shoulder", "right")], left, right).exchanged
+        True
     """
     contacts = answer.contacts if isinstance(answer, ContactAnswer) else tuple(answer)
     belief, distances = belief or SideBelief(), distances or DistanceModel()
@@ -264,5 +301,5 @@ def _evidence(
 
 
 def _center(keypoints: Keypoints2D) -> float:
-    seen = keypoints.confidence >= MIN_CONFIDENCE
+    seen = is_seen(keypoints.confidence)
     return float(np.average(keypoints.xy[seen, 0], weights=keypoints.confidence[seen]))

@@ -11,14 +11,12 @@ from numpy.typing import NDArray
 
 from apu_contacts.contacts import PartContact
 from apu_contacts.keypoints.parts import part_keypoints
+from apu_contacts.keypoints.seen import SEEN, is_seen
 from apu_contacts.keypoints.skeletons import skeleton
 from apu_contacts.keypoints.types import Keypoints2D
 
 Sides = tuple[str, str]
 Array = NDArray[np.float64]
-
-MIN_CONFIDENCE = 0.2
-"""Keypoints with less confidence than this are treated as missing, as in the paper's filter."""
 
 _HEAD = ("nose", "eye", "ear")
 _FOOT = ("toe", "heel")
@@ -68,15 +66,15 @@ def people_size(keypoints_a: Keypoints2D, keypoints_b: Keypoints2D) -> float:
     """Size of two people in the picture, in pixels: the geometric mean of their keypoint boxes' diagonals.
 
     Raises:
-        ValueError: if a person has fewer than two keypoints above `MIN_CONFIDENCE`, or all in one point.
+        ValueError: if a person has fewer than two keypoints that were seen (`is_seen`), or all in one point.
     """
     diagonals = []
     for name, person in (("keypoints_a", keypoints_a), ("keypoints_b", keypoints_b)):
-        seen = person.xy[person.confidence >= MIN_CONFIDENCE]
+        seen = person.xy[is_seen(person.confidence)]
         diagonal = float(np.linalg.norm(seen.max(0) - seen.min(0))) if len(seen) > 1 else 0.0
         if diagonal == 0.0:
             raise ValueError(
-                f"{name} must have two keypoints of confidence {MIN_CONFIDENCE} or more at different "
+                f"{name} must have two keypoints of confidence {SEEN} or more at different "
                 f"places, got "
                 f"{len(seen)}; was this person matched to the right detection?"
             )
@@ -198,5 +196,5 @@ class KeypointPair:
 def _rows(parts: tuple[str, ...], side: str, keypoints: Keypoints2D) -> NDArray[np.int64]:
     names = [name for part in parts for name in part_keypoints(part, side)]
     rows = skeleton(keypoints.skeleton).indices(names)
-    found: NDArray[np.int64] = rows[keypoints.confidence[rows] >= MIN_CONFIDENCE]
+    found: NDArray[np.int64] = rows[is_seen(keypoints.confidence[rows])]
     return found

@@ -1,10 +1,19 @@
 """Readers of other tools' files."""
 
+from apu_contacts.camera import Camera
 from apu_contacts.sources._model_pickle import read_model_pickle
 from apu_contacts.sources._numpy_pickle import read_numpy_pickle
 from apu_contacts.sources.bev import BEV_JOINTS, BevPerson, bev_focal, camera_residual, read_bev
 from apu_contacts.sources.checks import ConventionError
-from apu_contacts.sources.conventions import Camera
+from apu_contacts.sources.chi3d import (
+    CHI3D_JOINTS,
+    Chi3dCamera,
+    Chi3dContact,
+    read_chi3d_camera,
+    read_chi3d_joints,
+    read_chi3d_signatures,
+    read_chi3d_smplx,
+)
 from apu_contacts.sources.detection import InitialEstimate, PersonDetection
 from apu_contacts.sources.errors import (
     NoPeopleError,
@@ -15,6 +24,14 @@ from apu_contacts.sources.errors import (
     UnsafePickleError,
 )
 from apu_contacts.sources.flickrci3d import AnnotatedPair, FlickrImage, read_flickr_signatures
+from apu_contacts.sources.hi4d import (
+    Hi4dCamera,
+    Hi4dFrame,
+    Hi4dRecording,
+    read_hi4d_cameras,
+    read_hi4d_frame,
+    read_hi4d_meta,
+)
 from apu_contacts.sources.hmr2 import read_camerahmr, read_hmr2
 from apu_contacts.sources.keypoint_files import (
     keypoints_from_arrays,
@@ -22,8 +39,10 @@ from apu_contacts.sources.keypoint_files import (
     read_keypoint_arrays,
     read_mmpose,
 )
+from apu_contacts.sources.mediapipe import read_mediapipe
 from apu_contacts.sources.multihmr import read_multihmr
 from apu_contacts.sources.nlf import read_nlf
+from apu_contacts.sources.ntu import NTU_JOINTS, NtuBody, NtuRecording, ntu_name, read_ntu_skeleton
 from apu_contacts.sources.openpose import read_openpose
 from apu_contacts.sources.parameters import read_amass, read_buddi, read_parameters
 from apu_contacts.sources.sam3d import read_sam3d_body
@@ -34,13 +53,22 @@ from apu_contacts.sources.write import write_amass, write_coco_results, write_op
 
 __all__ = [
     "BEV_JOINTS",
+    "CHI3D_JOINTS",
+    "NTU_JOINTS",
     "AnnotatedPair",
     "BevPerson",
     "Camera",
+    "Chi3dCamera",
+    "Chi3dContact",
     "ConventionError",
     "FlickrImage",
+    "Hi4dCamera",
+    "Hi4dFrame",
+    "Hi4dRecording",
     "InitialEstimate",
     "NoPeopleError",
+    "NtuBody",
+    "NtuRecording",
     "PersonDetection",
     "SourceError",
     "SourceFormatError",
@@ -50,18 +78,28 @@ __all__ = [
     "bev_focal",
     "camera_residual",
     "keypoints_from_arrays",
+    "ntu_name",
     "read_amass",
     "read_bev",
     "read_buddi",
     "read_camerahmr",
+    "read_chi3d_camera",
+    "read_chi3d_joints",
+    "read_chi3d_signatures",
+    "read_chi3d_smplx",
     "read_coco_results",
     "read_flickr_signatures",
+    "read_hi4d_cameras",
+    "read_hi4d_frame",
+    "read_hi4d_meta",
     "read_hmr2",
     "read_keypoint_arrays",
+    "read_mediapipe",
     "read_mmpose",
     "read_model_pickle",
     "read_multihmr",
     "read_nlf",
+    "read_ntu_skeleton",
     "read_numpy_pickle",
     "read_openpose",
     "read_parameters",

@@ -23,6 +23,9 @@ from apu_contacts.sources.errors import SourceFormatError
 MAX_ENTRIES = 1 << 24
 """Largest matrix that is filled in from a sparse one, so that a small file cannot fill the memory."""
 
+MAX_SPARSE = 1 << 31
+"""Entries, zeros included, of a matrix that stays sparse."""
+
 _SPARSE = {f"{kind}_{form}": kind for kind in ("csc", "csr") for form in ("matrix", "array")}
 
 
@@ -36,14 +39,15 @@ class Unread:
         return f"Unread({self.kind!r})"
 
 
-def read_model_pickle(path: str | Path) -> dict[str, Any]:
+def read_model_pickle(path: str | Path, *, sparse: bool = False) -> dict[str, Any]:
     """The entries of an official SMPL, SMPL-H or SMPL-X ``.pkl``.
 
-    Sparse matrices come back dense. Of chumpy's objects, ``Ch`` gives its array and ``Select`` the elements
-    that it selects; any other comes back as `Unread`.
+    Sparse matrices come back dense, or with ``sparse`` as SciPy's. Of chumpy's objects, ``Ch`` gives its
+    array and ``Select`` the elements that it selects; any other comes back as `Unread`.
 
     Args:
         path: the file, of any pickle protocol, written by Python 2 or 3.
+        sparse: leave sparse matrices sparse; those of smplx's model transfer would take a gigabyte.
 
     Raises:
         SourceMissingError: if there is no such file.
@@ -52,7 +56,8 @@ def read_model_pickle(path: str | Path) -> dict[str, Any]:
         SourceFormatError: if it is damaged, or holds no dictionary.
     """
     file = checked_file(path)
-    content = loads(reading.read_bytes(file, SourceFormatError, limit=MAX_BYTES), str(file), _stand_in)
+    names = _stand_in_sparse if sparse else _stand_in
+    content = loads(reading.read_bytes(file, SourceFormatError, limit=MAX_BYTES), str(file), names)
     if not isinstance(content, dict):
         raise SourceFormatError(f"{file}: expected a dictionary of arrays, got {type(content).__name__}")
     return content
@@ -72,6 +77,12 @@ def _stand_in(module: str, name: str) -> Any:
     if module in ("numpy.core.multiarray", "numpy._core.multiarray") and name == "scalar":
         return _Scalar()
     return None
+
+
+def _stand_in_sparse(module: str, name: str) -> Any:
+    if module.split(".")[:2] == ["scipy", "sparse"] and name in _SPARSE:
+        return type("_KeptSparse", (_KeptSparse,), {"__slots__": (), "kind": _SPARSE[name]})
+    return _stand_in(module, name)
 
 
 class _ObjectName(Inert):
@@ -172,12 +183,24 @@ class _Sparse(_Stateful):
 
     __slots__ = ()
 
-    def build(self, resolve: Resolve) -> NDArray[Any]:
+    def build(self, resolve: Resolve) -> Any:
+        shape, data, minor, starts = self.checked(resolve, MAX_ENTRIES)
+        major_size, minor_size = shape if self.kind == "csr" else shape[::-1]
+        resolve.budget.spend(major_size * minor_size * data.itemsize)
+        dense = np.zeros((major_size, minor_size), data.dtype)
+        major = np.repeat(np.arange(major_size), np.diff(starts))
+        np.add.at(dense, (major, minor), data)
+        return dense if self.kind == "csr" else np.ascontiguousarray(dense.T)
+
+    def checked(
+        self, resolve: Resolve, largest: int
+    ) -> tuple[tuple[int, int], NDArray[Any], NDArray[np.int64], NDArray[np.int64]]:
+        """Shape, data, indices and index pointers, of a matrix of so many entries at most."""
         shape = resolve(self.get("_shape", "shape"))
         data, minor, starts = (resolve(self.get(name)) for name in ("data", "indices", "indptr"))
         sizes = all(type(n) is int and n >= 0 for n in shape) if isinstance(shape, tuple) else False
         arrays = all(isinstance(a, np.ndarray) and a.ndim == 1 for a in (data, minor, starts))
-        if not sizes or not arrays or len(shape) != 2 or shape[0] * shape[1] > MAX_ENTRIES:
+        if not sizes or not arrays or len(shape) != 2 or shape[0] * shape[1] > largest:
             refuse("the contents of a sparse matrix")
         major_size, minor_size = shape if self.kind == "csr" else shape[::-1]
         if (
@@ -191,8 +214,17 @@ class _Sparse(_Stateful):
             or (len(minor) and (minor.min() < 0 or minor.max() >= minor_size))
         ):
             refuse("the contents of a sparse matrix")
-        resolve.budget.spend(major_size * minor_size * data.itemsize)
-        dense = np.zeros((major_size, minor_size), data.dtype)
-        major = np.repeat(np.arange(major_size), np.diff(starts.astype(np.int64)))
-        np.add.at(dense, (major, minor), data)
-        return dense if self.kind == "csr" else np.ascontiguousarray(dense.T)
+        return shape, data, minor.astype(np.int64), starts.astype(np.int64)
+
+
+class _KeptSparse(_Sparse):
+    """The same, left sparse."""
+
+    __slots__ = ()
+
+    def build(self, resolve: Resolve) -> Any:
+        from scipy import sparse
+
+        shape, data, minor, starts = self.checked(resolve, MAX_SPARSE)
+        make = sparse.csr_matrix if self.kind == "csr" else sparse.csc_matrix
+        return make((data, minor, starts), shape=shape).tocsr()

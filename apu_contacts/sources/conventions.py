@@ -7,13 +7,12 @@ after a rotation about the pelvis.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from apu_contacts.camera import Camera
 from apu_contacts.sources.checks import check_matrices, check_vectors
 from apu_contacts.sources.errors import SourceFormatError
 
@@ -27,34 +26,6 @@ MEAN_PELVIS: dict[str, Array] = {
 }
 """Where the pelvis of the mean shape lies in the rest pose, to a centimetre. A person's own differs by a few
 centimetres; it is `J0`, the first row of ``J_regressor @ shaped vertices``."""
-
-
-@dataclass(frozen=True)
-class Camera:
-    """A pinhole without distortion: ``focal`` and ``center`` in pixels of the full image."""
-
-    focal: float
-    center: tuple[float, float]
-
-    def __post_init__(self) -> None:
-        center = np.asarray(self.center, dtype=np.float64)
-        if center.shape != (2,) or not np.isfinite(center).all():
-            raise ValueError(f"center must be two pixel coordinates, got {self.center}")
-        if not (math.isfinite(self.focal) and self.focal > 0):
-            raise ValueError(f"focal must be positive (pixels), got {self.focal}")
-        object.__setattr__(self, "focal", float(self.focal))
-        object.__setattr__(self, "center", (float(center[0]), float(center[1])))
-
-    @classmethod
-    def from_image_size(cls, width: float, height: float, fov: float = 60.0) -> Camera:
-        """A field of view of ``fov`` degrees over the longer side, centred."""
-        return cls(max(width, height) / (2 * math.tan(math.radians(fov / 2))), (width / 2, height / 2))
-
-    def project(self, points: ArrayLike) -> Array:
-        """``(..., 3)`` metres to ``(..., 2)`` pixels."""
-        xyz = np.asarray(points, dtype=np.float64)
-        pixels: Array = self.focal * xyz[..., :2] / xyz[..., 2:] + np.array(self.center)
-        return pixels
 
 
 # Rotations

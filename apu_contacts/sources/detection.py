@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from apu_contacts.camera import Camera
 from apu_contacts.keypoints import SKELETONS, Keypoints2D
 from apu_contacts.sources.checks import check_in_front, check_metres
 from apu_contacts.sources.conventions import (
-    Camera,
     axis_angle_to_matrices,
     change_camera,
     matrices_to_axis_angle,
@@ -169,6 +169,15 @@ class PersonDetection:
         margins: file kind -> how clear it was that this is the same person (`Match.margin`); absent for the
             file that the others were matched to.
         notes: what is missing and why, in words.
+
+    Example:
+        >>> import numpy as np
+        >>> from apu_contacts import Keypoints2D, PersonDetection
+        >>> xy = np.random.default_rng(0).uniform(100, 200, (17, 2))
+        >>> left = Keypoints2D("coco17", xy, np.ones(17))
+        >>> right = Keypoints2D("coco17", xy + [80.0, 0.0], np.ones(17))
+        >>> PersonDetection(left, np.array([100.0, 100.0, 200.0, 200.0])).initial is None
+        True
     """
 
     keypoints: Keypoints2D

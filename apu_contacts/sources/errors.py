@@ -4,7 +4,16 @@ from __future__ import annotations
 
 
 class SourceError(ValueError):
-    """A file of another tool cannot be used. The classes below say how."""
+    """A file of another tool cannot be used. The classes below say how.
+
+    Example:
+        >>> from apu_contacts import SourceError, read_openpose
+        >>> try:
+        ...     read_openpose("absent.json")
+        ... except SourceError as error:
+        ...     print(type(error).__name__)
+        SourceMissingError
+    """
 
 
 class SourceMissingError(SourceError, FileNotFoundError):

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from apu_contacts.camera import Camera
 from apu_contacts.sources._records import Array, People, Source, choose_part, finite_joints, load_content
 from apu_contacts.sources.checks import ConventionError
 from apu_contacts.sources.conventions import (
     MEAN_PELVIS,
-    Camera,
     axis_angle,
     weak_perspective_to_translation,
 )
@@ -96,8 +96,7 @@ def _camera(people: People, image_size: Sequence[float] | None) -> Camera:
                 f"{image_size[0]:g} x {image_size[1]:g}: the size of another picture, or of a resized one?"
             )
     if people.has("cam_int"):
-        matrix = people.shared("cam_int", 3, 3)
-        return Camera(float(matrix[0, 0]), (float(matrix[0, 2]), float(matrix[1, 2])))
+        return Camera.from_intrinsics(people.shared("cam_int", 3, 3))
     if image_size is None and people.has("img_size"):
         image_size = people.shared("img_size", 2).tolist()
     if image_size is None:

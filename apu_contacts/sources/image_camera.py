@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from apu_contacts.camera import Camera
 from apu_contacts.sources.checks import ConventionError
-from apu_contacts.sources.conventions import Camera
 from apu_contacts.sources.errors import SourceFormatError
 
 Array = NDArray[np.float64]
@@ -16,18 +16,6 @@ TOLERANCE = 0.01
 """Share of the image's longer side by which points may miss their pixels: a file in half precision misses by
 0.001, a picture cut off by a tenth by 0.05."""
 MIN_POINTS = 6
-
-
-def given_camera(intrinsics: ArrayLike) -> Camera:
-    """The camera of a matrix ``(3, 3)``, in pixels.
-
-    Raises:
-        ValueError: on another shape, or a focal length that is not positive.
-    """
-    matrix = np.asarray(intrinsics, dtype=np.float64)
-    if matrix.shape != (3, 3):
-        raise ValueError(f"intrinsics must have shape (3, 3), got {matrix.shape}")
-    return Camera(float(matrix[0, 0]), (float(matrix[0, 2]), float(matrix[1, 2])))
 
 
 def solve_camera(points: ArrayLike, pixels: ArrayLike, where: str) -> Camera:
@@ -79,6 +67,28 @@ def check_projection(
             f"image of {image_size[0]:g} x {image_size[1]:g}: is this another picture's size, a resized or a "
             "cropped picture, or another camera?"
         )
+
+
+def check_in_image(pixels: ArrayLike, image_size: Sequence[float], where: str) -> None:
+    """Whether an image of this size shows any of the ``(N, 2)`` pixels of a file's people.
+
+    Raises:
+        ConventionError: if less than a tenth of them lie in it.
+    """
+    uv, size = np.asarray(pixels, dtype=np.float64), np.asarray(image_size, dtype=np.float64)
+    uv = uv[np.isfinite(uv).all(1)]
+    inside = ((uv >= 0) & (uv <= size)).all(1)
+    if len(uv) and inside.mean() < _SEEN:
+        low, high = uv.min(0), uv.max(0)
+        raise ConventionError(
+            f"{where}: its people lie at ({low[0]:.0f}, {low[1]:.0f}) to ({high[0]:.0f}, {high[1]:.0f})"
+            f" px, beside an image of {size[0]:g} x {size[1]:g}: another picture's size, or a crop whose "
+            "pixels were not moved along?"
+        )
+
+
+_SEEN = 0.1
+"""Share of all keypoints that a picture of these people shows at least; one of two people may be cut off."""
 
 
 def beside_box(camera: Camera, joints: ArrayLike, box: ArrayLike) -> list[str]:

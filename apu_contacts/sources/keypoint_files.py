@@ -18,7 +18,8 @@ from apu_contacts.sources.confidence import MAX_OVERSHOOT, confidences
 from apu_contacts.sources.errors import NoPeopleError, SourceFormatError, SourceWarning
 from apu_contacts.sources.keypoint_records import each_person
 
-BY_COUNT = {len(SKELETONS[name]): name for name in ("coco17", "coco_wholebody133", "body25", "halpe26")}
+_COUNTED = ("coco17", "coco_wholebody133", "body25", "halpe26", "mediapipe33")
+BY_COUNT = {len(SKELETONS[name]): name for name in _COUNTED}
 _OTHERS = {
     136: "Halpe-136: run the detector with a COCO-WholeBody or Halpe-26 model",
     18: "OpenPose's COCO body model",
@@ -57,6 +58,13 @@ def keypoints_from_arrays(
         SourceFormatError: on other shapes, an unknown number of joints, or scores of another scale.
         ConventionError: on three columns beside scores, or coordinates that are no pixels.
         ValueError: on an unknown ``order``, or a ``score_scale`` that is not positive.
+
+    Example:
+        >>> import numpy as np
+        >>> from apu_contacts import keypoints_from_arrays
+        >>> people = keypoints_from_arrays(np.zeros((2, 17, 2)), np.ones((2, 17)))
+        >>> len(people), people[0].skeleton
+        (2, 'coco17')
     """
     xy = as_array(keypoints, where, finite=False)
     if xy.size == 0:

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from apu_contacts.camera import Camera
 from apu_contacts.sources._records import Array, People, Source, finite_joints, load_content
 from apu_contacts.sources.checks import checked_age
-from apu_contacts.sources.conventions import Camera, axis_angle
+from apu_contacts.sources.conventions import axis_angle
 from apu_contacts.sources.detection import InitialEstimate
 from apu_contacts.sources.errors import NoPeopleError, SourceFormatError
 from apu_contacts.sources.image_camera import beside_pixel, check_projection

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from apu_contacts.camera import Camera
 from apu_contacts.sources._records import Array, People, Source, finite_joints, load_content
 from apu_contacts.sources.checks import ConventionError
-from apu_contacts.sources.conventions import MEAN_PELVIS, Camera, axis_angle
+from apu_contacts.sources.conventions import MEAN_PELVIS, axis_angle
 from apu_contacts.sources.detection import InitialEstimate
 from apu_contacts.sources.errors import NoPeopleError, SourceFormatError
-from apu_contacts.sources.image_camera import beside_box, check_projection, given_camera
+from apu_contacts.sources.image_camera import beside_box, check_projection
 from apu_contacts.sources.names import SMPL_JOINTS, SMPLX_JOINTS
 
 _ROTATIONS = {24: "smpl", 52: "smplh", 55: "smplx"}
@@ -63,7 +64,7 @@ def read_nlf(
         raise NoPeopleError(f"{where}: NLF found nobody in this image")
     camera = Camera.from_image_size(image_size[0], image_size[1], fov)
     if intrinsics is not None:
-        camera = given_camera(intrinsics)
+        camera = Camera.from_intrinsics(intrinsics)
     return people.each(lambda i: _person(people, i, camera, _UNITS[unit], image_size), "nlf")
 
 

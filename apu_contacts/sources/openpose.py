@@ -64,6 +64,18 @@ def read_openpose(
         ConventionError: if the coordinates are no pixels.
         NoPeopleError: if the list of people is empty.
         ValueError: on an unknown ``order``.
+
+    Example:
+        >>> import numpy as np
+        >>> from apu_contacts import Keypoints2D, convert_keypoints, read_openpose, write_openpose
+        >>> xy = np.random.default_rng(0).uniform(100, 200, (17, 2))
+        >>> left = Keypoints2D("coco17", xy, np.ones(17))
+        >>> right = Keypoints2D("coco17", xy + [80.0, 0.0], np.ones(17))
+        >>> import tempfile
+        >>> path = tempfile.mkdtemp() + "/0001_keypoints.json"
+        >>> write_openpose(path, [convert_keypoints(left, "body25")])
+        >>> read_openpose(path)[0].skeleton
+        'body25'
     """
     joints = len(skeleton(order))
     content = read_json_object(path)

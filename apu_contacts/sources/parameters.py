@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from apu_contacts.camera import Camera
 from apu_contacts.sources._records import Array, People, Source, choose_part, finite_joints, load_content
 from apu_contacts.sources.checks import ConventionError, checked_age
 from apu_contacts.sources.conventions import (
     MEAN_PELVIS,
-    Camera,
     axis_angle,
     origin_to_pelvis_translation,
     pca_to_hand_pose,

@@ -10,14 +10,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from apu_contacts.camera import Camera
 from apu_contacts.sources._records import People, Source, finite_joints, load_content
-from apu_contacts.sources.conventions import Camera, orientation_from_joints
+from apu_contacts.sources.conventions import orientation_from_joints
 from apu_contacts.sources.detection import InitialEstimate
 from apu_contacts.sources.errors import NoPeopleError, SourceError, SourceFormatError, SourceMissingError
 from apu_contacts.sources.image_camera import (
     center_of_image,
+    check_in_image,
     check_projection,
-    given_camera,
     solve_camera,
 )
 from apu_contacts.sources.names import MHR70_JOINTS
@@ -151,7 +152,7 @@ def _camera(
 ) -> tuple[Camera | None, str]:
     """The camera of the picture, and a note; None where each person's ``focal_length`` must do."""
     if intrinsics is not None:
-        return given_camera(intrinsics), ""
+        return Camera.from_intrinsics(intrinsics), ""
     points, pixels = [], []
     for i in range(people.count):
         try:
@@ -163,6 +164,7 @@ def _camera(
             pixels.append(uv)
     if not points:
         return None, ""
+    check_in_image(np.concatenate(pixels), image_size, people.where)
     camera = _solved(points, pixels, people.where)
     return camera, center_of_image(camera, image_size, people.where)
 

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from apu_contacts.camera import Camera
 from apu_contacts.sources._json import numbers, read_json_object
 from apu_contacts.sources._records import Array, People, Source, as_array, load_content
-from apu_contacts.sources.conventions import MEAN_PELVIS, Camera, axis_angle
+from apu_contacts.sources.conventions import MEAN_PELVIS, axis_angle
 from apu_contacts.sources.detection import InitialEstimate
 from apu_contacts.sources.errors import SourceFormatError, SourceMissingError, SourceWarning
 

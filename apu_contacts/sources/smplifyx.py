@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from apu_contacts.camera import Camera
 from apu_contacts.sources._records import Source, as_array, load_content
-from apu_contacts.sources.conventions import Camera
 from apu_contacts.sources.detection import InitialEstimate
 from apu_contacts.sources.errors import SourceFormatError
 from apu_contacts.sources.parameters import read_parameters

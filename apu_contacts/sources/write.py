@@ -32,6 +32,18 @@ def write_openpose(path: str | Path, people: Sequence[Keypoints2D], *, hands_and
         path: the ``.json``.
         people: of any skeleton; joints that OpenPose does not have are lost, missing ones are 0, 0, 0.
         hands_and_face: write the hands and the face too.
+
+    Example:
+        >>> import numpy as np
+        >>> from apu_contacts import Keypoints2D, convert_keypoints, read_openpose, write_openpose
+        >>> xy = np.random.default_rng(0).uniform(100, 200, (17, 2))
+        >>> left = Keypoints2D("coco17", xy, np.ones(17))
+        >>> right = Keypoints2D("coco17", xy + [80.0, 0.0], np.ones(17))
+        >>> import tempfile
+        >>> path = tempfile.mkdtemp() + "/0001_keypoints.json"
+        >>> write_openpose(path, [convert_keypoints(left, "body25")])
+        >>> len(read_openpose(path))
+        1
     """
     records = []
     for person in people:

@@ -8,7 +8,6 @@ what was done is kept.
 
 from __future__ import annotations
 
-import math
 import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,9 +23,11 @@ from apu_losses.app.console import EXPECTED, BadInput, Group, in_words, run, say
 from apu_losses.app.console import complain as _complain
 from apu_losses.app.console import progress_bar as _progress
 from apu_losses.app.console import table as _table
+from apu_losses.app.evaluate import evaluate
 
 if TYPE_CHECKING:
-    from apu_losses.fitting import FitResult
+    from apu_contacts.asking.queries import PairQuery
+    from apu_losses.fitting import FitResult, Scene
 
 app = typer.Typer(
     name="apu",
@@ -51,7 +52,7 @@ def _input() -> Iterator[None]:
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from apu_contacts._version import __version__
+        from apu_contacts import __version__
 
         typer.echo(__version__)
         raise typer.Exit
@@ -71,7 +72,7 @@ def _root(
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")] = Path("apu_demo"),
-    preset: Annotated[str, typer.Option(help="Recipe of the fit: a name, or a .json file.")] = "best",
+    preset: Annotated[str, typer.Option(help="A preset's name, or its .json file.")] = "best",
     film: Annotated[bool, typer.Option("--film", help="Leave a film of the fit, too: film.webp.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help=_OVERWRITE)] = False,
 ) -> None:
@@ -98,7 +99,7 @@ def fit(
         Path, typer.Argument(metavar="SCENE.json|DIR|SCENES.jsonl", help="A scene, a folder, or one a line.")
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")],
-    preset: Annotated[str, typer.Option(help="Recipe of the fit: a name, or a .json file.")] = "best",
+    preset: Annotated[str, typer.Option(help="A preset's name, or its .json file.")] = "best",
     body: Annotated[str, typer.Option(help="'free', or the path of your SMPLX_*.npz.")] = "free",
     regions: Annotated[Path | None, typer.Option(help="Region map of that body.")] = None,
     device: Annotated[str, typer.Option(help="Where to compute: cpu, cuda, cuda:1.")] = "cpu",
@@ -119,12 +120,12 @@ def fit(
 ) -> None:
     """Fit bodies to scenes; leave parameters, a record, meshes and a picture of each.
 
-    Results that are there already, of the same scene by the same recipe, are kept and not computed again.
+    Results that are there already, of the same scene by the same preset, are kept and not computed again.
     """
-    from apu_losses.app.fit_files import fit_scenes, load_scenes
     from apu_losses.bodies import load_body
     from apu_losses.bodies.region_map import region_map_for
     from apu_losses.fitting import SceneFitter
+    from apu_losses.generate.fit_files import fit_scenes, load_scenes
 
     _use_threads(threads)
     if scene.is_dir() and out.resolve() == scene.resolve():
@@ -149,8 +150,11 @@ def fit(
             inputs=[*found.inputs, *_given_files(preset, body, regions)],
             overwrite=overwrite,
         )
-    header = ("scene", "verdict", "pairs within 2 cm", "keypoint error, px", "inside")
+    header = ("scene", "verdict", "parts within 2 cm", "region pairs", "keypoint error, px", "inside")
     _table(header, [_summary(name, record) for name, record in summary.records.items()])
+    loud = _without_contacts(found.scenes)
+    if loud:
+        _complain("fit", f"warning: {loud}")
     unwritten = [f"{name}: results not written: {why}" for name, why in summary.unwritten.items()]
     for problem in [*found.unusable, *unwritten, *summary.notes]:
         _complain("fit", f"note: {problem}")
@@ -161,23 +165,91 @@ def fit(
 
 
 def _given_files(*values: object) -> list[Path]:
-    """Those of some options' values that are files: a recipe, a body or a region map of the user's own."""
+    """Those of some options' values that are files: a preset, a body or a region map of the user's own."""
     return [Path(str(value)) for value in values if value is not None and Path(str(value)).is_file()]
+
+
+app.command()(evaluate)
+
+
+@app.command("run")
+def run_all(
+    images: Annotated[
+        list[Path] | None, typer.Argument(help="Pictures, folders of them, or a .jsonl that lists them.")
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for everything; goes on with it.")] = Path(
+        "apu_run"
+    ),
+    model: Annotated[str | None, typer.Option(help="Name of the model, as the server knows it.")] = None,
+    base_url: Annotated[str | None, typer.Option(help="Server with /v1.")] = None,
+    config: Annotated[Path | None, typer.Option(help="All options: a .toml, as a run leaves it.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="One option: fit.preset=paper. May be repeated.")
+    ] = None,
+    start: Annotated[str | None, typer.Option(help="Starts: auto, keypoints or estimate.")] = None,
+    preset: Annotated[str | None, typer.Option(help="A preset's name, or its .json file.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Stop before the first question; say what would be asked.")
+    ] = False,
+) -> None:
+    """From photographs to meshes that touch: detect, propose, ask, resolve, fit, judge; and a page of it.
+
+    Files of keypoints and of estimators that lie beside a picture are used. Run again to go on where it was.
+    """
+    from apu_contacts.asking import AskInterrupted
+    from apu_contacts.asking.commands import summary_lines
+    from apu_losses.generate.config import RunConfig, changes_of
+    from apu_losses.generate.page import COLUMNS
+    from apu_losses.generate.run import run
+
+    with _input():
+        if not images:
+            raise ValueError("run needs pictures, or a folder of them")
+        settings = RunConfig() if config is None else RunConfig.load(config)
+        settings = settings.changed(changes_of(settings, set_ or []))
+        given = {"ask": {"model": model, "base_url": base_url}}
+        given |= {"propose": {"start": start}, "fit": {"preset": preset}}
+        settings = settings.changed(
+            {part: {k: v for k, v in values.items() if v is not None} for part, values in given.items()}
+        )
+    _use_threads(settings.fit.threads)
+    say_when_interrupted(lambda: f"interrupted; what is done is in {out}, the same command goes on from it")
+    with _progress() as tell:
+        try:
+            done = run(images, out, settings, dry_run=dry_run, progress=tell)
+        except AskInterrupted as interrupted:
+            for line in summary_lines(interrupted.summary):
+                typer.echo(line)
+            raise typer.Exit(128 + interrupted.number) from None
+    for note in done.notes:
+        _complain("run", f"note: {note}")
+    if done.dry is not None:
+        _table(("what", "number"), done.dry.rows())
+        return
+    if done.asked is not None:
+        for line in summary_lines(done.asked):
+            typer.echo(line)
+    if done.contacts is not None:
+        _table(("what", "number"), done.contacts.rows())
+    _table(COLUMNS, done.rows())
+    typer.echo(f"{out / 'index.html'} shows each; meshes and records are in {out / 'fits'}")
+    if done.incomplete:
+        raise typer.Exit(1)
 
 
 @app.command()
 def presets(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="A recipe, or a .json file.")] = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="File for the recipe.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="A preset, or a .json file.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="File for the preset.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help=_OVERWRITE)] = False,
 ) -> None:
-    """List the recipes of a fit, or print one as JSON, to be changed and given to `fit --preset`."""
+    """List the presets of a fit, or print one as JSON, to be changed and given to `fit --preset`."""
     import json
 
     from apu_losses.fitting import PRESET_NAMES, load_preset
 
     if name is None:
-        _table(("recipe", "what it is"), [(known, load_preset(known).description) for known in PRESET_NAMES])
+        _table(("preset", "what it is"), [(known, load_preset(known).description) for known in PRESET_NAMES])
         return
     with _input():
         preset = load_preset(name)
@@ -186,7 +258,7 @@ def presets(
         return
     refuse_inputs([out], _given_files(name))
     # one that was changed is the user's
-    refuse_foreign(out, _is_bundled, "an unchanged recipe", overwrite=overwrite)
+    refuse_foreign(out, _is_bundled, "an unchanged preset", overwrite=overwrite)
     preset.save(out)
     typer.echo(f"{out} written")
 
@@ -223,7 +295,13 @@ def convert(
 
 @app.command()
 def ask(
-    pictures: Annotated[list[Path] | None, typer.Argument(help="Pictures of two people each.")] = None,
+    pictures: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="SCENES.jsonl|PICTURES",
+            help="Scenes: each pair is asked about; or pictures of two people.",
+        ),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="File of answers; what it has stays.")
     ] = None,
@@ -263,6 +341,9 @@ def ask(
         typer.Option(help="Ask anew what was: empty, unreadable, refused. May be repeated."),
     ] = None,
     picture_format: Annotated[str, typer.Option(help="How crops are sent: jpeg or png.")] = "jpeg",
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Ask once more where an answer of a scene was not read whole.")
+    ] = False,
     batch_out: Annotated[
         Path | None, typer.Option(help="Write batch files here and ask nobody; what -o has is left out.")
     ] = None,
@@ -272,7 +353,11 @@ def ask(
         typer.Option(help="NAME.questions.jsonl of --batch-out, if not beside the results or the answers."),
     ] = None,
 ) -> None:
-    """Ask a vision language model which body parts touch; the key comes from the environment."""
+    """Ask a vision language model which body parts touch; the key comes from the environment.
+
+    Of scenes (`apu propose`) each pair is asked about by itself: the picture is cropped to the two, and the
+    others are dimmed.
+    """
     from apu_contacts.asking import commands
 
     with _input():
@@ -309,11 +394,13 @@ def ask(
             price_in=price_in,
             price_out=price_out,
         )
-        note = commands.left_out_note(pictures or [])
-        if note:
-            _complain("ask", f"note: {note}")
+        queries, problems = _questions(pictures or [], action)
+        for problem in problems:
+            _complain("ask", f"note: {problem}")
+        if repair and (batch_out or batch_in):
+            raise ValueError("--repair asks at once, and a batch does not: leave it out, and give it later")
         if batch_out is not None:
-            written = commands.write_requests(pictures or [], batch_out, options, out)
+            written = commands.write_query_requests(queries, batch_out, options, out)
             for path in written.paths:
                 typer.echo(str(path))
             for line in commands.batch_lines(written):
@@ -326,12 +413,15 @@ def ask(
             if batch_in is not None:
                 summary = commands.collect_results(batch_in, out, batch_questions)
             else:
+                from apu_losses.generate.ask import ask_pairs
+
                 with _progress() as tell:
-                    summary = commands.ask_pictures(
-                        pictures or [],
+                    summary = ask_pairs(
+                        queries,
                         out,
                         options,
-                        lambda done, total: tell(done / total, f"{done} of {total}"),
+                        repair=repair,
+                        progress=lambda done, total: tell(done / total, f"{done} of {total}"),
                     )
         except commands.AskInterrupted as interrupted:
             for line in commands.summary_lines(interrupted.summary):
@@ -340,6 +430,52 @@ def ask(
     for line in commands.summary_lines(summary):
         typer.echo(line)
     if not summary.complete:
+        raise typer.Exit(1)
+
+
+def _questions(given: Sequence[Path], action: str | None) -> tuple[list[PairQuery], list[str]]:
+    """The questions about scenes, or about whole pictures; and what is left out."""
+    from apu_contacts.asking.commands import left_out_note
+    from apu_contacts.asking.queries import image_queries
+
+    scenes = [path for path in given if path.suffix in (".jsonl", ".json")]
+    if not scenes:
+        return image_queries(given, action), list(filter(None, [left_out_note(given)]))
+    if len(scenes) < len(given):
+        other = next(path for path in given if path not in scenes)
+        raise ValueError(f"ask takes scenes or pictures, not both: got {scenes[0]} and {other}")
+    from apu_losses.generate import scene_queries
+    from apu_losses.generate.files import read_scenes
+
+    found = [scene for path in scenes for scene in read_scenes(path)]
+    queries, problems = scene_queries(found, action)
+    if not queries:
+        why = problems[0] if problems else "no scene has a pair of people; `apu propose` finds them"
+        raise ValueError(f"{scenes[0]}: nothing to ask: {why}")
+    return queries, problems
+
+
+@app.command()
+def contacts(
+    scenes: Annotated[Path, typer.Argument(metavar="SCENES.jsonl", help="Scenes, as `propose` writes them.")],
+    answers: Annotated[Path, typer.Argument(metavar="ANSWERS.jsonl", help="What `ask` got about them.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="File for the scenes with contacts.")],
+    policy: Annotated[
+        str, typer.Option(help="How answers become contacts: 'best', 'paper', or a .json file.")
+    ] = "best",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help=_OVERWRITE)] = False,
+) -> None:
+    """Put answers into scenes: fused, who is meant, sides repaired; each pair with what it rests on."""
+    from apu_losses.generate.config import load_policy
+    from apu_losses.generate.files import contacts_file
+
+    report = contacts_file(scenes, answers, out, load_policy(policy), overwrite=overwrite)
+    for problem in report.problems:
+        _complain("contacts", f"note: {problem}")
+    _table(("scene", "people", "what is known"), report.pairs_in_words)
+    _table(("what", "number"), report.rows())
+    typer.echo(f"{out} written")
+    if report.problems:
         raise typer.Exit(1)
 
 
@@ -372,6 +508,10 @@ def detect(
     ] = None,
     min_box_score: Annotated[float, typer.Option(help="Below this a box is nobody.")] = 0.3,
     device: Annotated[str, typer.Option(help="Where to compute: cpu, cuda, cuda:1.")] = "cpu",
+    detector: Annotated[
+        str,
+        typer.Option(help="'pose' (rtmlib), 'mediapipe', or 'auto': the first of these that is installed."),
+    ] = "auto",
     estimates: Annotated[
         list[str] | None,
         typer.Option(help="Files of an estimator to list too: bev=FOLDER/{name}.npz. May be repeated."),
@@ -379,21 +519,32 @@ def detect(
 ) -> None:
     """Find people and their keypoints in pictures; write the list that `propose` reads."""
     with _input():
-        from apu_contacts.detect import KeypointDetector, detect_pictures, find_pictures, named_models
-        from apu_contacts.detect.models import own_models
+        from apu_contacts.detect import (
+            KeypointDetector,
+            MediapipeDetector,
+            detect_pictures,
+            find_pictures,
+            named_models,
+        )
+        from apu_contacts.detect.models import chosen_detector, own_models
+        from apu_contacts.detect.pictures import Detector
         from apu_contacts.images import left_out, left_out_words
 
         found = find_pictures(pictures)
         patterns = _patterns(estimates or [])
-        if person_weights and pose_weights:
-            models = own_models(person_weights, pose_weights)
-        else:
-            models = own_models(person_weights, pose_weights, named_models(model))
-        if score_scale is not None:
-            models = replace(models, score_scale=score_scale)
+        used = chosen_detector(detector, own_weights=bool(person_weights or pose_weights))
         with _progress() as tell:
-            detector = KeypointDetector(models, device=device, min_box_score=min_box_score, progress=tell)
-            summary = detect_pictures(found, detector, out, estimates=patterns, progress=tell)
+            find: Detector
+            if used == "mediapipe":
+                find = MediapipeDetector(min_confidence=min_box_score)
+            else:
+                others = None if person_weights and pose_weights else named_models(model)
+                models = own_models(person_weights, pose_weights, others)
+                if score_scale is not None:
+                    models = replace(models, score_scale=score_scale)
+                find = KeypointDetector(models, device=device, min_box_score=min_box_score, progress=tell)
+            summary = detect_pictures(found, find, out, estimates=patterns, progress=tell)
+    typer.echo(f"detector: {used}")
     for problem in filter(None, [left_out_words(left_out(pictures)), *summary.unread]):
         _complain("detect", f"note: {problem}")
     _table(("what", "number"), summary.rows())
@@ -499,6 +650,54 @@ def propose(
 
 
 @app.command()
+def touches(
+    mesh_a: Annotated[Path, typer.Argument(metavar="A", help="A mesh: .obj, .ply, .glb, .stl, .off, .npz.")],
+    mesh_b: Annotated[
+        Path | None, typer.Argument(metavar="[B]", help="Another; left out, A holds the two.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="The .json to write.")] = None,
+    picture: Annotated[Path | None, typer.Option(help="Draw both bodies: .png or .jpg.")] = None,
+    threshold: Annotated[float, typer.Option(help="Metres below which two regions touch.")] = 0.02,
+    body: Annotated[
+        str | None, typer.Option(help="Your SMPLX_*.npz, if the meshes are not of the free body.")
+    ] = None,
+    regions: Annotated[Path | None, typer.Option(help="Region map of their topology.")] = None,
+    body_b: Annotated[str | None, typer.Option(help="Of B, if it is of another topology.")] = None,
+    regions_b: Annotated[Path | None, typer.Option(help="Likewise.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help=_OVERWRITE)] = False,
+) -> None:
+    """Say which body parts of two meshes touch, how near, and what lies inside the other."""
+    from apu_losses.app import touch_files
+
+    files = [mesh_a, *([] if mesh_b is None else [mesh_b])]
+    outputs = [path for path in (out, picture) if path is not None]
+    refuse_inputs(outputs, [*files, *_given_files(body, regions, body_b, regions_b)])
+    if picture is not None and picture.suffix.lower() not in (".png", ".jpg", ".jpeg"):
+        raise BadInput(f"--picture {picture}: expected .png or .jpg, got {picture.suffix or 'no ending'}")
+    for path, is_ours in ((out, touch_files.is_touches), (picture, lambda _: False)):
+        if path is not None:
+            refuse_foreign(path, is_ours, "a result of apu touches", overwrite=overwrite)
+    _use_threads(1)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        first, second = touch_files.two_meshes(mesh_a, mesh_b)
+        a = touch_files.side_of(first, body, regions)
+        other = (body, regions) if body_b is None and regions_b is None else (body_b, regions_b)
+        b = touch_files.side_of(second, *other)
+        found = touch_files.find_touches(a, b, threshold)
+    for line in dict.fromkeys(str(warning.message) for warning in caught):
+        _complain("touches", f"note: {line}")
+    typer.echo(f"a: {first.name}, b: {second.name}; nearer than {100 * threshold:g} cm:")
+    typer.echo(str(found))
+    if out is not None:
+        touch_files.write_touches(out, found, a, b)
+    if picture is not None:
+        touch_files.draw_touches(picture, found, a, b, files)
+    if outputs:
+        typer.echo(f"{', '.join(map(str, outputs))} written")
+
+
+@app.command()
 def regions(
     which: Annotated[
         str | None, typer.Argument(metavar="[ID]", help="Id (0 to 74) or name of a region.")
@@ -559,25 +758,34 @@ def _verdict(result: FitResult) -> str:
 
 def _summary(name: str, record: Mapping[str, Any]) -> tuple[str, ...]:
     """A row of `fit`, from what the scene's record says."""
-    verdict, metrics = record["verdict"], (record["before"], record["after"])
+    from apu_losses.generate.page import before_and_after, largest, share_near, verdict
+
+    inside = (str(record[when]["inside_vertices"]) for when in ("before", "after"))
     return (
         name,
-        f"{'kept' if verdict['kept'] else 'rejected'}: {verdict['reason']}",
-        " to ".join(_share(each["contact_distance"]) for each in metrics),
-        " to ".join(_largest(each["keypoint_error"]) for each in metrics),
-        " to ".join(str(each["inside_vertices"]) for each in metrics),
+        verdict(record),
+        before_and_after(record, "part_distance", share_near),
+        before_and_after(record, "contact_distance", share_near),
+        before_and_after(record, "keypoint_error", largest),
+        " to ".join(inside),
     )
 
 
-def _share(distances: Sequence[float | None]) -> str:
-    """How many of some contacts are nearer than 2 cm; what is not finite is None in a record."""
-    near = sum(distance is not None and distance <= 0.02 for distance in distances)
-    return f"{100 * near / len(distances):.0f} %" if distances else "nan %"
-
-
-def _largest(errors: Sequence[float | None]) -> str:
-    known = [math.nan if error is None else error for error in errors]
-    return f"{max(known):.1f}" if known else "nan"
+def _without_contacts(scenes: Mapping[str, Scene]) -> str:
+    """What is to be said of scenes that were fitted without any contact: nothing pulled people together."""
+    bare = [name for name, scene in scenes.items() if not any(len(c.contacts) for c in scene.contacts)]
+    if not bare:
+        return ""
+    open_pairs = sum(c.evidence is None for name in bare for c in scenes[name].contacts)
+    which = "no scene has a contact" if len(bare) == len(scenes) else f"{len(bare)} scenes have no contact"
+    some = f" ({', '.join(bare[:3])}{', ...' if len(bare) > 3 else ''})"
+    asking = (
+        f"; nobody was asked about {open_pairs} of their pairs: `apu ask SCENES.jsonl -o ANSWERS.jsonl` "
+        "asks, `apu contacts SCENES.jsonl ANSWERS.jsonl -o SCENES2.jsonl` puts the answers in"
+        if open_pairs
+        else ""
+    )
+    return f"{which}{some}: nothing pulled these people together{asking}"
 
 
 def _ids(ids: tuple[int, ...]) -> str:

@@ -55,6 +55,13 @@ def load_body(
         FileNotFoundError: if there is no such file; the message lists where it was looked for.
         BodyFileError: if the file is no such model, with the likely cause.
         TypeError: if an object is no such model of the smplx package.
+
+    Example:
+        >>> import torch
+        >>> from apu_losses import load_body
+        >>> body = load_body()
+        >>> body.num_vertices, body(transl=torch.zeros(2, 3)).joints.shape
+        (12242, torch.Size([2, 55, 3]))
     """
     if isinstance(name_or_path, str) and name_or_path == "free":
         if kid_template is not None:

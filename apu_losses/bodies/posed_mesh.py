@@ -14,6 +14,7 @@ from apu_losses.bodies.keypoints import KeypointTable, Landmarks, keypoint_table
 from apu_losses.bodies.protocol import CalledByName, ParameterSpec, PosedBody
 from apu_losses.geometry.orientation import REMEDY, signed_volumes
 from apu_losses.numerics.ordered import ordered_matmul
+from apu_losses.numerics.precision import say_if_far
 from apu_losses.numerics.rotations import rotation_matrix
 
 
@@ -58,6 +59,8 @@ class PosedMeshBody(CalledByName):
             faces = torch.from_numpy(np.array(faces, dtype=np.int64))
         if vertices.ndim != 3 or vertices.shape[2] != 3 or not bool(torch.isfinite(vertices).all()):
             raise ValueError(f"vertices must be finite and of shape (M, V, 3), got {tuple(vertices.shape)}")
+        if vertices.dtype == torch.float32:
+            say_if_far(vertices)
         count = len(vertices)
         if faces.ndim != 2 or faces.shape[1] != 3 or not len(faces):
             raise ValueError(f"faces must have shape (F, 3), F > 0, got {tuple(faces.shape)}; triangles?")

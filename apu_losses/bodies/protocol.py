@@ -18,6 +18,12 @@ class ParameterSpec:
         rotation: True where the values are axis-angle vectors in radians, three per joint.
         default: ``size`` values that stand in for a parameter that is not given.
         meaning: one sentence for people.
+
+    Example:
+        >>> from apu_losses import load_body
+        >>> spec = load_body().parameter_specs["betas"]
+        >>> spec.size, spec.rotation
+        (10, False)
     """
 
     size: int

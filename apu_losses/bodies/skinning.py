@@ -121,6 +121,14 @@ class LinearBlendBody(CalledByName):
         backend: how bodies are posed and skinned: ``"cpu"`` compiled, ``"torch"`` plain PyTorch, ``"auto"``
             compiled for bodies on the CPU, except under forward-mode differentiation and in ``torch.func``
             transforms.
+
+    Example:
+        >>> import torch
+        >>> from apu_losses import load_body
+        >>> body = load_body()
+        >>> posed = body(transl=torch.tensor([[0.0, 0.0, 3.0]]))
+        >>> posed.vertices().shape, posed.select(torch.tensor([0]), torch.tensor([5])).shape
+        (torch.Size([1, 12242, 3]), torch.Size([1, 3]))
     """
 
     def __init__(

@@ -24,11 +24,11 @@ from apu_losses.fitting.scene.types import (
     InitialBody,
     Joints3D,
     Scene,
-    SceneCamera,
     SceneContact,
     ScenePerson,
     sequence,
 )
+from apu_losses.fitting.several_starts import fit_from_starts, scenes_from_starts
 from apu_losses.fitting.solve.presets import PRESET_NAMES, load_preset
 from apu_losses.fitting.solve.progress import FitProgress, StageReport
 from apu_losses.fitting.solve.stage import Preset, Stage
@@ -61,7 +61,6 @@ __all__ = [
     "RetargetReport",
     "Scene",
     "SceneBatch",
-    "SceneCamera",
     "SceneContact",
     "SceneFileError",
     "SceneFitter",
@@ -74,6 +73,7 @@ __all__ = [
     "Verdict",
     "evaluate",
     "find_images",
+    "fit_from_starts",
     "held_share",
     "initial_parameters",
     "judge",
@@ -92,6 +92,7 @@ __all__ = [
     "scene_from_detections",
     "scene_from_dict",
     "scene_to_dict",
+    "scenes_from_starts",
     "sequence",
     "start_from_keypoints",
     "write_scene_lines",

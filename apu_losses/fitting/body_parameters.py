@@ -16,7 +16,7 @@ BODY_PARAMETERS = frozenset(
     {"global_orient", "body_pose", "betas", "age", "transl", "phenotypes", "expression"}
     | {"jaw_pose", "leye_pose", "reye_pose", *HAND_POSES}
 )
-"""The parameters that some body has: a recipe may name them for a body that lacks them."""
+"""The parameters that some body has: a preset may name them for a body that lacks them."""
 
 SHAPES = ("betas", "phenotypes")
 """Names of the parameter that holds a body's shape: that of the SMPL family, and Anny's."""

@@ -1,4 +1,4 @@
-"""`SceneFitter`: many scenes of any number of people, fitted in batches by a recipe of stages."""
+"""`SceneFitter`: many scenes of any number of people, fitted in batches by a preset of stages."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from apu_losses.fitting.solve.stage import Preset
 from apu_losses.fitting.start.complete import started
 from apu_losses.fitting.start.from_detections import model_of
 from apu_losses.fitting.start.retarget import RetargetOptions, initial_parameters
-from apu_losses.geometry.operators import MeshTopology, RegionIndex
+from apu_losses.geometry import MeshTopology, RegionIndex
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class SceneFitter:
         regions: the 75 regions of that body. By default the map that ships with the free body; for a body
             file and for Anny one that is made for it (`region_map_for`), with a warning that it is
             approximate. Posed meshes need theirs given.
-        preset: a recipe by name (``"paper"``, ``"best"``, ...; see `PRESET_NAMES`) or of your own.
+        preset: a preset by name (``"paper"``, ``"best"``, ...; see `PRESET_NAMES`) or of your own.
         terms: more terms by name, functions ``state -> (S,)``; give them weights with
             ``preset.weighted(name=...)``.
         retarget: how the start is put on an estimator's 3D joints.

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -54,6 +54,11 @@ class ContactForm:
     Raises:
         ValueError: an unknown mode, a number that is not positive, or ``robust``/``soft`` with
             ``"chamfer_quartic"``.
+
+    Example:
+        >>> from apu_losses.functional import ContactForm
+        >>> ContactForm(robust=0.1)
+        ContactForm(mode='min', robust=0.1, soft=None)
     """
 
     mode: Mode = "min"
@@ -84,6 +89,20 @@ class ContactSelection:
         edge: ``(C,)`` the edge of each contact.
         swapped: ``(E,)`` whether the map of an open edge was read with its two bodies exchanged.
         form: how distances become energies.
+
+    Example:
+        >>> import torch
+        >>> from apu_contacts import ContactMap, RegionMap
+        >>> from apu_losses.functional import edges_of_pairs, select_contacts
+        >>> regions = RegionMap.from_labels(range(75), topology="row", provenance="a vertex a metre")
+        >>> verts_a = torch.zeros(1, 75, 3)
+        >>> verts_a[0, :, 0] = torch.arange(75.0)
+        >>> verts_b = verts_a + torch.tensor([0.0, 0.3, 0.0])
+        >>> edges = edges_of_pairs([ContactMap([(0, 0), (1, 2)], [1.0, 0.5])])
+        >>> vertices = torch.cat([verts_a, verts_b])
+        >>> chosen = select_contacts(vertices, edges, regions)
+        >>> chosen.vertex_a.tolist(), chosen.vertex_b.tolist(), chosen.weight.tolist()
+        ([0, 1], [0, 2], [1.0, 0.5])
     """
 
     row_a: Tensor
@@ -125,6 +144,20 @@ def select_contacts(
 
     Raises:
         ValueError: a region map of another topology, or a contact with a region that has no vertices.
+
+    Example:
+        >>> import torch
+        >>> from apu_contacts import ContactMap, RegionMap
+        >>> from apu_losses.functional import edges_of_pairs, select_contacts
+        >>> regions = RegionMap.from_labels(range(75), topology="row", provenance="a vertex a metre")
+        >>> verts_a = torch.zeros(1, 75, 3)
+        >>> verts_a[0, :, 0] = torch.arange(75.0)
+        >>> verts_b = verts_a + torch.tensor([0.0, 0.3, 0.0])
+        >>> edges = edges_of_pairs([ContactMap([(0, 0), (1, 2)], [1.0, 0.5])])
+        >>> vertices = torch.cat([verts_a, verts_b])
+        >>> chosen = select_contacts(vertices, edges, regions)
+        >>> chosen.row_a.tolist(), chosen.vertex_a.tolist(), chosen.row_b.tolist(), chosen.vertex_b.tolist()
+        ([0, 0], [0, 1], [1, 1], [0, 2])
     """
     form = ContactForm() if form is None else form
     vertices = _bodies("vertices", vertices, regions).detach()
@@ -170,6 +203,18 @@ def chamfer_energy(
 
     Returns:
         ``(E,)``
+
+    Example:
+        >>> import torch
+        >>> from apu_contacts import ContactMap, RegionMap
+        >>> from apu_losses.functional import chamfer_energy, edges_of_pairs
+        >>> regions = RegionMap.from_labels(range(75), topology="row", provenance="a vertex a metre")
+        >>> verts_a = torch.zeros(1, 75, 3)
+        >>> verts_a[0, :, 0] = torch.arange(75.0)
+        >>> verts_b = verts_a + torch.tensor([0.0, 0.3, 0.0])
+        >>> edges = edges_of_pairs([ContactMap([(0, 0)])])
+        >>> chamfer_energy(torch.cat([verts_a, verts_b]), edges, regions)  # 2 * (100 * 0.3 ** 2) ** 2
+        tensor([162.])
     """
     vertices = _bodies("vertices", vertices, regions)
     edges = edges.to(vertices.device)
@@ -202,6 +247,22 @@ def contact_energy(points_a: Tensor, points_b: Tensor, selection: ContactSelecti
     Returns:
         ``(E,)`` one value an edge, squared metres; 0 with zero gradient for an edge without contacts. The
         gradient is that of the whole loss, since vertices that are not nearest do not move a minimum.
+
+    Example:
+        >>> import torch
+        >>> from apu_contacts import ContactMap, RegionMap
+        >>> from apu_losses.functional import contact_energy, edges_of_pairs, select_contacts
+        >>> regions = RegionMap.from_labels(range(75), topology="row", provenance="a vertex a metre")
+        >>> verts_a = torch.zeros(1, 75, 3)
+        >>> verts_a[0, :, 0] = torch.arange(75.0)
+        >>> verts_b = verts_a + torch.tensor([0.0, 0.3, 0.0])
+        >>> edges = edges_of_pairs([ContactMap([(0, 0), (1, 2)], [1.0, 0.5])])
+        >>> vertices = torch.cat([verts_a, verts_b])
+        >>> chosen = select_contacts(vertices, edges, regions)
+        >>> points_a = vertices[chosen.row_a, chosen.vertex_a]
+        >>> points_b = vertices[chosen.row_b, chosen.vertex_b]
+        >>> contact_energy(points_a, points_b, chosen)  # 0.3 ** 2 + 0.5 * (0.3 ** 2 + 1)
+        tensor([0.6350])
     """
     energy = contact_values(points_a, points_b, selection)
     energy = energy * selection.weight.to(energy)
@@ -214,6 +275,22 @@ def contact_weights(points_a: Tensor, points_b: Tensor, selection: ContactSelect
     Held for a step, ``sum_s w_s d_s^2`` has the loss's gradient: what Gauss-Newton needs of weights, of the
     robust function and of the soft minimum. 0 for pairs that were not finite. Arguments as of
     `contact_energy`.
+
+    Example:
+        >>> import torch
+        >>> from apu_contacts import ContactMap, RegionMap
+        >>> from apu_losses.functional import contact_weights, edges_of_pairs, select_contacts
+        >>> regions = RegionMap.from_labels(range(75), topology="row", provenance="a vertex a metre")
+        >>> verts_a = torch.zeros(1, 75, 3)
+        >>> verts_a[0, :, 0] = torch.arange(75.0)
+        >>> verts_b = verts_a + torch.tensor([0.0, 0.3, 0.0])
+        >>> edges = edges_of_pairs([ContactMap([(0, 0), (1, 2)], [1.0, 0.5])])
+        >>> vertices = torch.cat([verts_a, verts_b])
+        >>> chosen = select_contacts(vertices, edges, regions)
+        >>> points_a = vertices[chosen.row_a, chosen.vertex_a]
+        >>> points_b = vertices[chosen.row_b, chosen.vertex_b]
+        >>> contact_weights(points_a, points_b, chosen)
+        tensor([1.0000, 0.5000])
     """
     with torch.enable_grad():
         squared = distance2(widen(points_a.detach()), widen(points_b.detach()))
@@ -226,7 +303,24 @@ def contact_weights(points_a: Tensor, points_b: Tensor, selection: ContactSelect
 
 def contact_values(points_a: Tensor, points_b: Tensor, selection: ContactSelection) -> Tensor:
     """Energy of each contact before its weight: ``(C,)``, squared metres. Arguments as of
-    `contact_energy`."""
+    `contact_energy`.
+
+    Example:
+        >>> import torch
+        >>> from apu_contacts import ContactMap, RegionMap
+        >>> from apu_losses.functional import contact_values, edges_of_pairs, select_contacts
+        >>> regions = RegionMap.from_labels(range(75), topology="row", provenance="a vertex a metre")
+        >>> verts_a = torch.zeros(1, 75, 3)
+        >>> verts_a[0, :, 0] = torch.arange(75.0)
+        >>> verts_b = verts_a + torch.tensor([0.0, 0.3, 0.0])
+        >>> edges = edges_of_pairs([ContactMap([(0, 0), (1, 2)], [1.0, 0.5])])
+        >>> vertices = torch.cat([verts_a, verts_b])
+        >>> chosen = select_contacts(vertices, edges, regions)
+        >>> points_a = vertices[chosen.row_a, chosen.vertex_a]
+        >>> points_b = vertices[chosen.row_b, chosen.vertex_b]
+        >>> contact_values(points_a, points_b, chosen)
+        tensor([0.0900, 1.0900])
+    """
     expected = (len(selection), 3)
     for name, points in (("points_a", points_a), ("points_b", points_b)):
         if points.shape != expected:
@@ -240,6 +334,129 @@ def contact_values(points_a: Tensor, points_b: Tensor, selection: ContactSelecti
     squared = torch.where(selection.valid, squared, torch.nan)
     columns = {"contact": selection.contact, "share": selection.share}
     return _per_contact(squared, columns, len(selection.weight), selection.form)
+
+
+class ContactValues(NamedTuple):
+    """The energies of the contacts of B pairs, flat: C contacts in all.
+
+    Attributes:
+        value: ``(C,)`` energy of each contact before its weight, squared metres; with gradient.
+        weight: ``(C,)`` W of each contact, as its map states it.
+        offsets: ``(B + 1,)`` pair b has contacts ``offsets[b]`` to ``offsets[b + 1] - 1``, in the order of
+            ``contact_maps[b].groups()`` (``merged().groups()`` with ``over="pairs"``).
+
+    Example:
+        >>> import torch
+        >>> from apu_contacts import ContactMap, RegionMap
+        >>> from apu_losses.functional import soft_contact_values
+        >>> regions = RegionMap.from_labels(range(75), topology="row", provenance="a vertex a metre")
+        >>> verts_a = torch.zeros(1, 75, 3)
+        >>> verts_a[0, :, 0] = torch.arange(75.0)
+        >>> verts_b = verts_a + torch.tensor([0.0, 0.3, 0.0])
+        >>> found = soft_contact_values(verts_a, verts_b, ContactMap([(0, 0), (1, 2)], [1.0, 0.5]), regions)
+        >>> found.per_pair(), found.per_pair(torch.tensor([1.0, 0.0]))
+        (tensor([0.6350]), tensor([0.0900]))
+    """
+
+    value: Tensor
+    weight: Tensor
+    offsets: Tensor
+
+    @property
+    def pair(self) -> Tensor:
+        """``(C,)`` the pair that each contact belongs to."""
+        return torch.arange(len(self.offsets) - 1, device=self.offsets.device).repeat_interleave(
+            self.offsets.diff()
+        )
+
+    def per_pair(self, weight: Tensor | None = None) -> Tensor:
+        """``(B,)`` weighted sums: the loss, or with weights ``(C,)`` of your own what these make of it."""
+        weighted = self.value * (self.weight if weight is None else weight).to(self.value)
+        return weighted.new_zeros(len(self.offsets) - 1).index_add(0, self.pair, weighted)
+
+
+def soft_contact_values(
+    verts_a: Tensor,
+    verts_b: Tensor,
+    contact_maps: ContactMap | Sequence[ContactMap],
+    regions: Regions,
+    *,
+    over: Over = "parts",
+    mode: Mode = "min",
+    robust: float | None = None,
+    soft: float | None = None,
+    order: Order | Sequence[Order] = "given",
+    backend: Backend = "auto",
+) -> ContactValues:
+    """`soft_contact` before it is summed: one value a contact, for weights that are learned or logged.
+
+    Arguments and errors as of `soft_contact`. ``per_pair()`` of the result is the loss.
+
+    Example:
+        >>> import torch
+        >>> from apu_contacts import ContactMap, RegionMap
+        >>> from apu_losses.functional import soft_contact_values
+        >>> regions = RegionMap.from_labels(range(75), topology="row", provenance="a vertex a metre")
+        >>> verts_a = torch.zeros(2, 75, 3)
+        >>> verts_a[:, :, 0] = torch.arange(75.0)
+        >>> verts_b = verts_a + torch.tensor([0.0, 0.3, 0.0])
+        >>> maps = [ContactMap([(0, 0), (1, 2)], [1.0, 0.5]), ContactMap([(2, 2)])]
+        >>> found = soft_contact_values(verts_a, verts_b, maps, regions)
+        >>> found.value, found.weight, found.offsets
+        (tensor([0.0900, 1.0900, 0.0900]), tensor([1.0000, 0.5000, 1.0000]), tensor([0, 2, 3]))
+        >>> found.per_pair()
+        tensor([0.6350, 0.0900])
+    """
+    check_soft(soft, over)
+    check_vertices("verts_a", verts_a)
+    edges = edges_of_pairs(
+        maps_of_pairs(contact_maps, len(verts_a)),
+        over=over,
+        order=order,
+        one_search_a_pair=soft is not None,
+        dtype=widen(verts_a[:0]).dtype,
+        device=verts_a.device,
+    )
+    return pair_contact_values(
+        verts_a, verts_b, edges, regions, ContactForm(mode, robust, soft), backend=backend
+    )
+
+
+def pair_contact_values(
+    verts_a: Tensor,
+    verts_b: Tensor,
+    edges: ContactEdges,
+    regions: Regions,
+    form: ContactForm | None = None,
+    *,
+    backend: Backend = "auto",
+) -> ContactValues:
+    """`soft_contact_values` with its contact maps laid out once; arguments as of `pair_contact`.
+
+    Example:
+        >>> import torch
+        >>> from apu_contacts import ContactMap, RegionMap
+        >>> from apu_losses.functional import edges_of_pairs, pair_contact_values
+        >>> regions = RegionMap.from_labels(range(75), topology="row", provenance="a vertex a metre")
+        >>> verts_a = torch.zeros(1, 75, 3)
+        >>> verts_a[0, :, 0] = torch.arange(75.0)
+        >>> verts_b = verts_a + torch.tensor([0.0, 0.3, 0.0])
+        >>> edges = edges_of_pairs([ContactMap([(0, 0), (1, 2)])])
+        >>> pair_contact_values(verts_a, verts_b, edges, regions).value
+        tensor([0.0900, 1.0900])
+    """
+    vertices, _, _ = stack_pairs(verts_a, verts_b)
+    if edges.edge_count != len(verts_a):
+        raise ValueError(f"edges must hold one edge a pair ({len(verts_a)}), got {edges.edge_count}")
+    selection = select_contacts(vertices, edges, regions, form, backend=backend)
+    points_a = gather_points(vertices, selection.row_a, selection.vertex_a)
+    points_b = gather_points(vertices, selection.row_b, selection.vertex_b)
+    value = contact_values(points_a, points_b, selection)
+    # contacts that were read in the exchanged order stand at the end
+    place = torch.argsort(selection.edge, stable=True)
+    counts = torch.bincount(selection.edge, minlength=len(verts_a))
+    offsets = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
+    return ContactValues(value[place], selection.weight[place].to(value), offsets)
 
 
 def soft_contact(
@@ -275,6 +492,19 @@ def soft_contact(
     Raises:
         ValueError: shapes that do not agree, a region map of another topology, ``soft`` without
             ``over="parts"``.
+
+    Example:
+        >>> import torch
+        >>> from apu_contacts import ContactMap, RegionMap
+        >>> from apu_losses.functional import soft_contact
+        >>> regions = RegionMap.from_labels(range(75), topology="row", provenance="a vertex a metre")
+        >>> verts_a = torch.zeros(1, 75, 3)
+        >>> verts_a[0, :, 0] = torch.arange(75.0)
+        >>> verts_b = verts_a + torch.tensor([0.0, 0.3, 0.0])
+        >>> soft_contact(verts_a, verts_b, ContactMap([(0, 0)]), regions)
+        tensor([0.0900])
+        >>> soft_contact(verts_a, verts_b, ContactMap([(0, 0)]), regions, robust=0.3)  # half of it is let go
+        tensor([0.0450])
     """
     check_soft(soft, over)
     check_vertices("verts_a", verts_a)
@@ -318,6 +548,18 @@ def pair_contact(
 
     Raises:
         ValueError: shapes that do not agree.
+
+    Example:
+        >>> import torch
+        >>> from apu_contacts import ContactMap, RegionMap
+        >>> from apu_losses.functional import edges_of_pairs, pair_contact
+        >>> regions = RegionMap.from_labels(range(75), topology="row", provenance="a vertex a metre")
+        >>> verts_a = torch.zeros(1, 75, 3)
+        >>> verts_a[0, :, 0] = torch.arange(75.0)
+        >>> verts_b = verts_a + torch.tensor([0.0, 0.3, 0.0])
+        >>> edges = edges_of_pairs([ContactMap([(0, 0)])])
+        >>> pair_contact(verts_a, verts_b, edges, regions)
+        tensor([0.0900])
     """
     form = ContactForm() if form is None else form
     if goes_the_short_way(backend, verts_a, verts_b):

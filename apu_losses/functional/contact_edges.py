@@ -14,7 +14,7 @@ from torch import Tensor
 
 from apu_contacts.contacts import ContactMap, PartContact
 from apu_losses.geometry.eager import EdgePlan
-from apu_losses.geometry.pair_layout import PairLayout, layout_of
+from apu_losses.geometry.edge_vertices import EdgeVertices, vertices_of_edges
 from apu_losses.geometry.topology import RegionIndex, to_be_kept
 from apu_losses.geometry.types import RegionPairs
 from apu_losses.numerics.outside_graphs import outside_graphs
@@ -74,6 +74,13 @@ def edges_of_pairs(
     """The maps of B pairs whose bodies are rows ``0..B-1`` and ``B..2B-1``, as `ContactEdges.from_maps`.
 
     Maps are immutable: the same objects with the same options give the same graph, made once.
+
+    Example:
+        >>> from apu_contacts import ContactMap, PartContact
+        >>> from apu_losses.functional import edges_of_pairs
+        >>> hand_on_back = ContactMap.from_parts([PartContact("hand", "left", "back", "none")])
+        >>> len(edges_of_pairs([hand_on_back])), len(edges_of_pairs([hand_on_back], over="pairs"))
+        (1, 32)
     """
     count = len(contact_maps)
     orders = (order,) if isinstance(order, str) else tuple(order)
@@ -145,6 +152,14 @@ class ContactEdges:
         over, one_search_a_pair: the options that they were made with, None where they were put together by
             hand.
         any_open: whether it is open for any edge.
+
+    Example:
+        >>> from apu_contacts import ContactMap
+        >>> from apu_losses.functional import ContactEdges
+        >>> maps = [ContactMap([(3, 50), (4, 50)]), ContactMap.empty()]
+        >>> edges = ContactEdges.from_maps(maps, [0, 0], [1, 2])
+        >>> len(edges), edges.edge_count, edges.row_a.tolist(), edges.row_b.tolist()
+        (2, 2, [0, 0], [1, 1])
     """
 
     searches: RegionPairs
@@ -155,7 +170,7 @@ class ContactEdges:
     over: Over | None = None
     one_search_a_pair: bool | None = None
     any_open: bool = field(init=False)
-    _known: list[tuple[PairLayout, EveryVertex]] = field(
+    _known: list[tuple[EdgeVertices, EveryVertex]] = field(
         default_factory=list, init=False, repr=False, compare=False
     )
 
@@ -322,9 +337,9 @@ class ContactEdges:
     def searched_regions(self) -> Tensor:
         """Ids of the regions that any contact names, ascending, on the CPU."""
         s = self.searches
-        if s.unions is not None:
-            return torch.unique(s.unions[1]).cpu()
-        return torch.unique(torch.cat([s.group_a, s.group_b])).cpu()
+        regions = torch.cat([s.group_a, s.group_b]) if s.unions is None else s.unions[1]
+        searched: Tensor = torch.unique(regions).cpu()
+        return searched
 
     def every_vertex(self, regions: RegionIndex) -> EveryVertex:
         """The columns of all vertices that the searches look from; made at the first call, then remembered.
@@ -335,7 +350,7 @@ class ContactEdges:
         Raises:
             RuntimeError: in compiled code, which must find this done.
         """
-        layout = layout_of(self.searches, regions, regions)
+        layout = vertices_of_edges(self.searches, regions, regions)
         for known, columns in self._known:
             if known is layout:
                 return columns

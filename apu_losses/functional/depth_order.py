@@ -28,6 +28,12 @@ def depth_order_energy(
 
     Raises:
         ValueError: an unknown form, a margin that is not positive, or shapes that differ.
+
+    Example:
+        >>> import torch
+        >>> from apu_losses.functional import depth_order_energy
+        >>> depth_order_energy(torch.tensor([3.0, 3.0]), torch.tensor([3.5, 2.8]))  # metres of two pairs
+        tensor([0.0000, 0.0900])
     """
     if form not in ("hinge", "logistic"):
         raise ValueError(f"form must be 'hinge' or 'logistic', got {form!r}")

@@ -44,6 +44,23 @@ def facing_energy(
     Returns:
         ``(E,)`` one value an edge, without a unit; NaN, with zero gradient, where a coordinate was not
         finite.
+
+    Example:
+        >>> import torch
+        >>> from apu_contacts import ContactMap, RegionMap
+        >>> from apu_losses.functional import edges_of_pairs, facing_energy, select_contacts
+        >>> regions = RegionMap.from_labels(range(75), topology="row", provenance="a vertex a metre")
+        >>> verts_a = torch.zeros(1, 75, 3)
+        >>> verts_a[0, :, 0] = torch.arange(75.0)
+        >>> verts_b = verts_a + torch.tensor([0.0, 0.3, 0.0])
+        >>> edges = edges_of_pairs([ContactMap([(0, 0), (1, 2)], [1.0, 0.5])])
+        >>> vertices = torch.cat([verts_a, verts_b])
+        >>> chosen = select_contacts(vertices, edges, regions)
+        >>> up = torch.tensor([[0.0, 1.0, 0.0]] * 2)
+        >>> facing_energy(up, -up, torch.tensor([0.02, 0.02]), chosen)
+        tensor([0.])
+        >>> facing_energy(up, up, torch.tensor([0.02, 0.02]), chosen)  # back to front
+        tensor([1.3868])
     """
     finite = selection.valid & (normals_a.isfinite() & normals_b.isfinite()).all(1)
     a, b = (torch.where(finite[:, None], normals, 0.0) for normals in (normals_a, normals_b))
@@ -79,6 +96,18 @@ def contact_facing(
 
     Raises:
         ValueError: shapes that do not agree, a region map of another topology, ``within`` not positive.
+
+    Example:
+        >>> import torch
+        >>> from apu_contacts import ContactMap, PartContact, RegionMap
+        >>> from apu_losses import load_body
+        >>> from apu_losses.functional import contact_facing
+        >>> body = load_body()
+        >>> verts_a = body(transl=torch.zeros(1, 3)).vertices()
+        >>> hands = ContactMap.from_parts([PartContact("hand", "left", "hand", "right")])
+        >>> there = verts_a + torch.tensor([2 * verts_a[..., 0].max(), 0.0, 0.0])
+        >>> contact_facing(verts_a, there, hands, RegionMap.load("free"), body.faces)
+        tensor([0.0279])
     """
     vertices, _, _ = stack_pairs(verts_a, verts_b)
     edges = edges_of_pairs(

@@ -1,4 +1,4 @@
-"""What a loss says about the first bodies that it is given: wrong units."""
+"""What a loss says about the first bodies that it is given: wrong units, too far from the origin."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from torch import Tensor
 
 from apu_losses.functional.rows import bounding_boxes
 from apu_losses.geometry.checks import check_vertices
+from apu_losses.numerics.precision import say_if_far
 
 _SMALLEST, _LARGEST = 0.01, 10.0  # metres; no person, and no part of one that is worth a loss
 
@@ -31,6 +32,7 @@ class FirstLook:
 
         Warns:
             UserWarning: once, if they are not of a size in metres.
+            RuntimeWarning: once, if they are in float32 and more than 60 m from the origin.
         """
         for name, vertices in bodies.items():
             check_vertices(name, vertices)
@@ -41,7 +43,10 @@ class FirstLook:
         self._done = True
         with torch.no_grad():
             # of the first one only
-            any(_say_if_no_metres(name, vertices) for name, vertices in bodies.items())
+            if not any(_say_if_no_metres(name, vertices) for name, vertices in bodies.items()):
+                for vertices in bodies.values():
+                    if vertices.dtype == torch.float32:
+                        say_if_far(vertices)
 
 
 def _readable(vertices: Tensor) -> bool:

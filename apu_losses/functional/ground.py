@@ -21,6 +21,13 @@ def ground_height(points: Tensor, plane: Tensor) -> Tensor:
 
     Raises:
         ValueError: shapes that do not fit.
+
+    Example:
+        >>> import torch
+        >>> from apu_losses.functional import ground_height
+        >>> floor = torch.tensor([0.0, -1.0, 0.0, 1.5])  # y is down, the floor 1.5 m below the camera
+        >>> ground_height(torch.tensor([[0.2, 1.4, 3.0], [0.0, 1.6, 3.0]]), floor)
+        tensor([-2.9000, -3.1000])
     """
     if points.dim() != 2 or points.shape[1] != 3 or plane.shape not in ((4,), (len(points), 4)):
         raise ValueError(
@@ -39,13 +46,26 @@ def feet_on_ground(height: Tensor, *, robust: float | None = 0.1) -> Tensor:
 
     Returns:
         ``(K,)`` square metres.
+
+    Example:
+        >>> import torch
+        >>> from apu_losses.functional import feet_on_ground
+        >>> feet_on_ground(torch.tensor([0.0, 0.1, 1.0]))
+        tensor([0.0000, 0.0050, 0.0099])
     """
     squared = height.square()
     return squared if robust is None else geman_mcclure(squared, robust)
 
 
 def below_ground(height: Tensor) -> Tensor:
-    """Squared depth under the floor, 0 above it: ``(K,)`` to ``(K,)``, square metres."""
+    """Squared depth under the floor, 0 above it: ``(K,)`` to ``(K,)``, square metres.
+
+    Example:
+        >>> import torch
+        >>> from apu_losses.functional import below_ground
+        >>> below_ground(torch.tensor([0.2, -0.1]))
+        tensor([0.0000, 0.0100])
+    """
     return torch.relu(-height).square()
 
 
@@ -67,6 +87,13 @@ def fit_ground(soles: Tensor, *, up: Tensor | None = None, reach: float = 0.3, t
 
     Raises:
         ValueError: no soles.
+
+    Example:
+        >>> import torch
+        >>> from apu_losses.functional import fit_ground
+        >>> soles = torch.tensor([[0.0, 1.5, 3.0], [1.0, 1.5, 4.0], [-1.0, 1.5, 2.5], [0.5, 1.5, 3.5]])
+        >>> print([round(value, 3) + 0.0 for value in fit_ground(soles).tolist()])
+        [0.0, -1.0, 0.0, -1.5]
     """
     if soles.dim() != 2 or soles.shape[1] != 3 or not len(soles):
         raise ValueError(f"soles must have shape (K, 3) with K >= 1, got {tuple(soles.shape)}")

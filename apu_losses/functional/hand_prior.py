@@ -32,6 +32,12 @@ def hand_pose_prior(hand_pose: Tensor, reference: Tensor) -> Tensor:
 
     Raises:
         ValueError: shapes that do not agree.
+
+    Example:
+        >>> import torch
+        >>> from apu_losses.functional import hand_pose_prior
+        >>> hand_pose_prior(torch.full((1, 45), 0.1), torch.zeros(1, 45))
+        tensor([2.3200])
     """
     if hand_pose.shape != reference.shape or hand_pose.dim() != 2:
         raise ValueError(

@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 
 from apu_losses.functional.rows import gather_points, stack_pairs
+from apu_losses.geometry.constants import BLOCK
 from apu_losses.geometry.eager import EdgePlan, goes_the_short_way, nearest_energies
 from apu_losses.geometry.operators import Faces, region_min_distance
 from apu_losses.geometry.topology import (
-    BLOCK,
     MeshTopology,
     RegionIndex,
     as_topology,
@@ -38,6 +38,17 @@ class NearestSelection:
     Attributes:
         row_a, vertex_a, row_b, vertex_b: ``(Q,)`` body row and vertex id of either point.
         valid: ``(Q,)`` False where a coordinate was not finite; the loss is then NaN.
+
+    Example:
+        >>> import torch, trimesh
+        >>> from apu_losses.functional import select_nearest
+        >>> ball = trimesh.creation.icosphere(subdivisions=2, radius=1.0)
+        >>> verts_a = torch.tensor(ball.vertices, dtype=torch.float32)[None]
+        >>> verts_b = verts_a + torch.tensor([1.9, 0.0, 0.0])
+        >>> bodies = torch.cat([verts_a, verts_b + 1])
+        >>> chosen = select_nearest(bodies, ball.faces, torch.tensor([0]), torch.tensor([1]))
+        >>> chosen.row_a.tolist(), chosen.row_b.tolist(), chosen.valid.tolist()
+        ([0], [1], [True])
     """
 
     row_a: Tensor
@@ -64,6 +75,17 @@ def select_nearest(
 
     Raises:
         ValueError: shapes that do not fit, or a body paired with itself.
+
+    Example:
+        >>> import torch, trimesh
+        >>> from apu_losses.functional import select_nearest
+        >>> ball = trimesh.creation.icosphere(subdivisions=2, radius=1.0)
+        >>> verts_a = torch.tensor(ball.vertices, dtype=torch.float32)[None]
+        >>> verts_b = verts_a + torch.tensor([1.9, 0.0, 0.0])
+        >>> bodies = torch.cat([verts_a, verts_a + torch.tensor([3.0, 0.0, 0.0])])
+        >>> chosen = select_nearest(bodies, ball.faces, torch.tensor([0]), torch.tensor([1]))
+        >>> bodies[0, chosen.vertex_a], bodies[1, chosen.vertex_b]
+        (tensor([[1., 0., 0.]]), tensor([[2., 0., 0.]]))
     """
     if rows_a.shape != rows_b.shape or rows_a.dim() != 1:
         raise ValueError(
@@ -90,6 +112,17 @@ def minimum_distance_energy(points_a: Tensor, points_b: Tensor, selection: Neare
 
     Returns:
         ``(Q,)`` squared metres; NaN, with zero gradient, for a pair that was not finite.
+
+    Example:
+        >>> import torch, trimesh
+        >>> from apu_losses.functional import minimum_distance_energy, select_nearest
+        >>> ball = trimesh.creation.icosphere(subdivisions=2, radius=1.0)
+        >>> verts_a = torch.tensor(ball.vertices, dtype=torch.float32)[None]
+        >>> verts_b = verts_a + torch.tensor([1.9, 0.0, 0.0])
+        >>> bodies = torch.cat([verts_a, verts_a + torch.tensor([3.0, 0.0, 0.0])])
+        >>> chosen = select_nearest(bodies, ball.faces, torch.tensor([0]), torch.tensor([1]))
+        >>> minimum_distance_energy(bodies[0, chosen.vertex_a], bodies[1, chosen.vertex_b], chosen)
+        tensor([1.])
     """
     expected = (len(selection), 3)
     for name, points in (("points_a", points_a), ("points_b", points_b)):
@@ -115,6 +148,15 @@ def minimum_distance(verts_a: Tensor, verts_b: Tensor, faces: Faces, *, backend:
 
     Raises:
         ValueError: shapes that do not agree.
+
+    Example:
+        >>> import torch, trimesh
+        >>> from apu_losses.functional import minimum_distance
+        >>> ball = trimesh.creation.icosphere(subdivisions=2, radius=1.0)
+        >>> verts_a = torch.tensor(ball.vertices, dtype=torch.float32)[None]
+        >>> verts_b = verts_a + torch.tensor([1.9, 0.0, 0.0])
+        >>> minimum_distance(verts_a, verts_a + torch.tensor([3.0, 0.0, 0.0]), ball.faces)  # 1 m apart
+        tensor([1.])
     """
     if goes_the_short_way(backend, verts_a, verts_b):
         plan = _plan(verts_a, verts_b, faces)

@@ -56,13 +56,13 @@ def checked_faces(faces: Any) -> Tensor:
             faces = torch.from_numpy(np.array(given, dtype=np.int64, order="C"))
         else:
             raise TypeError(f"faces: expected whole numbers of shape (F, 3), got {described(faces)}")
-    faces = faces.detach().cpu().to(torch.int64)
-    if faces.dim() != 2 or faces.shape[1] != 3 or not len(faces):
+    ids: Tensor = faces.detach().cpu().to(torch.int64)
+    if ids.dim() != 2 or ids.shape[1] != 3 or not len(ids):
         cause = {
             3: "one list of faces serves all bodies: faces[0]",
             2: "quads and polygons must be cut into triangles"
-            if faces.dim() == 2 and len(faces)
+            if ids.dim() == 2 and len(ids)
             else "without triangles there is no surface",
-        }.get(faces.dim(), "vertices and faces exchanged?")
-        raise ValueError(f"faces: expected shape (F, 3), F > 0, got {tuple(faces.shape)}; {cause}")
-    return faces
+        }.get(ids.dim(), "vertices and faces exchanged?")
+        raise ValueError(f"faces: expected shape (F, 3), F > 0, got {tuple(ids.shape)}; {cause}")
+    return ids

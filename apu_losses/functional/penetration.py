@@ -24,7 +24,7 @@ from apu_losses.geometry.orientation import check_outward
 from apu_losses.geometry.topology import MeshTopology, as_topology
 from apu_losses.geometry.types import Backend
 from apu_losses.numerics.distances import distance2
-from apu_losses.numerics.precision import for_search, widen
+from apu_losses.numerics.precision import for_search, say_if_far, search_origin, widen
 
 Target = Literal["vertex", "surface", "entry"]
 Rule = Literal["either", "both"]
@@ -58,6 +58,17 @@ def select_penetrations(
 
     Raises:
         ValueError: shapes that do not fit, or a body paired with itself.
+
+    Example:
+        >>> import torch, trimesh
+        >>> from apu_losses.functional import select_penetrations
+        >>> ball = trimesh.creation.icosphere(subdivisions=2, radius=1.0)
+        >>> verts_a = torch.tensor(ball.vertices, dtype=torch.float32)[None]
+        >>> verts_b = verts_a + torch.tensor([1.9, 0.0, 0.0])
+        >>> bodies = torch.cat([verts_a, verts_b])
+        >>> chosen = select_penetrations(bodies, ball.faces, torch.tensor([0]), torch.tensor([1]))
+        >>> chosen.row.tolist(), chosen.target_row.tolist()  # seven vertices of each ball
+        ([0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1], [1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0])
     """
     if target not in ("vertex", "surface", "entry") or rule not in ("either", "both"):
         raise ValueError(
@@ -70,7 +81,43 @@ def select_penetrations(
         )
     if bool((rows_a == rows_b).any()):
         raise ValueError("rows_a and rows_b must name different bodies: a body is always inside itself")
-    vertices = for_search(vertices, backend)
+    if vertices.dtype == torch.float64 and backend != "reference" and bool(search_origin(vertices).any()):
+        rows = torch.cat([rows_a, rows_b])
+        one = torch.arange(len(rows_a), device=rows.device)
+        found = _select(
+            _pairs_near_origin(vertices, rows_a, rows_b, backend),
+            faces,
+            one,
+            one + len(one),
+            target,
+            rule,
+            vertex_ids,
+            backend,
+        )
+        return replace(found, row=rows[found.row], target_row=rows[found.target_row])
+    near = for_search(vertices, backend)
+    if vertices.dtype == torch.float32:
+        say_if_far(near)
+    return _select(near, faces, rows_a, rows_b, target, rule, vertex_ids, backend)
+
+
+def _pairs_near_origin(vertices: Tensor, rows_a: Tensor, rows_b: Tensor, backend: Backend) -> Tensor:
+    """``(2 Q, V, 3)`` the bodies of pairs, side after side, each pair moved to the origin of its first."""
+    origin = search_origin(vertices)[rows_a]
+    return torch.cat([for_search(vertices[rows], backend, origin) for rows in (rows_a, rows_b)])
+
+
+def _select(
+    vertices: Tensor,
+    faces: Faces,
+    rows_a: Tensor,
+    rows_b: Tensor,
+    target: Target,
+    rule: Rule,
+    vertex_ids: Tensor | None,
+    backend: Backend,
+) -> PenetrationSelection:
+    """`select_penetrations` of vertices as they are searched."""
     topology = as_topology(faces, vertices).to(vertices.device)
     check_outward(vertices, topology)
     low, high = bounding_boxes(vertices)
@@ -134,10 +181,8 @@ def _penetrating(
         bodies if vertex_ids is None else bodies[:, vertex_ids],
         bodies,
         topology,
-        rows=(row[: len(own)], row[len(own) :]) if few else (own, other),
-        wanted=None,
+        (row[: len(own)], row[len(own) :]) if few else (own, other),
         target=target,
-        method="tree",
         points_topology=topology if vertex_ids is None else None,
         backend=backend,
     )
@@ -165,6 +210,17 @@ def penetration_energy(
     Returns:
         ``(Q,)`` one value a pair of bodies: the sum over inside vertices of both, so it grows with mesh
         resolution.
+
+    Example:
+        >>> import torch, trimesh
+        >>> from apu_losses.functional import penetration_energy, penetration_points, select_penetrations
+        >>> ball = trimesh.creation.icosphere(subdivisions=2, radius=1.0)
+        >>> verts_a = torch.tensor(ball.vertices, dtype=torch.float32)[None]
+        >>> verts_b = verts_a + torch.tensor([1.9, 0.0, 0.0])
+        >>> bodies = torch.cat([verts_a, verts_b])
+        >>> chosen = select_penetrations(bodies, ball.faces, torch.tensor([0]), torch.tensor([1]))
+        >>> penetration_energy(*penetration_points(bodies, chosen), chosen)
+        tensor([0.0212])
     """
     value = _energy(distance2(widen(points), widen(targets)), energy)
     total = value.new_zeros(len(selection.broken)).index_add(0, selection.pair, value)
@@ -196,6 +252,17 @@ def penetration_loss(
 
     Raises:
         ValueError: shapes that do not agree.
+
+    Example:
+        >>> import torch, trimesh
+        >>> from apu_losses.functional import penetration_loss
+        >>> ball = trimesh.creation.icosphere(subdivisions=2, radius=1.0)
+        >>> verts_a = torch.tensor(ball.vertices, dtype=torch.float32)[None]
+        >>> verts_b = verts_a + torch.tensor([1.9, 0.0, 0.0])
+        >>> penetration_loss(verts_a, verts_b, ball.faces)  # a vertex of either is almost 10 cm deep
+        tensor([0.0212])
+        >>> penetration_loss(verts_a, verts_a + torch.tensor([2.1, 0.0, 0.0]), ball.faces)
+        tensor([0.])
     """
     verts_a, verts_b = widen(verts_a), widen(verts_b)
     vertices, rows_a, rows_b = stack_pairs(verts_a, verts_b)
@@ -233,9 +300,10 @@ def _one_way(
     Every vertex is looked at, with a mask, so that shapes do not depend on values.
     """
     with torch.no_grad():
+        origin = search_origin(container)
         found = penetration(
-            for_search(points, backend),
-            for_search(container, backend),
+            for_search(points, backend, origin),
+            for_search(container, backend, origin),
             topology,
             target=target,
             points_topology=topology,

@@ -47,6 +47,19 @@ def towards_entry(
         vertices: ``(N, V, 3)`` all bodies, metres.
         topology: of their mesh.
         backend: of the geometry search.
+
+    Example:
+        >>> import torch, trimesh
+        >>> from apu_losses.functional import select_penetrations, towards_entry
+        >>> ball = trimesh.creation.icosphere(subdivisions=2, radius=1.0)
+        >>> verts_a = torch.tensor(ball.vertices, dtype=torch.float32)[None]
+        >>> verts_b = verts_a + torch.tensor([1.9, 0.0, 0.0])
+        >>> bodies = torch.cat([verts_a, verts_b])
+        >>> chosen = select_penetrations(bodies, ball.faces, torch.tensor([0]), torch.tensor([1]))
+        >>> from apu_losses.geometry import MeshTopology
+        >>> topology = MeshTopology.build(ball.faces, len(ball.vertices))
+        >>> len(towards_entry(chosen, bodies, topology)) == len(chosen)
+        True
     """
     if not len(selection):
         return selection

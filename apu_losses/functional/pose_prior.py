@@ -71,6 +71,13 @@ class PoseMixture(NamedTuple):
 
     ``means (K, D)``; ``whiten (K, D, D)``: inverse Cholesky factors of the covariances, so that
     ``||whiten (x - mean)||^2`` is the squared Mahalanobis distance; ``log_weights (K,)`` with all constants.
+
+    Example:
+        >>> import numpy as np
+        >>> from apu_losses.functional import make_pose_mixture
+        >>> mixture = make_pose_mixture(np.zeros((2, 63)), np.stack([np.eye(63)] * 2), [0.5, 0.5])
+        >>> mixture.means.shape, mixture.log_weights.shape
+        (torch.Size([2, 63]), torch.Size([2]))
     """
 
     means: Tensor
@@ -112,6 +119,15 @@ def make_pose_mixture(
     Raises:
         ValueError: shapes that do not agree, weights that are not positive, a covariance that is not positive
             definite.
+
+    Example:
+        >>> import numpy as np
+        >>> import torch
+        >>> from apu_losses.functional import make_pose_mixture, mixture_pose_prior
+        >>> mixture = make_pose_mixture(np.zeros((1, 63)), np.eye(63)[None], [1.0])
+        >>> rest, bent = torch.zeros(1, 63), torch.full((1, 63), 0.1)
+        >>> mixture_pose_prior(bent, mixture) - mixture_pose_prior(rest, mixture)  # half of 63 * 0.1 ** 2
+        tensor([0.3150])
     """
     mean, covariance, weight = (np.asarray(x, dtype=np.float64) for x in (means, covariances, weights))
     count, full = mean.shape if mean.ndim == 2 else (0, 0)
@@ -177,6 +193,15 @@ def mixture_pose_prior(body_pose: Tensor, mixture: PoseMixture) -> Tensor:
 
     Raises:
         ValueError: a pose of another size than the mixture.
+
+    Example:
+        >>> import numpy as np
+        >>> import torch
+        >>> from apu_losses.functional import make_pose_mixture, mixture_pose_prior
+        >>> mixture = make_pose_mixture(np.zeros((1, 63)), 0.01 * np.eye(63)[None], [1.0])
+        >>> likely, rare = mixture_pose_prior(torch.stack([torch.zeros(63), torch.full((63,), 0.1)]), mixture)
+        >>> rare - likely
+        tensor(31.5000)
     """
     if body_pose.dim() != 2 or body_pose.shape[1] != mixture.means.shape[1]:
         raise ValueError(
@@ -191,7 +216,14 @@ def mixture_pose_prior(body_pose: Tensor, mixture: PoseMixture) -> Tensor:
 
 
 class JointLimits(NamedTuple):
-    """``low`` and ``high``: ``(63,)`` bounds of the axis-angle components, radians."""
+    """``low`` and ``high``: ``(63,)`` bounds of the axis-angle components, radians.
+
+    Example:
+        >>> from apu_losses.functional import anatomical_limits
+        >>> limits = anatomical_limits()
+        >>> limits.low.shape, bool((limits.low <= limits.high).all())
+        (torch.Size([63]), True)
+    """
 
     low: Tensor
     high: Tensor
@@ -200,7 +232,14 @@ class JointLimits(NamedTuple):
 def anatomical_limits(
     *, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu"
 ) -> JointLimits:
-    """The table `JOINT_LIMITS_DEGREES` for the 21 body joints of SMPL-X, in radians."""
+    """The table `JOINT_LIMITS_DEGREES` for the 21 body joints of SMPL-X, in radians.
+
+    Example:
+        >>> from apu_losses.functional import anatomical_limits
+        >>> limits = anatomical_limits()
+        >>> limits.low[9:12], limits.high[9:12]  # of the left knee, radians about x, y and z
+        (tensor([-0.0873, -0.3491, -0.4363]), tensor([2.7053, 0.3491, 0.3491]))
+    """
     rows = []
     for name in BODY_JOINTS:
         rows.append(
@@ -213,7 +252,13 @@ def anatomical_limits(
 
 
 def relaxed_pose(*, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu") -> Tensor:
-    """``(63,)`` the pose of `RELAXED_DEGREES`, radians."""
+    """``(63,)`` the pose of `RELAXED_DEGREES`, radians.
+
+    Example:
+        >>> from apu_losses.functional import relaxed_pose
+        >>> relaxed_pose().shape, relaxed_pose().reshape(-1, 3)[15]  # the left shoulder, by which arms hang
+        (torch.Size([63]), tensor([ 0.0000,  0.0000, -0.9599]))
+    """
     rows = []
     for name in BODY_JOINTS:
         x, y, z = RELAXED_DEGREES.get(_left(name), (0.0, 0.0, 0.0))
@@ -222,7 +267,16 @@ def relaxed_pose(*, dtype: torch.dtype = torch.float32, device: torch.device | s
 
 
 def joint_limit_prior(body_pose: Tensor, limits: JointLimits) -> Tensor:
-    """Sum of squared angles by which a pose leaves its limits: ``(N, 63)`` to ``(N,)``, squared radians."""
+    """Sum of squared angles by which a pose leaves its limits: ``(N, 63)`` to ``(N,)``, squared radians.
+
+    Example:
+        >>> import torch
+        >>> from apu_losses.functional import anatomical_limits, joint_limit_prior
+        >>> pose = torch.zeros(2, 63)
+        >>> pose[1, 3 * 3] = -0.5  # a knee that bends forwards
+        >>> joint_limit_prior(pose, anatomical_limits())
+        tensor([0.0000, 0.1703])
+    """
     _check_pose("body_pose", body_pose)
     low, high = (bound.to(body_pose) for bound in limits)
     return ((low - body_pose).relu() + (body_pose - high).relu()).square().sum(1)
@@ -240,6 +294,15 @@ def anatomical_pose_prior(body_pose: Tensor, *, limit_weight: float = 20.0) -> T
 
     Returns:
         ``(N,)`` squared radians.
+
+    Example:
+        >>> import torch
+        >>> from apu_losses.functional import anatomical_pose_prior
+        >>> pose = torch.zeros(2, 63)
+        >>> pose[1, 3 * 3] = -0.5  # a knee that bends forwards
+        >>> straight, broken = anatomical_pose_prior(pose)
+        >>> bool(broken > straight + 1)
+        True
     """
     _check_pose("body_pose", body_pose)
     mean = relaxed_pose(dtype=body_pose.dtype, device=body_pose.device)
@@ -266,6 +329,14 @@ def initial_pose_prior(
 
     Raises:
         ValueError: shapes that do not agree, or an unknown metric.
+
+    Example:
+        >>> import torch
+        >>> from apu_losses.functional import initial_pose_prior
+        >>> bent = torch.zeros(1, 63)
+        >>> bent[0, 0] = 0.5
+        >>> initial_pose_prior(bent, torch.zeros(1, 63))
+        tensor([0.2500])
     """
     if metric not in ("geodesic", "axis_angle"):
         raise ValueError(f"metric must be 'geodesic' or 'axis_angle', got {metric!r}")

@@ -17,6 +17,12 @@ def geman_mcclure(squared: Tensor, rho: float) -> Tensor:
 
     Raises:
         ValueError: ``rho`` is not positive.
+
+    Example:
+        >>> import torch
+        >>> from apu_losses.functional import geman_mcclure
+        >>> geman_mcclure(torch.tensor([0.0, 0.01, 100.0]), 0.1)  # never more than rho squared
+        tensor([0.0000, 0.0050, 0.0100])
     """
     scale = _square(rho)
     return scale * squared / (scale + squared)
@@ -28,6 +34,12 @@ def geman_mcclure_weight(squared: Tensor, rho: float) -> Tensor:
 
     Raises:
         ValueError: ``rho`` is not positive.
+
+    Example:
+        >>> import torch
+        >>> from apu_losses.functional import geman_mcclure_weight
+        >>> geman_mcclure_weight(torch.tensor([0.0, 0.01, 100.0]), 0.1)
+        tensor([1.0000e+00, 2.5000e-01, 9.9980e-09])
     """
     scale = _square(rho)
     return (scale / (scale + squared)) ** 2

@@ -49,6 +49,16 @@ def select_self_penetrations(
 
     Raises:
         ValueError: bodies of another mesh.
+
+    Example:
+        >>> import torch, trimesh
+        >>> from apu_losses.functional import SkinPatches, select_self_penetrations
+        >>> from apu_losses.geometry import MeshTopology
+        >>> ball = trimesh.creation.icosphere(subdivisions=2, radius=1.0)
+        >>> verts = torch.tensor(ball.vertices, dtype=torch.float32)
+        >>> skin = SkinPatches(MeshTopology.build(ball.faces, len(verts)), verts)
+        >>> len(select_self_penetrations(verts[None], skin))
+        0
     """
     topology = skin.topology.to(vertices.device)
     check_vertices("vertices", vertices)
@@ -131,6 +141,16 @@ def self_penetration_loss(
 
     Raises:
         ValueError: bodies of another mesh, or an unknown ``energy``.
+
+    Example:
+        >>> import torch, trimesh
+        >>> from apu_losses.functional import SkinPatches, self_penetration_loss
+        >>> from apu_losses.geometry import MeshTopology
+        >>> ball = trimesh.creation.icosphere(subdivisions=2, radius=1.0)
+        >>> verts = torch.tensor(ball.vertices, dtype=torch.float32)
+        >>> skin = SkinPatches(MeshTopology.build(ball.faces, len(verts)), verts)
+        >>> self_penetration_loss(verts[None], skin)
+        tensor([0.])
     """
     found = select_self_penetrations(vertices, skin, backend=backend)
     return penetration_energy(*penetration_points(vertices, found), found, energy=energy)

@@ -11,7 +11,14 @@ from torch import Tensor
 
 
 def shape_prior(betas: Tensor) -> Tensor:
-    """``sum_k beta_k^2``: the L2 prior towards the mean shape (paper section 3.1). ``(N, K)`` to ``(N,)``."""
+    """``sum_k beta_k^2``: the L2 prior towards the mean shape (paper section 3.1). ``(N, K)`` to ``(N,)``.
+
+    Example:
+        >>> import torch
+        >>> from apu_losses.functional import shape_prior
+        >>> shape_prior(torch.tensor([[1.0, 2.0]]))
+        tensor([5.])
+    """
     _check("betas", betas, 2)
     return betas.square().sum(1)
 
@@ -28,6 +35,12 @@ def shape_change_prior(betas: Tensor, start: Tensor, *, weights: Tensor | None =
 
     Raises:
         ValueError: shapes that do not agree.
+
+    Example:
+        >>> import torch
+        >>> from apu_losses.functional import shape_change_prior
+        >>> shape_change_prior(torch.tensor([[1.0, 2.0]]), torch.tensor([[1.0, 0.0]]))
+        tensor([4.])
     """
     _check("betas", betas, 2)
     if start.shape != betas.shape or (weights is not None and weights.shape != betas.shape[1:]):
@@ -51,6 +64,12 @@ def stature_prior(stature: Tensor, start: Tensor) -> Tensor:
 
     Raises:
         ValueError: shapes that do not agree.
+
+    Example:
+        >>> import torch
+        >>> from apu_losses.functional import stature_prior
+        >>> stature_prior(torch.tensor([1.75]), torch.tensor([1.70]))
+        tensor([25.0000])
     """
     _check("stature", stature, 1)
     if start.shape != stature.shape:

@@ -18,7 +18,8 @@ from scipy.sparse.csgraph import connected_components, dijkstra
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from apu_losses.geometry.topology import BLOCK, FACE_BLOCK, MeshTopology, is_closed
+from apu_losses.geometry.constants import BLOCK, FACE_BLOCK
+from apu_losses.geometry.topology import MeshTopology, is_closed
 
 _WIDTH = 0.08  # metres along the skin from the middle of a patch to its border; a patch shares what is near
 
@@ -69,6 +70,15 @@ class SkinPatches:
 
     Raises:
         ValueError: a template of another mesh, or ``apart`` not longer than a patch.
+
+    Example:
+        >>> import trimesh
+        >>> from apu_losses.functional import SkinPatches
+        >>> from apu_losses.geometry import MeshTopology
+        >>> ball = trimesh.creation.icosphere(subdivisions=2, radius=1.0)
+        >>> skin = SkinPatches(MeshTopology.build(ball.faces, len(ball.vertices)), ball.vertices, apart=0.5)
+        >>> skin.apart
+        0.5
     """
 
     def __init__(self, topology: MeshTopology, template: ArrayLike | Tensor, apart: float = 0.5) -> None:

@@ -18,6 +18,13 @@ def velocity_energy(before: Tensor, after: Tensor, gap: Tensor) -> Tensor:
 
     Raises:
         ValueError: shapes that do not agree, or a gap that is not positive.
+
+    Example:
+        >>> import torch
+        >>> from apu_losses.functional import velocity_energy
+        >>> before = torch.zeros(1, 2, 3)
+        >>> velocity_energy(before, before + torch.tensor([0.1, 0.0, 0.0]), torch.tensor([1.0]))
+        tensor([0.0200])
     """
     _check([before, after], [gap])
     return _per_gap(after - before, gap).square().sum((1, 2))
@@ -40,6 +47,16 @@ def acceleration_energy(
 
     Raises:
         ValueError: shapes that do not agree, or a gap that is not positive.
+
+    Example:
+        >>> import torch
+        >>> from apu_losses.functional import acceleration_energy
+        >>> one = torch.ones(1, 2, 3)
+        >>> gap = torch.ones(1)
+        >>> acceleration_energy(0.0 * one, 0.1 * one, 0.2 * one, gap, gap)
+        tensor([0.])
+        >>> acceleration_energy(0.0 * one, 0.1 * one, 0.4 * one, gap, gap)
+        tensor([0.2400])
     """
     _check([first, second, third], [gap_before, gap_after])
     change = _per_gap(third - second, gap_after) - _per_gap(second - first, gap_before)

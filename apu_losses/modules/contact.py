@@ -11,7 +11,15 @@ from torch import Tensor, nn
 
 from apu_contacts.contacts import ContactMap
 from apu_contacts.regions import RegionMap
-from apu_losses.functional.contact import ContactForm, Mode, check_regions, check_soft, pair_contact
+from apu_losses.functional.contact import (
+    ContactForm,
+    ContactValues,
+    Mode,
+    check_regions,
+    check_soft,
+    pair_contact,
+    pair_contact_values,
+)
 from apu_losses.functional.contact_edges import (
     ContactEdges,
     Order,
@@ -51,6 +59,17 @@ class SoftContactLoss(nn.Module):
 
     Raises:
         ValueError: options that do not exist or contradict each other.
+
+    Example:
+        >>> import torch
+        >>> from apu_contacts import ContactMap, RegionMap
+        >>> from apu_losses import SoftContactLoss
+        >>> regions = RegionMap.from_labels(range(75), topology="row", provenance="10 cm a vertex")
+        >>> verts_a = torch.zeros(1, 75, 3)
+        >>> verts_a[0, :, 0] = 0.1 * torch.arange(75.0)
+        >>> verts_b = verts_a + torch.tensor([0.0, 0.3, 0.0])
+        >>> SoftContactLoss(regions)(verts_a, verts_b, ContactMap([(0, 0), (1, 2)], [1.0, 0.5]))
+        tensor([0.1400])
     """
 
     def __init__(
@@ -108,6 +127,23 @@ class SoftContactLoss(nn.Module):
         self._first_look.at(verts_a=verts_a, verts_b=verts_b)
         edges = self._edges_of(contact_maps, len(verts_a)).to(verts_a.device)
         return pair_contact(verts_a, verts_b, edges, self.regions, self.form, backend=self.backend)
+
+    def values(
+        self,
+        verts_a: Tensor,
+        verts_b: Tensor,
+        contact_maps: ContactMap | Sequence[ContactMap] | ContactEdges,
+    ) -> ContactValues:
+        """The loss before it is summed, arguments as of `forward`: one value a contact, its weight, offsets.
+
+        For weights that are learned, or for a log that says which contact is open::
+
+            found = contact.values(verts_a, verts_b, contact_maps)
+            loss = found.per_pair(found.weight * trust).sum()    # trust (C,) of your network
+        """
+        self._first_look.at(verts_a=verts_a, verts_b=verts_b)
+        edges = self._edges_of(contact_maps, len(verts_a)).to(verts_a.device)
+        return pair_contact_values(verts_a, verts_b, edges, self.regions, self.form, backend=self.backend)
 
     def _edges_of(
         self, contact_maps: ContactMap | Sequence[ContactMap] | ContactEdges, pairs: int

@@ -20,6 +20,15 @@ class MinimumDistanceLoss(nn.Module):
         template: ``(V, 3)`` a body in any pose, by which the search is laid out. By default the first body
             that is seen is it; code that is compiled before one is seen searches slowly without.
         backend: of the geometry search.
+
+    Example:
+        >>> import torch, trimesh
+        >>> from apu_losses import MinimumDistanceLoss
+        >>> ball = trimesh.creation.icosphere(subdivisions=2, radius=1.0)
+        >>> verts_a = torch.tensor(ball.vertices, dtype=torch.float32)[None]
+        >>> verts_b = verts_a + torch.tensor([1.9, 0.0, 0.0])
+        >>> MinimumDistanceLoss(ball.faces)(verts_a, verts_b + torch.tensor([1.1, 0.0, 0.0]))  # 1 m apart
+        tensor([1.])
     """
 
     def __init__(

@@ -12,18 +12,27 @@ class KeypointReprojectionLoss(nn.Module):
     """Draws projected joints to detected keypoints: see `keypoint_reprojection`.
 
     Args:
-        confidence_power, confidence_threshold: how confidences count.
+        confidence_power, min_confidence: how confidences count.
         robust: rho in pixels at the 512 scale, or ``None``.
+
+    Example:
+        >>> import torch
+        >>> from apu_losses import KeypointReprojectionLoss
+        >>> from apu_losses.functional import keypoint_scale
+        >>> seen = torch.tensor([[[10.0, 20.0], [60.0, 276.0]]])
+        >>> confidence = torch.tensor([[1.0, 0.5]])
+        >>> KeypointReprojectionLoss()(seen + 3.0, seen, confidence, keypoint_scale(seen, confidence))
+        tensor([108.])
     """
 
     def __init__(
-        self, *, confidence_power: float = 1.0, confidence_threshold: float = 0.0, robust: float | None = None
+        self, *, confidence_power: float = 1.0, min_confidence: float = 0.0, robust: float | None = None
     ) -> None:
         super().__init__()
         if robust is not None:
             check_number("robust", robust, positive=True)
         self.confidence_power = confidence_power
-        self.confidence_threshold = confidence_threshold
+        self.min_confidence = min_confidence
         self.robust = robust
 
     def forward(self, projected: Tensor, xy: Tensor, confidence: Tensor, scale: Tensor) -> Tensor:
@@ -34,6 +43,6 @@ class KeypointReprojectionLoss(nn.Module):
             confidence,
             scale,
             confidence_power=self.confidence_power,
-            confidence_threshold=self.confidence_threshold,
+            min_confidence=self.min_confidence,
             robust=self.robust,
         )

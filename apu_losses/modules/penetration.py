@@ -27,6 +27,15 @@ class PenetrationLoss(nn.Module):
         energy: ``"l2"`` or BUDDI's ``"quartic"``.
         rule: ``"either"``, or BUDDI's ``"both"``.
         backend: of the geometry operators.
+
+    Example:
+        >>> import torch, trimesh
+        >>> from apu_losses import PenetrationLoss
+        >>> ball = trimesh.creation.icosphere(subdivisions=2, radius=1.0)
+        >>> verts_a = torch.tensor(ball.vertices, dtype=torch.float32)[None]
+        >>> verts_b = verts_a + torch.tensor([1.9, 0.0, 0.0])
+        >>> PenetrationLoss(ball.faces)(verts_a, verts_b)
+        tensor([0.0212])
     """
 
     def __init__(
@@ -74,6 +83,14 @@ class SelfPenetrationLoss(nn.Module):
         apart: metres along the skin between parts that may not overlap.
         energy: ``"l2"`` or ``"quartic"``.
         backend: of the geometry operators.
+
+    Example:
+        >>> import torch
+        >>> from apu_losses import SelfPenetrationLoss, load_body
+        >>> body = load_body()
+        >>> rest = body(transl=torch.zeros(1, 3)).vertices()
+        >>> SelfPenetrationLoss(body.faces, template=rest[0])(rest)
+        tensor([0.])
     """
 
     def __init__(

@@ -21,6 +21,16 @@ class PosePrior(nn.Module):
     Args:
         mixture: from `apu_losses.functional.load_pose_mixture`.
         limit_weight: of the joint limits, without a mixture.
+
+    Example:
+        >>> import torch
+        >>> from apu_losses import PosePrior
+        >>> from apu_losses.functional import relaxed_pose
+        >>> knee = relaxed_pose().clone()
+        >>> knee[9] = -0.5  # it bends forwards
+        >>> relaxed, broken = PosePrior()(torch.stack([relaxed_pose(), knee]))
+        >>> bool(broken > relaxed)
+        True
     """
 
     def __init__(self, mixture: PoseMixture | None = None, *, limit_weight: float = 20.0) -> None:
@@ -45,6 +55,14 @@ class InitialPosePrior(nn.Module):
     Args:
         metric: ``"geodesic"`` or BUDDI's ``"axis_angle"``.
         joint_weights: ``(J,)``, ones by default.
+
+    Example:
+        >>> import torch
+        >>> from apu_losses import InitialPosePrior
+        >>> bent = torch.zeros(1, 63)
+        >>> bent[0, 0] = 0.5
+        >>> InitialPosePrior()(bent, torch.zeros(1, 63))
+        tensor([0.2500])
     """
 
     joint_weights: Tensor | None
@@ -61,7 +79,15 @@ class InitialPosePrior(nn.Module):
 
 
 class ShapePrior(nn.Module):
-    """Holds a shape near the mean, or near the one that it started from where that is given."""
+    """Holds a shape near the mean, or near the one that it started from where that is given.
+
+    Example:
+        >>> import torch
+        >>> from apu_losses import ShapePrior
+        >>> betas, start = torch.tensor([[1.0, 2.0]]), torch.tensor([[1.0, 0.0]])
+        >>> ShapePrior()(betas), ShapePrior()(betas, start)
+        (tensor([5.]), tensor([4.]))
+    """
 
     def forward(self, betas: Tensor, start: Tensor | None = None) -> Tensor:
         """``(N, K)`` to ``(N,)``."""

@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
+from apu_contacts.camera import Camera
 from apu_contacts.sources import InitialEstimate
-from apu_contacts.sources.conventions import Camera
 from apu_losses.synthetic.detector import anatomy
 from apu_losses.synthetic.observation_noise import ObservationNoise
 from apu_losses.synthetic.scene_truth import TruthScene

@@ -77,7 +77,9 @@ def observe(truth: TruthScene, noise: ObservationNoise | None = None, seed: int 
     estimates = estimate(truth, view, hidden, noise, scene_rng(truth, seed, "estimator"))
     nowhere = np.zeros(4)
     first, second = (
-        PersonDetection(k, nowhere if (box := keypoint_box(k)) is None else box, e, {"simulated": i})
+        PersonDetection(
+            k, nowhere if (box := keypoint_box(k, min_confidence=0)) is None else box, e, {"simulated": i}
+        )
         for i, (k, e) in enumerate(zip(found.keypoints, estimates, strict=True))
     )
     joints = view.to_camera(truth.joints)

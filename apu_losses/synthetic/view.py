@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from apu_contacts.sources import Camera
+from apu_contacts.camera import Camera
 from apu_losses.synthetic.observation_noise import ObservationNoise
 
 Array = NDArray[np.float64]

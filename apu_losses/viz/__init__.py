@@ -7,6 +7,7 @@ from apu_losses.viz.mesh import PERSON_COLORS, Mesh, people_meshes, vertex_norma
 from apu_losses.viz.montage import montage
 from apu_losses.viz.overlay import draw_keypoints, overlay
 from apu_losses.viz.render import PAPER, render_meshes
+from apu_losses.viz.touches import touches_picture
 from apu_losses.viz.views import VIEWS, orbit
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "people_meshes",
     "region_colors",
     "render_meshes",
+    "touches_picture",
     "vertex_normals",
     "write_glb",
 ]

@@ -10,13 +10,13 @@ import torch
 from apu_losses.viz.mesh import FloatArray
 
 if TYPE_CHECKING:
+    from apu_contacts.camera import Camera
     from apu_losses.camera import PinholeCamera
-    from apu_losses.fitting.scene.types import SceneCamera
 
-    Camera = PinholeCamera | SceneCamera
+    AnyCamera = PinholeCamera | Camera
 
 
-def camera_numbers(camera: Camera) -> tuple[FloatArray, FloatArray]:
+def camera_numbers(camera: AnyCamera) -> tuple[FloatArray, FloatArray]:
     """Focal lengths ``(2,)`` and principal point ``(2,)`` of one camera, pixels.
 
     Raises:

@@ -13,9 +13,10 @@ from PIL import Image, ImageDraw, ImageFont
 from scipy.spatial import cKDTree
 from torch import Tensor
 
+from apu_contacts.camera import Camera
 from apu_contacts.keypoints.types import Keypoints2D
 from apu_losses.fitting.objective.batch import SKELETON, body25
-from apu_losses.fitting.scene.types import Scene, SceneCamera
+from apu_losses.fitting.scene.types import Scene
 from apu_losses.viz.camera import camera_numbers
 from apu_losses.viz.mesh import FloatArray, Mesh, people_meshes
 from apu_losses.viz.montage import font_that_fits, montage
@@ -83,7 +84,6 @@ class FrameArtist:
         points: Iterable[FloatArray],
         height: int,
     ) -> None:
-        assert scene.camera is not None  # set by Scene itself
         self.body = body
         self.moments = moments
         self.faces = body.faces.cpu().numpy()
@@ -105,7 +105,7 @@ class FrameArtist:
         focal, center = camera_numbers(scene.camera)
         self.corner, self.scale = np.array([left, top], dtype=np.float64), scale
         x, y = ((center - self.corner) * scale).tolist()
-        self.camera = SceneCamera(float(focal[0]) * scale, (x, y))
+        self.camera = Camera(float(focal[0]) * scale, (x, y))
         self.detected = [self._placed(body25(scene.people[i].keypoints)) for i in self.people]
         self.known = body.keypoint_mask(SKELETON).cpu().numpy()
 
@@ -201,7 +201,7 @@ def _short(value: float) -> str:
 
 
 def _largest_terms(moments: Sequence[Moment]) -> list[str]:
-    """The terms that were, at some moment, the largest shares of the loss, in the order of the recipe."""
+    """The terms that were, at some moment, the largest shares of the loss, in the order of the preset."""
     share: dict[str, float] = {}
     for moment in moments:
         total = sum(abs(value) for value in moment.terms.values()) or 1.0

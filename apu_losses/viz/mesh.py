@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import colorsys
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +19,21 @@ PERSON_COLORS: tuple[tuple[float, float, float], ...] = (
     (0.93, 0.82, 0.45),
     (0.55, 0.80, 0.82),
 )
-"""Colours of the people of a picture, in order; they repeat after the sixth."""
+"""Colours of the first people of a picture, in order; `person_color` goes on from there."""
+
+
+def person_color(person: int) -> tuple[float, float, float]:
+    """The colour of a person, each in [0, 1]: no two of a hundred people have the same.
+
+    Example:
+        >>> person_color(0) == PERSON_COLORS[0], person_color(6) in PERSON_COLORS
+        (True, False)
+    """
+    if person < len(PERSON_COLORS):
+        return PERSON_COLORS[person]
+    # hues a golden section apart never meet; two of lightness tell neighbours in hue apart
+    hue, light = (0.61803399 * person) % 1.0, (0.62, 0.76)[person % 2]
+    return colorsys.hls_to_rgb(hue, light, 0.6)
 
 
 @dataclass(frozen=True)
@@ -72,7 +87,7 @@ class Mesh:
 def people_meshes(vertices: ArrayLike, faces: ArrayLike) -> list[Mesh]:
     """Meshes of N people of one body model ``(N, V, 3)``, each in a colour of its own."""
     return [
-        Mesh(v, faces, PERSON_COLORS[i % len(PERSON_COLORS)], f"person_{i}")
+        Mesh(v, faces, person_color(i), f"person_{i}")
         for i, v in enumerate(np.asarray(vertices, dtype=np.float64))
     ]
 

@@ -10,12 +10,13 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image, ImageDraw
 
 from apu_contacts.keypoints import SKELETONS
+from apu_contacts.keypoints.seen import SEEN, is_seen
 from apu_contacts.keypoints.types import Keypoints2D
-from apu_losses.viz.mesh import PERSON_COLORS, FloatArray, Mesh
+from apu_losses.viz.mesh import FloatArray, Mesh, person_color
 from apu_losses.viz.render import PAPER, render_meshes
 
 if TYPE_CHECKING:
-    from apu_losses.viz.camera import Camera
+    from apu_losses.viz.camera import AnyCamera
 
 _LIMBS: tuple[tuple[str, str], ...] = (
     ("nose", "neck"),
@@ -43,12 +44,12 @@ _OVERSIZE = 3
 def overlay(
     image: ArrayLike | None,
     meshes: Sequence[Mesh],
-    camera: Camera,
+    camera: AnyCamera,
     *,
     size: tuple[int, int] | None = None,
     keypoints: Sequence[Keypoints2D] = (),
     projected: Sequence[Keypoints2D] = (),
-    min_confidence: float = 0.2,
+    min_confidence: float = SEEN,
     alpha: float = 0.85,
 ) -> NDArray[np.uint8]:
     """Draw meshes on a photograph, and keypoints on top.
@@ -87,7 +88,7 @@ def draw_keypoints(
     keypoints: Sequence[Keypoints2D],
     *,
     projected: Sequence[Keypoints2D] = (),
-    min_confidence: float = 0.2,
+    min_confidence: float = SEEN,
 ) -> NDArray[np.uint8]:
     """A copy of an 8-bit picture ``(H, W, 3)`` with the keypoints of each person as dots and limbs.
 
@@ -107,9 +108,9 @@ def draw_keypoints(
     draw = ImageDraw.Draw(layer)
     line = max(1.0, max(width, height) / 400) * scale
     for i, person in enumerate(keypoints):
-        color = _darker(PERSON_COLORS[i % len(PERSON_COLORS)])
+        color = _darker(person_color(i))
         names = SKELETONS[person.skeleton].joint_names
-        shown = np.asarray(person.confidence) >= min_confidence
+        shown = is_seen(np.asarray(person.confidence), min_confidence)
         shown &= np.isfinite(person.xy).all(1)
         xy = {name: tuple(p * scale) for name, p, ok in zip(names, person.xy, shown, strict=True) if ok}
         for a, b in _LIMBS:

@@ -13,7 +13,7 @@ from apu_losses.viz.mesh import FloatArray, Mesh, vertex_normals
 from apu_losses.viz.raster import Fragments, rasterize
 
 if TYPE_CHECKING:
-    from apu_losses.viz.camera import Camera
+    from apu_losses.viz.camera import AnyCamera
 
 PAPER = (0.965, 0.965, 0.955)
 """Colour of the ground where there is no photograph."""
@@ -29,7 +29,7 @@ _HIGHLIGHT = 0.10
 
 def render_meshes(
     meshes: Sequence[Mesh],
-    camera: Camera,
+    camera: AnyCamera,
     size: tuple[int, int],
     *,
     background: ArrayLike | None = None,

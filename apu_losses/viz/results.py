@@ -60,7 +60,6 @@ def photograph(scene: Scene) -> Picture | None:
 
 def scene_overlay(scene: Scene, meshes: list[Mesh]) -> Picture:
     """Meshes and detected keypoints on the scene's photograph, or on plain ground where it has none."""
-    assert scene.camera is not None  # set by Scene itself
     keypoints = [person.keypoints for person in scene.people]
     size = (scene.width, scene.height)
     return overlay(photograph(scene), meshes, scene.camera, size=size, keypoints=keypoints)
@@ -103,7 +102,6 @@ def around_people(scene: Scene, points: FloatArray, margin: float = 0.08) -> tup
 
     It is the whole picture where no point lies in it.
     """
-    assert scene.camera is not None  # set by Scene itself
     focal, center = camera_numbers(scene.camera)
     points = points[points[:, 2] > NEAR]
     xy = points[:, :2] / points[:, 2:] * focal + center

@@ -7,6 +7,7 @@ from method_table.convergence import Trace, trace
 from method_table.methods import (
     Method,
     ablation_rows,
+    keypoint_rows,
     main_rows,
     preset_rows,
     sweep_rows,
@@ -28,6 +29,7 @@ __all__ = [
     "bootstrap",
     "contacts_of",
     "difference",
+    "keypoint_rows",
     "main_rows",
     "preset_rows",
     "reduction",

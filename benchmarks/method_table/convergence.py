@@ -31,7 +31,7 @@ class Trace(NamedTuple):
 
 
 def never_stopping(preset: Preset, factor: float) -> Preset:
-    """A recipe with ``factor`` times its iterations in each stage, and no rule that ends one before."""
+    """A preset with ``factor`` times its iterations in each stage, and no rule that ends one before."""
     stages = tuple(
         replace(
             stage,

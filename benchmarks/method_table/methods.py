@@ -1,7 +1,7 @@
-"""The rows of the method table: a recipe of the fit, and where its contacts come from.
+"""The rows of the method table: a preset of the fit, and where its contacts come from.
 
-All rows of a recipe share its priors, iterations and stopping rules: `without contact` and the heuristic are
-the same recipe with the contact term taken out or exchanged.
+All rows of a preset share its priors, iterations and stopping rules: `without contact` and the heuristic are
+the same preset with the contact term taken out or exchanged.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 
 from apu_losses.fitting import Preset, load_preset
+from apu_losses.fitting.start.from_detections import StartWithout
 from apu_losses.synthetic.annotator import AnnotatorNoise
 from apu_losses.synthetic.observation_noise import ObservationNoise
 from method_table.contacts import ContactSource
@@ -22,9 +23,10 @@ class Method:
     Args:
         key: short, for file names.
         label: for people.
-        preset: recipe of the fit; None: the initial estimate, not fitted.
+        preset: of the fit; None: the initial estimate, not fitted.
         contacts: where the contacts come from.
         observed: the dials of the detections.
+        start: where the bodies start: on the simulated ``"estimate"``, or from the ``"keypoints"`` alone.
     """
 
     key: str
@@ -32,6 +34,7 @@ class Method:
     preset: Preset | None
     contacts: ContactSource = field(default_factory=lambda: ContactSource("none"))
     observed: ObservationNoise = field(default_factory=ObservationNoise)
+    start: StartWithout = "estimate"
 
     def settings(self) -> dict[str, object]:
         """All that its figures depend on, apart from the scenes and the seed; ready for JSON."""
@@ -42,16 +45,18 @@ class Method:
             # what is said of answers does not matter where there is none
             "contacts": asdict(self.contacts) if self.contacts.source == "answer" else self.contacts.source,
             "observed": asdict(self.observed),
+            # what was kept before there was a choice stays known
+            **({} if self.start == "estimate" else {"start": self.start}),
         }
 
 
 def without_contact(preset: Preset) -> Preset:
-    """A recipe with its contact term taken out."""
+    """A preset with its contact term taken out."""
     return preset.without("contact")
 
 
 def with_heuristic(preset: Preset, weight: float = 1e4) -> Preset:
-    """A recipe with the minimum distance between the two people in place of its contact term.
+    """A preset with the minimum distance between the two people in place of its contact term.
 
     Args:
         weight: per square metre; BUDDI's.
@@ -79,6 +84,22 @@ def main_rows(preset: Preset, ours: ContactSource) -> list[Method]:
         Method("truth", "true contact maps (ceiling)", preset, ContactSource("truth")),
         Method("heuristic", "minimum-distance heuristic", with_heuristic(preset)),
     ]
+
+
+def keypoint_rows(preset: Preset, ours: ContactSource) -> list[Method]:
+    """The start, and the fit to automatic maps, from keypoints alone and from the estimator beside them."""
+    rows = []
+    starts: tuple[tuple[StartWithout, str], ...] = (
+        ("estimate", "from the estimate"),
+        ("keypoints", "keypoints alone"),
+    )
+    for start, said in starts:
+        suffix = "" if start == "estimate" else "_keypoints"
+        rows += [
+            Method(f"initial{suffix}", f"start, {said}", None, start=start),
+            Method(f"automatic{suffix}", f"automatic contact maps, {said}", preset, ours, start=start),
+        ]
+    return rows
 
 
 def ablation_rows(preset: Preset, ours: ContactSource) -> list[Method]:

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from apu_contacts.files import write_text
+from apu_contacts.reading import read_json
 from apu_losses.fitting import (
     FitResult,
     InitialBody,
@@ -23,6 +24,7 @@ from apu_losses.fitting import (
     Stage,
     scene_from_detections,
 )
+from apu_losses.fitting.start.from_detections import StartWithout
 from apu_losses.synthetic.observation_noise import ObservationNoise
 from apu_losses.synthetic.observe import Observation, observe
 from apu_losses.synthetic.scene_truth import TruthScene
@@ -67,7 +69,7 @@ class MethodRunner:
         self.scenes = tuple(scenes)
         self.cache = None if cache is None else Path(cache)
         self.block, self.seed, self.device = block, seed, device
-        self._seen: dict[tuple[ObservationNoise, int], tuple[list[Observation], list[Scene]]] = {}
+        self._seen: dict[tuple[ObservationNoise, int, str], tuple[list[Observation], list[Scene]]] = {}
         self._body = SceneFitter(preset=_STANDING_STILL, batch_size=block, device=device)
 
     @property
@@ -116,29 +118,37 @@ class MethodRunner:
             tell(f"{method.key}: block {number + 1} of {len(self.blocks)}, {seconds:.0f} s")
         return scores
 
-    def observed(self, noise: ObservationNoise, number: int) -> tuple[list[Observation], list[Scene]]:
+    def observed(
+        self, noise: ObservationNoise, number: int, start: StartWithout = "estimate"
+    ) -> tuple[list[Observation], list[Scene]]:
         """What is seen of the scenes of a block, and the scenes that a fitter gets, without contacts."""
-        key = noise, number
+        key = noise, number, start
         if key not in self._seen:
             seen = [observe(self.scenes[i], noise, self.seed) for i in self.blocks[number]]
-            scenes = [
-                scene_from_detections(o.detections, o.view.width, o.view.height, name=o.truth.name)
-                for o in seen
-            ]
-            start = {name: value.cpu().double().numpy() for name, value in self._body.start(scenes).items()}
-            self._seen = {key: (seen, [_started(s, start, 2 * i) for i, s in enumerate(scenes)])}
+            scenes = [self._scene(o, start) for o in seen]
+            begun = {name: value.cpu().double().numpy() for name, value in self._body.start(scenes).items()}
+            self._seen = {key: (seen, [_started(s, begun, 2 * i) for i, s in enumerate(scenes)])}
         return self._seen[key]
+
+    def _scene(self, seen: Observation, start: StartWithout) -> Scene:
+        """What is seen, and where it starts; not what the estimator found, where keypoints stand alone."""
+        found = seen.detections
+        if start == "keypoints":
+            found = tuple(replace(person, initial=None) for person in found)
+        return scene_from_detections(
+            found, seen.view.width, seen.view.height, name=seen.truth.name, body=self._body.body, start=start
+        )
 
     def given(self, method: Method, number: int) -> list[Scene]:
         """What a fitter gets of a block: detections, the retargeted start, the method's contacts."""
-        seen, scenes = self.observed(method.observed, number)
+        seen, scenes = self.observed(method.observed, number, method.start)
         return [
             replace(scene, contacts=contacts_of(o, method.contacts, self.seed))
             for scene, o in zip(scenes, seen, strict=True)
         ]
 
     def fitter(self, method: Method) -> SceneFitter:
-        """A fitter with the recipe of a method."""
+        """A fitter with the preset of a method."""
         return SceneFitter(
             self._body.body,
             regions=self._body.regions,
@@ -153,7 +163,7 @@ class MethodRunner:
 
     def fit_and_keep(self, method: Method, number: int) -> list[SceneScores]:
         """Fit one block, whatever lies on disk, and write its scores there."""
-        seen, _ = self.observed(method.observed, number)
+        seen, _ = self.observed(method.observed, number, method.start)
         given = self.given(method, number)
         scores = score(self._body, seen, self.fitter(method).fit(given), given)
         file = self._file(method, number)
@@ -166,7 +176,7 @@ class MethodRunner:
         file = self._file(method, number)
         if file is None or not file.is_file():
             return None
-        data = json.loads(file.read_text(encoding="utf-8"))
+        data = read_json(file, checked=False)
         return [SceneScores.from_dict(entry) for entry in data["scores"]]
 
     def _file(self, method: Method, number: int) -> Path | None:

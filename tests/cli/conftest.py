@@ -30,7 +30,7 @@ def apu(capfd, monkeypatch):
 
 @pytest.fixture(scope="session")
 def quick(tmp_path_factory) -> Path:
-    """A recipe of two steps: these tests are about files and messages, not about fits."""
+    """A preset of two steps: these tests are about files and messages, not about fits."""
     stage = Stage("short", {"keypoints": 0.02}, ("body_pose", "transl"), 0.03, 2)
     path = tmp_path_factory.mktemp("preset") / "quick.json"
     path.write_text(json.dumps(Preset("quick", {"keypoints": {}}, (stage,)).to_dict()))

@@ -182,7 +182,7 @@ ONE_LINE = {
         "max_distance",
     ),
     "presets nested": (("presets",), lambda f: written(f, "p.json", DEEP), "nested|p.json"),
-    "presets over a recipe of one's own": (
+    "presets over a preset of one's own": (
         ("presets", "-o", "mine.json"),
         lambda f: written(f, "mine.json", "{}") and "best",
         "mine.json is there already",

@@ -53,7 +53,7 @@ def test_results_made_otherwise_are_refused_and_replaced_when_told(fit, scenes, 
     recipe["stages"][0]["max_iterations"] = 1
     (tmp_path / "other.json").write_text(json.dumps(recipe))
     code, out, err = fit("--preset", tmp_path / "other.json")
-    assert code == 2 and "'s0' made otherwise (another recipe)" in err and "--overwrite" in err
+    assert code == 2 and "'s0' made otherwise (another preset)" in err and "--overwrite" in err
     assert contents(tmp_path / "out") == before
     data = json.loads((scenes / "s1.json").read_text())
     data["people"][0]["keypoints"]["xy"][0][0] += 1
@@ -180,5 +180,5 @@ def test_a_changed_recipe_is_the_users(apu, tmp_path):
     recipe["filter_pixels"] = 7
     path.write_text(json.dumps(recipe))
     code, _, err = apu("presets", "best", "-o", path)
-    assert code == 2 and "not an unchanged recipe" in err and json.loads(path.read_text()) == recipe
+    assert code == 2 and "not an unchanged preset" in err and json.loads(path.read_text()) == recipe
     assert apu("presets", "best", "-o", path, "--overwrite")[0] == 0

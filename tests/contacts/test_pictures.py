@@ -214,6 +214,59 @@ def test_heic_is_read_or_its_package_named(tmp_path):
     assert np.abs(read_picture(tmp_path / "phone.heic")[4, 4].astype(int) - (255, 0, 0)).max() < 16
 
 
+def test_heic_by_another_name_is_known_by_its_content(tmp_path):
+    path = tmp_path / "renamed.jpg"
+    try:
+        import pillow_heif
+    except ImportError:
+        path.write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+        with pytest.raises(PictureError, match="pip install pillow-heif"):
+            read_picture(path)
+        return
+    pillow_heif.from_pillow(Image.new("RGB", (64, 32), (0, 0, 255))).save(tmp_path / "x.heic")
+    (tmp_path / "x.heic").rename(path)
+    assert picture_size(path) == (64, 32)
+
+
+def _corners(orientation, size):
+    """A picture whose upright corners are red, green, blue and white, as it is stored."""
+    width, height = size
+    upright = np.full((height, width, 3), 255, dtype=np.uint8)
+    upright[: height // 2, : width // 2] = 255, 0, 0
+    upright[: height // 2, width // 2 :] = 0, 255, 0
+    upright[height // 2 :, : width // 2] = 0, 0, 255
+    stored = {1: upright, 3: upright[::-1, ::-1], 6: np.rot90(upright), 8: np.rot90(upright, -1)}[orientation]
+    return upright, Image.fromarray(np.ascontiguousarray(stored))
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+@pytest.mark.parametrize("ending", [".avif", ".heic", ".jpg"])
+def test_lossy_pictures_of_a_turned_telephone(tmp_path, orientation, ending):
+    if ending == ".heic":
+        pytest.importorskip("pillow_heif").register_heif_opener()
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    upright, stored = _corners(orientation, (96, 64))
+    stored.info["exif"] = exif.tobytes()  # the HEIF writer turns it into the container's own rotation
+    options = {} if ending == ".heic" else {"exif": exif}
+    stored.save(tmp_path / f"x{ending}", quality=95, **options)
+    assert picture_size(tmp_path / f"x{ending}") == (96, 64)
+    read = read_picture(tmp_path / f"x{ending}")
+    for row, column in [(8, 8), (8, 88), (56, 8), (56, 88)]:
+        assert np.abs(read[row, column].astype(int) - upright[row, column]).max() < 24, (row, column)
+
+
+@pytest.mark.parametrize("ending", [".avif", ".webp"])
+def test_transparency_of_lossy_pictures_lies_on_white(tmp_path, ending):
+    pixels = np.zeros((64, 64, 4), dtype=np.uint8)
+    pixels[:, :32] = 200, 0, 0, 255
+    pixels[:, 32:, 1] = 255  # a hidden green
+    Image.fromarray(pixels).save(tmp_path / f"x{ending}", quality=95)
+    read = read_picture(tmp_path / f"x{ending}").astype(int)
+    assert np.abs(read[32, 8] - (200, 0, 0)).max() < 16
+    assert (read[32, 56] > 245).all()
+
+
 def test_a_folders_pictures(tmp_path):
     for name in ("b.JPG", "a.heic", "c.avif", "d.gif", "e.jfif", "f.tiff", "._b.JPG", "notes.txt", "g.dng"):
         (tmp_path / name).write_bytes(b"x")

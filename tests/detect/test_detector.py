@@ -306,7 +306,9 @@ def test_from_pictures_to_scenes_on_the_command_line(folder, photos, tmp_path, m
     )
     assert code == 1 and "broken.jpg" in wrong and "Traceback" not in wrong  # the others went on
     assert "people" in said and "confidence of joints" in said and "rtmlib" not in said + wrong
-    code, said, wrong = run(monkeypatch, capfd, "propose", out, "-o", tmp_path / "scenes.jsonl")
+    code, said, wrong = run(
+        monkeypatch, capfd, "propose", out, "-o", tmp_path / "scenes.jsonl", "--start", "estimate"
+    )
     assert code == 1 and "a fit needs a start" in wrong
     assert "0 scenes" in said
 

@@ -14,9 +14,9 @@ from PIL import Image
 
 from apu_contacts import ContactMap, PartContact
 from apu_losses import geometry as g
-from apu_losses.app.fit_files import fit_scenes
 from apu_losses.bodies import load_body
 from apu_losses.fitting import Preset, SceneContact, SceneFitter, load_preset
+from apu_losses.generate.fit_files import fit_scenes
 from apu_losses.viz import FitFilm
 
 HUG = ContactMap.from_parts(

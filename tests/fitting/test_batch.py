@@ -6,8 +6,9 @@ import torch
 from fitting_scenes import HEIGHT, WIDTH
 
 from apu_contacts import ContactMap, Keypoints2D
+from apu_contacts.camera import Camera
 from apu_contacts.keypoints import SKELETONS
-from apu_losses.fitting import Scene, SceneCamera, SceneContact, ScenePerson, make_batch
+from apu_losses.fitting import Scene, SceneContact, ScenePerson, make_batch
 from apu_losses.fitting.objective.batch import body25, hand_keypoints
 
 RNG = np.random.default_rng(5)
@@ -64,7 +65,7 @@ SCENES = [
             SceneContact(1, 1, regions((10, 60))),
             SceneContact(0, 1, ContactMap.empty(), "either"),
         ],
-        SceneCamera(777.0, (10.0, 20.0)),
+        Camera(777.0, (10.0, 20.0)),
         name="three",
     ),
     Scene(WIDTH, HEIGHT, [with_hands(5)], name="alone"),

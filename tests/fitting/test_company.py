@@ -11,6 +11,8 @@ from fickle_library import SAME_BY_TEST, FickleLibrary
 from fitting_scenes import HAND_ON_SHOULDER, arm_out, pair, parameters, person, scene, some_pose, tensors
 
 from apu_losses.fitting import InitialBody, Joints3D, SceneContact, load_preset
+from apu_losses.functional import make_pose_mixture, mixture_pose_prior
+from apu_losses.numerics.least_squares import levenberg_marquardt
 
 pytestmark = pytest.mark.bits
 
@@ -115,6 +117,41 @@ def test_bodies_and_their_gradients_are_the_same_in_any_company(body):
         for rows in (slice(0, 1), slice(4, 5), slice(2, 9)):
             for few, many in zip(look(rows), everybody, strict=True):
                 assert torch.equal(few, many[rows])
+
+
+def test_least_squares_take_the_same_step_in_any_company():
+    """In float64: in a fit the step is rounded to float32, which hides most of what a library disturbs."""
+    generator = torch.Generator().manual_seed(3)
+    jacobian = torch.randn(7, 20, 6, generator=generator, dtype=torch.float64)
+    wanted = torch.randn(7, 20, generator=generator, dtype=torch.float64)
+
+    def solve(rows):
+        def residuals(x):
+            return (jacobian[rows] * x[:, None]).sum(-1) - wanted[rows]
+
+        start = torch.zeros(len(wanted[rows]), 6, dtype=torch.float64)
+        return levenberg_marquardt(residuals, start, jacobian=lambda x: jacobian[rows], max_iterations=3).x
+
+    with FickleLibrary() as library:
+        everybody = solve(slice(0, 7))
+        for rows in (slice(0, 1), slice(4, 5), slice(2, 7)):
+            assert torch.equal(solve(rows), everybody[rows])
+    assert library.disturbed
+
+
+def test_the_mixture_prior_is_the_same_in_any_company():
+    """No recipe of the package weighs it; recipes of others do."""
+    generator = torch.Generator().manual_seed(5)
+    factors = torch.randn(3, 63, 63, generator=generator, dtype=torch.float64).numpy() / 8
+    covariances = factors @ factors.transpose(0, 2, 1) + np.eye(63)
+    means = torch.randn(3, 63, generator=generator, dtype=torch.float64).numpy() / 8
+    mixture = make_pose_mixture(means, covariances, np.array([0.5, 0.3, 0.2]))
+    poses = torch.randn(9, 63, generator=generator)
+    with FickleLibrary() as library:
+        everybody = mixture_pose_prior(poses, mixture)
+        for rows in (slice(0, 1), slice(4, 5), slice(2, 9)):
+            assert torch.equal(mixture_pose_prior(poses[rows], mixture), everybody[rows])
+    assert library.disturbed
 
 
 FUNCTIONS = {

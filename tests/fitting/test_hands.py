@@ -130,7 +130,7 @@ def test_keypoints_of_hands_equal_the_formula_by_hand(fitter_of, body):
     person = ScenePerson(Keypoints2D(SKELETON, keypoints.xy, confidence), person.initial)
     values = {}
     for weight in (0.0, 0.7):
-        options = {"keypoints": {"hands": weight, "hand_threshold": 0.3}}
+        options = {"keypoints": {"hands": weight, "hand_min_confidence": 0.3}}
         (result,) = fitter_of(recipe({"keypoints": 1.0}, ["transl"], 1, options)).fit([scene([person])])
         values[weight] = result.stages[0].loss
     with torch.no_grad():

@@ -24,7 +24,6 @@ from apu_losses.bodies import load_body
 from apu_losses.bodies.protocol import BodyModel
 from apu_losses.fitting import (
     ProposalReport,
-    SceneCamera,
     find_images,
     initial_parameters,
     posed_estimate,
@@ -205,9 +204,9 @@ def test_the_scene_camera_can_be_the_estimators_own(crowd: list[dict[str, Any]])
     names = SMPLX_OUTPUT_JOINTS[:22]
     estimate = InitialEstimate("nlf", {}, names, crowd[0]["joints"][:22], camera=camera)
     detection = PersonDetection(keypoints_of(crowd[0]), np.zeros(4), estimate)
-    scene = scene_from_detections([detection], WIDTH, HEIGHT, camera=SceneCamera(1500.0, (410.0, 290.0)))
+    scene = scene_from_detections([detection], WIDTH, HEIGHT, camera=Camera(1500.0, (410.0, 290.0)))
     kept = scene.people[0].initial.joints
-    assert kept is not None and scene.camera == SceneCamera(1500.0, (410.0, 290.0))
+    assert kept is not None and scene.camera == Camera(1500.0, (410.0, 290.0))
     assert np.allclose(kept.xyz[kept.names.index("left_knee")], crowd[0]["joints"][names.index("left_knee")])
 
 
@@ -232,7 +231,13 @@ def test_scenes_hold_the_proposed_pairs_and_the_report_every_reason(
     images = find_images(tmp_path / "d")
     assert [files.name for files in images] == ["a_fitted", "b_pair", "c_alone", "d_no_mesh", "e_broken"]
     scenes = list(
-        propose_scenes(images, body=lambda: body, report=report, progress=lambda *step: told.append(step))
+        propose_scenes(
+            images,
+            body=lambda: body,
+            report=report,
+            progress=lambda *step: told.append(step),
+            start="estimate",
+        )
     )
     assert [scene.name for scene in scenes] == ["a_fitted", "b_pair"]
     for scene in scenes:
@@ -332,7 +337,7 @@ def test_folders_without_or_with_too_many_files(tmp_path: Path, crowd: list[dict
 @pytest.mark.real
 def test_real_photographs(real_dir: Path, tmp_path: Path) -> None:
     report = ProposalReport()
-    scenes = list(propose_scenes(find_images(real_dir), report=report))
+    scenes = list(propose_scenes(find_images(real_dir), report=report, start="estimate"))
     assert [scene.name for scene in scenes] == ["college_232334", "girls_250416"]
     assert report.counts["proposed"] == 30 and sum(report.counts.values()) == 445
 
@@ -369,7 +374,7 @@ def test_detected_pictures_and_an_estimators_files_become_scenes(body: BodyModel
     )
     assert summary.without_estimate == {"hmr2": ["alone"]} and summary.empty == ["nobody"]
     report = ProposalReport()
-    (scene,) = propose_scenes(find_images(out), body=lambda: body, report=report)
+    (scene,) = propose_scenes(find_images(out), body=lambda: body, report=report, start="estimate")
     assert (scene.name, scene.width, scene.height, len(scene.people)) == ("hug", WIDTH, HEIGHT, 2)
     assert scene.image == str((photos / "hug.png").resolve())
     assert report.counts["no mesh"] == 1 and report.counts["proposed"] == 1 and not report.notes
@@ -379,7 +384,7 @@ def test_without_any_estimate_it_says_what_is_missing(tmp_path: Path) -> None:
     write_openpose(tmp_path / "openpose.json", [])
     Image.new("RGB", (WIDTH, HEIGHT)).save(tmp_path / "image.png")
     report = ProposalReport()
-    assert not list(propose_scenes(find_images(tmp_path), report=report))
+    assert not list(propose_scenes(find_images(tmp_path), report=report, start="estimate"))
     assert "a fit needs a start: run one of bev, hmr2" in report.notes[0]
 
 
@@ -450,3 +455,18 @@ def test_scores_of_another_scale_are_divided_as_the_manifest_says(tmp_path: Path
     report = ProposalReport()
     assert not list(propose_scenes(images[2:], report=report))
     assert "SimCC" in report.failed["\u2028é"][0]
+
+
+def test_who_has_no_estimate_is_proposed_and_starts_from_keypoints(
+    tmp_path: Path, body: BodyModel, crowd: list[dict[str, Any]]
+) -> None:
+    images = find_images(write_image(tmp_path / "a", crowd, "none"))
+    report = ProposalReport()
+    (scene,) = propose_scenes(images, body=lambda: body, report=report)
+    assert len(scene.people) == 2 and dict(report.rows())["people started from keypoints alone"] == 2
+    assert all(person.label.endswith("started from keypoints") for person in scene.people)
+    assert all("transl" in person.initial.parameters for person in scene.people)
+    assert report.counts["no mesh"] == 0 and not report.notes
+    assert ProposalReport.from_dict(report.to_dict()).from_keypoints == 2
+    with pytest.raises(ValueError, match="start must be 'keypoints' or 'estimate', got 'luck'"):
+        list(propose_scenes(images, start="luck"))  # type: ignore[arg-type]

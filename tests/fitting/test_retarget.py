@@ -222,4 +222,5 @@ def test_a_scene_of_real_detections(real_dir):
             np.testing.assert_array_equal(joints.xyz[i], e.joints[e.joint_names.index(joint)])
         assert dict(zip(joints.names, joints.weights, strict=True))["left_hip"] == 0.5
     with pytest.raises(ValueError, match="person 0 has no initial estimate"):
-        scene_from_detections([PersonDetection(keypoints[0], np.array([0, 0, 9, 9]), None, {})], 640, 480)
+        nobody = PersonDetection(keypoints[0], np.array([0, 0, 9, 9]), None, {})
+        scene_from_detections([nobody], 640, 480, start="estimate")

@@ -11,12 +11,12 @@ import torch
 from fitting_scenes import HAND_ON_SHOULDER, nobody_saw, pair, parameters, person, scene, some_pose
 
 from apu_contacts import ContactMap, Keypoints2D
+from apu_contacts.camera import Camera
 from apu_losses.fitting import (
     FitResult,
     InitialBody,
     Joints3D,
     Scene,
-    SceneCamera,
     SceneContact,
     ScenePerson,
     load_preset,
@@ -216,7 +216,7 @@ def test_numbers_that_cannot_be_are_refused_where_they_are_given(body, bad):
     with pytest.raises(ValueError, match="weights"):
         ContactMap([[1, 2]], [-1.0])
     with pytest.raises(ValueError, match="focal"):
-        SceneCamera(bad, (0.0, 0.0))
+        Camera(bad, (0.0, 0.0))
     ScenePerson(Keypoints2D("body25", np.full((25, 2), bad), np.zeros(25)))  # what was not seen lies anywhere
 
 

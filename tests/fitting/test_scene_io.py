@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from apu_contacts import ContactMap, Keypoints2D, PartContact
+from apu_contacts.camera import Camera
 from apu_losses.fitting import (
     InitialBody,
     Joints3D,
     Scene,
-    SceneCamera,
     SceneContact,
     SceneFileError,
     ScenePerson,
@@ -43,7 +43,7 @@ def full_scene():
         ),
         SceneContact(0, 0, ContactMap([[2, 40]], [0.25])),
     ]
-    camera = SceneCamera(1234.5678901, (317.25, 240.0))
+    camera = Camera(1234.5678901, (317.25, 240.0))
     return Scene(640, 480, people, contacts, camera, "two", "two.jpg")
 
 
@@ -226,7 +226,7 @@ def test_a_scene_refuses_what_a_file_would():
     with pytest.raises(ValueError, match="'given' or 'either'"):
         SceneContact(0, 1, ContactMap.empty(), "any")
     with pytest.raises(ValueError, match="focal must be positive"):
-        SceneCamera(float("nan"), (0, 0))
+        Camera(float("nan"), (0, 0))
 
 
 def test_keep_people_renumbers_contacts():

@@ -1,4 +1,4 @@
-"""The page on fitting names every term, every option and every recipe."""
+"""The page on fitting names every term, every option and every preset."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ def test_confidence_options():
         (confidence**2 * squared).sum(1),
     )
     torch.testing.assert_close(
-        keypoint_reprojection(projected, xy, confidence, scale, confidence_threshold=0.5),
+        keypoint_reprojection(projected, xy, confidence, scale, min_confidence=0.5),
         (confidence * (confidence > 0.5) * squared).sum(1),
     )
     # a power of 0 must not bring joints back that were not seen
@@ -127,7 +127,7 @@ def test_error_is_the_mean_distance_over_trusted_joints():
     for threshold in (0.2, 0.5):
         used = confidence > threshold
         expected = [distance[n][used[n]].mean().item() for n in range(3)]
-        error = keypoint_error(projected, xy, confidence, scale, confidence_threshold=threshold)
+        error = keypoint_error(projected, xy, confidence, scale, min_confidence=threshold)
         np.testing.assert_allclose(error, expected)
 
 
@@ -187,7 +187,7 @@ def test_other_skeletons_have_other_columns():
 def test_module_is_a_shell():
     projected, xy, confidence = people()
     scale = keypoint_scale(xy, confidence)
-    options = {"confidence_power": 2.0, "confidence_threshold": 0.3, "robust": 40.0}
+    options = {"confidence_power": 2.0, "min_confidence": 0.3, "robust": 40.0}
     torch.testing.assert_close(
         KeypointReprojectionLoss(**options)(projected, xy, confidence, scale),
         keypoint_reprojection(projected, xy, confidence, scale, **options),

@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 
 from apu_contacts import ContactMap, Keypoints2D, PartContact
+from apu_contacts.camera import Camera
 from apu_losses.bodies.protocol import BodyModel
 from apu_losses.camera import PinholeCamera
-from apu_losses.fitting import InitialBody, Preset, Scene, SceneCamera, SceneContact, ScenePerson, Stage
+from apu_losses.fitting import InitialBody, Preset, Scene, SceneContact, ScenePerson, Stage
 
 WIDTH, HEIGHT = 800, 600
-CAMERA = SceneCamera.from_image_size(WIDTH, HEIGHT)
+CAMERA = Camera.from_image_size(WIDTH, HEIGHT)
 UPRIGHT = (np.pi, 0.0, 0.0)
 """Stands on its feet in a camera frame (y down) and looks at the camera."""
 

@@ -156,7 +156,7 @@ class TestPosterior:
     def test_repairs_one_side(self) -> None:
         for stated in itertools.product(("left", "right"), repeat=2):
             (chosen,) = denoise_chirality(
-                [contact("elbow", stated[0], "elbow", stated[1])], LEFT, RIGHT, "posterior"
+                [contact("elbow", stated[0], "elbow", stated[1])], LEFT, RIGHT, rule="posterior"
             )
             assert (chosen.side_a, chosen.side_b) == ("left", "right")
             assert 0 <= (chosen.margin or 0) <= chosen.probability <= 1
@@ -173,7 +173,7 @@ class TestPosterior:
             weights[a, b] = prior * (0.01 + 0.99 * math.exp(-d / math.hypot(0.1, 0.02 / 0.9)))
         ranked = sorted(weights.items(), key=lambda item: -item[1])
         total = sum(weights.values())
-        (chosen,) = denoise_chirality([stated], LEFT, RIGHT, "posterior", belief=belief, distances=model)
+        (chosen,) = denoise_chirality([stated], LEFT, RIGHT, rule="posterior", belief=belief, distances=model)
         assert (chosen.side_a, chosen.side_b) == ranked[0][0]
         assert chosen.probability == pytest.approx(ranked[0][1] / total)
         assert chosen.margin == pytest.approx((ranked[0][1] - ranked[1][1]) / total)
@@ -184,7 +184,7 @@ class TestPosterior:
             [contact("elbow", "right", "elbow", "left")],
             LEFT,
             RIGHT,
-            "posterior",
+            rule="posterior",
             belief=SideBelief(1.0, 0.0, 0.0),
         )
         assert (chosen.side_a, chosen.side_b, chosen.probability) == ("right", "left", 1.0)
@@ -195,20 +195,26 @@ class TestPosterior:
         assert sum(prior.values()) == pytest.approx(1.0)
 
     def test_fills_in_sides_that_were_not_told_where_clear(self) -> None:
-        (clear,) = denoise_chirality([contact("elbow", "none", "elbow", "right")], LEFT, RIGHT, "posterior")
+        (clear,) = denoise_chirality(
+            [contact("elbow", "none", "elbow", "right")], LEFT, RIGHT, rule="posterior"
+        )
         assert (clear.side_a, clear.side_b) == ("left", "right")
         middle = person(90, right_elbow=(-90.0, 80.0))  # as far from either elbow of the other
         (unclear,) = denoise_chirality(
-            [contact("elbow", "none", "elbow", "right")], LEFT, middle, "posterior"
+            [contact("elbow", "none", "elbow", "right")], LEFT, middle, rule="posterior"
         )
         assert unclear.side_a == "none"
 
     def test_missing_joints_count_as_average(self) -> None:
         half = person(0, ("right_elbow",))
-        (chosen,) = denoise_chirality([contact("elbow", "left", "elbow", "right")], half, RIGHT, "posterior")
+        (chosen,) = denoise_chirality(
+            [contact("elbow", "left", "elbow", "right")], half, RIGHT, rule="posterior"
+        )
         assert (chosen.side_a, chosen.side_b) == ("left", "right")
         blind = person(0, ("right_elbow", "left_elbow"))
-        (kept,) = denoise_chirality([contact("elbow", "right", "elbow", "right")], blind, RIGHT, "posterior")
+        (kept,) = denoise_chirality(
+            [contact("elbow", "right", "elbow", "right")], blind, RIGHT, rule="posterior"
+        )
         assert (kept.side_a, kept.probability) == ("right", pytest.approx(SideBelief().kept))
 
     def test_doubtful_keypoints_decide_less(self) -> None:
@@ -218,7 +224,7 @@ class TestPosterior:
                 [contact("elbow", "right", "elbow", "left")],
                 doubtful,
                 RIGHT,
-                "posterior",
+                rule="posterior",
                 distances=DistanceModel(error=0.05),
             )[0].probability
 
@@ -247,12 +253,12 @@ def test_symmetries(rule: Rule) -> None:
         a_part, b_part = (str(part) for part in rng.choice(parts, 2))
         a_side, b_side = (str(side) for side in rng.choice(["left", "right", "both", "none"], 2))
         stated = contact(a_part, a_side, b_part, b_side)
-        (chosen,) = denoise_chirality([stated], a, b, rule)
-        (turned,) = denoise_chirality([stated.transposed()], b, a, rule)
+        (chosen,) = denoise_chirality([stated], a, b, rule=rule)
+        (turned,) = denoise_chirality([stated.transposed()], b, a, rule=rule)
         assert (turned.side_b, turned.side_a) == (chosen.side_a, chosen.side_b)
         assert turned.weight == pytest.approx(chosen.weight)
         moved_a, moved_b = (Keypoints2D("coco17", 2.5 * k.xy + [70.0, -40.0], k.confidence) for k in (a, b))
-        (moved,) = denoise_chirality([stated], moved_a, moved_b, rule)
+        (moved,) = denoise_chirality([stated], moved_a, moved_b, rule=rule)
         assert (moved.side_a, moved.side_b) == (chosen.side_a, chosen.side_b)
         assert moved.weight == pytest.approx(chosen.weight)
 

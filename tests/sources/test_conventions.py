@@ -154,7 +154,7 @@ def test_camera_of_an_image() -> None:
     assert camera.focal == pytest.approx(500 / (2 * np.tan(np.pi / 6))) and camera.center == (250, 166)
     with pytest.raises(ValueError, match="focal must be positive"):
         Camera(-5.0, (1, 1))
-    with pytest.raises(ValueError, match="center must be two"):
+    with pytest.raises(ValueError, match="center must be two finite"):
         Camera(5.0, (1, 1, 1))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="in front of the camera"):
         change_camera([0, 0, -2.0], camera, camera)

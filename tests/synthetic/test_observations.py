@@ -82,7 +82,7 @@ def test_fields_of_view_fill_their_range_and_are_not_the_fitters(made_scenes: li
     assert stats.kstest(fovs, stats.uniform(35, 40).cdf).pvalue > 1e-3
     observation = observe(made_scenes[0], noise)
     scene = scene_from_detections(observation.detections, observation.view.width, observation.view.height)
-    assert scene.camera is not None and abs(scene.camera.focal / observation.view.camera.focal - 1) > 0.01
+    assert abs(scene.camera.focal / observation.view.camera.focal - 1) > 0.01
 
 
 def test_legs_are_cut_off_as_often_as_said(made_scenes: list[TruthScene]) -> None:

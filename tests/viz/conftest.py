@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import trimesh
 
-from apu_losses.fitting.scene.types import SceneCamera
+from apu_contacts.camera import Camera
 from apu_losses.viz import Mesh
 
 
 @pytest.fixture
-def camera() -> SceneCamera:
-    return SceneCamera(100.0, (60.0, 45.0))
+def camera() -> Camera:
+    return Camera(100.0, (60.0, 45.0))
 
 
 @pytest.fixture

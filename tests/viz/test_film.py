@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from apu_contacts import ContactMap, Keypoints2D
+from apu_contacts.camera import Camera
 from apu_losses.bodies import load_body
 from apu_losses.bodies.posed_mesh import PosedMeshBody
 from apu_losses.fitting import (
@@ -19,7 +20,6 @@ from apu_losses.fitting import (
     InitialBody,
     Preset,
     Scene,
-    SceneCamera,
     SceneContact,
     SceneFitter,
     ScenePerson,
@@ -54,7 +54,7 @@ def standing(x: float, depth: float = 4.0) -> InitialBody:
 
 def make_scene(body, moved: float = 0.25, **changes) -> Scene:
     """Two people who start ``moved`` metres to the left of where they were seen."""
-    camera = SceneCamera.from_image_size(160, 120)
+    camera = Camera.from_image_size(160, 120)
     people = []
     for x in (-0.4, 0.4):
         truth = {name: torch.tensor(v[None]).float() for name, v in standing(x).parameters.items()}

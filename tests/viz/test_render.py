@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from apu_contacts.camera import Camera
 from apu_losses.camera import PinholeCamera
-from apu_losses.fitting.scene.types import SceneCamera
 from apu_losses.viz import Mesh, people_meshes, render_meshes, vertex_normals
 
 SIZE = (120, 90)
@@ -35,7 +35,7 @@ def test_interpenetrating_balls_are_cut_where_they_cross(camera, sphere):
 def test_a_ball_covers_the_area_of_its_outline_with_smooth_edges(sphere):
     # black on white without lights would be exact; coverage is measured on an opaque black mesh
     radius, distance, focal = 0.3, 2.0, 100.0
-    camera = SceneCamera(focal, (60.0, 45.0))
+    camera = Camera(focal, (60.0, 45.0))
     picture = render_meshes(
         [sphere((0, 0, distance), radius, (0, 0, 0))], camera, SIZE, background=(1, 1, 1), supersample=4
     )

@@ -10,13 +10,13 @@ from PIL import Image
 from scipy.spatial.distance import cdist
 
 from apu_contacts import REGIONS, ContactMap, Keypoints2D, RegionMap
+from apu_contacts.camera import Camera
 from apu_losses.bodies import load_body
 from apu_losses.fitting import (
     FitResult,
     InitialBody,
     Preset,
     Scene,
-    SceneCamera,
     SceneContact,
     SceneFitter,
     SceneMetrics,
@@ -150,7 +150,7 @@ def test_photograph_must_be_the_one_of_the_scene(tmp_path):
 def test_the_sheet_shows_the_part_of_the_photograph_with_the_people(body, tmp_path):
     path = tmp_path / "wide.png"
     Image.fromarray(np.full((60, 800, 3), 99, dtype=np.uint8)).save(path)
-    camera = SceneCamera(70.0, (400.0, 30.0))
+    camera = Camera(70.0, (400.0, 30.0))
     wide = make_scene(width=800, image=str(path), camera=camera)
     sheet = before_and_after(wide, make_result(), body, height=60)
     assert sheet.shape[1] < 800, "an 800 pixels wide photograph of people in its middle should be cropped"

@@ -6,7 +6,6 @@ which the two people stand at different depths and touch nowhere.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import resources
@@ -44,10 +43,11 @@ class DemoResult:
 def _refuse_others(folder: Path) -> None:
     """Raise where files of the demo's names are there that it did not leave."""
     from apu_contacts.files import OutputError
+    from apu_contacts.reading import read_json
 
     try:
-        record = json.loads((folder / "result.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        record = read_json(folder / "result.json", checked=False)
+    except (OSError, ValueError):
         record = None
     ours = isinstance(record, dict) and "apu_losses" in record
     others = [folder / name for name in (*FILES, FILM) if (folder / name).exists()]
@@ -78,7 +78,7 @@ def run_demo(
 
     Args:
         folder: where the files of `FILES` go; it appears, or changes, only when all of them are there.
-        preset: recipe of the fit.
+        preset: of the fit.
         film: whether to leave a film of the fit, `FILM`, too.
         progress: called with the share of the work that is done, 0 to 1, and what is being done.
         overwrite: replace files of these names that no demo left.

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from apu_contacts.contacts import ContactMap
-from apu_contacts.keypoints import SKELETONS, convert_keypoints, person_size
+from apu_contacts.keypoints import SKELETONS, convert_keypoints, is_seen, person_size
 from apu_contacts.keypoints.skeletons import NUM_HAND
 from apu_contacts.keypoints.types import Keypoints2D
 from apu_losses.bodies.protocol import BodyModel
@@ -201,7 +201,6 @@ def make_batch(
 
     seen = [person.keypoints for scene in scenes for person in scene.people]
     people, hands = [body25(k) for k in seen], [hand_keypoints(k) for k in seen]
-    cameras = [scene.camera for scene in scenes for _ in scene.people]
     first_row = np.cumsum([0] + [len(scene.people) for scene in scenes]).tolist()
     pairs = [
         (first_row[s] + i, first_row[s] + j, s)
@@ -218,13 +217,12 @@ def make_batch(
     if body is not None:
         confidence = confidence * body.keypoint_mask(SKELETON)
         hand_confidence = hand_confidence * body.keypoint_mask(HANDS)
-    sees_hand = (hand_confidence > 0).unflatten(1, (2, NUM_HAND)).sum(2) >= _FEW
+    sees_hand = is_seen(hand_confidence).unflatten(1, (2, NUM_HAND)).sum(2) >= _FEW
     return SceneBatch(
         scenes=tuple(scenes),
         row_scene=ints([s for s, scene in enumerate(scenes) for _ in scene.people]),
-        camera=PinholeCamera(
-            floats([c.focal for c in cameras if c is not None]),
-            floats([c.center for c in cameras if c is not None]),
+        camera=PinholeCamera.stack(
+            [scene.camera for scene in scenes for _ in scene.people], dtype=dtype, device=device
         ),
         keypoints=keypoints,
         confidence=confidence,
@@ -265,7 +263,7 @@ def body25(keypoints: Keypoints2D) -> Keypoints2D:
 def hand_keypoints(keypoints: Keypoints2D) -> Keypoints2D:
     """The two hands of a person, 42 keypoints; a hand that cannot be used is missing as a whole.
 
-    A hand is used if at least four of its keypoints were detected and its root lies where the person's wrist
+    A hand is used if at least four of its keypoints were seen and its root lies where the person's wrist
     is (to 0.15 of their size): top-down detectors give a hidden hand the place of a neighbour's.
     """
     hands, body = convert_keypoints(keypoints, HANDS), body25(keypoints)
@@ -275,8 +273,8 @@ def hand_keypoints(keypoints: Keypoints2D) -> Keypoints2D:
     index = SKELETONS[SKELETON].index
     for side, part in (("left", slice(0, NUM_HAND)), ("right", slice(NUM_HAND, 2 * NUM_HAND))):
         wrist = index[f"{side}_wrist"]
-        known = body.confidence[wrist] > 0 and confidence[part][0] > 0
+        known = body.valid[wrist] and hands.valid[part][0]
         apart = float(np.linalg.norm(body.xy[wrist] - xy[part][0])) if known else 0.0
-        if (confidence[part] > 0).sum() < _FEW or size == 0 or apart > _WRIST_AGREES * size:
+        if is_seen(confidence[part]).sum() < _FEW or size == 0 or apart > _WRIST_AGREES * size:
             xy[part], confidence[part] = 0.0, 0.0
     return Keypoints2D(HANDS, xy, confidence)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from apu_contacts._version import __version__
+from apu_contacts import __version__
 from apu_contacts.digest import digest, file_digest
 from apu_contacts.files import (
     exclusive,
@@ -21,6 +21,7 @@ from apu_contacts.files import (
     staged_file,
 )
 from apu_contacts.people.candidates import propose_pairs
+from apu_contacts.reading import parse_json
 from apu_losses.bodies.protocol import BodyModel
 from apu_losses.fitting.propose.scenes import ImageFiles, ProposalReport, close_report, propose_image
 from apu_losses.fitting.scene.file import scene_line
@@ -66,7 +67,7 @@ def propose_file(
     target = real_target(out)
     name = hashlib.sha256(os.fsencode(target.name)).hexdigest()[:16]
     journal = target.parent / f".apu-propose-{name}.jsonl"
-    recipe = digest([__version__, options, _body_digest(body_name), start])
+    made_from = digest([__version__, options, _body_digest(body_name), start])
     count = 0
     with (
         made_folder(target.parent),
@@ -75,12 +76,12 @@ def propose_file(
         staged_file(target) as part,
         part.open("w", encoding="utf-8", newline="\n") as stream,
     ):
-        known = {entry["key"]: entry for entry in map(json.loads, kept.lines)}
+        known = {entry["key"]: entry for entry in map(_entry_of, kept.lines)}
         kept.lines.clear()
         for number, files in enumerate(images):
             if progress is not None:
                 progress(number / len(images), files.name)
-            key = _key(files, recipe)
+            key = _key(files, made_from)
             entry = known.pop(key, None)
             if entry is None:
                 entry = _entry(key, files, body, options, start)
@@ -109,11 +110,11 @@ def _entry(
     return {"key": key, "report": own.to_dict(), "scene": None if scene is None else scene_line(scene)}
 
 
-def _key(files: ImageFiles, recipe: str) -> str:
+def _key(files: ImageFiles, made_from: str) -> str:
     """Of everything that the scene of an image is made from."""
     read = {kind: _content(path) for kind, path in files.files.items()}
     picture = None if files.image is None else (str(files.image.resolve()), _stamp(files.image))
-    return digest([recipe, files.name, read, picture, files.size, dict(files.score_scale)])
+    return digest([made_from, files.name, read, picture, files.size, dict(files.score_scale)])
 
 
 def _content(path: Path) -> object:
@@ -142,19 +143,23 @@ def _body_digest(name: str) -> str:
 
 def _is_entry(line: bytes) -> bool:
     try:
-        entry = json.loads(line)
-    except (ValueError, RecursionError):
+        entry = _entry_of(line)
+    except ValueError:
         return False
     return isinstance(entry, dict) and {"key", "report", "scene"} <= entry.keys()
+
+
+def _entry_of(line: bytes) -> Any:
+    return parse_json(line, "line", checked=False)
 
 
 def _is_proposal(path: Path) -> bool:
     """Whether a file holds scenes as they are proposed: contacts that somebody added are theirs."""
     with path.open("rb") as file:
         for line in file:
-            scene = json.loads(line)
+            scene = parse_json(line, str(path), checked=False)
             if not {"schema_version", "people", "image"} <= scene.keys():
                 return False
-            if any(contact["map"]["pairs"] for contact in scene.get("contacts", ())):
+            if any(c["map"]["pairs"] or "evidence" in c for c in scene.get("contacts", ())):
                 return False
     return True

@@ -29,6 +29,7 @@ from apu_contacts.sources import (
     read_camerahmr,
     read_hmr2,
     read_keypoint_arrays,
+    read_mediapipe,
     read_mmpose,
     read_multihmr,
     read_nlf,
@@ -39,7 +40,7 @@ from apu_contacts.sources import (
     read_vitpose_body25,
 )
 from apu_losses.bodies.protocol import BodyModel
-from apu_losses.fitting.scene.types import Scene, SceneCamera, SceneContact
+from apu_losses.fitting.scene.types import Scene, SceneContact
 from apu_losses.fitting.start.from_detections import (
     MIN_JOINTS,
     StartWithout,
@@ -67,6 +68,7 @@ _ESTIMATES: dict[str, Callable[[Path, _Size], list[InitialEstimate]]] = {
     "bev": lambda path, size: [person.initial_estimate() for person in read_bev(path, allow_empty=True)],
     "hmr2": lambda path, size: read_hmr2(path, size, allow_empty=True),
     "camerahmr": lambda path, size: read_camerahmr(path, size, allow_empty=True),
+    "mediapipe": read_mediapipe,
     "multihmr": lambda path, size: read_multihmr(path, size, allow_empty=True),
     "nlf": lambda path, size: read_nlf(path, size, allow_empty=True),
     "sam3d": lambda path, size: read_sam3d_body(path, size, allow_empty=True),
@@ -436,7 +438,7 @@ def propose_image(
             contacts,
             name=files.name,
             image=None if files.image is None else str(files.image.resolve()),
-            camera=SceneCamera.from_image_size(width, height),
+            camera=Camera.from_image_size(width, height),
             body=body() if body is not None and free.intersection(wanted) else None,
             start=start,
         )

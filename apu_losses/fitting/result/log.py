@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any
 
 from apu_contacts.files import is_stream, refuse_foreign, write_bytes
+from apu_contacts.reading import parse_json
 from apu_losses.fitting.solve.progress import FitProgress
 
 
@@ -98,8 +99,8 @@ def _is_log(path: Path) -> bool:
 def _source(line: bytes) -> tuple[int, str] | None:
     """Number and name of the scene that a line is of; None if it is no line of a log."""
     try:
-        entry = json.loads(line)
-    except (ValueError, RecursionError):
+        entry = parse_json(line, "line", checked=False)
+    except ValueError:
         return None
     if not isinstance(entry, dict) or not {"number", "scene", "stage", "iteration", "loss"} <= entry.keys():
         return None

@@ -118,7 +118,7 @@ def evaluate(state: FitState) -> list[SceneMetrics]:
     pairs, parts = _contact_distances(state, "pairs"), _contact_distances(state, "parts")
     error = keypoint_error(state.keypoints2d, batch.keypoints, batch.confidence, batch.scale)
     confident = keypoint_error(
-        state.keypoints2d, batch.keypoints, batch.confidence, batch.scale, confidence_threshold=0.5
+        state.keypoints2d, batch.keypoints, batch.confidence, batch.scale, min_confidence=0.5
     )
     hand, hands = torch.full_like(error, torch.nan), batch.per_scene(batch.sees_hand.any(1).float())
     if batch.any_hand:
@@ -135,7 +135,7 @@ def evaluate(state: FitState) -> list[SceneMetrics]:
         shape = shape_change(state.params[name], state.start[name])
 
     robust = keypoint_error(
-        state.keypoints2d, batch.keypoints, batch.confidence, batch.scale, confidence_threshold=0.5, trim=0.1
+        state.keypoints2d, batch.keypoints, batch.confidence, batch.scale, min_confidence=0.5, trim=0.1
     )
     weak = keypoint_error(state.keypoints2d, batch.keypoints, batch.confidence, batch.scale, trim=0.1)
     robust = torch.where(confident.isnan(), weak, robust)

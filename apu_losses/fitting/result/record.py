@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from apu_contacts._version import __version__
+from apu_contacts import __version__
 from apu_contacts.files import staged_file, write_text
 from apu_contacts.reading import read_arrays, read_json
 from apu_losses.fitting.result.findings import Finding
@@ -36,7 +36,7 @@ class FitResult:
     Attributes:
         scene: name of the scene.
         body: name of the body model that the parameters belong to.
-        preset: the recipe, with every option of its terms written out.
+        preset: the preset, with every option of its terms written out.
         parameters: ``(P, size)`` by smplx name, one row a person in the scene's order.
         start: the same at the (retargeted) start of the fit.
         stages: how each stage ended.
@@ -46,7 +46,7 @@ class FitResult:
         body_identity: digest of its unposed surface, see `apu_losses.bodies.identity`.
         body_model: what kind of body that is: ``"free"``, ``"smplx"``, ``"smpl"``, ``"anny"``, ...
         regions: ``topology``, ``kind`` (official, transferred, derived) and ``provenance`` of the region map.
-        notes: what the recipe asked for and this body does not have.
+        notes: what the preset asked for and this body does not have.
         findings: what a look from every side found, see `look_at`; empty for a fit that failed.
     """
 
@@ -216,8 +216,8 @@ def parameters_body(path: str | Path) -> tuple[str, str]:
     if _BODY in arrays:
         return str(arrays[_BODY]), str(arrays.get(_IDENTITY, ""))
     try:
-        record = json.loads(Path(path).with_suffix(".json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        record = read_json(Path(path).with_suffix(".json"), checked=False)
+    except (OSError, ValueError):
         return "", ""
     if not isinstance(record, dict) or "apu_losses" not in record:
         return "", ""
@@ -246,7 +246,7 @@ def _stage(data: Mapping[str, Any]) -> StageReport:
 
 
 def _unlimited(preset: Mapping[str, Any]) -> dict[str, Any]:
-    """A recipe as it was before JSON, which has no infinity for the limit of the filter."""
+    """A preset as it was before JSON, which has no infinity for the limit of the filter."""
     limit = preset["filter_pixels"]
     return {**preset, "filter_pixels": np.inf if limit is None else limit}
 

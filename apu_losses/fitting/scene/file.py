@@ -13,16 +13,17 @@ from typing import Any
 
 import numpy as np
 
+from apu_contacts.camera import Camera
 from apu_contacts.contacts import ContactMap
 from apu_contacts.files import staged_file, write_text
 from apu_contacts.keypoints import convert_keypoints
 from apu_contacts.keypoints.types import Keypoints2D
 from apu_contacts.reading import parse_json, read_json, read_json_lines
+from apu_contacts.resolve import ContactEvidence
 from apu_losses.fitting.scene.types import (
     InitialBody,
     Joints3D,
     Scene,
-    SceneCamera,
     SceneContact,
     ScenePerson,
 )
@@ -49,6 +50,17 @@ def load_scene(path: str | Path) -> Scene:
 
     Raises:
         SceneFileError: the file is missing, is not JSON, or does not fit the schema.
+
+    Example:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> from apu_contacts import Keypoints2D
+        >>> from apu_losses import Scene, ScenePerson, load_scene, save_scene
+        >>> seen = Keypoints2D("coco17", np.full((17, 2), 100.0), np.ones(17))
+        >>> path = tempfile.mkdtemp() + "/scene.json"
+        >>> save_scene(Scene(640, 480, [ScenePerson(seen)]), path)
+        >>> load_scene(path).width
+        640
     """
     path = Path(path)
     try:
@@ -65,6 +77,17 @@ def save_scene(scene: Scene, path: str | Path) -> None:
 
     Raises:
         ValueError: a number that is not finite, which JSON cannot hold.
+
+    Example:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> from apu_contacts import Keypoints2D
+        >>> from apu_losses import Scene, ScenePerson, load_scene, save_scene
+        >>> seen = Keypoints2D("coco17", np.full((17, 2), 100.0), np.ones(17))
+        >>> path = tempfile.mkdtemp() + "/scene.json"
+        >>> save_scene(Scene(640, 480, [ScenePerson(seen)]), path)
+        >>> load_scene(path).name
+        'scene'
     """
     path = Path(path)
     data = scene_to_dict(scene)
@@ -167,7 +190,6 @@ def scene_from_dict(
 
 def scene_to_dict(scene: Scene) -> dict[str, Any]:
     """The JSON form of a scene."""
-    assert scene.camera is not None  # set by Scene itself
     image: dict[str, Any] = {"width": scene.width, "height": scene.height}
     if scene.image is not None:
         image["path"] = scene.image
@@ -177,10 +199,7 @@ def scene_to_dict(scene: Scene) -> dict[str, Any]:
         "image": image,
         "camera": {"focal": scene.camera.focal, "center": list(scene.camera.center)},
         "people": [_person_to_dict(person) for person in scene.people],
-        "contacts": [
-            {"person_a": c.person_a, "person_b": c.person_b, "order": c.order, "map": c.contacts.to_json()}
-            for c in scene.contacts
-        ],
+        "contacts": [_contact_to_dict(contact) for contact in scene.contacts],
     }
     if scene.depth_order:
         written["depth_order"] = [list(pair) for pair in scene.depth_order]
@@ -189,8 +208,15 @@ def scene_to_dict(scene: Scene) -> dict[str, Any]:
     return written
 
 
+def _contact_to_dict(contact: SceneContact) -> dict[str, Any]:
+    written: dict[str, Any] = {"person_a": contact.person_a, "person_b": contact.person_b}
+    written |= {"order": contact.order, "map": contact.contacts.to_json()}
+    if contact.evidence is not None:
+        written["evidence"] = contact.evidence.to_dict()
+    return written
+
+
 def _build(data: dict[str, Any], default_name: str, folder: Path | None) -> Scene:
-    camera = data.get("camera")
     image = data["image"].get("path")
     for place, text in (("name", data.get("name", "")), ("image.path", image or "")):
         if "\0" in text:
@@ -206,19 +232,25 @@ def _build(data: dict[str, Any], default_name: str, folder: Path | None) -> Scen
             contact_map = ContactMap.from_json(c["map"])
         except ValueError as error:
             raise ValueError(f"contacts[{number}].map: {error}") from None
-        contacts.append(SceneContact(c["person_a"], c["person_b"], contact_map, c.get("order", "given")))
+        try:
+            evidence = ContactEvidence.from_dict(c["evidence"]) if "evidence" in c else None
+        except ValueError as error:
+            raise ValueError(f"contacts[{number}]: {error}") from None
+        order = c.get("order", "given")
+        contacts.append(SceneContact(c["person_a"], c["person_b"], contact_map, order, evidence))
     people = []
     for number, entry in enumerate(data["people"]):
         try:
             people.append(_person_from_dict(entry))
         except ValueError as error:
             raise ValueError(f"people[{number}]: {error}") from None
+    width, height = data["image"]["width"], data["image"]["height"]
     return Scene(
-        width=data["image"]["width"],
-        height=data["image"]["height"],
+        width=width,
+        height=height,
         people=people,
         contacts=contacts,
-        camera=None if camera is None else SceneCamera(camera["focal"], tuple(camera["center"])),
+        camera=Camera(**data["camera"]) if "camera" in data else Camera.from_image_size(width, height),
         name=data.get("name", default_name),
         image=image,
         depth_order=[(a, b) for a, b in data.get("depth_order", ())],

@@ -13,8 +13,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from apu_contacts.camera import Camera
 from apu_contacts.contacts import ContactMap
 from apu_contacts.keypoints.types import Keypoints2D
+from apu_contacts.resolve import ContactEvidence
 
 Array = NDArray[np.float64]
 Order = Literal["given", "either"]
@@ -28,6 +30,12 @@ class Joints3D:
         names: joint names, those of a body's ``joint_names`` or of its keypoints (``"left_big_toe"``).
         xyz: ``(J, 3)`` metres in the camera frame (+X right, +Y down, +Z forward).
         weights: ``(J,)`` how far each is trusted; 1 where it is not given.
+
+    Example:
+        >>> import numpy as np
+        >>> from apu_losses import Joints3D
+        >>> Joints3D(("pelvis", "neck"), np.array([[0.0, 0.0, 3.0], [0.0, -0.5, 3.0]])).xyz.shape
+        (2, 3)
     """
 
     names: tuple[str, ...]
@@ -54,6 +62,12 @@ class InitialBody:
         flat_hand_mean: what the 45 values of ``left_hand_pose`` and ``right_hand_pose`` are relative to:
             True, the flat hand; False, the mean hand of their model (smplx's ``flat_hand_mean``). They are
             then put in the terms of the body that is fitted. None: they are in its terms already.
+
+    Example:
+        >>> import numpy as np
+        >>> from apu_losses import InitialBody
+        >>> sorted(InitialBody({"transl": np.array([0.0, 0.0, 3.0])}).parameters)
+        ['transl']
     """
 
     parameters: Mapping[str, Array] = field(default_factory=dict)
@@ -79,6 +93,13 @@ class ScenePerson:
             may share space.
         track: people of different frames with the same track are one person who moves; ``""``: nobody else.
             See `sequence`.
+
+    Example:
+        >>> import numpy as np
+        >>> from apu_contacts import Keypoints2D
+        >>> from apu_losses import ScenePerson
+        >>> ScenePerson(Keypoints2D("coco17", np.zeros((17, 2)), np.zeros(17))).initial.parameters
+        {}
     """
 
     keypoints: Keypoints2D
@@ -98,35 +119,24 @@ class SceneContact:
         order: ``"given"`` when it is known which of the two is person a; ``"either"`` takes whichever
             assignment of the map to the two people is nearer to contact, in each iteration
             (paper section 3.1: the minimum of the loss over both orders).
+        evidence: what was asked about these two and answered; None: nobody said. A fit does not look at it.
+
+    Example:
+        >>> from apu_contacts import ContactMap
+        >>> from apu_losses import SceneContact
+        >>> SceneContact(0, 1, ContactMap([(3, 50)])).order
+        'given'
     """
 
     person_a: int
     person_b: int
     contacts: ContactMap
     order: Order = "given"
+    evidence: ContactEvidence | None = None
 
     def __post_init__(self) -> None:
         if self.order not in ("given", "either"):
             raise ValueError(f"order must be 'given' or 'either', got {self.order!r}")
-
-
-@dataclass(frozen=True)
-class SceneCamera:
-    """A pinhole camera in pixels, without distortion."""
-
-    focal: float
-    center: tuple[float, float]
-
-    def __post_init__(self) -> None:
-        if not 0 < self.focal < float("inf"):
-            raise ValueError(f"camera.focal must be positive (pixels), got {self.focal}")
-        if not np.isfinite(self.center).all():
-            raise ValueError(f"camera.center must be finite (pixels), got {self.center}")
-
-    @classmethod
-    def from_image_size(cls, width: int, height: int) -> SceneCamera:
-        """A field of view of 60 degrees over the longer side, centred: the convention of BEV and BUDDI."""
-        return cls(max(width, height) / (2 * np.tan(np.radians(30.0))), (width / 2, height / 2))
 
 
 @dataclass(frozen=True)
@@ -137,7 +147,7 @@ class Scene:
         width, height: image size in pixels.
         people: one entry a person, in any order.
         contacts: edges between them; may be empty (then the fit is a plain keypoint fit).
-        camera: `SceneCamera.from_image_size` where it is not given.
+        camera: the camera of the image; `Camera.from_image_size` of it where it is not given.
         name: how results and messages call this scene.
         image: path of the picture, for overlays only.
         depth_order: pairs ``(nearer, farther)`` of people, where one is seen to hide another.
@@ -147,13 +157,23 @@ class Scene:
         ValueError: an image size that is not positive, no people, a contact or an order that names a person
             who is not there, a contact across frames, a self-contact of a region with itself, or a ``ground``
             whose normal is not of length 1.
+
+    Example:
+        >>> import numpy as np
+        >>> from apu_contacts import ContactMap, Keypoints2D
+        >>> from apu_losses import Scene, SceneContact, ScenePerson
+        >>> seen = Keypoints2D("coco17", np.full((17, 2), 100.0), np.ones(17))
+        >>> touch = SceneContact(0, 1, ContactMap([(3, 50)]))
+        >>> scene = Scene(640, 480, [ScenePerson(seen), ScenePerson(seen)], [touch])
+        >>> len(scene.people), round(float(scene.camera.focal), 1)
+        (2, 554.3)
     """
 
     width: int
     height: int
     people: Sequence[ScenePerson]
     contacts: Sequence[SceneContact] = ()
-    camera: SceneCamera | None = None
+    camera: Camera = None  # type: ignore[assignment]  # replaced below: never None in a scene
     name: str = "scene"
     image: str | None = None
     depth_order: Sequence[tuple[int, int]] = ()
@@ -192,7 +212,7 @@ class Scene:
             object.__setattr__(self, "ground", _plane(self.name, self.ground))
         _check_tracks(self)
         if self.camera is None:
-            object.__setattr__(self, "camera", SceneCamera.from_image_size(self.width, self.height))
+            object.__setattr__(self, "camera", Camera.from_image_size(self.width, self.height))
 
     @property
     def in_contact(self) -> tuple[int, ...]:
@@ -203,7 +223,7 @@ class Scene:
         """The same scene with only these people, in this order, and the contacts among them."""
         new_index = {old: new for new, old in enumerate(indices)}
         contacts = [
-            SceneContact(new_index[c.person_a], new_index[c.person_b], c.contacts, c.order)
+            replace(c, person_a=new_index[c.person_a], person_b=new_index[c.person_b])
             for c in self.contacts
             if c.person_a in new_index and c.person_b in new_index
         ]

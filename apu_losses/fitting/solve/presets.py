@@ -1,4 +1,4 @@
-"""Recipes by name. They are data: print one, change it, save it as JSON.
+"""Presets by name. They are data: print one, change it, save it as JSON.
 
 What the paper leaves open is decided in docs/decisions.md; the numbers that it gives stand here as given.
 """
@@ -64,12 +64,12 @@ def flickr_fits() -> Preset:
             "penetration": {"target": "vertex", "energy": "quartic"},
         },
         stages=_two_stages(first, second),
-        description="BUDDI's recipe for human contact maps, restated over all vertices, not 40 drawn ones.",
+        description="BUDDI's weights for human contact maps, restated over all vertices, not 40 drawn ones.",
     )
 
 
 def heuristic() -> Preset:
-    """BUDDI's baseline without contact labels: the paper's recipe, the nearest points in place of the map.
+    """BUDDI's baseline without contact labels: the paper's preset, the nearest points in place of the map.
 
     The weights are those of BUDDI's ``heuristic_02b``, the one of its heuristics that shares the paper's
     lambda_J = 0.02 in both stages.
@@ -85,7 +85,7 @@ def heuristic() -> Preset:
 
 
 def no_contact() -> Preset:
-    """The paper's recipe without contact and without penetration: each person by their keypoints alone."""
+    """The paper's preset without contact and without penetration: each person by their keypoints alone."""
     plain = paper().without("contact", "penetration")
     return Preset(
         "no_contact", plain.terms, plain.stages, plain.filter_pixels, "The baseline: keypoints and priors."
@@ -189,16 +189,22 @@ PRESET_NAMES: tuple[str, ...] = tuple(_PRESETS)
 
 
 def load_preset(name_or_path: str | Path) -> Preset:
-    """A recipe by name, or from a JSON file that `Preset.to_dict` filled.
+    """A preset by name, or from a JSON file that `Preset.to_dict` filled.
 
     Raises:
         ValueError: neither a known name nor a file that holds a preset; or ``"prior"``, whose diffusion model
             is not part of this version.
+
+    Example:
+        >>> from apu_losses import load_preset
+        >>> preset = load_preset("paper")
+        >>> preset.name, [stage.name for stage in preset.stages], preset.terms["contact"]
+        ('paper', ['pose and shape', 'penetration'], {'over': 'pairs'})
     """
     name = str(name_or_path)
     if name == "prior":
         raise ValueError(
-            "the recipe 'prior' needs the diffusion prior of two people, which this version does not have; "
+            "the preset 'prior' needs the diffusion prior of two people, which this version does not have; "
             f"there is {', '.join(PRESET_NAMES)}"
         )
     if name in _PRESETS:

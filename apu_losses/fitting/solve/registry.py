@@ -94,7 +94,7 @@ def build_terms(preset: Preset, extra: Mapping[str, Term]) -> dict[str, Term]:
 
 
 def with_all_options(preset: Preset, terms: Mapping[str, Term]) -> Preset:
-    """The recipe as a result records it: with every option of the built-in ``terms``, defaults too."""
+    """The preset as a result records it: with every option of the built-in ``terms``, defaults too."""
     options = {
         name: {field.name: getattr(term, field.name) for field in fields(BUILT_IN[name]) if field.init}
         for name, term in terms.items()

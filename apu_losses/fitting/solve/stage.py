@@ -42,8 +42,14 @@ class Stage:
         damping: of Levenberg-Marquardt where the stage starts, as a share of the curvature. Every evaluation
             that lowers the loss divides it by 5, the first one, before the first step, too; one that does not
             multiplies it by 4.
-        options: options of terms that this stage has otherwise than the recipe, by the term's name:
+        options: options of terms that this stage has otherwise than the preset, by the term's name:
             ``{"contact": {"soft": 0.01}}``.
+
+    Example:
+        >>> from apu_losses import Preset, Stage
+        >>> stage = Stage("short", {"keypoints": 0.02, "contact": 1e4}, ("body_pose", "transl"), 0.03, 10)
+        >>> Preset("mine", {"keypoints": {}, "contact": {}}, (stage,)).stages[0].max_iterations
+        10
     """
 
     name: str
@@ -108,7 +114,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Preset:
-    """A whole recipe as data: options of each term, and the stages.
+    """A whole preset as data: options of each term, and the stages.
 
     Args:
         name: how results call it.
@@ -117,6 +123,13 @@ class Preset:
         stages: run one after the other.
         filter_pixels: verdict of the filter: mean keypoint distance allowed, pixels at 512 scale.
         description: one or two sentences for people.
+
+    Example:
+        >>> from apu_losses import load_preset
+        >>> mine = load_preset("paper").weighted(contact=5e3).without("shape")
+        >>> mine = mine.with_options("contact", over="parts")
+        >>> mine.terms["contact"], mine.stages[0].weights["contact"], "shape" in mine.stages[0].weights
+        ({'over': 'parts'}, 5000.0, False)
     """
 
     name: str
@@ -140,7 +153,7 @@ class Preset:
             )
 
     def without(self, *terms: str) -> Preset:
-        """The same recipe with these terms left out of every stage."""
+        """The same preset with these terms left out of every stage."""
         self._check_names(terms)
         return self._changed(
             f"{self.name} without {', '.join(terms)}",
@@ -149,17 +162,17 @@ class Preset:
         )
 
     def weighted(self, **weights: float) -> Preset:
-        """The same recipe with these weights in every stage, also of terms that a stage lacks."""
+        """The same preset with these weights in every stage, also of terms that a stage lacks."""
         return self._changed(self.name, self.terms, [{**stage.weights, **weights} for stage in self.stages])
 
     def with_options(self, term: str, **options: object) -> Preset:
-        """The same recipe with options of one term changed."""
+        """The same preset with options of one term changed."""
         self._check_names([term])
         terms = {**self.terms, term: {**self.terms.get(term, {}), **options}}
         return self._changed(self.name, terms, [stage.weights for stage in self.stages])
 
     def freed(self, *parameters: str) -> Preset:
-        """The same recipe in which these body parameters move, too, in every stage: ``freed("age")``."""
+        """The same preset in which these body parameters move, too, in every stage: ``freed("age")``."""
         stages = []
         for stage in self.stages:
             free = (*stage.free, *(name for name in parameters if name not in stage.free))
@@ -168,7 +181,7 @@ class Preset:
         return replace(self, stages=tuple(stages))
 
     def held(self, *parameters: str) -> Preset:
-        """The same recipe in which these body parameters stay as they start.
+        """The same preset in which these body parameters stay as they start.
 
         Raises:
             ValueError: a parameter that moves in no stage, or a stage in which nothing is left to move.
@@ -189,7 +202,7 @@ class Preset:
         return replace(self, stages=tuple(stages))
 
     def for_parameters(self, known: Collection[str]) -> tuple[Preset, tuple[str, ...]]:
-        """The same recipe for a body with these parameters, and what had to be left out, in words.
+        """The same preset for a body with these parameters, and what had to be left out, in words.
 
         A parameter that other bodies have and this one lacks (SMPL's hands, a posed mesh's shape) is left out
         of what moves; Anny's ``phenotypes`` stand in for ``betas``.
@@ -212,7 +225,7 @@ class Preset:
             missing |= set(stage.free_where_seen) - set(seen)
             stages.append(replace(stage, free=free, free_where_seen=seen))
         notes = tuple(
-            f"the body has no parameter {name!r}, which the recipe moves" for name in sorted(missing)
+            f"the body has no parameter {name!r}, which the preset moves" for name in sorted(missing)
         )
         return replace(self, stages=tuple(stages)), notes
 
@@ -232,7 +245,7 @@ class Preset:
         }
 
     def save(self, path: str | Path) -> None:
-        """Write the recipe as JSON, which ``load_preset(path)`` and ``apu fit --preset PATH`` read."""
+        """Write the preset as JSON, which ``load_preset(path)`` and ``apu fit --preset PATH`` read."""
         write_text(path, json.dumps(self.to_dict(), indent=1) + "\n")
 
     @classmethod

@@ -40,8 +40,8 @@ def _people_of(scene: Scene, body: BodyModel) -> tuple[list[ScenePerson], list[s
             said.append(f"person {number} has neither a start nor keypoints, and stays at the camera")
         elif person.initial.parameters:
             raise ValueError(
-                f"person {number} starts with {', '.join(sorted(person.initial.parameters))}, but nothing says "
-                "where: give 'transl' or 3D joints, or leave the start out, and the keypoints make one"
+                f"person {number} starts with {', '.join(sorted(person.initial.parameters))}, but nothing "
+                "says where: give 'transl' or 3D joints, or leave the start out, and the keypoints make one"
             )
         elif lacking := unstartable(person.keypoints):
             raise ValueError(f"person {number} came without a start, and the keypoints make none: {lacking}")

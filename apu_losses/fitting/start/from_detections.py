@@ -9,7 +9,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from apu_contacts.sources.conventions import Camera
+from apu_contacts.camera import Camera
 from apu_contacts.sources.detection import InitialEstimate, PersonDetection
 from apu_losses.bodies.protocol import BodyModel
 from apu_losses.fitting.body_parameters import HAND_POSES
@@ -17,7 +17,6 @@ from apu_losses.fitting.scene.types import (
     InitialBody,
     Joints3D,
     Scene,
-    SceneCamera,
     SceneContact,
     ScenePerson,
 )
@@ -43,7 +42,7 @@ def scene_from_detections(
     *,
     name: str = "scene",
     image: str | None = None,
-    camera: SceneCamera | None = None,
+    camera: Camera | None = None,
     body: BodyModel | None = None,
     body_model: str | None = None,
     start: StartWithout = "keypoints",
@@ -72,7 +71,7 @@ def scene_from_detections(
             from (leave such people out, or give them an estimate), or with one that has neither joints nor a
             body to pose it with.
     """
-    camera = camera or SceneCamera.from_image_size(width, height)
+    camera = camera or Camera.from_image_size(width, height)
     check_start(start)
     missing = {number: p for number, p in enumerate(detections) if p.initial is None or p.initial.is_absent}
     found = _keypoint_starts(missing, camera, body, name) if start == "keypoints" else {}
@@ -100,7 +99,7 @@ def check_start(start: object) -> None:
 
 
 def _keypoint_starts(
-    missing: Mapping[int, PersonDetection], camera: SceneCamera, body: BodyModel | None, name: str
+    missing: Mapping[int, PersonDetection], camera: Camera, body: BodyModel | None, name: str
 ) -> dict[int, InitialBody]:
     """Starts from keypoints by position, of everybody without an estimate."""
     if not missing:
@@ -109,8 +108,8 @@ def _keypoint_starts(
         lacking = unstartable(person.keypoints)
         if lacking:
             raise ValueError(
-                f"{name}: person {number} has no initial estimate ({_why(person)}) and cannot be started from "
-                f"keypoints: {lacking}"
+                f"{name}: person {number} has no initial estimate ({_why(person)}) and cannot be started "
+                f"from keypoints: {lacking}"
             )
     if body is None:
         from apu_losses.bodies import load_body
@@ -162,11 +161,11 @@ def _known(estimate: InitialEstimate) -> int:
     return sum(joint in JOINT_TRUST for joint in estimate.joint_names)
 
 
-def in_scene_camera(estimate: InitialEstimate, camera: SceneCamera) -> InitialEstimate:
+def in_scene_camera(estimate: InitialEstimate, camera: Camera) -> InitialEstimate:
     """The estimate in the camera frame of the scene; one without a camera of its own is there already."""
     if estimate.camera is None:
         return estimate
-    return estimate.in_camera(Camera(camera.focal, camera.center))
+    return estimate.in_camera(camera)
 
 
 def model_of(body: BodyModel) -> str:

@@ -18,8 +18,10 @@ from apu_losses.functional.metrics.contact import (
 )
 from apu_losses.functional.metrics.contact_maps import ContactMapError, contact_map_error
 from apu_losses.functional.metrics.joints import (
+    POINT_ALIGNS,
     PersonOrders,
     Similarity,
+    aligned_mpjpe,
     joint_pa_mpjpe,
     joint_pa_mpjpe_orders,
     mpjpe,
@@ -35,12 +37,14 @@ from apu_losses.functional.metrics.penetration import (
 
 __all__ = [
     "PCC_RADII",
+    "POINT_ALIGNS",
     "SIDED_PARTS",
     "ContactMapError",
     "ContactScores",
     "PenetrationDepth",
     "PersonOrders",
     "Similarity",
+    "aligned_mpjpe",
     "contact_distances",
     "contact_map_error",
     "contact_scores",

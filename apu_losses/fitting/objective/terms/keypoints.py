@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from apu_contacts.keypoints.seen import is_seen
 from apu_losses.fitting.objective.batch import HANDS, SKELETON, SceneBatch
 from apu_losses.fitting.objective.residuals import Movement, Residuals
 from apu_losses.fitting.objective.state import FitState
@@ -20,17 +21,17 @@ from apu_losses.numerics.ordered import ordered_matmul
 class KeypointTerm:
     """Projected joints lie on the detected keypoints; square pixels at 512 scale, confidence-weighted.
 
-    Options: ``confidence_power``, ``confidence_threshold``, ``robust`` (pixels), see
+    Options: ``confidence_power``, ``min_confidence``, ``robust`` (pixels), see
     `apu_losses.functional.keypoint_reprojection`; ``hands``, factor on the keypoints of fingers,
-    which are many, small and guessed where they are hidden (0: not used), and ``hand_threshold``, the
+    which are many, small and guessed where they are hidden (0: not used), and ``hand_min_confidence``, the
     confidence that they must have.
     """
 
     confidence_power: float = 1.0
-    confidence_threshold: float = 0.0
+    min_confidence: float = 0.0
     robust: float | None = None
     hands: float = 0.5
-    hand_threshold: float = 0.3
+    hand_min_confidence: float = 0.3
 
     def __post_init__(self) -> None:
         check_options(self, "robust")
@@ -44,7 +45,7 @@ class KeypointTerm:
             batch.target_confidence,
             batch.scale,
             confidence_power=self.confidence_power,
-            confidence_threshold=self.confidence_threshold,
+            min_confidence=self.min_confidence,
             robust=self.robust,
         )
         if self.hands > 0 and batch.any_hand:
@@ -54,7 +55,7 @@ class KeypointTerm:
                 batch.hand_confidence,
                 batch.scale,
                 confidence_power=self.confidence_power,
-                confidence_threshold=max(self.confidence_threshold, self.hand_threshold),
+                min_confidence=max(self.min_confidence, self.hand_min_confidence),
                 robust=self.robust,
             )
         return state.per_scene(per_person)
@@ -68,7 +69,7 @@ class KeypointTerm:
             batch,
             batch.target_keypoints,
             batch.target_confidence,
-            self.confidence_threshold,
+            self.min_confidence,
         )
         if self.hands == 0 or not batch.any_hand:
             return body
@@ -78,7 +79,7 @@ class KeypointTerm:
             batch,
             batch.hand_keypoints,
             batch.hand_confidence,
-            max(self.confidence_threshold, self.hand_threshold),
+            max(self.min_confidence, self.hand_min_confidence),
         )
         (rows, moved), (hand_rows, hand_moved) = body.parts[0], hands.parts[0]
         return Residuals(
@@ -94,10 +95,10 @@ class KeypointTerm:
         batch: SceneBatch,
         detected: Tensor,
         confidence: Tensor,
-        threshold: float,
+        min_confidence: float,
     ) -> Residuals:
         """The residuals of one skeleton; only of the joints that count."""
-        row, joint = torch.nonzero((confidence > 0) & (confidence > threshold), as_tuple=True)
+        row, joint = torch.nonzero(is_seen(confidence, min_confidence), as_tuple=True)
         camera = batch.camera.rows(row)
         where, scale = points.detach()[row, joint][:, None], batch.scale[row][:, None]
         value = (camera.project(where)[:, 0] - detected[row, joint]) * scale

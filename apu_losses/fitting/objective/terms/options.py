@@ -1,4 +1,4 @@
-"""Options of built-in terms: a typing error in a recipe is said when it is read, not while it is fitted."""
+"""Options of built-in terms: a typing error in a preset is said when it is read, not while it is fitted."""
 
 from __future__ import annotations
 

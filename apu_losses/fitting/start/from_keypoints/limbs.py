@@ -8,9 +8,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from apu_contacts.camera import Camera
 from apu_contacts.keypoints import SKELETONS
 from apu_contacts.keypoints.types import Keypoints2D
-from apu_losses.fitting.scene.types import SceneCamera
 
 Array = NDArray[np.float64]
 
@@ -29,8 +29,8 @@ _LIMBS: tuple[tuple[str, str, float], ...] = (
 _LIKELY = 0.35
 """Confidence from which a limb is measured, as long as there are limbs of two such keypoints."""
 _LONGEST = 85.0
-"""Percentile of the limbs' lengths in the picture, in units of their own: most are foreshortened, and one that
-is too long is a misplaced keypoint. Taken where there are more than three; else the longest."""
+"""Percentile of the limbs' lengths in the picture, in units of their own: most are foreshortened, and one
+that is too long is a misplaced keypoint. Taken where there are more than three; else the longest."""
 _HEAD = ("nose", "left_ear", "right_ear", "left_eye", "right_eye")
 _FEET = ("left_knee", "right_knee", "left_ankle", "right_ankle")
 
@@ -49,7 +49,7 @@ class Outline(NamedTuple):
     pelvis: Array
 
 
-def outline(keypoints: Keypoints2D, camera: SceneCamera) -> Outline | None:
+def outline(keypoints: Keypoints2D, camera: Camera) -> Outline | None:
     """Measure a person; None for one of whom no limb is seen.
 
     Args:

@@ -16,7 +16,7 @@ from apu_losses.fitting.solve.loop import run_stage
 from apu_losses.fitting.solve.progress import Audience, Params
 from apu_losses.fitting.solve.registry import build_terms
 from apu_losses.fitting.solve.stage import Preset
-from apu_losses.geometry.operators import MeshTopology, RegionIndex
+from apu_losses.geometry.topology import MeshTopology, RegionIndex
 
 
 class Solved(NamedTuple):
@@ -29,23 +29,28 @@ class Solved(NamedTuple):
 
 
 def solve_hypotheses(
-    body: BodyModel, scenes: Sequence[Scene], params: Mapping[str, Tensor], preset: Preset
+    body: BodyModel,
+    scenes: Sequence[Scene],
+    params: Mapping[str, Tensor],
+    preset: Preset,
+    anchor: Mapping[str, Tensor] | None = None,
 ) -> Solved:
     """Fit scenes of one person each, all in one batch.
 
     Args:
         params: ``(H, size)`` where each starts.
-        preset: a recipe whose terms look at joints and keypoints only, never at the mesh.
+        preset: a preset whose terms look at joints and keypoints only, never at the mesh.
+        anchor: what pose and heading are held to; where each starts by default.
     """
     some = params["transl"]
     preset, _ = preset.for_parameters(body.parameter_specs)
     terms = build_terms(preset, {})
     batch = make_batch(scenes, some.device, some.dtype, body)
-    start = {name: value.clone() for name, value in params.items()}
+    start = {name: value.clone() for name, value in (anchor or params).items()}
     moved = {name: value.clone() for name, value in params.items()}
 
     def state(batch: SceneBatch, params: Params, start: Params, reference: Params) -> FitState:
-        # no term of these recipes asks for regions or faces
+        # no term of these presets asks for regions or faces
         regions, topology = cast(RegionIndex, None), cast(MeshTopology, None)
         return FitState(body, regions, topology, batch, params, start, reference)
 

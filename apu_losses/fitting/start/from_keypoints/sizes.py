@@ -1,0 +1,111 @@
+"""How large the people of one picture are: a body of mean size fits every picture, nearer or farther.
+
+Somebody taller by a tenth stands farther away by a tenth, and looks the same. What the people of one picture
+share tells them apart: the floor under their feet, and who hides whom.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import least_squares
+
+from apu_contacts.keypoints.types import Keypoints2D
+from apu_losses.fitting.start.from_keypoints.options import KeypointStartOptions
+
+Array = NDArray[np.float64]
+
+_SEEN = 0.3
+"""Confidence of an ankle from which it tells where the floor is."""
+_SOLE = 0.08
+"""Metres from the ankle down to the floor."""
+_LEVEL = 0.05
+"""Radians by which cameras look down in the mean."""
+_MORE_THAN = 0.05
+"""Metres of depth by which somebody who hides another is nearer at least."""
+
+
+class Sizes(NamedTuple):
+    """Of the people of one picture.
+
+    Attributes:
+        factor: ``(P,)`` true size of each over that of the body that was fitted.
+        sigma: ``(P,)`` how far off that may be, relative.
+        height: metres of the camera above the floor; None where no two people show their feet.
+        pitch: radians by which the camera looks down.
+    """
+
+    factor: Array
+    sigma: Array
+    height: float | None
+    pitch: float
+
+
+def settle_sizes(
+    ankles: Sequence[tuple[Array, Array]],
+    depths: Array,
+    order: Sequence[tuple[int, int]],
+    options: KeypointStartOptions,
+) -> Sizes:
+    """The sizes that put everybody's feet on one floor, and who hides another before them.
+
+    Args:
+        ankles: of each person, ``(2, 3)`` metres in the camera frame, and ``(2,)`` confidences of their
+            keypoints.
+        depths: ``(P,)`` metres, of bodies of mean size.
+        order: pairs ``(nearer, farther)``.
+    """
+    count = len(depths)
+    feet = [_lowest(*seen) for seen in ankles]
+    standing = [i for i, foot in enumerate(feet) if foot is not None]
+    if len(standing) < 2 and not order:
+        alone = np.full(count, options.stature_sigma)
+        return Sizes(np.ones(count), alone, None, _LEVEL)
+
+    def residuals(x: Array) -> Array:
+        size, pitch, height = x[:count], x[count], x[count + 1]
+        down = np.array([0.0, np.cos(pitch), np.sin(pitch)])
+        found = [*(size / options.stature_sigma), (pitch - _LEVEL) / options.pitch_sigma]
+        for person in standing if len(standing) > 1 else ():
+            foot = feet[person]
+            assert foot is not None
+            above = (height - down @ foot * np.exp(size[person]) - _SOLE) / options.floor_sigma
+            # a foot that is lifted is let go
+            found.append(above / np.sqrt(1 + (above * options.floor_sigma / options.lifted) ** 2))
+        for near, far in order:
+            behind = depths[far] * np.exp(size[far]) - depths[near] * np.exp(size[near])
+            missing = max(0.0, _MORE_THAN - behind)
+            found.append(missing / options.order_sigma / np.sqrt(1 + (missing / options.order_reach) ** 2))
+        return np.array(found)
+
+    lowest = [float(foot[1]) for foot in feet if foot is not None]
+    start = np.array([*np.zeros(count), _LEVEL, max(lowest, default=1.0) + _SOLE])
+    solved = least_squares(residuals, start, xtol=1e-8, ftol=1e-10)
+    size = np.clip(solved.x[:count], -2.5 * options.stature_sigma, 2.5 * options.stature_sigma)
+    curve = solved.jac.T @ solved.jac + 1e-9 * np.eye(count + 2)
+    sigma = np.sqrt(np.diag(np.linalg.inv(curve))[:count])
+    known = float(solved.x[count + 1]) if len(standing) > 1 else None
+    return Sizes(np.exp(size), np.minimum(sigma, options.stature_sigma), known, float(solved.x[count]))
+
+
+def ankles_of(keypoints: Keypoints2D, joints: Array, joint_names: Sequence[str]) -> tuple[Array, Array]:
+    """What `settle_sizes` takes of a person.
+
+    Args:
+        keypoints: in BODY_25 order.
+        joints: ``(J, 3)`` of the body that was fitted, metres.
+    """
+    from apu_contacts.keypoints import SKELETONS
+
+    names = ("left_ankle", "right_ankle")
+    index = SKELETONS[keypoints.skeleton].index
+    places = np.array([joints[joint_names.index(name)] for name in names])
+    return places, np.array([keypoints.confidence[index[name]] for name in names])
+
+
+def _lowest(places: Array, confidence: Array) -> Array | None:
+    seen = places[confidence > _SEEN]
+    return seen[seen[:, 1].argmax()] if len(seen) else None

@@ -1,0 +1,141 @@
+"""What lies beside photographs: keypoints and estimates that need not be made again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from apu_contacts.images import PICTURE_ENDINGS
+from apu_losses.fitting.propose.scenes import ESTIMATE_KINDS, KINDS, ImageFiles, find_images
+
+KEYPOINT_KINDS = tuple(kind for kind in KINDS if kind not in ESTIMATE_KINDS)
+"""Names of files of keypoints: an image that has none is given to the detector."""
+
+
+@dataclass
+class RunInputs:
+    """The photographs of a run.
+
+    Attributes:
+        ready: those whose keypoints lie beside them.
+        to_detect: pictures, by name, of whom keypoints are still to be found, and what else lies there.
+    """
+
+    ready: list[ImageFiles] = field(default_factory=list)
+    to_detect: list[ImageFiles] = field(default_factory=list)
+
+    @property
+    def names(self) -> list[str]:
+        """Of all, in their order."""
+        return sorted(files.name for files in (*self.ready, *self.to_detect))
+
+
+def find_inputs(paths: Sequence[str | Path], *, estimates: bool = True) -> RunInputs:
+    """The photographs that paths name, each with what lies beside it.
+
+    - a picture, or a folder of pictures: ``NAME.jpg``, with ``NAME.vitpose.json``, ``NAME.bev.npz`` and so on
+      beside it: the name of the picture, the kind (`KINDS`), the ending;
+    - a folder of folders, one an image, whose files are called by their kinds: ``photos/hug/image.jpg``,
+      ``photos/hug/openpose.json``, ``photos/hug/bev.npz``;
+    - a ``.jsonl`` that lists them, as `apu detect` writes it.
+
+    An image with a file of keypoints is taken by it; all others are given to the detector.
+
+    Args:
+        paths: files and folders.
+        estimates: False leaves files of estimators alone.
+
+    Raises:
+        FileNotFoundError: a path that is not there, or in which there is no picture.
+        ValueError: two images of one name.
+    """
+    found: list[ImageFiles] = []
+    for path in map(Path, paths):
+        if not path.exists():
+            raise FileNotFoundError(f"{path}: no such file or folder")
+        here = _of_path(path)
+        if not here:
+            raise FileNotFoundError(
+                f"{path}: no pictures, neither here nor one folder below; their names end in "
+                f"{', '.join(sorted(PICTURE_ENDINGS))}"
+            )
+        found += here
+    inputs, places = RunInputs(), dict[str, Path | None]()
+    for files in found:
+        if files.name in places:
+            raise ValueError(
+                f"two images are called {files.name!r}: {places[files.name]} and {files.image}; the name is "
+                "that of all results, rename one"
+            )
+        places[files.name] = files.image
+        if not estimates:
+            kept = {kind: path for kind, path in files.files.items() if kind not in ESTIMATE_KINDS}
+            files = replace(files, files=kept)
+        known = any(kind in files.files for kind in KEYPOINT_KINDS)
+        (inputs.ready if known else inputs.to_detect).append(files)
+    return inputs
+
+
+def _of_path(path: Path) -> list[ImageFiles]:
+    if path.is_file():
+        if path.suffix == ".jsonl":
+            return find_images(path)
+        return [_with_neighbours(path)] if path.suffix.lower() in PICTURE_ENDINGS else []
+    named = [item for item in sorted(path.iterdir()) if item.is_file()]
+    if any(item.stem in KINDS and item.suffix.lower() not in PICTURE_ENDINGS for item in named):
+        return find_images(path)
+    images = [_with_neighbours(item) for item in named if item.suffix.lower() in PICTURE_ENDINGS]
+    for folder in sorted(item for item in path.iterdir() if item.is_dir() and item.name[0] != "."):
+        images += _of_folder(folder)
+    return images
+
+
+def _of_folder(folder: Path) -> list[ImageFiles]:
+    """A folder below: one image with files called by their kinds, or nothing."""
+    pictures = [item for item in sorted(folder.iterdir()) if item.suffix.lower() in PICTURE_ENDINGS]
+    try:
+        return find_images(folder)
+    except FileNotFoundError:
+        one = [p for p in pictures if p.stem == "image"] or (pictures if len(pictures) == 1 else [])
+        return [ImageFiles(folder.name, {}, one[0])] if one else []
+
+
+def _with_neighbours(picture: Path) -> ImageFiles:
+    files: dict[str, Path] = {}
+    for kind in KINDS:
+        beside = sorted(picture.parent.glob(f"{_escaped(picture.stem)}.{kind}.*"))
+        if len(beside) > 1:
+            raise ValueError(f"{picture}: both {beside[0].name} and {beside[1].name}: keep one")
+        if beside:
+            files[kind] = beside[0]
+    return ImageFiles(picture.stem, files, picture)
+
+
+def _escaped(name: str) -> str:
+    """A name as a pattern that means itself."""
+    return "".join(f"[{c}]" if c in "[]*?" else c for c in name)
+
+
+def manifest(images: Sequence[ImageFiles], detected: Mapping[str, Path]) -> str:
+    """The lines that `find_images` reads: everything by absolute path.
+
+    Args:
+        images: in the order of the lines.
+        detected: keypoints that were found, by the name of their image.
+    """
+    lines = []
+    for files in images:
+        entry: dict[str, object] = {"name": files.name}
+        if files.image is not None:
+            entry["image"] = str(files.image.resolve())
+        if files.size is not None:
+            entry["width"], entry["height"] = files.size
+        entry |= {kind: str(path.resolve()) for kind, path in sorted(files.files.items())}
+        if files.name in detected:
+            entry["keypoints"] = str(detected[files.name].resolve())
+        if files.score_scale:
+            entry["score_scale"] = dict(files.score_scale)
+        lines.append(json.dumps(entry))
+    return "".join(f"{line}\n" for line in lines)
