@@ -11,6 +11,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from apu_contacts.reading import parse_json
 from apu_contacts.regions.table import NUM_REGIONS, PART_SIDES, PARTS, REGIONS, part_regions
+from apu_contacts.vertex_contacts import (
+    regions_of_vertex_labels,
+    regions_of_vertex_pairs,
+    vertex_labels_of_regions,
+)
 
 if TYPE_CHECKING:
     from apu_contacts.regions.region_map import RegionMap
@@ -305,9 +310,8 @@ class ContactMap:
             >>> ContactMap.from_vertex_pairs([(7, 100), (6, 101), (8, 100)], regions).pairs.tolist()
             [[3, 50], [4, 50]]
         """
-        from apu_contacts.vertex_contacts import map_from_vertex_pairs
-
-        return map_from_vertex_pairs(pairs, regions, regions_b)
+        found = regions_of_vertex_pairs(pairs, regions, regions_b)
+        return cls(found) if len(found) else cls.empty()
 
     @classmethod
     def from_vertex_labels(
@@ -352,9 +356,8 @@ class ContactMap:
             >>> [np.flatnonzero(labels).tolist() for labels in found.to_vertex_labels(regions)]
             [[6, 7, 8, 9], [100, 101]]
         """
-        from apu_contacts.vertex_contacts import map_from_vertex_labels
-
-        return map_from_vertex_labels(labels_a, labels_b, regions, regions_b)
+        pairs, numbers, names = regions_of_vertex_labels(labels_a, labels_b, regions, regions_b)
+        return cls(pairs, None, numbers, names) if len(pairs) else cls.empty()
 
     def to_vertex_labels(
         self, regions: RegionMap, regions_b: RegionMap | None = None
@@ -372,9 +375,7 @@ class ContactMap:
             >>> bool(labels_a.sum() == regions.sizes[3]), bool(labels_b.sum() == regions.sizes[50])
             (True, True)
         """
-        from apu_contacts.vertex_contacts import vertex_labels_of_map
-
-        return vertex_labels_of_map(self, regions, regions_b)
+        return vertex_labels_of_regions(self.pairs, regions, regions_b)
 
     def merged(self) -> ContactMap:
         """The map without groups, for ``over="pairs"``: each pair once, with its largest weight."""

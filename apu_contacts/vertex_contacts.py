@@ -1,4 +1,4 @@
-"""Contacts said of vertices (labels as DECO and DAMON have them, or vertex pairs) as maps, and back."""
+"""Contacts said of vertices (labels as DECO and DAMON have them, or vertex pairs) in regions, and back."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from apu_contacts.contacts import ContactMap
 from apu_contacts.regions.table import NUM_REGIONS, REGIONS
 
 if TYPE_CHECKING:
@@ -17,14 +16,12 @@ Bools = NDArray[np.bool_]
 Ids = NDArray[np.int64]
 
 
-def map_from_vertex_pairs(
-    pairs: ArrayLike, regions: RegionMap, regions_b: RegionMap | None = None
-) -> ContactMap:
-    """See `ContactMap.from_vertex_pairs`."""
+def regions_of_vertex_pairs(pairs: ArrayLike, regions: RegionMap, regions_b: RegionMap | None = None) -> Ids:
+    """``(P, 2)`` the pairs of regions, see `ContactMap.from_vertex_pairs`."""
     second = regions if regions_b is None else regions_b
     ids = np.asarray(pairs)
     if ids.size == 0:
-        return ContactMap.empty()
+        return np.zeros((0, 2), dtype=np.int64)
     if ids.ndim != 2 or ids.shape[1] != 2 or ids.dtype.kind not in "iu":
         raise ValueError(
             f"pairs: expected whole numbers of shape (K, 2), a vertex of a and one of b, got {ids.dtype} of "
@@ -39,41 +36,48 @@ def map_from_vertex_pairs(
                 f"{np.unique(bad)[:5].tolist()}; is the region map ({rmap.topology!r}) of another topology?"
             )
         sides.append(_membership(rmap)[:, ids[:, column]])
-        _refuse_unassigned(f"pairs[:, {column}]", np.atleast_1d(sides[-1].any(0)), ids[:, column], rmap)
+        _refuse_unassigned(f"pairs[:, {column}]", np.asarray(sides[-1].any(0)), ids[:, column], rmap)
     found = sides[0].astype(np.int64) @ sides[1].T.astype(np.int64)
-    return ContactMap(np.argwhere(found > 0))
+    return np.argwhere(found > 0)
 
 
-def map_from_vertex_labels(
+def regions_of_vertex_labels(
     labels_a: ArrayLike, labels_b: ArrayLike, regions: RegionMap, regions_b: RegionMap | None = None
-) -> ContactMap:
-    """See `ContactMap.from_vertex_labels`."""
+) -> tuple[Ids, Ids, list[str]]:
+    """``(P, 2)`` pairs of regions, ``(P,)`` the group of each, and the groups' names.
+
+    See `ContactMap.from_vertex_labels`.
+    """
     second = regions if regions_b is None else regions_b
     ids_a, ids_b = _labelled("labels_a", labels_a, regions), _labelled("labels_b", labels_b, second)
     if not len(ids_a) and not len(ids_b):
-        return ContactMap.empty()
+        return np.zeros((0, 2), dtype=np.int64), np.zeros(0, dtype=np.int64), []
     if not len(ids_a) or not len(ids_b):
         lonely, other = ("labels_a", "labels_b") if len(ids_a) else ("labels_b", "labels_a")
         raise ValueError(
             f"{lonely}, {other}: expected labels of two people who touch each other, got none in {other}; "
             "contact with a floor or a chair is no contact of two people"
         )
-    all_a, all_b = ids_a.tolist(), ids_b.tolist()
-    groups = [([r], all_b, f"{REGIONS[r].name} - anywhere labelled") for r in all_a]
-    groups += [(all_a, [r], f"anywhere labelled - {REGIONS[r].name}") for r in all_b]
-    pairs = [np.stack(np.meshgrid(a, b, indexing="ij"), -1).reshape(-1, 2) for a, b, _ in groups]
+    groups: list[tuple[ArrayLike, ArrayLike, str]] = [
+        ([r], ids_b, f"{REGIONS[r].name} - anywhere labelled") for r in ids_a.tolist()
+    ]
+    groups += [(ids_a, [r], f"anywhere labelled - {REGIONS[r].name}") for r in ids_b.tolist()]
+    pairs = [
+        np.stack(np.meshgrid(np.asarray(a), np.asarray(b), indexing="ij"), -1).reshape(-1, 2)
+        for a, b, _ in groups
+    ]
     numbers = np.repeat(np.arange(len(groups)), [len(each) for each in pairs])
-    return ContactMap(np.concatenate(pairs), None, numbers, [name for _, _, name in groups])
+    return np.concatenate(pairs), numbers, [name for _, _, name in groups]
 
 
-def vertex_labels_of_map(
-    contacts: ContactMap, regions: RegionMap, regions_b: RegionMap | None = None
+def vertex_labels_of_regions(
+    pairs: Ids, regions: RegionMap, regions_b: RegionMap | None = None
 ) -> tuple[Bools, Bools]:
-    """See `ContactMap.to_vertex_labels`."""
+    """``(V,)`` of either person from ``(P, 2)`` pairs of regions, see `ContactMap.to_vertex_labels`."""
     labels = []
     for column, rmap in enumerate((regions, regions if regions_b is None else regions_b)):
         mask = np.zeros(rmap.vertex_count, dtype=np.bool_)
-        mask[rmap.union(np.unique(contacts.pairs[:, column]).tolist())] = True
+        mask[rmap.union(np.unique(pairs[:, column]).tolist())] = True
         labels.append(mask)
     return labels[0], labels[1]
 
@@ -95,7 +99,7 @@ def _labelled(name: str, labels: ArrayLike, regions: RegionMap) -> Ids:
             )
         mask = mask.astype(np.bool_)
     member = _membership(regions)
-    _refuse_unassigned(name, np.atleast_1d(member[:, mask].any(0)), np.flatnonzero(mask), regions)
+    _refuse_unassigned(name, np.asarray(member[:, mask].any(0)), np.flatnonzero(mask), regions)
     return np.flatnonzero(member[:, mask].any(1))
 
 

@@ -1,4 +1,4 @@
-from apu_contacts._version import __version__ as __version__
+from apu_contacts import __version__ as __version__
 from apu_losses.bodies import BodyFileError as BodyFileError
 from apu_losses.bodies import BodyModel as BodyModel
 from apu_losses.bodies import LinearBlendBody as LinearBlendBody

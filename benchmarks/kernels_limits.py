@@ -19,7 +19,7 @@ from apu_losses.geometry.cpu.winding import (
     is_leaf,
     lanes_in_outlines,
 )
-from apu_losses.geometry.torch_backend import _bound
+from apu_losses.geometry.pytorch.blocks import bound
 from apu_losses.numerics.jit import inlined, kernel
 
 _TILE = 16 * 16 * 8  # three differences, three squares, two sums for each distance
@@ -146,8 +146,8 @@ def _needed(lanes: Tensor, limits: Tensor, low: Tensor, high: Tensor, asking: Te
     for s in range(0, len(asking), 1 << 16):
         part = slice(s, s + (1 << 16))
         points = lanes[asking[part]]
-        bound = _bound(points, points, low[other[part], None], high[other[part], None])
-        count += int((bound <= limits[part]).any(1).sum())
+        low_bound = bound(points, points, low[other[part], None], high[other[part], None])
+        count += int((low_bound <= limits[part]).any(1).sum())
     return count
 
 
@@ -163,7 +163,7 @@ def _search(lanes: Tensor, best: Tensor, low: Tensor, high: Tensor, block: float
     """
     asks = torch.nonzero(best.amax(1) >= 0)[:, 0]
     lo, hi = _blocks_of(lanes[asks])
-    near = _bound(lo[:, None], hi[:, None], low[None], high[None]) <= best[asks].amax(1)[:, None]
+    near = bound(lo[:, None], hi[:, None], low[None], high[None]) <= best[asks].amax(1)[:, None]
     k, other = torch.nonzero(near, as_tuple=True)
     needed = _needed(lanes, best[asks[k]], low, high, asks[k], other)
     return _work(near.numel(), len(k), needed, block)
@@ -177,7 +177,7 @@ def _region_work(e: Embrace, wanted: Tensor) -> float:
     (lo_a, hi_a), (lo_b, hi_b) = _blocks_of(a), _blocks_of(b)
     asked = wanted[region][:, region]
     limit = best[region][:, region]
-    bounds = _bound(lo_a[:, None], hi_a[:, None], lo_b[None], hi_b[None])
+    bounds = bound(lo_a[:, None], hi_a[:, None], lo_b[None], hi_b[None])
     p, q = torch.nonzero(asked & (bounds <= limit), as_tuple=True)
     needed = _needed(b, limit[p, q, None], lo_a, hi_a, q, p)
     return _work(int(asked.sum()), len(p), needed, _TILE)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
+from apu_contacts.camera import Camera
 from apu_losses.camera import MIN_DEPTH, PinholeCamera
 
 
@@ -31,6 +33,27 @@ def test_image_size_gives_sixty_degrees_over_the_longer_side() -> None:
     torch.testing.assert_close(several.focal[1], torch.tensor(450 / math.tan(math.radians(30))).double())
     chosen = several.rows(torch.tensor([1, 1, 0]))
     torch.testing.assert_close(chosen.center, several.center[[1, 1, 0]])
+
+
+def test_many_cameras_project_as_each_alone() -> None:
+    alone = [Camera.from_image_size(640, 480), Camera(900.0, (10.0, -20.0))]
+    several = PinholeCamera.stack(alone, dtype=torch.float64)
+    points = np.random.default_rng(0).normal(size=(2, 5, 3)) + np.array([0.0, 0.0, 6.0])
+    expected = np.stack([camera.project(xyz) for camera, xyz in zip(alone, points, strict=True)])
+    np.testing.assert_allclose(several.project(torch.tensor(points)).numpy(), expected)
+    assert PinholeCamera.from_image_size(640, 480, dtype=torch.float64).focal.item() == alone[0].focal
+
+
+def test_a_camera_of_intrinsics_projects_as_the_matrix() -> None:
+    matrix = np.array([[700.0, 0, 310], [0, 700, 220], [0, 0, 1]])
+    point = np.array([0.3, -0.2, 2.0])
+    pixel = matrix @ point
+    np.testing.assert_allclose(Camera.from_intrinsics(matrix).project(point), pixel[:2] / pixel[2])
+    with pytest.raises(ValueError, match=r"shape \(3, 3\)"):
+        Camera.from_intrinsics(matrix[:2])
+    for size, fov in (((0, 10), 60), ((10, math.nan), 60), ((10, 10), 180)):
+        with pytest.raises(ValueError, match="must"):
+            Camera.from_image_size(*size, fov=fov)
 
 
 def test_float32_keeps_a_hundredth_of_a_pixel_sixty_metres_away() -> None:
@@ -88,5 +111,5 @@ def test_bad_points_and_sizes_are_refused() -> None:
         camera.project(torch.zeros(3, 4, 3))
     with pytest.raises(ValueError, match=r"got \(4, 3\)"):
         camera.project(torch.zeros(4, 3))
-    with pytest.raises(ValueError, match="positive pixels, got 0 and 480"):
+    with pytest.raises(ValueError, match=r"must be positive \(pixels\), got 0.0 x 480.0"):
         PinholeCamera.from_image_size(0, 480)

@@ -11,7 +11,7 @@ from importlib import import_module
 import pytest
 
 import apu_losses.functional
-from apu_contacts._lazy import attach
+from apu_contacts.lazy import attach
 
 LAZY = ["apu_contacts", "apu_contacts.answers", "apu_contacts.asking", "apu_losses", "apu_losses.functional"]
 

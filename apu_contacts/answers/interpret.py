@@ -344,8 +344,15 @@ class _Fields:
     """The fields of one contact; a slot holds the node and is filled once."""
 
     slots: dict[tuple[str, str], Node] = field(default_factory=dict)
-    confidences: list[Node] = field(default_factory=list)
+    confidences: dict[str, Node] = field(default_factory=dict)
     conflict: str = ""
+
+    def put_confidence(self, key: str, node: Node) -> None:
+        """Adds a confidence under its name; several names may give several."""
+        name = tidy_key(key)
+        if name in self.confidences and self.confidences[name].value != node.value:
+            self.conflict = f"{name} is given twice, with different values"
+        self.confidences[name] = node
 
     def put(self, person: str, name: str, node: Node) -> None:
         """Fills a slot; another value for a filled one is a conflict."""
@@ -384,7 +391,7 @@ def read_contact(node: Node, into: Collected) -> None:
     if not found_a or not found_b:
         into.repair("no part", node.start, node.end, "a contact that names no body part was left out")
         return
-    said = fields.confidences
+    said = list(fields.confidences.values())
     if any(one.kind in ("string", "word") and _denied(str(one.value)) for one in said):
         into.reject(node.start, node.end, "the confidence says that they do not touch")
         return
@@ -418,7 +425,7 @@ def _take_field(key: str, value: Node, fields: _Fields, into: Collected) -> None
         if name != "confidence":
             fields.conflict = f"the key {key[:40]!r} does not say whose part it is"
         else:
-            fields.confidences.append(value)
+            fields.put_confidence(key, value)
     elif value.kind == "object":
         _take_part_object(person, value, fields, into)
     elif name == "confidence":
@@ -467,7 +474,7 @@ def _take_part_object(person: str, node: Node, fields: _Fields, into: Collected)
                 into.repair("renamed key", value.start, value.end, f"{key[:40]!r} read as {meaning!r}")
             fields.put(person, found.field or "part", value)
         elif found is not None and found.field == "confidence" and not found.person:
-            fields.confidences.append(value)
+            fields.put_confidence(key, value)
         elif found is not None and found.person and value.kind == "object" and found.field in ("", "part"):
             into.repair(
                 "missing bracket", value.start, value.start, "one person's part stood inside the other's"

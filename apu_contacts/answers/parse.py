@@ -383,7 +383,7 @@ def _weigh_remarks(into: Collected) -> None:
 
 def _read_prose(text: str, reading: Reading, into: Collected) -> None:
     """Reads a text without JSON: tables, bullets, sentences, or words that nothing touches."""
-    fences = [repair for repair in into.repairs if repair.kind in ("code fence", "reasoning")]
+    fences = [repair for repair in into.repairs if repair.kind in ("code fence", "reasoning", "removed line")]
     into.repairs[:] = fences
     spans = [(repair.start, repair.end) for repair in fences if repair.kind == "code fence"]
     masked = blank_spans(reading.shown, spans)

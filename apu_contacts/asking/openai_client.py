@@ -109,6 +109,8 @@ class OpenAIClient:
         self._client = openai.OpenAI(
             api_key=key,
             base_url=self._address.url,
+            # its own would send again what was paid for: six requests each after a time-out, a gateway's 504
+            # and an exhausted account, with five retries; ours are two, two and one
             max_retries=0,
             http_client=http_client(openai, timeout),
             timeout=openai.Timeout(timeout, connect=min(timeout, 30.0)),

@@ -119,8 +119,8 @@ def chosen_detector(wanted: str = "auto", *, own_weights: bool = False) -> str:
         if all(find_spec(package) is not None for package in _PACKAGES[name]):
             return name
     raise ModuleNotFoundError(
-        "no detector is installed: pip install 'apu-losses[pose]' (rtmlib, 133 keypoints, weights are "
-        "fetched once) or 'apu-losses[mediapipe]' (33 keypoints and 3D landmarks, weights ship with the package)"
+        "no detector is installed: pip install 'apu-losses[pose]' (rtmlib: 133 keypoints, weights are "
+        "fetched once) or 'apu-losses[mediapipe]' (33 keypoints, 3D landmarks, weights ship with the package)"
     )
 
 

@@ -69,6 +69,28 @@ def check_projection(
         )
 
 
+def check_in_image(pixels: ArrayLike, image_size: Sequence[float], where: str) -> None:
+    """Whether an image of this size shows any of the ``(N, 2)`` pixels of a file's people.
+
+    Raises:
+        ConventionError: if less than a tenth of them lie in it.
+    """
+    uv, size = np.asarray(pixels, dtype=np.float64), np.asarray(image_size, dtype=np.float64)
+    uv = uv[np.isfinite(uv).all(1)]
+    inside = ((uv >= 0) & (uv <= size)).all(1)
+    if len(uv) and inside.mean() < _SEEN:
+        low, high = uv.min(0), uv.max(0)
+        raise ConventionError(
+            f"{where}: its people lie at ({low[0]:.0f}, {low[1]:.0f}) to ({high[0]:.0f}, {high[1]:.0f})"
+            f" px, beside an image of {size[0]:g} x {size[1]:g}: another picture's size, or a crop whose "
+            "pixels were not moved along?"
+        )
+
+
+_SEEN = 0.1
+"""Share of all keypoints that a picture of these people shows at least; one of two people may be cut off."""
+
+
 def beside_box(camera: Camera, joints: ArrayLike, box: ArrayLike) -> list[str]:
     """A note if a person, as a camera sees them, lies beside their own box; else none.
 

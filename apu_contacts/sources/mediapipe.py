@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from apu_contacts.camera import Camera
 from apu_contacts.keypoints import SKELETONS
 from apu_contacts.reading import read_arrays
-from apu_contacts.sources.conventions import Camera, matrices_to_axis_angle
+from apu_contacts.sources.conventions import matrices_to_axis_angle
 from apu_contacts.sources.detection import InitialEstimate
 from apu_contacts.sources.errors import SourceFormatError
 
@@ -36,9 +37,7 @@ def read_mediapipe(path: str | Path, size: tuple[int, int]) -> list[InitialEstim
     arrays = read_arrays(path, SourceFormatError)
     missing = sorted({"keypoints", "scores", "landmarks"} - set(arrays))
     if missing:
-        raise SourceFormatError(
-            f"{path}: has no {', '.join(missing)}: was it written by MediaPipe's detector?"
-        )
+        raise SourceFormatError(f"{path}: has no {', '.join(missing)}: was it written with MediaPipe?")
     wanted = ("keypoints", "scores", "landmarks")
     xy, scores, landmarks = (np.asarray(arrays[name], dtype=np.float64) for name in wanted)
     joints = len(SKELETONS[_SKELETON].joint_names)

@@ -17,6 +17,7 @@ from apu_contacts.sources.detection import InitialEstimate
 from apu_contacts.sources.errors import NoPeopleError, SourceError, SourceFormatError, SourceMissingError
 from apu_contacts.sources.image_camera import (
     center_of_image,
+    check_in_image,
     check_projection,
     solve_camera,
 )
@@ -163,6 +164,7 @@ def _camera(
             pixels.append(uv)
     if not points:
         return None, ""
+    check_in_image(np.concatenate(pixels), image_size, people.where)
     camera = _solved(points, pixels, people.where)
     return camera, center_of_image(camera, image_size, people.where)
 

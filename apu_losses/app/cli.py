@@ -52,7 +52,7 @@ def _input() -> Iterator[None]:
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from apu_contacts._version import __version__
+        from apu_contacts import __version__
 
         typer.echo(__version__)
         raise typer.Exit

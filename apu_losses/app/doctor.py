@@ -63,7 +63,7 @@ def examine() -> list[Finding]:
 
 
 def _system() -> Iterator[Finding]:
-    from apu_contacts._version import __version__
+    from apu_contacts import __version__
 
     yield Finding("system", "apu-losses", "ok", __version__)
     yield Finding("system", "Python", "ok", f"{platform.python_version()} ({sys.executable})")

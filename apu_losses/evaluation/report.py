@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from apu_contacts._version import __version__
+from apu_contacts import __version__
 from apu_contacts.reading import read_text
 from apu_losses.evaluation.bootstrap import Interval
 from apu_losses.evaluation.measures import MethodRecords, record_to_dict

@@ -33,7 +33,7 @@ from apu_losses.fitting.solve.stage import Preset
 from apu_losses.fitting.start.complete import started
 from apu_losses.fitting.start.from_detections import model_of
 from apu_losses.fitting.start.retarget import RetargetOptions, initial_parameters
-from apu_losses.geometry.operators import MeshTopology, RegionIndex
+from apu_losses.geometry import MeshTopology, RegionIndex
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,6 @@ Each returns one value per item, unreduced. A loss comes in two steps where its 
 finds the points that decide it, ``*_energy`` computes its value from their positions.
 """
 
-from apu_contacts._lazy import attach
+from apu_contacts.lazy import attach
 
 __getattr__, __dir__, __all__ = attach(__name__)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from apu_contacts.contacts import ContactMap, PartContact
 from apu_losses.geometry.eager import EdgePlan
-from apu_losses.geometry.pair_layout import PairLayout, layout_of
+from apu_losses.geometry.edge_vertices import EdgeVertices, vertices_of_edges
 from apu_losses.geometry.topology import RegionIndex, to_be_kept
 from apu_losses.geometry.types import RegionPairs
 from apu_losses.numerics.outside_graphs import outside_graphs
@@ -170,7 +170,7 @@ class ContactEdges:
     over: Over | None = None
     one_search_a_pair: bool | None = None
     any_open: bool = field(init=False)
-    _known: list[tuple[PairLayout, EveryVertex]] = field(
+    _known: list[tuple[EdgeVertices, EveryVertex]] = field(
         default_factory=list, init=False, repr=False, compare=False
     )
 
@@ -350,7 +350,7 @@ class ContactEdges:
         Raises:
             RuntimeError: in compiled code, which must find this done.
         """
-        layout = layout_of(self.searches, regions, regions)
+        layout = vertices_of_edges(self.searches, regions, regions)
         for known, columns in self._known:
             if known is layout:
                 return columns

@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 
 from apu_losses.functional.rows import gather_points, stack_pairs
+from apu_losses.geometry.constants import BLOCK
 from apu_losses.geometry.eager import EdgePlan, goes_the_short_way, nearest_energies
 from apu_losses.geometry.operators import Faces, region_min_distance
 from apu_losses.geometry.topology import (
-    BLOCK,
     MeshTopology,
     RegionIndex,
     as_topology,

@@ -181,10 +181,8 @@ def _penetrating(
         bodies if vertex_ids is None else bodies[:, vertex_ids],
         bodies,
         topology,
-        rows=(row[: len(own)], row[len(own) :]) if few else (own, other),
-        wanted=None,
+        (row[: len(own)], row[len(own) :]) if few else (own, other),
         target=target,
-        method="tree",
         points_topology=topology if vertex_ids is None else None,
         backend=backend,
     )

@@ -18,7 +18,8 @@ from scipy.sparse.csgraph import connected_components, dijkstra
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from apu_losses.geometry.topology import BLOCK, FACE_BLOCK, MeshTopology, is_closed
+from apu_losses.geometry.constants import BLOCK, FACE_BLOCK
+from apu_losses.geometry.topology import MeshTopology, is_closed
 
 _WIDTH = 0.08  # metres along the skin from the middle of a patch to its border; a patch shares what is near
 

@@ -42,7 +42,7 @@ def ask_pairs(
     """
     model = model or options.client()
     summary = ask_queries(queries, out, options, progress, model)
-    if not repair or summary.stopped:
+    if not repair or summary.stopped or not Path(out).is_file():
         return summary
     records = [r for r in read_answers(out) if r.get("asked_of") == model.identity and not r.get("repair_of")]
     again = repair_queries(queries, records)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from apu_contacts.files import refuse_foreign, refuse_inputs
+from apu_contacts.reading import parse_json, read_json, read_json_lines
 from apu_contacts.resolve import ContactPolicy
 from apu_losses.fitting.scene.file import (
     load_scene,
@@ -93,8 +93,9 @@ def _is_scenes(path: Path) -> bool:
 
 
 def _documents(path: Path) -> Iterable[object]:
-    text = path.read_text(encoding="utf-8")
-    return [json.loads(text)] if path.suffix == ".json" else map(json.loads, text.splitlines())
+    if path.suffix == ".json":
+        return [read_json(path)]
+    return [parse_json(line, f"{path}, line {number}") for number, line in read_json_lines(path)]
 
 
 def _is_resolved(scene: object) -> bool:

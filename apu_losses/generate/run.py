@@ -11,13 +11,14 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from apu_contacts._version import __version__
+from apu_contacts import __version__
 from apu_contacts.asking.answer_file import read_answers, read_index
 from apu_contacts.asking.ask import AskSummary
 from apu_contacts.asking.model import VisionLanguageModel
 from apu_contacts.asking.queries import PairQuery
 from apu_contacts.digest import digest, file_digest
 from apu_contacts.files import OutputError, exclusive, made_folder, refuse_inputs, write_text
+from apu_contacts.reading import parse_json, read_json_lines
 from apu_losses.fitting.propose.file import propose_file
 from apu_losses.fitting.propose.scenes import ImageFiles, ProposalReport, find_images
 from apu_losses.fitting.scene.file import read_scene_lines, write_scene_lines
@@ -340,8 +341,8 @@ def _propose(
             max_mesh_error=settings.max_mesh_error,
             **near,
         )
-        lines = part.read_text(encoding="utf-8").splitlines(keepends=True)
-        return {json.loads(line)["name"]: line for line in lines}, report
+        lines = {parse_json(line, str(part))["name"]: line + "\n" for _, line in read_json_lines(part)}
+        return lines, report
 
     def make(path: Path) -> list[str]:
         near = {"min_keypoints": settings.min_keypoints, "max_distance": settings.max_distance}

@@ -9,6 +9,7 @@ from typing import Any
 
 from apu_contacts.digest import file_digest
 from apu_contacts.files import OutputError, write_text
+from apu_contacts.reading import read_json
 
 
 class Steps:
@@ -25,7 +26,7 @@ class Steps:
         self._known: dict[str, dict[str, Any]] = {}
         if self.file.is_file():
             try:
-                known = json.loads(self.file.read_text(encoding="utf-8"))
+                known = read_json(self.file)
                 self._known = dict(known["steps"])
             except (ValueError, KeyError, TypeError):
                 raise OutputError(

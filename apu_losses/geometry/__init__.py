@@ -3,19 +3,13 @@
 One operator, one meaning, four back ends: ``reference`` (plain PyTorch, the oracle), ``torch`` (block-pruned
 PyTorch, any device), ``cpu`` (numba with explicit SIMD), ``cuda`` (Triton). All agree on values, ties, NaN
 and empty regions. numba and triton are imported when their back end first runs.
+
+A call goes from `operators` (checks arguments, makes a request of `requests`) through `custom_ops` (autograd,
+compilers; `border` lays the request flat) to the `Backend` that `dispatch` chose.
 """
 
 from apu_losses.geometry.dispatch import BackendStatus, describe
 from apu_losses.geometry.operators import (
-    MeshTopology,
-    NearestSurface,
-    NearestVertex,
-    Penetration,
-    RegionIndex,
-    RegionMinimum,
-    RegionNearest,
-    RegionPairs,
-    WindingNumber,
     contact_map_from_meshes,
     inside,
     nearest_surface,
@@ -28,6 +22,16 @@ from apu_losses.geometry.operators import (
     safe_sqrt,
     winding_number,
     winding_number_bounded,
+)
+from apu_losses.geometry.topology import MeshTopology, RegionIndex
+from apu_losses.geometry.types import (
+    NearestSurface,
+    NearestVertex,
+    Penetration,
+    RegionMinimum,
+    RegionNearest,
+    RegionPairs,
+    WindingNumber,
 )
 from apu_losses.geometry.warm import warmup
 

@@ -10,8 +10,7 @@ import importlib.metadata
 import importlib.util
 import os
 from functools import cache
-from types import ModuleType
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -19,8 +18,12 @@ from torch import Tensor
 from apu_losses.geometry.types import BACKENDS
 from apu_losses.numerics.compiled import numba_problem, warn_of_slowness
 
+if TYPE_CHECKING:
+    from apu_losses.geometry.backend import Backend
+
 _MODULES = {
-    "torch": "apu_losses.geometry.torch_backend",
+    "reference": "apu_losses.geometry.reference",
+    "torch": "apu_losses.geometry.pytorch.backend",
     "cpu": "apu_losses.geometry.cpu.backend",
     "cuda": "apu_losses.geometry.cuda.backend",
 }
@@ -41,9 +44,10 @@ def interpreting() -> bool:
 
 
 @cache
-def load_backend(name: str) -> ModuleType:
+def load_backend(name: str) -> Backend:
     """Import a back end; numba or triton come with it, at its first use."""
-    return importlib.import_module(_MODULES[name])
+    found: Any = importlib.import_module(_MODULES[name])  # `backend` holds each to the protocol
+    return cast("Backend", found)
 
 
 @cache
@@ -94,8 +98,13 @@ def check_backend(backend: str) -> str:
     return backend
 
 
-def resolve(backend: str, example: Tensor) -> str:
-    """The back end that runs for tensors like ``example``. A named back end runs or raises."""
+def resolve_name(backend: str, example: Tensor) -> str:
+    """The name of the back end that runs for tensors like ``example``.
+
+    Raises:
+        ValueError: no such back end.
+        RuntimeError: a named back end that cannot run; only ``"auto"`` chooses.
+    """
     if check_backend(backend) == "auto":
         chosen = choose(example.device, example.dtype)
         if chosen == "torch" and example.device.type == "cpu" and example.dtype == torch.float32:
@@ -109,13 +118,21 @@ def resolve(backend: str, example: Tensor) -> str:
     return backend
 
 
+def resolve(backend: str, example: Tensor) -> Backend:
+    """The back end that runs for tensors like ``example``; errors as of `resolve_name`."""
+    return load_backend(resolve_name(backend, example))
+
+
 def _version(package: str) -> str:
     return f"{package} {importlib.metadata.version(package)}"
 
 
 def describe() -> list[BackendStatus]:
-    """What can run here and what ``"auto"`` would choose, with reasons: the kernel lines of ``apu
-    doctor``.
+    """What can run here and what ``"auto"`` would choose, with reasons: the kernel lines of ``apu doctor``.
+
+    Example:
+        >>> [(line.name, line.available) for line in describe() if line.name in ("torch", "reference")]
+        [('torch', True), ('reference', True)]
     """
     kinds = [
         ("CPU float32", torch.device("cpu"), torch.float32),

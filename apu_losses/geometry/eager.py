@@ -10,7 +10,7 @@ gradients have the bits of the general way. Whatever else looks at tensors (comp
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -18,10 +18,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from apu_losses.geometry.dispatch import choose, load_backend
+from apu_losses.geometry.dispatch import choose
+from apu_losses.geometry.requests import Ends, Unions
 from apu_losses.geometry.topology import RegionIndex
 from apu_losses.geometry.types import RegionPairs
 from apu_losses.numerics.distances import distance2
+
+if TYPE_CHECKING:
+    from apu_losses.geometry.cpu.backend import Planned
 
 Array = NDArray[Any]
 
@@ -55,14 +59,14 @@ class EdgePlan:
     """Edges between K regions of B bodies a and of B bodies b, as the compiled search takes them.
 
     Attributes:
-        side_a, side_b: `apu_losses.geometry.cpu.backend.Side`.
+        a, b: the two sides, laid out.
         row_a, row_b: ``(K,)`` rows of the two tensors.
         owner: ``(K,)`` the item that the energy of each edge is added to.
         count: the number of items.
     """
 
-    side_a: Any
-    side_b: Any
+    a: Planned
+    b: Planned
     row_a: Array
     row_b: Array
     owner: Array
@@ -77,18 +81,16 @@ class EdgePlan:
             owner: ``(K,)`` in ``[0, bodies)``.
             bodies: B.
         """
-        cpu = load_backend("cpu")
-        row_a, row_b, group_a, group_b, own = (
-            x.numpy() for x in (pairs.row_a, pairs.row_b, pairs.group_a, pairs.group_b, owner)
-        )
-        row_b = row_b - bodies
+        from apu_losses.geometry.cpu.backend import plan_ends
+
+        row_a, row_b, own = pairs.row_a, pairs.row_b - bodies, owner
         for rows in (row_a, row_b, own):
-            if not len(rows) or rows.min() < 0 or rows.max() >= bodies:
+            if not len(rows) or int(rows.min()) < 0 or int(rows.max()) >= bodies:
                 return None
-        unions = cpu.unions_of(pairs.unions, regions)
-        side_a = cpu.plan_side("a", bodies, row_a, group_a, unions, regions)
-        side_b = cpu.plan_side("b", bodies, row_b, group_b, unions, regions)
-        return cls(side_a, side_b, row_a, row_b, own, bodies)
+        unions = None if pairs.unions is None else Unions(*pairs.unions)
+        a = plan_ends("a", bodies, Ends(row_a, pairs.group_a, regions.layout), unions)
+        b = plan_ends("b", bodies, Ends(row_b, pairs.group_b, regions.layout), unions)
+        return cls(a, b, row_a.numpy(), row_b.numpy(), own.numpy(), bodies)
 
 
 def nearest_energies(
@@ -114,10 +116,11 @@ class _NearestEnergies(torch.autograd.Function):
     def forward(
         ctx: Any, verts_a: Tensor, verts_b: Tensor, plan: EdgePlan, weight: Array, scale: float | None
     ) -> tuple[Tensor, Tensor]:
+        from apu_losses.geometry.cpu.backend import planned_minimum
         from apu_losses.geometry.cpu.energies import edge_energies
 
         a, b = (x.detach().contiguous().numpy() for x in (verts_a, verts_b))
-        _, index_a, index_b = load_backend("cpu").planned_minimum(a, b, plan.side_a, plan.side_b)
+        _, index_a, index_b = planned_minimum(a, b, plan.a, plan.b)
         steps, out = np.empty((len(plan.owner), 3), np.float32), np.zeros(plan.count, np.float32)
         form = (weight, plan.owner, scale is not None, np.float32(scale or 0))
         ends = (plan.row_a, plan.row_b, index_a, index_b)

@@ -12,18 +12,35 @@ faces work too.
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from apu_losses.geometry import ops, reference
+from apu_losses.geometry import custom_ops
 from apu_losses.geometry import vmap as _vmap  # noqa: F401  registers the rules for torch.func
+from apu_losses.geometry.border import Operator
 from apu_losses.geometry.checks import check_alike, check_cutoff, check_items, check_vertices
+from apu_losses.geometry.constants import FAR
 from apu_losses.geometry.dispatch import check_backend
+from apu_losses.geometry.edge_vertices import EdgeVertices, vertices_of_edges
 from apu_losses.geometry.orientation import check_outward
-from apu_losses.geometry.pair_layout import layout_of
+from apu_losses.geometry.requests import (
+    Bodies,
+    Ends,
+    InsideSearch,
+    ItemRows,
+    MatrixSearch,
+    NearestSearch,
+    Query,
+    RegionSearch,
+    SoftSearch,
+    SurfaceSearch,
+    Unions,
+    VertexSearch,
+    WindingSearch,
+)
 from apu_losses.geometry.topology import MeshTopology, RegionIndex, RegionLists, as_region_index, as_topology
 from apu_losses.geometry.types import (
     Backend,
@@ -37,40 +54,30 @@ from apu_losses.geometry.types import (
 )
 from apu_losses.numerics.precision import widen
 
-__all__ = [
-    "MeshTopology",
-    "NearestSurface",
-    "NearestVertex",
-    "Penetration",
-    "RegionIndex",
-    "RegionMinimum",
-    "RegionNearest",
-    "RegionPairs",
-    "WindingNumber",
-    "contact_map_from_meshes",
-    "inside",
-    "nearest_surface",
-    "nearest_vertex",
-    "penetration",
-    "region_distance_matrix",
-    "region_min_distance",
-    "region_nearest_vertex",
-    "region_soft_minimum",
-    "safe_sqrt",
-    "winding_number",
-    "winding_number_bounded",
-]
-
 Faces = MeshTopology | Tensor | NDArray[Any]
 Regions = RegionIndex | RegionLists
 Rows = tuple[Tensor, Tensor] | None
 WindingMethod = Literal["tree", "exact", "rays"]
+Target = Literal["vertex", "surface"]
 
-_BETA = 2.0  # a cluster of faces further away than this many of its radii is not opened
+
+def _answer(operator: Operator[Any], request: Any, backend: Backend) -> Any:
+    """By the reference directly, which autograd goes through any number of times; else by the operator."""
+    if check_backend(backend) == "reference":
+        return operator.by_reference(request)
+    return operator(request, backend)
 
 
 def safe_sqrt(distance2: Tensor) -> Tensor:
-    """Distance from squared distance, any shape; at zero the gradient is zero and not NaN."""
+    """Distance from squared distance, any shape; at zero the gradient is zero and not NaN.
+
+    Example:
+        >>> x = torch.tensor([0.0, 4.0], requires_grad=True)
+        >>> root = safe_sqrt(x)
+        >>> root.sum().backward()
+        >>> root.tolist(), x.grad.tolist()
+        ([0.0, 2.0], [0.0, 0.25])
+    """
     positive = distance2 > 0
     root = torch.sqrt(torch.where(positive, distance2, torch.ones_like(distance2)))
     return torch.where(positive, root, distance2.detach())
@@ -86,16 +93,45 @@ def _regions_of(
     return index_a, index_b
 
 
-def _csr(index: RegionIndex) -> tuple[Tensor, Tensor]:
-    return index.offsets, index.vertex_ids
-
-
-def _layout(index: RegionIndex) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    return index.offsets, index.vertex_ids, index.slots, index.block_offsets
-
-
 def _slots(topology: MeshTopology | None, example: Tensor) -> Tensor | None:
     return None if topology is None else topology.to(example.device).slots
+
+
+class _Edges(NamedTuple):
+    """What edges between bodies ask about: the bodies, widened, and the regions of either side."""
+
+    bodies: Bodies
+    pairs: RegionPairs
+    a: RegionIndex
+    b: RegionIndex
+
+    @classmethod
+    def of(
+        cls,
+        verts_a: Tensor,
+        verts_b: Tensor | None,
+        pairs: RegionPairs,
+        regions: Regions,
+        regions_b: Regions | None,
+    ) -> _Edges:
+        indices = _regions_of(verts_a, verts_a if verts_b is None else verts_b, regions, regions_b)
+        bodies = Bodies(widen(verts_a), None if verts_b is None else widen(verts_b))
+        if bodies.second is not None:
+            check_alike("verts_a", bodies.a, "verts_b", bodies.second, batch=False)
+        return cls(bodies, pairs, *indices)
+
+    def search(self) -> RegionSearch:
+        """Between the groups of the pairs, as regions or unions of regions."""
+        unions = None if self.pairs.unions is None else Unions(*self.pairs.unions)
+        return self._between(self.a, self.b, unions)
+
+    def nearest(self, listed: EdgeVertices) -> NearestSearch:
+        """From every vertex of the groups, which are regions of their own."""
+        return NearestSearch(self._between(listed.groups_a, listed.groups_b, None), listed.first, listed.edge)
+
+    def _between(self, a: RegionIndex, b: RegionIndex, unions: Unions | None) -> RegionSearch:
+        ends_a = Ends(self.pairs.row_a, self.pairs.group_a, a.layout)
+        return RegionSearch(self.bodies, ends_a, Ends(self.pairs.row_b, self.pairs.group_b, b.layout), unions)
 
 
 def region_min_distance(
@@ -120,21 +156,18 @@ def region_min_distance(
 
     This is the inner minimum of the contact loss of Ask, Pose, Unite (section 3.3), over all vertices of the
     regions.
+
+    Example:
+        >>> a = torch.tensor([[[0.0, 0, 0], [1, 0, 0], [2, 0, 0]]])
+        >>> b = a + torch.tensor([0.0, 3, 0])
+        >>> regions = RegionIndex.from_lists([[0, 1], [2]], vertex_count=3)
+        >>> pairs = RegionPairs.from_offsets([0, 2], [0, 1], [1, 1])  # of item 0: regions 0 and 1, 1 and 1
+        >>> found = region_min_distance(a, b, pairs, regions)
+        >>> found.distance2.tolist(), found.index_a.tolist(), found.index_b.tolist()
+        ([10.0, 9.0], [1, 2], [2, 2])
     """
-    index_a, index_b = _regions_of(verts_a, verts_a if verts_b is None else verts_b, regions, regions_b)
-    a = widen(verts_a)
-    b = None if verts_b is None else widen(verts_b)
-    if b is not None:
-        check_alike("verts_a", a, "verts_b", b, batch=False)
-    edges = (pairs.row_a, pairs.row_b, pairs.group_a, pairs.group_b)
-    if check_backend(backend) == "reference":
-        return reference.region_min(
-            a, a if b is None else b, *edges, _csr(index_a), _csr(index_b), pairs.unions
-        )
-    unions = (None, None) if pairs.unions is None else pairs.unions
-    return RegionMinimum(
-        *ops.region_min(a, b, *edges, *_layout(index_a), *_layout(index_b), *unions, backend)
-    )
+    search = _Edges.of(verts_a, verts_b, pairs, regions, regions_b).search()
+    return RegionMinimum(*_answer(custom_ops.region_min, search, backend))
 
 
 def region_nearest_vertex(
@@ -155,20 +188,20 @@ def region_nearest_vertex(
     Where the answers of an edge stand depends on the edges alone; ``pairs`` remembers it, so keep them.
     ``torch.compile`` has to find it there: call this once before, with the `RegionIndex` that compiled code
     is given. Raises ``ValueError`` for shapes, rows or groups that do not fit.
+
+    Example:
+        >>> a = torch.tensor([[[0.0, 0, 0], [1, 0, 0], [2, 0, 0]]])
+        >>> b = a + torch.tensor([0.0, 3, 0])
+        >>> regions = RegionIndex.from_lists([[0, 1], [2]], vertex_count=3)
+        >>> found = region_nearest_vertex(a, b, RegionPairs.from_offsets([0, 1], [0], [1]), regions)
+        >>> found.distance2.tolist(), found.index_a.tolist(), found.index_b.tolist(), found.offsets.tolist()
+        ([13.0, 10.0, 10.0], [0, 1, 1], [2, 2, 2], [0, 2, 3])
     """
-    index_a, index_b = _regions_of(verts_a, verts_a if verts_b is None else verts_b, regions, regions_b)
-    a = widen(verts_a)
-    b = None if verts_b is None else widen(verts_b)
-    if b is not None:
-        check_alike("verts_a", a, "verts_b", b, batch=False)
-    edges = (pairs.row_a, pairs.row_b, pairs.group_a, pairs.group_b)
-    if check_backend(backend) == "reference":
-        second = a if b is None else b
-        return reference.region_nearest(a, second, *edges, _csr(index_a), _csr(index_b), pairs.unions)
-    layout = layout_of(pairs, index_a, index_b)
-    groups = (*_layout(layout.groups_a), *_layout(layout.groups_b))
-    d2, vertex_a, vertex_b = ops.region_nearest(a, b, *edges, *groups, layout.first, layout.edge, backend)
-    return RegionNearest(d2, vertex_a, vertex_b, layout.offsets)
+    edges = _Edges.of(verts_a, verts_b, pairs, regions, regions_b)
+    listed = vertices_of_edges(pairs, edges.a, edges.b)
+    found = _answer(custom_ops.region_nearest, edges.nearest(listed), backend)
+    d2, index_a, index_b = found
+    return RegionNearest(d2, index_a, index_b, listed.offsets)
 
 
 def region_distance_matrix(
@@ -184,14 +217,21 @@ def region_distance_matrix(
 
     ``verts_a (B, Va, 3)``, ``verts_b (B, Vb, 3)``. With ``cutoff`` (in units of the input) only what is
     nearer is reported, the rest is +inf and -1: several times faster.
+
+    Example:
+        >>> a = torch.tensor([[[0.0, 0, 0], [1, 0, 0], [2, 0, 0]]])
+        >>> b = a + torch.tensor([0.0, 3, 0])
+        >>> regions = RegionIndex.from_lists([[0, 1], [2]], vertex_count=3)
+        >>> region_distance_matrix(a, b, regions).distance2.tolist()
+        [[[9.0, 10.0], [10.0, 9.0]]]
+        >>> region_distance_matrix(a, b, regions, cutoff=3.1).distance2.tolist()
+        [[[9.0, inf], [inf, 9.0]]]
     """
     index_a, index_b = _regions_of(verts_a, verts_b, regions, regions_b)
     a, b = widen(verts_a), widen(verts_b)
     check_alike("verts_a", a, "verts_b", b)
-    limit = check_cutoff(cutoff)
-    if check_backend(backend) == "reference":
-        return reference.region_matrix(a, b, _csr(index_a), _csr(index_b), limit)
-    return RegionMinimum(*ops.region_matrix(a, b, *_layout(index_a), *_layout(index_b), limit, backend))
+    search = MatrixSearch(a, b, index_a.layout, index_b.layout, check_cutoff(cutoff))
+    return RegionMinimum(*_answer(custom_ops.region_matrix, search, backend))
 
 
 def region_soft_minimum(
@@ -209,21 +249,22 @@ def region_soft_minimum(
     Arguments as `region_min_distance`; ``temperature`` T in squared units, positive. It lies below the hard
     minimum by at most ``T log(n m)`` for groups of n and m vertices, and spreads the gradient over the near
     vertices.
+
+    Example:
+        >>> a = torch.tensor([[[0.0, 0, 0], [1, 0, 0], [2, 0, 0]]])
+        >>> b = a + torch.tensor([0.0, 3, 0])
+        >>> regions = RegionIndex.from_lists([[0, 1], [2]], vertex_count=3)
+        >>> pairs = RegionPairs.from_offsets([0, 2], [0, 1], [1, 1])
+        >>> region_soft_minimum(a, b, pairs, regions, temperature=1.0)  # 10 - log(1 + exp(-3)), and 9
+        tensor([9.9514, 9.0000])
     """
     if not temperature > 0:
         raise ValueError(f"temperature: expected a positive number of squared units, got {temperature}")
-    index_a, index_b = _regions_of(verts_a, verts_a if verts_b is None else verts_b, regions, regions_b)
-    a = widen(verts_a)
-    b = a if verts_b is None else widen(verts_b)
-    check_alike("verts_a", a, "verts_b", b, batch=False)
-    edges = (pairs.row_a, pairs.row_b, pairs.group_a, pairs.group_b)
-    if check_backend(backend) == "reference":
-        return reference.region_soft_min(
-            a, b, *edges, _csr(index_a), _csr(index_b), pairs.unions, temperature
-        )
-    unions = (None, None) if pairs.unions is None else pairs.unions
-    layouts = (*_layout(index_a), *_layout(index_b))
-    return ops.region_soft_min(a, b, *edges, *layouts, *unions, float(temperature), backend)[0]
+    search = _Edges.of(verts_a, verts_b, pairs, regions, regions_b).search()
+    if search.bodies.second is None:
+        search = search._replace(bodies=Bodies(search.bodies.a, search.bodies.a))
+    soft: Tensor = _answer(custom_ops.region_soft_min, SoftSearch(search, float(temperature)), backend)[0]
+    return soft
 
 
 def nearest_vertex(
@@ -246,53 +287,82 @@ def nearest_vertex(
     ``cutoff``: beyond it +inf and -1. ``*_topology``: the meshes that the points and vertices are, if they
     are meshes: their block order saves sorting the points. The gradient flows to the point and to its nearest
     vertex.
+
+    Example:
+        >>> points, vertices = torch.tensor([[[0.5, 0, 0]]]), torch.tensor([[[0.0, 0, 0], [2, 0, 0]]])
+        >>> found = nearest_vertex(points, vertices)
+        >>> found.distance2.tolist(), found.vertex.tolist()
+        ([[0.25]], [[0]])
     """
     check_vertices("points", points, points_topology.vertex_count if points_topology else None)
     check_vertices("vertices", vertices, vertices_topology.vertex_count if vertices_topology else None)
     p, v = widen(points), widen(vertices)
     check_alike("points", p, "vertices", v, batch=rows is None)
-    check_items(p, rows, wanted)
-    topologies = points_topology, vertices_topology
-    return _nearest_vertex(p, v, rows, check_cutoff(cutoff), *topologies, wanted, math.inf, backend)
+    query = _query(p, rows, wanted, points_topology)
+    search = VertexSearch(query, v, _slots(vertices_topology, p), check_cutoff(cutoff), math.inf)
+    return NearestVertex(*_answer(custom_ops.nearest_vertex, search, backend))
 
 
-def _nearest_vertex(
-    points: Tensor,
-    vertices: Tensor,
-    rows: Rows,
-    limit: float,
-    points_topology: MeshTopology | None,
-    vertices_topology: MeshTopology | None,
-    wanted: Tensor | None,
-    skipped: float,
-    backend: Backend,
-) -> NearestVertex:
-    """`nearest_vertex` after the checks; points that are not ``wanted`` have the distance ``skipped``."""
-    if check_backend(backend) == "reference":
-        d2, vertex = reference.nearest_vertex(*_by_item(points, vertices, rows), limit)
-        return NearestVertex(*_skip(d2, vertex, wanted, skipped))
-    slots = _slots(points_topology, points), _slots(vertices_topology, points)
-    found = ops.nearest_vertex(
-        points, vertices, limit, *slots, wanted, skipped, *(rows or (None, None)), backend
-    )
-    return NearestVertex(*found)
+def _query(points: Tensor, rows: Rows, wanted: Tensor | None, points_topology: MeshTopology | None) -> Query:
+    check_items(points, rows, wanted)
+    return Query(points, _slots(points_topology, points), wanted, None if rows is None else ItemRows(*rows))
 
 
-def _by_item(points: Tensor, vertices: Tensor, rows: Rows) -> tuple[Tensor, Tensor]:
-    """Points and mesh of each item side by side."""
-    return (
-        (points, vertices)
-        if rows is None
-        else (points.index_select(0, rows[0]), vertices.index_select(0, rows[1]))
-    )
+class _Mesh(NamedTuple):
+    """Points that ask about posed meshes."""
+
+    query: Query
+    vertices: Tensor
+    topology: MeshTopology
+
+    @classmethod
+    def of(
+        cls,
+        points: Tensor,
+        vertices: Tensor,
+        faces: Faces,
+        rows: Rows,
+        wanted: Tensor | None,
+        points_topology: MeshTopology | None,
+    ) -> _Mesh:
+        check_vertices("vertices", vertices)
+        topology = as_topology(faces, vertices).to(vertices.device)
+        check_vertices("points", points, points_topology.vertex_count if points_topology else None)
+        check_vertices("vertices", vertices, topology.vertex_count)
+        points, vertices = widen(points), widen(vertices)
+        check_alike("points", points, "vertices", vertices, batch=rows is None)
+        return cls(_query(points, rows, wanted, points_topology), vertices, topology)
+
+    def detached(self) -> _Mesh:
+        query = self.query._replace(points=self.query.points.detach())
+        return self._replace(query=query, vertices=self.vertices.detach())
+
+    def nearest_vertex(self, skipped: float, backend: Backend) -> tuple[Tensor, Tensor]:
+        slots = _slots(self.topology, self.vertices)
+        search = VertexSearch(self.query, self.vertices, slots, math.inf, skipped)
+        found: tuple[Tensor, Tensor] = _answer(custom_ops.nearest_vertex, search, backend)
+        return found
+
+    def nearest_surface(self, limit: float, skipped: float, backend: Backend) -> NearestSurface:
+        faces = self.topology.faces, self.topology.face_slots
+        search = SurfaceSearch(self.query, self.vertices, *faces, limit, skipped)
+        return NearestSurface(*_answer(custom_ops.nearest_surface, search, backend))
+
+    def winding_number(self, method: WindingMethod, boxed: bool, backend: Backend) -> WindingNumber:
+        search = WindingSearch(*self.detached()[:2], self.topology.tree, method, FAR, boxed)
+        return WindingNumber(*_answer(custom_ops.winding_number, search, backend))
+
+    def inside(self, method: WindingMethod, backend: Backend) -> Tensor:
+        if method != "tree":
+            return self.winding_number(method, True, backend).value > 0.5
+        search = InsideSearch(*self.detached()[:2], self.topology.tree)
+        within: Tensor = _answer(custom_ops.inside, search, backend)
+        return within
 
 
-def _skip(distance2: Tensor, index: Tensor, wanted: Tensor | None, skipped: float) -> tuple[Tensor, Tensor]:
-    """Points that nobody asked for are ``skipped`` and -1, unless they are NaN."""
-    if wanted is None:
-        return distance2, index
-    skip = ~wanted & ~torch.isnan(distance2)
-    return torch.where(skip, skipped, distance2), torch.where(skip, -1, index)
+def _check_method(method: str) -> None:
+    if method not in ("tree", "exact", "rays"):
+        raise ValueError(f"method: expected 'tree', 'exact' or 'rays', got {method!r}")
 
 
 def nearest_surface(
@@ -311,92 +381,29 @@ def nearest_surface(
     ``vertices (B, V, 3)`` posed meshes with ``faces`` (a `MeshTopology`, or ``(F, 3)``). ``rows``, ``wanted``
     and ``cutoff`` as in `nearest_vertex`. The gradient flows to the point and, by the barycentric weights, to
     the three corners (by the envelope theorem this is exact).
+
+    Example:
+        >>> corners = torch.tensor([[[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]]])
+        >>> faces = torch.tensor([[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]])
+        >>> found = nearest_surface(torch.tensor([[[0.25, 0.25, -0.5]]]), corners, faces)
+        >>> found.distance2.tolist(), found.face.tolist(), found.barycentric.tolist()
+        ([[0.25]], [[0]], [[[0.5, 0.25, 0.25]]])
+
+    Example:
+        >>> corners = torch.tensor([[[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]]])
+        >>> faces = torch.tensor([[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]])
+        >>> points = torch.tensor([[[0.1, 0.1, 0.1], [1.0, 1.0, 1.0]]])
+        >>> winding_number(points, corners, faces, method="rays").tolist()
+        [[1.0, 0.0]]
+
+    Example:
+        >>> corners = torch.tensor([[[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]]])
+        >>> faces = torch.tensor([[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]])
+        >>> inside(torch.tensor([[[0.1, 0.1, 0.1], [1.0, 1.0, 1.0]]]), corners, faces).tolist()
+        [[True, False]]
     """
-    p, v, topology = _check_mesh(points, vertices, faces, points_topology, "tree", rows, wanted)
-    limit = check_cutoff(cutoff)
-    return _nearest_surface(p, v, topology, rows, limit, points_topology, wanted, math.inf, backend)
-
-
-def _nearest_surface(
-    points: Tensor,
-    vertices: Tensor,
-    topology: MeshTopology,
-    rows: Rows,
-    limit: float,
-    points_topology: MeshTopology | None,
-    wanted: Tensor | None,
-    skipped: float,
-    backend: Backend,
-) -> NearestSurface:
-    """`nearest_surface` after the checks; points that are not ``wanted`` have the distance ``skipped``."""
-    if check_backend(backend) == "reference":
-        p, v = _by_item(points, vertices, rows)
-        d2, face, weights = reference.nearest_surface(p, v, topology.faces, limit)
-        d2, face = _skip(d2, face, wanted, skipped)
-        return NearestSurface(
-            d2, face, torch.where((face >= 0)[..., None], weights, torch.zeros_like(weights))
-        )
-    slots = _slots(points_topology, points)
-    mesh = (topology.faces, topology.face_slots)
-    found = ops.nearest_surface(
-        points, vertices, *mesh, limit, slots, wanted, skipped, *(rows or (None, None)), backend
-    )
-    return NearestSurface(*found)
-
-
-def _winding_number(
-    points: Tensor,
-    vertices: Tensor,
-    topology: MeshTopology,
-    rows: Rows,
-    wanted: Tensor | None,
-    method: WindingMethod,
-    points_topology: MeshTopology | None,
-    boxed: bool,
-    backend: Backend,
-) -> WindingNumber:
-    """`winding_number` after the checks; ``boxed``: zero outside the bounding box of the mesh."""
-    points, vertices = points.detach(), vertices.detach()
-    if check_backend(backend) == "reference":
-        points, vertices = _by_item(points, vertices, rows)
-        rays = method == "rays"
-        w = (reference.ray_crossings if rays else reference.winding_number)(points, vertices, topology.faces)
-        skip = torch.zeros_like(w, dtype=torch.bool) if wanted is None else ~wanted
-        if boxed and len(topology.faces):
-            used = vertices[:, torch.unique(topology.faces)]
-            beyond = (points < used.amin(1, keepdim=True)) | (points > used.amax(1, keepdim=True))
-            skip = skip | beyond.any(-1)
-        w = torch.where(skip & ~torch.isnan(w), 0.0, w)
-        return WindingNumber(w, w * 0)
-    slots = _slots(points_topology, points)
-    settings = (method, _BETA, slots, boxed, wanted, *(rows or (None, None)), backend)
-    return WindingNumber(*ops.winding_number(points, vertices, *_tree(topology), *settings))
-
-
-def _tree(topology: MeshTopology) -> tuple[Tensor, ...]:
-    order = topology.face_order
-    return topology.faces, order, topology.node_start, topology.node_end, topology.node_skip
-
-
-def _check_mesh(
-    points: Tensor,
-    vertices: Tensor,
-    faces: Faces,
-    points_topology: MeshTopology | None,
-    method: str,
-    rows: Rows,
-    wanted: Tensor | None,
-) -> tuple[Tensor, Tensor, MeshTopology]:
-    if method not in ("tree", "exact", "rays"):
-        raise ValueError(f"method: expected 'tree', 'exact' or 'rays', got {method!r}")
-    check_vertices("vertices", vertices)
-    topology = as_topology(faces, vertices).to(vertices.device)
-    check_vertices("points", points, points_topology.vertex_count if points_topology else None)
-    check_vertices("vertices", vertices, topology.vertex_count)
-    points, vertices = widen(points), widen(vertices)
-    check_alike("points", points, "vertices", vertices, batch=rows is None)
-    check_items(points, rows, wanted)
-    return points, vertices, topology
+    mesh = _Mesh.of(points, vertices, faces, rows, wanted, points_topology)
+    return mesh.nearest_surface(check_cutoff(cutoff), math.inf, backend)
 
 
 def winding_number(
@@ -419,8 +426,9 @@ def winding_number(
     closed meshes only. The reference has no tree and takes "tree" for "exact".
     ``rows``, ``wanted`` as in `nearest_vertex`; points that are not wanted are 0.
     """
-    p, v, topology = _check_mesh(points, vertices, faces, points_topology, method, rows, wanted)
-    return _winding_number(p, v, topology, rows, wanted, method, points_topology, False, backend).value
+    _check_method(method)
+    mesh = _Mesh.of(points, vertices, faces, rows, wanted, points_topology)
+    return mesh.winding_number(method, False, backend).value
 
 
 def winding_number_bounded(
@@ -438,27 +446,16 @@ def winding_number_bounded(
     The bound is proven, not estimated: it adds up what the series of every cluster that was taken for a
     dipole and a quadrupole leaves out (`apu_losses.geometry.cpu.winding` derives it). Rounding in float32
     comes on top, about 1e-5. Zero for the reference, which opens everything.
+
+    Example:
+        >>> corners = torch.tensor([[[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]]])
+        >>> faces = torch.tensor([[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]])
+        >>> found = winding_number_bounded(torch.tensor([[[0.1, 0.1, 0.1]]]), corners, faces)
+        >>> round(found.value.item(), 4), found.bound.item()  # so few faces are all added up
+        (1.0, 0.0)
     """
-    p, v, topology = _check_mesh(points, vertices, faces, points_topology, "tree", rows, wanted)
-    return _winding_number(p, v, topology, rows, wanted, "tree", points_topology, False, backend)
-
-
-def _inside(
-    points: Tensor,
-    vertices: Tensor,
-    topology: MeshTopology,
-    rows: Rows,
-    wanted: Tensor | None,
-    method: WindingMethod,
-    points_topology: MeshTopology | None,
-    backend: Backend,
-) -> Tensor:
-    if method == "tree" and check_backend(backend) != "reference":
-        slots = _slots(points_topology, points)
-        settings = (topology.closed, slots, wanted, *(rows or (None, None)), backend)
-        return ops.inside(points.detach(), vertices.detach(), *_tree(topology), *settings)
-    w = _winding_number(points, vertices, topology, rows, wanted, method, points_topology, True, backend)
-    return w.value > 0.5
+    mesh = _Mesh.of(points, vertices, faces, rows, wanted, points_topology)
+    return mesh.winding_number("tree", False, backend)
 
 
 def inside(
@@ -479,9 +476,10 @@ def inside(
     bounding box are outside. A point or mesh that is not finite is not inside. Arguments as `winding_number`.
     Raises ``ValueError`` if every mesh is closed and inside out, warns if some are (`check_outward`).
     """
-    p, v, topology = _check_mesh(points, vertices, faces, points_topology, method, rows, wanted)
-    check_outward(v, topology)
-    return _inside(p, v, topology, rows, wanted, method, points_topology, backend)
+    _check_method(method)
+    mesh = _Mesh.of(points, vertices, faces, rows, wanted, points_topology)
+    check_outward(mesh.vertices, mesh.topology)
+    return mesh.inside(method, backend)
 
 
 def penetration(
@@ -491,7 +489,7 @@ def penetration(
     *,
     rows: Rows = None,
     wanted: Tensor | None = None,
-    target: Literal["vertex", "surface"] = "vertex",
+    target: Target = "vertex",
     method: WindingMethod = "tree",
     points_topology: MeshTopology | None = None,
     backend: Backend = "auto",
@@ -504,33 +502,49 @@ def penetration(
     inside. ``distance2`` is zero outside, NaN where the input is not finite. The inside test carries no
     gradient; the depth does, for the points that are inside. Raises ``ValueError`` if every mesh is closed
     and inside out, warns if some are.
+
+    Example:
+        >>> corners = torch.tensor([[[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]]])
+        >>> faces = torch.tensor([[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]])
+        >>> points = torch.tensor([[[0.25, 0.25, 0.125], [1.0, 1.0, 1.0]]])
+        >>> found = penetration(points, corners, faces, target="surface")
+        >>> found.inside.tolist(), found.distance2.sqrt().tolist(), found.target.tolist()
+        ([[True, False]], [[0.125, 0.0]], [[0, -1]])
     """
-    p, v, topology = _check_mesh(points, vertices, faces, points_topology, method, rows, wanted)
-    check_outward(v, topology)
-    return unlooked_penetration(p, v, topology, rows, wanted, target, method, points_topology, backend)
+    _check_method(method)
+    _check_target(target)
+    mesh = _Mesh.of(points, vertices, faces, rows, wanted, points_topology)
+    check_outward(mesh.vertices, mesh.topology)
+    return _penetration(mesh, target, method, backend)
 
 
 def unlooked_penetration(
     points: Tensor,
     vertices: Tensor,
-    faces: Faces,
-    rows: Rows,
-    wanted: Tensor | None,
-    target: Literal["vertex", "surface"],
-    method: WindingMethod,
+    topology: MeshTopology,
+    rows: tuple[Tensor, Tensor],
+    *,
     points_topology: MeshTopology | None,
+    target: Target,
     backend: Backend,
 ) -> Penetration:
     """`penetration` of meshes of which the caller knows which way their faces look."""
+    _check_target(target)
+    mesh = _Mesh.of(points, vertices, topology, rows, None, points_topology)
+    return _penetration(mesh, target, "tree", backend)
+
+
+def _check_target(target: str) -> None:
     if target not in ("vertex", "surface"):
         raise ValueError(f"target: expected 'vertex' or 'surface', got {target!r}")
-    p, v, topology = _check_mesh(points, vertices, faces, points_topology, method, rows, wanted)
-    within = _inside(p, v, topology, rows, wanted, method, points_topology, backend)
+
+
+def _penetration(mesh: _Mesh, target: Target, method: WindingMethod, backend: Backend) -> Penetration:
+    within = mesh.inside(method, backend)
+    mesh = mesh._replace(query=mesh.query._replace(wanted=within))
     if target == "vertex":
-        settings = (points_topology, topology, within, 0.0, backend)
-        return Penetration(within, *_nearest_vertex(p, v, rows, math.inf, *settings), None)
-    near = _nearest_surface(p, v, topology, rows, math.inf, points_topology, within, 0.0, backend)
-    return Penetration(within, *near)
+        return Penetration(within, *mesh.nearest_vertex(0.0, backend), None)
+    return Penetration(within, *mesh.nearest_surface(math.inf, 0.0, backend))
 
 
 def contact_map_from_meshes(
@@ -552,6 +566,13 @@ def contact_map_from_meshes(
     second topology, where there are two.
     Raises ``ValueError`` if a mesh is not finite, because False would read as "no contact".
     For distances use `region_distance_matrix` with ``cutoff=threshold``.
+
+    Example:
+        >>> a = torch.tensor([[[0.0, 0, 0], [1, 0, 0], [2, 0, 0]]])
+        >>> b = a + torch.tensor([0.0, 3, 0])
+        >>> regions = RegionIndex.from_lists([[0, 1], [2]], vertex_count=3)
+        >>> contact_map_from_meshes(a, b, regions, threshold=3.1).tolist()
+        [[[True, False], [False, True]]]
     """
     found = region_distance_matrix(verts_a, verts_b, regions, regions_b, cutoff=threshold, backend=backend)
     if bool(torch.isnan(found.distance2).any()):

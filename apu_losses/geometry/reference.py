@@ -20,14 +20,44 @@ Generalized Winding Numbers, 2013.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from apu_losses.geometry.types import NearestSurface, NearestVertex, RegionMinimum, RegionNearest
+from apu_losses.geometry.gradients import edge_gradient as edge_gradient
+from apu_losses.geometry.gradients import nearest_gradient as nearest_gradient
+from apu_losses.geometry.gradients import surface_gradient as surface_gradient
+from apu_losses.geometry.requests import (
+    Bodies,
+    Ends,
+    InsideSearch,
+    ItemRows,
+    MatrixSearch,
+    NearestSearch,
+    Query,
+    RegionLayout,
+    RegionSearch,
+    SoftGradient,
+    SoftSearch,
+    SurfaceSearch,
+    Unions,
+    VertexSearch,
+    WindingSearch,
+)
 from apu_losses.numerics.distances import distance2 as distance2
 
-_CHUNK = 1 << 22  # pairs held at once
+_CHUNK = 1 << 22  # pairs held at once: 50 MB of float32 differences; 2^18 to 2^22 are alike, 2^14 is slower
+
+
+class Edge(NamedTuple):
+    """One edge of a search: rows of the two bodies, and the vertices of its two groups, ascending."""
+
+    row_a: int
+    ids_a: Tensor
+    row_b: int
+    ids_b: Tensor
 
 
 def gathered_distance2(a: Tensor, b: Tensor, found: Tensor, otherwise: Tensor) -> Tensor:
@@ -37,13 +67,22 @@ def gathered_distance2(a: Tensor, b: Tensor, found: Tensor, otherwise: Tensor) -
     return torch.where(found, distance2(torch.where(keep, a, zero), torch.where(keep, b, zero)), otherwise)
 
 
-def group_vertices(group: int, offsets: Tensor, ids: Tensor, unions: tuple[Tensor, Tensor] | None) -> Tensor:
+def group_vertices(group: int, layout: RegionLayout, unions: Unions | None) -> Tensor:
     """Vertex ids of a group, ascending: a region, or with ``unions`` the union of the regions it lists."""
+    offsets, ids = layout.offsets, layout.vertex_ids
     if unions is None:
         return ids[int(offsets[group]) : int(offsets[group + 1])]
-    regions = unions[1][int(unions[0][group]) : int(unions[0][group + 1])]
+    regions = unions.regions[int(unions.offsets[group]) : int(unions.offsets[group + 1])]
     parts = [ids[int(offsets[r]) : int(offsets[r + 1])] for r in regions.tolist()]
     return torch.unique(torch.cat([*parts, ids[:0]]))
+
+
+def edges_of(search: RegionSearch) -> Iterator[Edge]:
+    """The edges of a search, one by one."""
+    lists = (x.tolist() for end in (search.a, search.b) for x in (end.row, end.group))
+    for row_a, group_a, row_b, group_b in zip(*lists, strict=True):
+        ids_a = group_vertices(group_a, search.a.layout, search.unions)
+        yield Edge(row_a, ids_a, row_b, group_vertices(group_b, search.b.layout, search.unions))
 
 
 def _lowest_minimum(a: Tensor, b: Tensor, limit: float) -> tuple[Tensor, Tensor, Tensor]:
@@ -64,60 +103,34 @@ def _lowest_minimum(a: Tensor, b: Tensor, limit: float) -> tuple[Tensor, Tensor,
     return best, at_a, at_b
 
 
-def region_min(
-    verts_a: Tensor,
-    verts_b: Tensor,
-    row_a: Tensor,
-    row_b: Tensor,
-    group_a: Tensor,
-    group_b: Tensor,
-    regions_a: tuple[Tensor, Tensor],
-    regions_b: tuple[Tensor, Tensor],
-    unions: tuple[Tensor, Tensor] | None = None,
-    limit: float = math.inf,
-) -> RegionMinimum:
+def region_min(search: RegionSearch, limit: float = math.inf) -> tuple[Tensor, Tensor, Tensor]:
     """Minimum over two vertex groups for each edge; differentiable by autograd.
 
-    ``verts_a (Na, Va, 3)``, ``verts_b (Nb, Vb, 3)``; ``regions_*``: (offsets, vertex ids); ``limit``: only
-    squared distances below it count.
+    Only squared distances below ``limit`` count.
     """
+    verts_a, verts_b = search.bodies.a, search.bodies.b
     found: list[tuple[Tensor, Tensor, Tensor]] = []
     with torch.no_grad():
-        edges = zip(row_a.tolist(), row_b.tolist(), group_a.tolist(), group_b.tolist(), strict=True)
-        for ra, rb, ga, gb in edges:
-            ids_a = group_vertices(ga, *regions_a, unions)
-            ids_b = group_vertices(gb, *regions_b, unions)
+        for ra, ids_a, rb, ids_b in edges_of(search):
             d2, i, j = _lowest_minimum(verts_a[ra, ids_a], verts_b[rb, ids_b], limit)
             hit = int(i) >= 0
             found.append((d2, ids_a[i] if hit else i, ids_b[j] if hit else j))
         if not found:
             none = torch.zeros(0, dtype=torch.int64, device=verts_a.device)
-            return RegionMinimum(verts_a.new_zeros(0), none, none.clone())
+            return verts_a.new_zeros(0), none, none.clone()
         least, index_a, index_b = (torch.stack(t) for t in zip(*found, strict=True))
-    a = verts_a[row_a, index_a.clamp(min=0)]
-    b = verts_b[row_b, index_b.clamp(min=0)]
-    return RegionMinimum(gathered_distance2(a, b, index_a >= 0, least), index_a, index_b)
+    a = verts_a[search.a.row, index_a.clamp(min=0)]
+    b = verts_b[search.b.row, index_b.clamp(min=0)]
+    return gathered_distance2(a, b, index_a >= 0, least), index_a, index_b
 
 
-def region_nearest(
-    verts_a: Tensor,
-    verts_b: Tensor,
-    row_a: Tensor,
-    row_b: Tensor,
-    group_a: Tensor,
-    group_b: Tensor,
-    regions_a: tuple[Tensor, Tensor],
-    regions_b: tuple[Tensor, Tensor],
-    unions: tuple[Tensor, Tensor] | None = None,
-) -> RegionNearest:
+def region_nearest(asked: NearestSearch) -> tuple[Tensor, Tensor, Tensor]:
     """For each vertex of either group of each edge the nearest of the other; differentiable by autograd."""
+    search = asked.search
+    verts_a, verts_b = search.bodies.a, search.bodies.b
     none = torch.zeros(0, dtype=torch.int64, device=verts_a.device)
     found = [(verts_a.new_zeros(0), none, none, none)]
-    sizes = [0]
-    edges = zip(row_a.tolist(), row_b.tolist(), group_a.tolist(), group_b.tolist(), strict=True)
-    for k, (ra, rb, ga, gb) in enumerate(edges):
-        ids_a = group_vertices(ga, *regions_a, unions)
-        ids_b = group_vertices(gb, *regions_b, unions)
+    for k, (ra, ids_a, rb, ids_b) in enumerate(edges_of(search)):
         a, b = verts_a[ra, ids_a].detach(), verts_b[rb, ids_b].detach()
         least, to_b = _group_nearest(a, b)
         back, to_a = _group_nearest(b, a)
@@ -128,12 +141,10 @@ def region_nearest(
         own_a, own_b = torch.where(to_b >= 0, ids_a, -1), torch.where(to_a >= 0, ids_b, -1)
         pairs = torch.cat([own_a, near_a]), torch.cat([near_b, own_b])
         found.append((torch.cat([least, back]), *pairs, torch.full_like(pairs[0], k)))
-        sizes += [len(ids_a), len(ids_b)]
     least, index_a, index_b, edge = (torch.cat(t) for t in zip(*found, strict=True))
-    a = verts_a[row_a[edge], index_a.clamp(min=0)]
-    b = verts_b[row_b[edge], index_b.clamp(min=0)]
-    offsets = torch.tensor(sizes, device=verts_a.device, dtype=torch.int64).cumsum(0)
-    return RegionNearest(gathered_distance2(a, b, index_a >= 0, least), index_a, index_b, offsets)
+    a = verts_a[search.a.row[edge], index_a.clamp(min=0)]
+    b = verts_b[search.b.row[edge], index_b.clamp(min=0)]
+    return gathered_distance2(a, b, index_a >= 0, least), index_a, index_b
 
 
 def _group_nearest(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
@@ -141,27 +152,20 @@ def _group_nearest(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     if not len(b) or not bool(torch.isfinite(a).all() & torch.isfinite(b).all()):
         value = math.nan if len(b) else math.inf
         return a.new_full((len(a),), value), torch.full((len(a),), -1, device=a.device, dtype=torch.int64)
-    near = nearest_vertex(a[None], b[None])
-    return near.distance2[0], near.vertex[0]
+    near, vertex = nearest_vertices(a[None], b[None])
+    return near[0], vertex[0]
 
 
-def region_matrix(
-    verts_a: Tensor,
-    verts_b: Tensor,
-    regions_a: tuple[Tensor, Tensor],
-    regions_b: tuple[Tensor, Tensor],
-    limit: float = math.inf,
-) -> RegionMinimum:
+def region_matrix(search: MatrixSearch) -> tuple[Tensor, Tensor, Tensor]:
     """`region_min` for all pairs of regions of each item: ``(B, Ra, Rb)``."""
-    batch, count_a, count_b = len(verts_a), len(regions_a[0]) - 1, len(regions_b[0]) - 1
-    grid = torch.cartesian_prod(
-        torch.arange(batch, device="cpu"),
-        torch.arange(count_a, device="cpu"),
-        torch.arange(count_b, device="cpu"),
+    grid = torch.cartesian_prod(*(torch.arange(n, device="cpu") for n in search.shape))
+    row, ga, gb = grid.reshape(-1, 3).to(search.vertices_a.device).unbind(1)
+    bodies = Bodies(search.vertices_a, search.vertices_b)
+    flat = region_min(
+        RegionSearch(bodies, Ends(row, ga, search.a), Ends(row, gb, search.b), None), search.limit
     )
-    row, ga, gb = grid.reshape(-1, 3).to(verts_a.device).unbind(1)
-    flat = region_min(verts_a, verts_b, row, row, ga, gb, regions_a, regions_b, limit=limit)
-    return RegionMinimum(*(t.view(batch, count_a, count_b) for t in flat))
+    d2, index_a, index_b = (t.view(search.shape) for t in flat)
+    return d2, index_a, index_b
 
 
 def _near_distances(a: Tensor, b: Tensor) -> Tensor:
@@ -177,38 +181,97 @@ def _near_distances(a: Tensor, b: Tensor) -> Tensor:
     return distance2(a.index_select(0, i), b.index_select(0, j))
 
 
-def region_soft_min(
-    verts_a: Tensor,
-    verts_b: Tensor,
-    row_a: Tensor,
-    row_b: Tensor,
-    group_a: Tensor,
-    group_b: Tensor,
-    regions_a: tuple[Tensor, Tensor],
-    regions_b: tuple[Tensor, Tensor],
-    unions: tuple[Tensor, Tensor] | None,
-    temperature: float,
-) -> Tensor:
-    """``-T log sum exp(-d^2 / T)`` over all vertex pairs of two groups, one value per edge;
-    differentiable.
+def region_soft_min(soft: SoftSearch) -> tuple[Tensor, Tensor, Tensor]:
+    """``-T log sum exp(-d^2 / T)`` over all vertex pairs of two groups, one value an edge; differentiable.
+
+    The second and third output are not used here.
     """
-    values = []
-    edges = zip(row_a.tolist(), row_b.tolist(), group_a.tolist(), group_b.tolist(), strict=True)
-    for ra, rb, ga, gb in edges:
-        a = verts_a[ra, group_vertices(ga, *regions_a, unions)]
-        b = verts_b[rb, group_vertices(gb, *regions_b, unions)]
+    verts_a, verts_b = soft.search.bodies.a, soft.search.bodies.b
+    values = [verts_a.new_zeros(0)]
+    for ra, ids_a, rb, ids_b in edges_of(soft.search):
+        a, b = verts_a[ra, ids_a], verts_b[rb, ids_b]
         if len(a) == 0 or len(b) == 0:
-            values.append(verts_a.new_full((), math.inf))
+            values.append(verts_a.new_full((1,), math.inf))
         elif not bool(torch.isfinite(a).all() & torch.isfinite(b).all()):
-            values.append(verts_a.new_full((), math.nan))
+            values.append(verts_a.new_full((1,), math.nan))
         else:
             d2 = _near_distances(a, b)
-            soft = -temperature * torch.logsumexp(-d2 / temperature, dim=0)
-            values.append(soft if len(d2) else verts_a.new_full((), math.inf))
-    return torch.stack(values) if values else verts_a.new_zeros(0)
+            value = -soft.temperature * torch.logsumexp(-d2 / soft.temperature, dim=0)
+            values.append(value[None] if len(d2) else verts_a.new_full((1,), math.inf))
+    found = torch.cat(values)
+    return found, torch.zeros_like(found), torch.zeros_like(found)
 
 
-def nearest_vertex(points: Tensor, vertices: Tensor, limit: float = math.inf) -> NearestVertex:
+@torch.no_grad()
+def region_soft_min_gradient(asked: SoftGradient) -> tuple[Tensor, Tensor]:
+    """Gradients of `region_soft_min`: weights ``softmax(-d^2 / T)`` on the differences."""
+    soft = asked.found.soft
+    verts_a, verts_b = soft.search.bodies.a, soft.search.bodies.b
+    grad_a, grad_b = torch.zeros_like(verts_a), torch.zeros_like(verts_b)
+    for (ra, ids_a, rb, ids_b), g in zip(edges_of(soft.search), asked.gradient, strict=True):
+        a, b = verts_a[ra, ids_a], verts_b[rb, ids_b]
+        if not len(a) or not len(b) or not bool(torch.isfinite(a).all() & torch.isfinite(b).all()):
+            continue
+        d2 = distance2(a[:, None], b[None])
+        weight = 2 * g * torch.softmax(-d2.flatten() / soft.temperature, 0).view(d2.shape)
+        for c in range(3):
+            # What overflows has no weight; a difference that does times zero would be NaN.
+            step = torch.where(d2 < math.inf, weight * (a[:, None, c] - b[None, :, c]), 0.0)
+            grad_a[ra, ids_a, c] += step.sum(1)
+            grad_b[rb, ids_b, c] -= step.sum(0)
+    return grad_a, grad_b
+
+
+def _by_item(query: Query, vertices: Tensor) -> tuple[Tensor, Tensor]:
+    """Points and mesh of each item side by side."""
+    if query.rows is None:
+        return query.points, vertices
+    return query.points.index_select(0, query.rows.points), vertices.index_select(0, query.rows.mesh)
+
+
+def _skip(found: tuple[Tensor, Tensor], query: Query, skipped: float) -> tuple[Tensor, Tensor]:
+    """Points that nobody asked for are ``skipped`` and -1, unless they are NaN."""
+    if query.wanted is None:
+        return found
+    skip = ~query.wanted & ~torch.isnan(found[0])
+    return torch.where(skip, skipped, found[0]), torch.where(skip, -1, found[1])
+
+
+def nearest_vertex(search: VertexSearch) -> tuple[Tensor, Tensor]:
+    """`nearest_vertices` of what is wanted."""
+    points, vertices = _by_item(search.query, search.vertices)
+    return _skip(nearest_vertices(points, vertices, search.limit), search.query, search.skipped)
+
+
+def nearest_surface(search: SurfaceSearch) -> tuple[Tensor, Tensor, Tensor]:
+    """`nearest_surface_points` of what is wanted."""
+    points, vertices = _by_item(search.query, search.vertices)
+    d2, face, weights = nearest_surface_points(points, vertices, search.faces, search.limit)
+    d2, face = _skip((d2, face), search.query, search.skipped)
+    return d2, face, torch.where((face >= 0)[..., None], weights, torch.zeros_like(weights))
+
+
+@torch.no_grad()
+def winding_number(search: WindingSearch) -> tuple[Tensor, Tensor]:
+    """`winding_numbers`, or `ray_crossings` for "rays"; "tree" is taken for "exact". The bounds are zero."""
+    points, vertices = _by_item(search.query, search.vertices)
+    faces, wanted = search.tree.faces, search.query.wanted
+    w = (ray_crossings if search.method == "rays" else winding_numbers)(points, vertices, faces)
+    skip = torch.zeros_like(w, dtype=torch.bool) if wanted is None else ~wanted
+    if search.boxed and len(faces):
+        used = vertices[:, torch.unique(faces)]
+        beyond = (points < used.amin(1, keepdim=True)) | (points > used.amax(1, keepdim=True))
+        skip = skip | beyond.any(-1)
+    w = torch.where(skip & ~torch.isnan(w), 0.0, w)
+    return w, w * 0
+
+
+def inside(search: InsideSearch) -> Tensor:
+    """Whether the exact winding number is above one half."""
+    return winding_number(WindingSearch(*search, "exact", 0.0, True))[0] > 0.5
+
+
+def nearest_vertices(points: Tensor, vertices: Tensor, limit: float = math.inf) -> tuple[Tensor, Tensor]:
     """Nearest of ``vertices (B, V, 3)`` for each of ``points (B, Q, 3)``; differentiable by autograd."""
     batch, queries, count = len(points), points.shape[1], vertices.shape[1]
     least = torch.full((batch, queries), math.inf, dtype=points.dtype, device=points.device)
@@ -230,23 +293,16 @@ def nearest_vertex(points: Tensor, vertices: Tensor, limit: float = math.inf) ->
         if count
         else torch.zeros_like(points)
     )
-    return NearestVertex(gathered_distance2(points, near, index >= 0, least), index)
+    return gathered_distance2(points, near, index >= 0, least), index
 
 
 def poison(
-    points: Tensor,
-    vertices: Tensor,
-    distance: Tensor,
-    index: Tensor,
-    rows: tuple[Tensor, Tensor] | None = None,
+    points: Tensor, vertices: Tensor, distance: Tensor, index: Tensor, rows: ItemRows | None = None
 ) -> tuple[Tensor, Tensor]:
-    """NaN and -1 for queries that are not finite, and for all queries of a mesh that is not.
-
-    With ``rows`` item e is about the points of row ``rows[0][e]`` and the mesh of row ``rows[1][e]``.
-    """
+    """NaN and -1 for queries that are not finite, and for all queries of a mesh that is not."""
     bad_points = ~torch.isfinite(points).all(-1)
     bad_meshes = ~torch.isfinite(vertices).flatten(1).all(1, keepdim=True)
-    bad = bad_points | bad_meshes if rows is None else bad_points[rows[0]] | bad_meshes[rows[1]]
+    bad = bad_points | bad_meshes if rows is None else bad_points[rows.points] | bad_meshes[rows.mesh]
     return torch.where(bad, math.nan, distance), torch.where(bad, -1, index)
 
 
@@ -308,9 +364,9 @@ def surface_distance2(
     )
 
 
-def nearest_surface(
+def nearest_surface_points(
     points: Tensor, vertices: Tensor, faces: Tensor, limit: float = math.inf
-) -> NearestSurface:
+) -> tuple[Tensor, Tensor, Tensor]:
     """Closest point of ``(vertices (B, V, 3), faces (F, 3))`` for each of ``points (B, Q, 3)``."""
     batch, queries = points.shape[:2]
     least = torch.full((batch, queries), math.inf, dtype=points.dtype, device=points.device)
@@ -335,8 +391,8 @@ def nearest_surface(
         least, index = poison(points, used, least, index)
         weights = torch.where((index >= 0)[..., None], weights, torch.zeros_like(weights))
     if not len(faces):
-        return NearestSurface(least, index, weights)
-    return NearestSurface(surface_distance2(points, vertices, faces, index, weights, least), index, weights)
+        return least, index, weights
+    return surface_distance2(points, vertices, faces, index, weights, least), index, weights
 
 
 def solid_angle(p: Tensor, a: Tensor, b: Tensor, c: Tensor) -> Tensor:
@@ -349,7 +405,7 @@ def solid_angle(p: Tensor, a: Tensor, b: Tensor, c: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def winding_number(points: Tensor, vertices: Tensor, faces: Tensor) -> Tensor:
+def winding_numbers(points: Tensor, vertices: Tensor, faces: Tensor) -> Tensor:
     """Generalized winding number ``(B, Q)`` around each point: 1 inside a closed outward mesh, 0 outside.
 
     Its use is a threshold, so it carries no gradient.

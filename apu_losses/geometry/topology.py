@@ -25,11 +25,9 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from apu_losses.geometry.constants import BLOCK, FACE_BLOCK, LEAF_FACES
+from apu_losses.geometry.requests import FaceTree, RegionLayout
 from apu_losses.numerics.outside_graphs import outside_graphs
-
-BLOCK = 16
-FACE_BLOCK = 8
-LEAF_FACES = 8
 
 
 @runtime_checkable
@@ -99,6 +97,11 @@ class RegionIndex:
     ``offsets (R+1,)``, ``vertex_ids (N,)`` int64: vertices of each region, ascending, without repeats.
     ``slots (P,)``: the same vertices in block order, each region padded to whole blocks of 16 by repeating a
     vertex. ``block_offsets (R+1,)``: the blocks of each region.
+
+    Example:
+        >>> regions = RegionIndex.from_lists([[2, 0], [1]], vertex_count=3)
+        >>> len(regions), regions.vertices(0).tolist(), len(regions.slots)
+        (2, [0, 2], 32)
     """
 
     vertex_count: int
@@ -109,6 +112,11 @@ class RegionIndex:
 
     def __len__(self) -> int:
         return int(self.offsets.shape[0]) - 1
+
+    @property
+    def layout(self) -> RegionLayout:
+        """What a back end is told of the regions."""
+        return RegionLayout(self.offsets, self.vertex_ids, self.slots, self.block_offsets)
 
     @classmethod
     def build(
@@ -219,6 +227,11 @@ class MeshTopology:
     node when the subtree of n is skipped, so that no stack is needed. A leaf has ``node_skip[n] == n + 1``.
     ``closed``: every edge is met as often one way as the other, so that the winding number around any point
     off the surface is a whole number. ``looked_at``: what `apu_losses.geometry.orientation` remembers.
+
+    Example:
+        >>> mesh = MeshTopology.build([[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]], vertex_count=4)
+        >>> mesh.closed, len(mesh.faces), len(mesh.slots)
+        (True, 4, 16)
     """
 
     vertex_count: int
@@ -231,6 +244,12 @@ class MeshTopology:
     node_skip: Tensor
     closed: bool
     looked_at: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    @property
+    def tree(self) -> FaceTree:
+        """What a back end is told of the faces."""
+        nodes = self.node_start, self.node_end, self.node_skip
+        return FaceTree(self.faces, self.face_order, *nodes, self.closed)
 
     @classmethod
     def build(

@@ -90,6 +90,11 @@ class RegionPairs:
     body ``row_b[k]``. A group is a region, or, with ``unions``, a union of regions: ``unions = (offsets
     (G+1,), regions (M,))`` lists the regions of each group (CSR). All tensors are int64.
     An edge from a row to itself is self-contact. ``laid_out``: what `region_nearest_vertex` remembers.
+
+    Example:
+        >>> pairs = RegionPairs.from_offsets([0, 2, 3], [17, 3, 5], [71, 40, 5])  # two of item 0, one of 1
+        >>> len(pairs), pairs.row_a.tolist(), pairs.transposed().group_a.tolist()
+        (3, [0, 0, 1], [71, 40, 5])
     """
 
     row_a: Tensor

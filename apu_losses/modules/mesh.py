@@ -9,12 +9,12 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from apu_losses.functional.options import checked_faces, described
-from apu_losses.geometry.mesh_layout import MeshLayout
+from apu_losses.geometry.lazy_topology import LazyTopology
 
 
 def mesh_of(
     faces: ArrayLike | Tensor, vertex_count: int | None, template: ArrayLike | Tensor | None
-) -> MeshLayout:
+) -> LazyTopology:
     """The mesh that arguments of a loss describe; errors say which argument is another's.
 
     Raises:
@@ -29,4 +29,4 @@ def mesh_of(
             f"vertex_count: expected a whole number or None, got {described(vertex_count)}; "
             "a body at rest goes in by name: template=..."
         )
-    return MeshLayout.build(faces, int(vertex_count), template)
+    return LazyTopology.build(faces, int(vertex_count), template)

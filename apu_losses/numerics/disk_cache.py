@@ -108,6 +108,7 @@ def kernel_sources() -> list[Path]:
     """The files that hold kernels. They import from each other alone, so nothing else changes the code."""
     geometry = (_PACKAGE / "geometry" / "cpu").glob("*.py")
     found = [path for path in geometry if path.name not in ("__init__.py", "backend.py")]
+    found.append(_PACKAGE / "geometry" / "constants.py")
     found += [path for room in ("numerics", "bodies") for path in (_PACKAGE / room).glob("*_cpu.py")]
     return sorted([*found, _PACKAGE / "numerics" / "jit.py", _PACKAGE / "numerics" / "disk_cache.py"])
 

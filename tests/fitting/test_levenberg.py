@@ -15,7 +15,7 @@ from apu_losses.camera import PinholeCamera
 from apu_losses.fitting import FitState, SceneFitter, Stage, make_batch
 from apu_losses.fitting.objective.residuals import Movement, Residuals, curvature
 from apu_losses.fitting.solve.registry import BUILT_IN
-from apu_losses.geometry.operators import MeshTopology, RegionIndex
+from apu_losses.geometry import MeshTopology, RegionIndex
 
 FREE = ("global_orient", "body_pose", "betas", "age", "transl")
 WEIGHTS = {"keypoints": 0.02, "contact": 1e4, "initial_pose": 20.0, "penetration": 1e3}

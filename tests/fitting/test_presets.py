@@ -58,7 +58,7 @@ def test_over_parts_follows_the_map(fitter_of, body):
     """`best` takes contacts over parts: without groups, each pair is one."""
     best = load_preset("best")
     assert best.terms["contact"]["over"] == "parts"
-    short = replace(best, stages=(replace(best.stages[0], max_iterations=3),))
+    short = replace(best, stages=(replace(best.stages[0], max_iterations=3, options={}),))
     grouped = pair(body, gap=0.1)
     loose = pair(body, gap=0.1, map=grouped.contacts[0].contacts.merged())
     values = [
@@ -246,3 +246,37 @@ def test_a_file_that_is_no_preset_says_which_and_why(text, said, tmp_path):
     with pytest.raises(ValueError, match=said) as caught:
         load_preset(path)
     assert "bad.json" in str(caught.value)
+
+
+def test_a_stage_may_have_other_options_of_a_term(fitter_of, body):
+    """At the start the soft minimum over a part's region pairs lies between their smallest and their mean."""
+    best = load_preset("best")
+    scene = pair(body, gap=0.1)
+
+    def first_loss(**options):
+        stage = replace(best.stages[0], weights={"contact": 1.0}, max_iterations=1, options=options)
+        return fitter_of(replace(best, stages=(stage,))).fit([scene])[0].stages[0].loss
+
+    hard, soft = first_loss(), first_loss(contact={"soft": 1e-2})
+    assert first_loss(contact={"soft": 1e-9}) == pytest.approx(hard, rel=1e-3)
+    assert hard < soft < first_loss(contact={"soft": 1e3})
+    over_pairs = best.with_options("contact", over="pairs")  # soft says nothing there, and is left out
+    fitter_of(over_pairs)
+
+
+def test_options_of_a_stage_are_checked_before_anything_is_fitted(fitter_of):
+    best = load_preset("best")
+    stage = replace(best.stages[0], options={"contact": {"softness": 1.0}})
+    with pytest.raises(ValueError, match=r"stage 'soft contact': the term 'contact'.*softness"):
+        fitter_of(replace(best, stages=(stage,)))
+    misspelt = replace(best.stages[0], options={"contacts": {"soft": 1.0}})
+    with pytest.raises(ValueError, match=r"has options of \['contacts'\]"):
+        fitter_of(replace(best, stages=(misspelt,)))
+    wrong = replace(best.stages[0], options={"contact": {"soft": -1.0}})
+    with pytest.raises(ValueError, match="soft must be positive"):
+        fitter_of(replace(best, stages=(wrong,)))
+
+
+def test_every_step_of_best_must_help():
+    """Large steps that are taken whatever comes of them end elsewhere for a last bit."""
+    assert {stage.optimizer for stage in load_preset("best").stages} == {"levenberg_marquardt"}

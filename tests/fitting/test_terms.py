@@ -20,7 +20,7 @@ from apu_losses.functional.penetration import penetration_loss
 from apu_losses.functional.pose_prior import BODY_JOINTS, anatomical_pose_prior
 from apu_losses.functional.self_penetration import self_penetration_loss
 from apu_losses.functional.skin import SkinPatches
-from apu_losses.geometry.operators import MeshTopology, RegionIndex
+from apu_losses.geometry import MeshTopology, RegionIndex
 
 BACK_AND_ARMS = ContactMap([[10, 60], [11, 61], [3, 44], [3, 45]], [0.5, 1, 0.25, 0.75], [0, 0, 1, 1])
 HANDS = ("left_hand_pose", "right_hand_pose")

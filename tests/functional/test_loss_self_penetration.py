@@ -14,7 +14,7 @@ from apu_losses.bodies import load_body
 from apu_losses.functional.penetration_selection import penetration_points
 from apu_losses.functional.self_penetration import select_self_penetrations, self_penetration_loss
 from apu_losses.functional.skin import SkinPatches
-from apu_losses.geometry.operators import MeshTopology, inside
+from apu_losses.geometry import MeshTopology, inside
 from apu_losses.numerics.normals import vertex_normals
 
 STRAIGHT = tube(np.stack([LENGTH, 0 * LENGTH, 0 * LENGTH], 1))

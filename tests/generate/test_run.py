@@ -130,7 +130,11 @@ def test_a_run_leaves_every_stage_and_a_page(
         "image_hash",
         "prompt_hash",
     } <= record.keys()
-    assert (record["asked_model"], record["server"], record["temperature"]) == ("m", server.url, 0.0)
+    assert (record["asked_model"], record["server"], record["temperature"]) == (
+        "m",
+        server.url.replace("127.0.0.1", "localhost"),
+        0.0,
+    )
     assert {f"{n}{e}" for n in NAMES for e in (".npz", ".glb", ".json")} == {
         p.name for p in (out / "fits").iterdir() if p.name[0] != "."
     }

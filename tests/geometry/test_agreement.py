@@ -72,10 +72,10 @@ def test_region_nearest(backend, batch, subdivisions):
 @pytest.mark.parametrize("backend", FAST)
 def test_region_nearest_of_unions_and_one_tensor(backend, monkeypatch):
     """Self-contact, a union that is the whole, an empty one, a region named twice; in many small parts."""
-    from apu_losses.geometry import torch_backend as blocks
+    from apu_losses.geometry.pytorch import blocks
 
-    monkeypatch.setattr(blocks, "_BLOCK_PAIRS", 20)
-    monkeypatch.setattr(blocks, "_TILES", 7)
+    monkeypatch.setattr(blocks, "BLOCK_PAIRS", 20)
+    monkeypatch.setattr(blocks, "TILES", 7)
     m = pair(2, 2)
     bodies = torch.cat([m.a, m.b]).requires_grad_()
     edges = g.RegionPairs.from_unions(

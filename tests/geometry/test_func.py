@@ -8,6 +8,8 @@ from kernels_meshes import pair
 from torch.func import vmap
 
 from apu_losses import geometry as g
+from apu_losses.geometry import custom_ops
+from apu_losses.geometry.requests import Query, VertexSearch
 
 MESH = pair(6, 2)
 EDGES = g.RegionPairs.from_offsets([0, 4, 8], [0, 2, 4, 6] * 2, [1, 3, 5, 11] * 2)
@@ -83,10 +85,7 @@ def test_any_dimension_can_be_mapped():
 
 
 def test_a_layout_cannot_be_mapped():
-    from apu_losses.geometry import ops
-
-    limit = (float("inf"), None)
-    rest = (None, 0.0, None, None, "cpu")
+    query = Query(MESH.a[:2], None, None, None)
     slots = MESH.topology.slots.expand(2, -1)
-    with pytest.raises(ValueError, match="vertex_slots is a layout"):
-        vmap(lambda s: ops.nearest_vertex(MESH.a[:2], MESH.b[:2], *limit, s, *rest))(slots)
+    with pytest.raises(ValueError, match="slots is a layout"):
+        vmap(lambda s: custom_ops.nearest_vertex(VertexSearch(query, MESH.b[:2], s, 1.0, 0.0), "cpu"))(slots)

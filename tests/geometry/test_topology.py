@@ -10,7 +10,7 @@ import torch
 from kernels_meshes import blob, blob_regions, pair
 
 from apu_losses import geometry as g
-from apu_losses.geometry.pair_layout import layout_of
+from apu_losses.geometry.edge_vertices import vertices_of_edges
 from apu_losses.geometry.topology import BLOCK, MeshTopology, RegionIndex, block_order, face_tree
 
 
@@ -113,9 +113,9 @@ def test_unions_of_regions_keep_their_blocks():
 def test_pairs_remember_where_their_answers_stand():
     m, n = pair(1, 2), pair(1, 2)
     pairs = g.RegionPairs.from_unions([0, 0], [0, 0], [[0, 3], [2]], [[2], [4, 5]])
-    first = layout_of(pairs, m.regions, m.regions)
-    assert layout_of(pairs, m.regions, m.regions) is first
-    assert layout_of(pairs, m.regions, n.regions) is not first
+    first = vertices_of_edges(pairs, m.regions, m.regions)
+    assert vertices_of_edges(pairs, m.regions, m.regions) is first
+    assert vertices_of_edges(pairs, m.regions, n.regions) is not first
     assert first.edge.tolist() == sorted(first.edge.tolist()) and len(first) == first.offsets[-1]
     assert torch.equal(first.first, first.offsets[:-1:2])
 
@@ -134,7 +134,7 @@ def test_a_layout_made_inside_a_transform_outlives_it():
     a = m.a.clone().requires_grad_()
     g.region_nearest_vertex(a, m.b, again, m.regions).distance2.sum().backward()
     assert a.grad.abs().sum() > 0
-    for value in vars(layout_of(pairs, m.regions, m.regions)).values():
+    for value in vars(vertices_of_edges(pairs, m.regions, m.regions)).values():
         assert not isinstance(value, torch.Tensor) or not torch._C._functorch.is_functorch_wrapped_tensor(
             value
         )

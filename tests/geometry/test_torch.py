@@ -18,80 +18,115 @@ from operator_calls import Items, answers, edges, total
 from torch.utils.data import DataLoader
 
 from apu_losses import geometry as g
-from apu_losses.geometry import ops
-from apu_losses.geometry.pair_layout import layout_of
+from apu_losses.geometry import custom_ops as ops
+from apu_losses.geometry import requests as r
+from apu_losses.geometry.border import Border
+from apu_losses.geometry.edge_vertices import vertices_of_edges
 
 BACKENDS = ["torch", "cpu", *GPU]
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def layout(regions):
-    return regions.offsets, regions.vertex_ids, regions.slots, regions.block_offsets
+def check(operator, request, backend):
+    torch.library.opcheck(operator.op, (*operator.border.pack(request), backend))
+
+
+def searches(m, a, b):
+    """Along edges between two tensors and, of unions, within one."""
+    p, layout = edges(m), m.regions.to(a.device).layout
+    ends = r.Ends(p.row_a, p.group_a, layout), r.Ends(p.row_b, p.group_b, layout)
+    bounds = torch.tensor([0, 2, 3, 5, 6, 7, 8, 9, 10, 11, 12, 13, 13])
+    union = r.Unions(bounds, torch.arange(13) % 12)
+    return r.RegionSearch(r.Bodies(a, b), *ends, None), r.RegionSearch(r.Bodies(a, None), *ends, union)
+
+
+def queries(m, points):
+    """Items as they stand; and by rows, not all points wanted."""
+    items = r.ItemRows(torch.tensor([0, 1, 0]), torch.tensor([1, 1, 0]))
+    wanted = torch.arange(m.a.shape[1]).remainder(3).ne(0).repeat(3, 1)
+    slots = m.topology.to(points.device).slots
+    return r.Query(points, None, None, None), r.Query(points, slots, wanted, items)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_opcheck(backend):
     m = pair(2, 2)
-    p = edges(m)
     a, b = m.a.clone().requires_grad_(), m.b.clone().requires_grad_()
-    rows = (p.row_a, p.row_b, p.group_a, p.group_b)
     regions, topology = m.regions.to(a.device), m.topology.to(a.device)
-    both = (*layout(regions), *layout(regions))
-    lay = layout_of(p, regions, regions)
-    flat = (*both, lay.first, lay.edge)
-    tree = (topology.face_order, topology.node_start, topology.node_end, topology.node_skip)
-    faces, slots, face_slots = topology.faces, topology.slots, topology.face_slots
-    inf = float("inf")
-    items = torch.tensor([0, 1, 0]), torch.tensor([1, 1, 0])
-    wanted = torch.arange(m.a.shape[1]).remainder(3).ne(0).repeat(3, 1)
-    union = (torch.tensor([0, 2, 3, 5, 6, 7, 8, 9, 10, 11, 12, 13, 13]), torch.arange(13) % 12)
-    for op, args in (
-        (ops.region_min, (a, b, *rows, *both, None, None, backend)),
-        (ops.region_min, (a, None, *rows, *both, *union, backend)),
-        (ops.region_nearest, (a, b, *rows, *flat, backend)),
-        (ops.region_nearest, (a, None, *rows, *flat, backend)),
-        (ops.region_matrix, (a, b, *both, inf, backend)),
-        (ops.region_soft_min, (a, b, *rows, *both, None, None, 1e-2, backend)),
-        (ops.nearest_vertex, (a, b, inf, None, slots, None, inf, None, None, backend)),
-        (ops.nearest_vertex, (a, b, inf, slots, slots, wanted, inf, *items, backend)),
-        (
-            ops.nearest_surface,
-            (a, b, faces, face_slots, inf, slots, None, 0.0, None, None, backend),
-        ),
-        (ops.nearest_surface, (a, b, faces, face_slots, inf, slots, wanted, 0.0, *items, backend)),
-        (ops.winding_number, (m.a, m.b, faces, *tree, "tree", 2.0, slots, True, None, None, None, backend)),
-        (ops.winding_number, (m.a, m.b, faces, *tree, "tree", 2.0, slots, True, wanted, *items, backend)),
-        (ops.inside, (m.a, m.b, faces, *tree, True, slots, None, None, None, backend)),
-        (ops.inside, (m.a, m.b, faces, *tree, False, None, wanted, *items, backend)),
-    ):
-        torch.library.opcheck(op, args)
+    between, within = searches(m, a, b)
+    listed = vertices_of_edges(edges(m), regions, regions)
+    for search in (between, within):
+        check(ops.region_min, search, backend)
+        flat = search._replace(unions=None)
+        check(ops.region_nearest, r.NearestSearch(flat, listed.first, listed.edge), backend)
+    check(ops.region_matrix, r.MatrixSearch(a, b, regions.layout, regions.layout, float("inf")), backend)
+    check(ops.region_soft_min, r.SoftSearch(between, 1e-2), backend)
+    for query, plain in zip(queries(m, a), queries(m, m.a), strict=True):
+        faces = topology.faces, topology.face_slots
+        check(ops.nearest_vertex, r.VertexSearch(query, b, topology.slots, float("inf"), 0.0), backend)
+        check(ops.nearest_surface, r.SurfaceSearch(query, b, *faces, float("inf"), 0.0), backend)
+        check(ops.winding_number, r.WindingSearch(plain, m.b, topology.tree, "tree", 2.0, True), backend)
+        check(ops.inside, r.InsideSearch(plain, m.b, topology.tree), backend)
+        check(ops.inside, r.InsideSearch(plain, m.b, topology.tree._replace(closed=False)), backend)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_opcheck_of_gradients(backend):
     m = pair(2, 2)
     p = edges(m)
-    rows = (p.row_a, p.row_b, p.group_a, p.group_b)
-    regions, topology = m.regions.to(m.a.device), m.topology.to(m.a.device)
-    items = torch.tensor([0, 1, 0]), torch.tensor([1, 1, 0])
-    none = (None, None)
-    near = g.region_min_distance(m.a, m.b, p, regions, backend=backend)
-    index = (near.index_a, near.index_b)
-    soft = (m.a, m.b, *rows, *layout(regions), *layout(regions), *none, 1e-2, backend)
-    value, least, sums = ops.region_soft_min(*soft)
-    for op, args in (
-        (ops.edge_gradient, (m.a, m.b, p.row_a, p.row_b, *index, near.distance2, backend)),
-        (ops.edge_gradient, (m.a, None, p.row_a, p.row_b, *index, near.distance2, backend)),
-        (ops.region_soft_min_gradient, (*soft, least, sums, torch.ones_like(value))),
-    ):
-        torch.library.opcheck(op, args)
-    for rows_of in (none, items):
-        options = {"rows": None if rows_of == none else rows_of, "backend": backend}
+    topology = m.topology.to(m.a.device)
+    for search in searches(m, m.a, m.b):
+        d2, *index = ops.region_min(search, backend)
+        found = r.Found(search.bodies, p.row_a, p.row_b, *index)
+        check(ops.edge_gradient, r.EdgeGradient(found, d2), backend)
+    soft = r.SoftSearch(searches(m, m.a, m.b)[0], 1e-2)
+    value, least, sums = ops.region_soft_min(soft, backend)
+    asked = r.SoftGradient(r.SoftFound(soft, least, sums), torch.ones_like(value))
+    check(ops.region_soft_min_gradient, asked, backend)
+    for query in queries(m, m.a):
+        options = {"rows": query.rows, "backend": backend}
         d2, vertex = g.nearest_vertex(m.a, m.b, **options)
-        torch.library.opcheck(ops.nearest_gradient, (m.a, m.b, vertex, d2, *rows_of, backend))
+        near = r.NearPoints(m.a, m.b, query.rows, vertex)
+        check(ops.nearest_gradient, r.VertexGradient(near, d2), backend)
         d2, face, weights = g.nearest_surface(m.a, m.b, topology, **options)
-        surface = (m.a, m.b, topology.faces, face, weights, d2, *rows_of, backend)
-        torch.library.opcheck(ops.surface_gradient, surface)
+        near = r.NearFaces(m.a, m.b, query.rows, face, weights, topology.faces)
+        check(ops.surface_gradient, r.SurfaceGradient(near, d2), backend)
+
+
+@pytest.mark.parametrize(
+    "kind", [r.RegionSearch, r.NearestSearch, r.SoftGradient, r.SurfaceSearch, r.InsideSearch]
+)
+def test_a_request_comes_out_of_its_border_as_it_went_in(kind):
+    m = pair(1, 1)
+    between, within = searches(m, m.a, m.b)
+    query, asked = queries(m, m.a)
+    first = torch.zeros(1, dtype=torch.int64)
+    tree, faces = m.topology.tree, (m.topology.faces, m.topology.face_slots)
+    known = {
+        r.RegionSearch: (between, within),
+        r.NearestSearch: (r.NearestSearch(within, first, first),),
+        r.SoftGradient: (r.SoftGradient(r.SoftFound(r.SoftSearch(between, 0.5), m.a, m.b), m.a),),
+        r.SurfaceSearch: (
+            r.SurfaceSearch(query, m.b, *faces, 1.0, 0.0),
+            r.SurfaceSearch(asked, m.b, *faces, 1.0, 0.0),
+        ),
+        r.InsideSearch: (r.InsideSearch(asked, m.b, tree),),
+    }
+    border = Border(kind)
+    for request in known[kind]:
+        flat = border.pack(request)
+        assert all(x is None or isinstance(x, (torch.Tensor, float, bool, str)) for x in flat)
+        assert len(flat) == len(border.names) == len(border.schema().split(", "))
+        again = border.unpack(flat)
+        assert type(again) is kind and all(x is y for x, y in zip(border.pack(again), flat, strict=True))
+        assert (again[-1] is None) == (request[-1] is None)
+
+
+def test_a_gradient_goes_to_the_argument_of_its_name():
+    border, one = Border(r.RegionSearch), torch.zeros(1)
+    found = border.gradients({"bodies.second": one})
+    assert [k for k, x in enumerate(found) if x is one] == [border.names.index("bodies.second")]
+    assert sum(x is not None for x in found) == 1
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

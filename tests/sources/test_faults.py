@@ -118,6 +118,8 @@ def test_sam3d_solves_focal_length_and_center_from_its_own_points(center: tuple[
 def test_sam3d_of_a_resized_picture_and_without_a_camera() -> None:
     with pytest.raises(ConventionError, match="an image of 1280 x 960, not of 640 x 480"):
         read_sam3d_body([sam(Camera(1000.0, (640.0, 480.0)))], SIZE)
+    with pytest.raises(ConventionError, match=r"beside an image of 100 x 80: another picture's size"):
+        read_sam3d_body([sam(Camera(1000.0, (320.0, 240.0)))], (100, 80))
     bare = {key: value for key, value in sam(Camera(900.0, (320, 240))).items() if key != "pred_keypoints_2d"}
     with pytest.raises(SourceFormatError, match="give focal="):
         read_sam3d_body([bare], SIZE)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from apu_losses.bodies.protocol import BodyModel, PosedBody
 from apu_losses.fitting.objective.batch import HANDS, SKELETON, SceneBatch
-from apu_losses.geometry.operators import MeshTopology, RegionIndex
+from apu_losses.geometry import MeshTopology, RegionIndex
 
 T = TypeVar("T")
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from apu_contacts._version import __version__
+from apu_contacts import __version__
 from apu_contacts.digest import digest, file_digest
 from apu_contacts.files import (
     exclusive,

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from apu_contacts._version import __version__
+from apu_contacts import __version__
 from apu_contacts.files import staged_file, write_text
 from apu_contacts.reading import read_arrays, read_json
 from apu_losses.fitting.result.findings import Finding

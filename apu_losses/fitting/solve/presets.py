@@ -6,6 +6,7 @@ What the paper leaves open is decided in docs/decisions.md; the numbers that it 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from apu_contacts.reading import read_json
@@ -122,18 +123,29 @@ def best() -> Preset:
             "penetration": {"target": "entry", "energy": "l2"},
         },
         stages=(
-            # from afar second-order steps hold on too early to the vertices that happen to be nearest, and
-            # bodies that may not pass through each other yet stay on the wrong side of each other
-            Stage("contact", weights, moves, 0.03, 80, relative_slope=None, free_where_seen=HAND_POSES),
+            # second-order steps from the start, each of which must help: large ones of Adam through
+            # overlapping bodies end in other places for a last bit. From afar they would hold on too early
+            # to the vertices that happen to be nearest, so contact begins light and soft
+            _soft_contact("soft contact", {**weights, "contact": 1e4}, moves, 0.01, 12, damping=1.0),
+            _soft_contact("contact", {**weights, "contact": 4e4}, moves, 0.001, 8),
+            # only now: bodies that may not pass through each other stay on the wrong side of each other
+            _second_order("light penetration", {**weights, "penetration": 1e3}, moves, 8),
             # shapes held: bodies that lie deep in each other would get thin to come apart
-            _second_order("light penetration", {**near, "penetration": 3e2}, unshaped, 6, damping=1.0),
             _second_order("firm penetration", {**near, "penetration": 3e3}, unshaped, 6),
-            _second_order("penetration", {**near, "penetration": 3e4}, moves, 12),
+            _second_order("penetration", {**near, "penetration": 3e4}, moves, 20),
         ),
-        description="Our own: robust contact, stature in centimetres, a firm spine; Adam, then damped "
+        description="Our own: robust contact that hardens, stature in centimetres, a firm spine; damped "
         "Gauss-Newton with penetration that hardens. Tuned on four real pairs and synthetic scenes of the "
         "development types.",
     )
+
+
+def _soft_contact(
+    name: str, weights: dict[str, float], free: tuple[str, ...], soft: float, steps: int, damping: float = 0.1
+) -> Stage:
+    """A stage of Levenberg-Marquardt of `best` whose contact is a soft minimum, square metres."""
+    stage = _second_order(name, weights, free, steps, damping)
+    return replace(stage, options={"contact": {"soft": soft}})
 
 
 def _second_order(

@@ -19,6 +19,7 @@ from apu_losses.fitting.objective.terms.pose import (
     PosePriorTerm,
 )
 from apu_losses.fitting.objective.terms.shape import AgeTerm, ShapeTerm, StatureTerm
+from apu_losses.fitting.solve.group import weighted_terms
 from apu_losses.fitting.solve.stage import Preset
 
 BUILT_IN: dict[str, type] = {
@@ -82,6 +83,13 @@ def build_terms(preset: Preset, extra: Mapping[str, Term]) -> dict[str, Term]:
                 f"stage {stage.name!r} of preset {preset.name!r} weighs {missing}, which no term defines; "
                 f"there is {sorted(terms)}. Pass your own as SceneFitter(terms={{name: function}})"
             )
+        unknown = sorted(set(stage.options) - set(terms) - set(BUILT_IN))
+        if unknown:
+            raise ValueError(
+                f"stage {stage.name!r} of preset {preset.name!r} has options of {unknown}, which no term "
+                f"defines; there is {sorted(terms)}"
+            )
+        weighted_terms(stage, terms)  # raises for options that a term does not have
     return terms
 
 

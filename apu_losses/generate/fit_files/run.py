@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from apu_contacts._version import __version__
+from apu_contacts import __version__
 from apu_contacts.digest import digest, file_digest
 from apu_contacts.files import (
     OutputError,

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from apu_losses.geometry.constants import BLOCK, FACE_BLOCK, OPEN_CLOSED, OPEN_OPEN
 from apu_losses.geometry.cpu import gradients as gr
 from apu_losses.geometry.cpu import nearest as nv
 from apu_losses.geometry.cpu import rays as rc
@@ -19,8 +20,27 @@ from apu_losses.geometry.cpu import soft_min as sm
 from apu_losses.geometry.cpu import surface as sf
 from apu_losses.geometry.cpu import winding as wn
 from apu_losses.geometry.cpu.simd import LANES
-from apu_losses.geometry.topology import BLOCK, FACE_BLOCK, MeshTopology, RegionIndex
-from apu_losses.geometry.torch_backend import Rows, check_rows
+from apu_losses.geometry.pytorch.items import check_rows
+from apu_losses.geometry.requests import (
+    EdgeGradient,
+    Ends,
+    FaceTree,
+    InsideSearch,
+    ItemRows,
+    MatrixSearch,
+    NearestSearch,
+    Query,
+    RegionLayout,
+    RegionSearch,
+    SoftGradient,
+    SoftSearch,
+    SurfaceGradient,
+    SurfaceSearch,
+    Unions,
+    VertexGradient,
+    VertexSearch,
+    WindingSearch,
+)
 from apu_losses.numerics.pool import split
 
 Array = NDArray[Any]
@@ -45,10 +65,10 @@ class Gathering(NamedTuple):
 
     @classmethod
     def of(
-        cls, row: Array, group: Array, unions: tuple[Array, Array], regions: RegionIndex | _Cloud
+        cls, row: Array, group: Array, unions: tuple[Array, Array], layout: RegionLayout | _Cloud
     ) -> Gathering:
         """Of group ``group[p]`` of the body ``row[p]`` for each patch p."""
-        blocks, slots = _numpy(regions.block_offsets), _numpy(regions.slots)
+        blocks, slots = _numpy(layout.block_offsets), _numpy(layout.slots)
         first = np.empty(len(row) + 1, np.int64)
         rm.measure_patches(group, *unions, blocks, first)
         return cls(row, group, *unions, blocks, slots, first, int(np.diff(first).max(initial=1)))
@@ -96,22 +116,21 @@ def _identity_unions(count: int) -> tuple[Array, Array]:
 _TABLE = 1 << 16  # (row, group) pairs up to which a table is faster than sorting
 
 
-class Side(NamedTuple):
-    """One side of edges: its patches, and which patch each edge takes."""
+class Planned(NamedTuple):
+    """One side of edges before the bodies are posed: its patches, and which patch each edge takes."""
 
     gathering: Gathering
     patch: Array
 
 
-def plan_side(
-    name: str, bodies: int, row: Array, group: Array, unions: tuple[Array, Array], regions: RegionIndex
-) -> Side:
+def plan_ends(name: str, bodies: int, ends: Ends, unions: Unions | None) -> Planned:
     """Gather each (row, group) that the edges name once, of so many bodies.
 
     Raises:
         ValueError: rows or groups that do not exist.
     """
-    groups = len(unions[0]) - 1
+    lists = _lists(unions, ends.layout)
+    row, group, groups = _numpy(ends.row), _numpy(ends.group), len(lists[0]) - 1
     wrong = (row < 0) | (row >= bodies) | (group < 0) | (group >= groups)
     if wrong.any():
         raise ValueError(
@@ -120,25 +139,54 @@ def plan_side(
         )
     if bodies * groups > _TABLE:
         key, patch = np.unique(row * groups + group, return_inverse=True)
-        return Side(Gathering.of(key // groups, key % groups, unions, regions), patch)
+        return Planned(Gathering.of(key // groups, key % groups, lists, ends.layout), patch)
     known = np.full(bodies * groups, -1, np.int64)
     patch, patch_row, patch_group = np.empty((3, len(row)), np.int64)
     count = rm.number_patches(row, group, groups, known, patch, patch_row, patch_group)
-    return Side(Gathering.of(patch_row[:count], patch_group[:count], unions, regions), patch)
+    return Planned(Gathering.of(patch_row[:count], patch_group[:count], lists, ends.layout), patch)
 
 
-def unions_of(unions: tuple[Tensor, Tensor] | None, regions: RegionIndex) -> tuple[Array, Array]:
+def _lists(unions: Unions | None, layout: RegionLayout) -> tuple[Array, Array]:
     """Unions of regions as arrays; without any, each region is one."""
-    return _identity_unions(len(regions)) if unions is None else (_numpy(unions[0]), _numpy(unions[1]))
+    return (
+        _identity_unions(layout.regions)
+        if unions is None
+        else (_numpy(unions.offsets), _numpy(unions.regions))
+    )
 
 
-def planned_minimum(verts_a: Array, verts_b: Array, a: Side, b: Side) -> tuple[Array, Array, Array]:
+class Edges(NamedTuple):
+    """Both sides of edges, posed: the patches, and which of them each edge takes."""
+
+    a: Patches
+    patch_a: Array
+    b: Patches
+    patch_b: Array
+
+    @classmethod
+    def of(cls, search: RegionSearch) -> Edges:
+        a, b = (plan_ends(x.name, len(x.vertices), x.ends, search.unions) for x in search.sides)
+        return cls.posed(_numpy(search.bodies.a), _numpy(search.bodies.b), a, b)
+
+    @classmethod
+    def posed(cls, verts_a: Array, verts_b: Array, a: Planned, b: Planned) -> Edges:
+        """Of sides that were laid out before."""
+        return cls(_fill(verts_a, a.gathering), a.patch, _fill(verts_b, b.gathering), b.patch)
+
+    @property
+    def scratch(self) -> int:
+        """Room for the bounds of the largest pair of patches."""
+        return _scratch(self.a, self.b)
+
+
+def planned_minimum(verts_a: Array, verts_b: Array, a: Planned, b: Planned) -> tuple[Array, Array, Array]:
     """`region_min` of arrays, with its two sides laid out."""
-    return _minimum(_fill(verts_a, a.gathering), a.patch, _fill(verts_b, b.gathering), b.patch)
+    return _minimum(Edges.posed(verts_a, verts_b, a, b))
 
 
-def _minimum(a: Patches, patch_a: Array, b: Patches, patch_b: Array) -> tuple[Array, Array, Array]:
-    count, scratch = len(patch_a), _scratch(a, b)
+def _minimum(edges: Edges) -> tuple[Array, Array, Array]:
+    a, patch_a, b, patch_b = edges
+    count, scratch = len(patch_a), edges.scratch
     found = np.empty(count, np.float32), np.empty(count, np.int64), np.empty(count, np.int64)
 
     def work(k0: int, k1: int) -> None:
@@ -150,45 +198,21 @@ def _minimum(a: Patches, patch_a: Array, b: Patches, patch_b: Array) -> tuple[Ar
     return found
 
 
-def region_min(
-    verts_a: Tensor,
-    verts_b: Tensor,
-    row_a: Tensor,
-    row_b: Tensor,
-    group_a: Tensor,
-    group_b: Tensor,
-    regions_a: RegionIndex,
-    regions_b: RegionIndex,
-    unions: tuple[Tensor, Tensor] | None,
-) -> tuple[Tensor, Tensor, Tensor]:
+def region_min(search: RegionSearch) -> tuple[Tensor, Tensor, Tensor]:
     """`reference.region_min` without gradient."""
-    (a, patch_a), (b, patch_b) = _edge_patches(
-        verts_a, verts_b, row_a, row_b, group_a, group_b, regions_a, regions_b, unions
-    )
-    d2, index_a, index_b = (torch.from_numpy(x) for x in _minimum(a, patch_a, b, patch_b))
+    d2, index_a, index_b = (torch.from_numpy(x) for x in _minimum(Edges.of(search)))
     return d2, index_a, index_b
 
 
-def region_nearest(
-    verts_a: Tensor,
-    verts_b: Tensor,
-    row_a: Tensor,
-    row_b: Tensor,
-    group_a: Tensor,
-    group_b: Tensor,
-    regions_a: RegionIndex,
-    regions_b: RegionIndex,
-    first: Tensor,
-    count: int,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """`reference.region_nearest` without gradient; groups are regions, see `PairLayout`."""
-    (a, patch_a), (b, patch_b) = _edge_patches(
-        verts_a, verts_b, row_a, row_b, group_a, group_b, regions_a, regions_b, None
-    )
-    d2 = torch.empty(count, dtype=torch.float32, device="cpu")
-    index_a, index_b = (torch.empty(count, dtype=torch.int64, device="cpu") for _ in range(2))
-    lists = (_numpy(t) for r in (regions_a, regions_b) for t in (r.offsets, r.vertex_ids))
-    layout = (*lists, _numpy(first), max(verts_a.shape[1], verts_b.shape[1]))
+def region_nearest(asked: NearestSearch) -> tuple[Tensor, Tensor, Tensor]:
+    """`reference.region_nearest` without gradient."""
+    edges = Edges.of(asked.search)
+    a, patch_a, b, patch_b = edges
+    d2 = torch.empty(asked.answers, dtype=torch.float32, device="cpu")
+    index_a, index_b = (torch.empty(asked.answers, dtype=torch.int64, device="cpu") for _ in range(2))
+    sides = asked.search.sides
+    lists = (_numpy(t) for side in sides for t in (side.layout.offsets, side.layout.vertex_ids))
+    layout = (*lists, _numpy(asked.first), max(side.vertices.shape[1] for side in sides))
     scratch = -(-max(a.most_blocks, b.most_blocks) // LANES) * LANES
 
     def work(k0: int, k1: int) -> None:
@@ -201,45 +225,20 @@ def region_nearest(
     return d2, index_a, index_b
 
 
-def _edge_patches(
-    verts_a: Tensor,
-    verts_b: Tensor,
-    row_a: Tensor,
-    row_b: Tensor,
-    group_a: Tensor,
-    group_b: Tensor,
-    regions_a: RegionIndex,
-    regions_b: RegionIndex,
-    unions: tuple[Tensor, Tensor] | None,
-) -> list[tuple[Patches, Array]]:
-    """Both sides of the edges: their patches, and which patch each edge takes."""
-    sides = []
-    for name, verts, row, group, regions in (
-        ("a", verts_a, row_a, group_a, regions_a),
-        ("b", verts_b, row_b, group_b, regions_b),
-    ):
-        lists = unions_of(unions, regions)
-        side = plan_side(name, len(verts), _numpy(row), _numpy(group), lists, regions)
-        sides.append((_fill(_numpy(verts), side.gathering), side.patch))
-    return sides
-
-
 def _scratch(a: Patches, b: Patches) -> int:
     return a.most_blocks * (-(-b.most_blocks // LANES) * LANES)
 
 
-def _all_patches(verts: Tensor, regions: RegionIndex) -> Patches:
-    batch, count = len(verts), len(regions)
+def _all_patches(verts: Tensor, layout: RegionLayout) -> Patches:
+    batch, count = len(verts), layout.regions
     row, group = np.repeat(np.arange(batch), count), np.tile(np.arange(count), batch)
-    return _fill(_numpy(verts), Gathering.of(row, group, _identity_unions(count), regions))
+    return _fill(_numpy(verts), Gathering.of(row, group, _identity_unions(count), layout))
 
 
-def region_matrix(
-    verts_a: Tensor, verts_b: Tensor, regions_a: RegionIndex, regions_b: RegionIndex, limit: float
-) -> tuple[Tensor, Tensor, Tensor]:
+def region_matrix(search: MatrixSearch) -> tuple[Tensor, Tensor, Tensor]:
     """`reference.region_matrix` without gradient."""
-    a, b = _all_patches(verts_a, regions_a), _all_patches(verts_b, regions_b)
-    batch, count_a, count_b = len(verts_a), len(regions_a), len(regions_b)
+    a, b = _all_patches(search.vertices_a, search.a), _all_patches(search.vertices_b, search.b)
+    batch, count_a, count_b = search.shape
     d2 = torch.empty(batch, count_a, count_b, dtype=torch.float32, device="cpu")
     index_a, index_b = (
         torch.empty(batch, count_a, count_b, dtype=torch.int64, device="cpu") for _ in range(2)
@@ -249,7 +248,7 @@ def region_matrix(
 
     def work(u0: int, u1: int) -> None:
         rm.matrix_minimum(
-            *a.layout, *b.layout, count_a, count_b, np.float32(limit), scratch, u0, u1, *outputs
+            *a.layout, *b.layout, count_a, count_b, np.float32(search.limit), scratch, u0, u1, *outputs
         )
 
     split(batch * count_a, work, least=4)
@@ -301,17 +300,45 @@ def _same(one: Tensor | None, other: Tensor | None) -> bool:
     return one.data_ptr() == other.data_ptr() and one.stride() == other.stride()
 
 
-def _item_rows(points: Tensor, vertices: Tensor, rows: Rows) -> tuple[Array, Array]:
+def _rows(points: Tensor, vertices: Tensor, rows: ItemRows | None) -> tuple[Array, Array]:
     """Row of the points and row of the mesh of each item; without ``rows`` item k is row k of both."""
     if rows is None:
         own = np.arange(len(points))
         return own, own
     check_rows(points, vertices, rows)
-    return _numpy(rows[0]), _numpy(rows[1])
+    return _numpy(rows.points), _numpy(rows.mesh)
 
 
-def _mask(items: int, queries: int, wanted: Tensor | None) -> Array:
-    return np.ones((items, queries), np.bool_) if wanted is None else _numpy(wanted)
+class _Asked(NamedTuple):
+    """A query as the kernels take it: points in blocks, rows of E items, and which points are wanted."""
+
+    patches: Patches
+    row_q: Array
+    row_t: Array
+    mask: Array
+
+    @classmethod
+    def of(cls, query: Query, vertices: Tensor, patches: Patches | None = None) -> _Asked:
+        row_q, row_t = _rows(query.points, vertices, query.rows)
+        if patches is None:
+            patches = _cloud_patches(query.points, query.slots)
+            _mend(patches)
+        wanted = query.wanted
+        mask = np.ones((len(row_q), query.shape[1]), np.bool_) if wanted is None else _numpy(wanted)
+        return cls(patches, row_q, row_t, mask)
+
+    @property
+    def blocks(self) -> int:
+        """Blocks of queries of one item."""
+        return -(-self.mask.shape[1] // BLOCK)
+
+    @property
+    def units(self) -> int:
+        """Blocks of queries of all items: what is shared out to threads."""
+        return len(self.row_q) * self.blocks
+
+    def empty(self, *more: int, dtype: torch.dtype = torch.float32) -> Tensor:
+        return torch.empty(*self.mask.shape, *more, dtype=dtype, device="cpu")
 
 
 def _mend(patches: Patches) -> None:
@@ -320,67 +347,32 @@ def _mend(patches: Patches) -> None:
         nv.mend_blocks(patches.x, patches.ids, patches.first[b], patches.first[b + 1], patches.lo, patches.hi)
 
 
-def nearest_vertex(
-    points: Tensor,
-    vertices: Tensor,
-    limit: float,
-    point_slots: Tensor | None,
-    vertex_slots: Tensor | None,
-    wanted: Tensor | None = None,
-    skipped: float = math.inf,
-    rows: Rows = None,
-) -> tuple[Tensor, Tensor]:
-    """`reference.nearest_vertex` without gradient; points not ``wanted (E, Q)`` are ``skipped`` and -1."""
-    count = points.shape[1]
-    row_q, row_t = _item_rows(points, vertices, rows)
-    queries = _cloud_patches(points, point_slots)
+def nearest_vertex(search: VertexSearch) -> tuple[Tensor, Tensor]:
+    """`reference.nearest_vertex` without gradient."""
+    query, vertices = search.query, search.vertices
+    queries = _cloud_patches(query.points, query.slots)
     # A mesh that is not finite is no target, so that it does not matter that its blocks are mended.
-    shared = _same(points, vertices) and _same(point_slots, vertex_slots)
-    targets = queries if shared else _cloud_patches(vertices, vertex_slots)
+    shared = _same(query.points, vertices) and _same(query.slots, search.slots)
+    targets = queries if shared else _cloud_patches(vertices, search.slots)
     _mend(queries)
-    items = len(row_q)
-    d2 = torch.empty(items, count, dtype=torch.float32, device="cpu")
-    index = torch.empty(items, count, dtype=torch.int64, device="cpu")
-    mask = _mask(items, count, wanted)
-    blocks = -(-count // BLOCK)
+    asked = _Asked.of(query, vertices, queries)
+    d2, index = asked.empty(), asked.empty(dtype=torch.int64)
     outputs = (d2.numpy(), index.numpy())
 
     def work(u0: int, u1: int) -> None:
         nv.nearest_blocks(
-            *queries[:5],
-            *targets.layout,
-            row_q,
-            row_t,
-            np.float32(limit),
-            mask,
-            np.float32(skipped),
-            blocks,
-            u0,
-            u1,
-            *outputs,
-        )
+            *queries[:5], *targets.layout, asked.row_q, asked.row_t, np.float32(search.limit), asked.mask,
+            np.float32(search.skipped), asked.blocks, u0, u1, *outputs,
+        )  # fmt: skip
 
-    split(items * blocks, work, least=16)
+    split(asked.units, work, least=16)
     return d2, index
 
 
-def nearest_surface(
-    points: Tensor,
-    vertices: Tensor,
-    faces: Tensor,
-    face_slots: Tensor,
-    limit: float,
-    point_slots: Tensor | None,
-    wanted: Tensor | None = None,
-    skipped: float = math.inf,
-    rows: Rows = None,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """`reference.nearest_surface` without gradient; points not ``wanted (E, Q)`` are ``skipped`` and -1."""
-    batch, count = len(vertices), points.shape[1]
-    row_q, row_t = _item_rows(points, vertices, rows)
-    queries = _cloud_patches(points, point_slots)
-    _mend(queries)
-    verts, corners, slots = _numpy(vertices), _numpy(faces), _numpy(face_slots)
+def nearest_surface(search: SurfaceSearch) -> tuple[Tensor, Tensor, Tensor]:
+    """`reference.nearest_surface` without gradient."""
+    asked, batch = _Asked.of(search.query, search.vertices), len(search.vertices)
+    verts, corners, slots = (_numpy(x) for x in (search.vertices, search.faces, search.face_slots))
     triangles = np.empty((batch, len(slots), 9), np.float32)
     lo, hi = np.empty((2, batch, 3, len(slots) // FACE_BLOCK + LANES), np.float32)
     finite = np.empty(batch, np.bool_)
@@ -390,23 +382,16 @@ def nearest_surface(
             finite[b] = sf.gather_faces(verts[b], corners, slots, triangles[b], lo[b], hi[b])
 
     split(batch, fit)
-    items = len(row_q)
-    d2, weights = (
-        torch.empty(items, count, dtype=torch.float32, device="cpu"),
-        torch.empty(items, count, 3, dtype=torch.float32, device="cpu"),
-    )
-    face = torch.empty(items, count, dtype=torch.int64, device="cpu")
-    mask = _mask(items, count, wanted)
-    blocks = -(-count // BLOCK)
+    d2, weights, face = asked.empty(), asked.empty(3), asked.empty(dtype=torch.int64)
     outputs = (d2.numpy(), face.numpy(), weights.numpy())
 
     def work(u0: int, u1: int) -> None:
         sf.surface_blocks(
-            *queries[:5], triangles, slots, lo, hi, finite, row_q, row_t, np.float32(limit), mask,
-            np.float32(skipped), blocks, u0, u1, *outputs,
+            *asked.patches[:5], triangles, slots, lo, hi, finite, asked.row_q, asked.row_t,
+            np.float32(search.limit), asked.mask, np.float32(search.skipped), asked.blocks, u0, u1, *outputs,
         )  # fmt: skip
 
-    split(items * blocks, work, least=8)
+    split(asked.units, work, least=8)
     return d2, face, weights
 
 
@@ -431,11 +416,9 @@ class _Trees(NamedTuple):
         return self[:7]
 
 
-def _fit_trees(vertices: Tensor, meshes: Array, topology: MeshTopology, boxed: bool) -> _Trees:
-    verts, faces = _numpy(vertices), _numpy(topology.faces)
-    order, start, end, skip = (
-        _numpy(t) for t in (topology.face_order, topology.node_start, topology.node_end, topology.node_skip)
-    )
+def _fit_trees(vertices: Tensor, meshes: Array, tree: FaceTree, boxed: bool) -> _Trees:
+    verts = _numpy(vertices)
+    faces, order, start, end, skip = (_numpy(t) for t in tree[:5])
     triangles = np.empty((len(meshes), len(faces), 9), np.float32)
     nodes = np.empty((len(meshes), len(start), wn.NODE), np.float32)
     spans = np.empty((len(meshes), len(start), 2, 3), np.float32)
@@ -480,79 +463,53 @@ def _by_mesh(row_t: Array) -> Iterator[tuple[Array, Array, Array]]:
         yield order[part], meshes[m : m + _TREES_AT_ONCE], item_mesh[part] - m
 
 
-def winding_number(
-    points: Tensor,
-    vertices: Tensor,
-    topology: MeshTopology,
-    method: str,
-    beta: float,
-    point_slots: Tensor | None,
-    boxed: bool,
-    wanted: Tensor | None = None,
-    rows: Rows = None,
-) -> tuple[Tensor, Tensor]:
-    """Winding numbers by "tree", "exact" or "rays", and bounds on their errors.
+def winding_number(search: WindingSearch) -> tuple[Tensor, Tensor]:
+    """Winding numbers by "tree", "exact" or "rays", and bounds on their errors."""
+    if search.method == "rays":
+        return _ray_crossings(search)
+    vertices = search.vertices
+    asked = _Asked.of(search.query, vertices)
+    out, bound = np.empty(asked.mask.shape, np.float32), np.zeros(asked.mask.shape, np.float32)
+    reach = np.float32(search.beta if search.method == "tree" else 0.0)
+    queries = asked.patches
+    for items, meshes, mesh in _by_mesh(asked.row_t):
+        trees = _fit_trees(vertices, meshes, search.tree, search.boxed)
+        answers = np.empty((2, len(items), asked.mask.shape[1]), np.float32)
+        these = (asked.row_q[items], mesh, asked.mask[items])
 
-    ``boxed``: zero outside the bounding box of the mesh. Points that are not ``wanted (E, Q)`` are zero.
-    """
-    row_q, row_t = _item_rows(points, vertices, rows)
-    mask = _mask(len(row_q), points.shape[1], wanted)
-    out, bound = np.empty(mask.shape, np.float32), np.zeros(mask.shape, np.float32)
-    if method == "rays":
-        _ray_crossings(points, vertices, topology, boxed, row_q, row_t, mask, out)
-        return torch.from_numpy(out), torch.from_numpy(bound)
-    reach = np.float32(beta if method == "tree" else 0.0)
-    queries = _cloud_patches(points, point_slots)
-    _mend(queries)
-    blocks = -(-mask.shape[1] // BLOCK)
-    for items, meshes, mesh in _by_mesh(row_t):
-        trees = _fit_trees(vertices, meshes, topology, boxed)
-        answers = np.empty((2, len(items), mask.shape[1]), np.float32)
-        asked = (row_q[items], mesh, mask[items])
-
-        def work(u0: int, u1: int, trees: Any = trees, asked: Any = asked, answers: Any = answers) -> None:
+        def work(u0: int, u1: int, trees: Any = trees, these: Any = these, answers: Any = answers) -> None:
             wn.winding_blocks(
-                queries.x, queries.ids, queries.first, *trees.layout, *asked, reach, blocks, u0, u1, *answers
-            )
+                queries.x, queries.ids, queries.first, *trees.layout, *these, reach, asked.blocks, u0, u1,
+                *answers,
+            )  # fmt: skip
 
-        split(len(items) * blocks, work, least=8)
+        split(len(items) * asked.blocks, work, least=8)
         out[items], bound[items] = answers
     return torch.from_numpy(out), torch.from_numpy(bound)
 
 
-_BETA_CLOSED, _BETA_OPEN = np.float32(1.6), np.float32(2.2)  # where most queries are certain at once
-
-
-def inside(
-    points: Tensor,
-    vertices: Tensor,
-    topology: MeshTopology,
-    point_slots: Tensor | None,
-    wanted: Tensor | None = None,
-    rows: Rows = None,
-) -> Tensor:
+def inside(search: InsideSearch) -> Tensor:
     """The inside test by the tree, opened for each block of queries as far as it takes to be certain.
 
     What lies beyond the outlines of a closed mesh is not asked for.
     """
-    row_q, row_t = _item_rows(points, vertices, rows)
-    mask = _mask(len(row_q), points.shape[1], wanted)
-    out = np.empty(mask.shape, np.bool_)
-    queries = _cloud_patches(points, point_slots)
-    _mend(queries)
-    blocks = -(-mask.shape[1] // BLOCK)
-    beta = _BETA_CLOSED if topology.closed else _BETA_OPEN
-    for items, meshes, mesh in _by_mesh(row_t):
-        trees = _fit_trees(vertices, meshes, topology, True)
-        answers = np.empty((len(items), mask.shape[1]), np.bool_)
-        closed = topology.closed and len(trees.start) > 0
+    asked = _Asked.of(search.query, search.vertices)
+    out = np.empty(asked.mask.shape, np.bool_)
+    queries = asked.patches
+    beta = np.float32(OPEN_CLOSED if search.tree.closed else OPEN_OPEN)
+    for items, meshes, mesh in _by_mesh(asked.row_t):
+        trees = _fit_trees(search.vertices, meshes, search.tree, True)
+        answers = np.empty((len(items), asked.mask.shape[1]), np.bool_)
+        closed = search.tree.closed and len(trees.start) > 0
         layout = (*trees.layout, *_outlines(trees, closed))
-        asked = (row_q[items], mesh, mask[items], closed, beta)
+        these = (asked.row_q[items], mesh, asked.mask[items], closed, beta)
 
-        def work(u0: int, u1: int, layout: Any = layout, asked: Any = asked, answers: Any = answers) -> None:
-            wn.inside_blocks(queries.x, queries.ids, queries.first, *layout, *asked, blocks, u0, u1, answers)
+        def work(u0: int, u1: int, layout: Any = layout, these: Any = these, answers: Any = answers) -> None:
+            wn.inside_blocks(
+                queries.x, queries.ids, queries.first, *layout, *these, asked.blocks, u0, u1, answers
+            )
 
-        split(len(items) * blocks, work, least=8)
+        split(len(items) * asked.blocks, work, least=8)
         out[items] = answers
     return torch.from_numpy(out)
 
@@ -560,17 +517,12 @@ def inside(
 _GRID = (96, 256)  # cells over y and z: a standing body is taller than it is deep
 
 
-def _ray_crossings(
-    points: Tensor,
-    vertices: Tensor,
-    topology: MeshTopology,
-    boxed: bool,
-    row_q: Array,
-    row_t: Array,
-    wanted: Array,
-    out: Array,
-) -> None:
-    queries, verts, faces = _numpy(points), _numpy(vertices), _numpy(topology.faces)
+def _ray_crossings(search: WindingSearch) -> tuple[Tensor, Tensor]:
+    query, boxed = search.query, search.boxed
+    row_q, row_t = _rows(query.points, search.vertices, query.rows)
+    wanted = np.ones((len(row_q), query.shape[1]), np.bool_) if query.wanted is None else _numpy(query.wanted)
+    out = np.empty(wanted.shape, np.float32)
+    queries, verts, faces = (_numpy(x) for x in (query.points, search.vertices, search.tree.faces))
     used = np.unique(faces)
 
     def work(e0: int, e1: int) -> None:
@@ -591,6 +543,7 @@ def _ray_crossings(
             )  # fmt: skip
 
     split(len(row_q), work)
+    return torch.from_numpy(out), torch.zeros(out.shape, dtype=torch.float32, device="cpu")
 
 
 def _first_occurrences(patches: Patches, verts: Tensor) -> Array:
@@ -599,63 +552,37 @@ def _first_occurrences(patches: Patches, verts: Tensor) -> Array:
     return bits
 
 
-def region_soft_min(
-    verts_a: Tensor,
-    verts_b: Tensor,
-    row_a: Tensor,
-    row_b: Tensor,
-    group_a: Tensor,
-    group_b: Tensor,
-    regions_a: RegionIndex,
-    regions_b: RegionIndex,
-    unions: tuple[Tensor, Tensor] | None,
-    temperature: float,
-) -> tuple[Tensor, Tensor, Tensor]:
+def region_soft_min(soft: SoftSearch) -> tuple[Tensor, Tensor, Tensor]:
     """`reference.region_soft_min` without gradient; also the hard minima and the sums, for the gradient."""
-    (a, patch_a), (b, patch_b) = _edge_patches(
-        verts_a, verts_b, row_a, row_b, group_a, group_b, regions_a, regions_b, unions
-    )
-    soft, least, sums = (torch.empty(len(patch_a), dtype=torch.float32, device="cpu") for _ in range(3))
-    outputs = (soft.numpy(), least.numpy(), sums.numpy())
-    scratch = _scratch(a, b)
-    bits = _first_occurrences(a, verts_a), _first_occurrences(b, verts_b)
+    edges = Edges.of(soft.search)
+    a, patch_a, b, patch_b = edges
+    found, least, sums = (torch.empty(len(patch_a), dtype=torch.float32, device="cpu") for _ in range(3))
+    outputs = (found.numpy(), least.numpy(), sums.numpy())
+    bodies = soft.search.bodies
+    bits_a, bits_b = _first_occurrences(a, bodies.a), _first_occurrences(b, bodies.b)
 
     def work(k0: int, k1: int) -> None:
         sm.soft_edges(
-            *a.layout, patch_a, bits[0], *b.layout, patch_b, bits[1], np.float32(temperature), scratch,
-            k0, k1, *outputs,
+            *a.layout, patch_a, bits_a, *b.layout, patch_b, bits_b, np.float32(soft.temperature),
+            edges.scratch, k0, k1, *outputs,
         )  # fmt: skip
 
     split(len(patch_a), work, least=2)
-    return soft, least, sums
+    return found, least, sums
 
 
-def region_soft_min_gradient(
-    verts_a: Tensor,
-    verts_b: Tensor,
-    row_a: Tensor,
-    row_b: Tensor,
-    group_a: Tensor,
-    group_b: Tensor,
-    regions_a: RegionIndex,
-    regions_b: RegionIndex,
-    unions: tuple[Tensor, Tensor] | None,
-    temperature: float,
-    least: Tensor,
-    sums: Tensor,
-    gradient: Tensor,
-) -> tuple[Tensor, Tensor]:
+def region_soft_min_gradient(asked: SoftGradient) -> tuple[Tensor, Tensor]:
     """Gradients of `region_soft_min` with respect to both vertex tensors, times ``gradient (K,)``."""
-    (a, patch_a), (b, patch_b) = _edge_patches(
-        verts_a, verts_b, row_a, row_b, group_a, group_b, regions_a, regions_b, unions
-    )
-    bits = _first_occurrences(a, verts_a), _first_occurrences(b, verts_b)
+    (soft, least, sums), gradient = asked
+    a, patch_a, b, patch_b = Edges.of(soft.search)
+    bodies = soft.search.bodies
+    bits_a, bits_b = _first_occurrences(a, bodies.a), _first_occurrences(b, bodies.b)
     grad_a, grad_b = np.zeros_like(a.x), np.zeros_like(b.x)
     sm.soft_rows_gradient(
-        *a[:5], patch_a, bits[0], *b[:5], patch_b, bits[1], np.float32(temperature),
+        *a[:5], patch_a, bits_a, *b[:5], patch_b, bits_b, np.float32(soft.temperature),
         _numpy(least), _numpy(sums), _numpy(gradient), grad_a, grad_b,
     )  # fmt: skip
-    out_a, out_b = _zeros(verts_a), _zeros(verts_b)
+    out_a, out_b = _zeros(bodies.a), _zeros(bodies.b)
     sm.scatter_patches(grad_a, a.ids, a.row, a.first, out_a.numpy())
     sm.scatter_patches(grad_b, b.ids, b.row, b.first, out_b.numpy())
     return out_a, out_b
@@ -666,30 +593,22 @@ def _zeros(like: Tensor) -> Tensor:
     return torch.from_numpy(np.zeros(tuple(like.shape), np.float32))
 
 
-def edge_gradient(
-    verts_a: Tensor,
-    verts_b: Tensor | None,
-    row_a: Tensor,
-    row_b: Tensor,
-    index_a: Tensor,
-    index_b: Tensor,
-    gradient: Tensor,
-) -> tuple[Tensor, Tensor]:
+def edge_gradient(asked: EdgeGradient) -> tuple[Tensor, Tensor]:
     """``2 g (a - b)`` to the first vertex of each edge and its opposite to the second."""
-    second = verts_a if verts_b is None else verts_b
-    grad_a = _zeros(verts_a)
-    grad_b = grad_a if verts_b is None else _zeros(verts_b)
-    edges = (_numpy(t) for t in (row_a, row_b, index_a, index_b, gradient))
-    gr.edge_gradient(_numpy(verts_a), _numpy(second), *edges, grad_a.numpy(), grad_b.numpy())
-    return grad_a, verts_a.new_zeros(0) if verts_b is None else grad_b
+    bodies, *ends = asked.found
+    grad_a = _zeros(bodies.a)
+    grad_b = grad_a if bodies.second is None else _zeros(bodies.second)
+    arrays = (_numpy(t) for t in (bodies.a, bodies.b, *ends, asked.gradient))
+    gr.edge_gradient(*arrays, grad_a.numpy(), grad_b.numpy())
+    return grad_a, bodies.a.new_zeros(0) if bodies.second is None else grad_b
 
 
-def nearest_gradient(
-    points: Tensor, vertices: Tensor, index: Tensor, gradient: Tensor, rows: Rows = None
-) -> tuple[Tensor, Tensor]:
+def nearest_gradient(asked: VertexGradient) -> tuple[Tensor, Tensor]:
     """``2 g (point - vertex)`` to each point, its opposite to its nearest vertex."""
+    points, vertices, rows, index = asked.near
     grads = _zeros(points), _zeros(vertices)
-    inputs = [*(_numpy(t) for t in (points, vertices, index, gradient)), *_item_rows(points, vertices, rows)]
+    arrays = (_numpy(t) for t in (points, vertices, index, asked.gradient))
+    inputs = [*arrays, *_rows(points, vertices, rows)]
 
     def work(e0: int, e1: int) -> None:
         gr.nearest_gradient(*inputs, e0, e1, *(x.numpy() for x in grads))
@@ -699,19 +618,12 @@ def nearest_gradient(
     return grads
 
 
-def surface_gradient(
-    points: Tensor,
-    vertices: Tensor,
-    faces: Tensor,
-    face: Tensor,
-    weights: Tensor,
-    gradient: Tensor,
-    rows: Rows = None,
-) -> tuple[Tensor, Tensor]:
+def surface_gradient(asked: SurfaceGradient) -> tuple[Tensor, Tensor]:
     """``2 g (point - surface point)`` to each point, its opposite to the corners by their weights."""
+    points, vertices, rows, face, weights, faces = asked.near
     grads = _zeros(points), _zeros(vertices)
-    arrays = (_numpy(t) for t in (points, vertices, faces, face, weights, gradient))
-    inputs = [*arrays, *_item_rows(points, vertices, rows)]
+    arrays = (_numpy(t) for t in (points, vertices, faces, face, weights, asked.gradient))
+    inputs = [*arrays, *_rows(points, vertices, rows)]
 
     def work(e0: int, e1: int) -> None:
         gr.surface_gradient(*inputs, e0, e1, *(x.numpy() for x in grads))

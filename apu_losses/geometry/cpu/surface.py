@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from apu_losses.geometry.constants import FACE_BLOCK, FACE_CAUTION, FACE_GROWTH
 from apu_losses.geometry.cpu.boxes import INF, box_bound, far_boxes, lanes_to_box, splat_box
 from apu_losses.geometry.cpu.nearest import active_limit
 from apu_losses.geometry.cpu.simd import (
@@ -37,9 +38,8 @@ from apu_losses.geometry.cpu.simd import (
 )
 from apu_losses.numerics.jit import inlined, kernel
 
-FACES = 8
-_GROWTH = np.float32(4e-6)
-_CAUTION = np.float32(1 - 1e-5)
+_GROWTH = np.float32(FACE_GROWTH)
+_CAUTION = np.float32(FACE_CAUTION)
 _ZERO = np.float32(0)
 _ONE = np.float32(1)
 
@@ -50,12 +50,12 @@ def gather_faces(vertices, faces, slots, triangles, lo, hi):
     finite.
     """
     check = _ZERO
-    count = len(slots) // FACES
+    count = len(slots) // FACE_BLOCK
     for k in range(count):
         for c in range(3):
             lo[c, k] = INF
             hi[c, k] = -INF
-        for s in range(k * FACES, (k + 1) * FACES):
+        for s in range(k * FACE_BLOCK, (k + 1) * FACE_BLOCK):
             for corner in range(3):
                 v = faces[slots[s], corner]
                 for c in range(3):
@@ -175,7 +175,7 @@ def surface_in_block(px, py, pz, triangles, slots, t, best, best_id, best_v, bes
     m_id = splat_int(np.int32(-1))
     m_v = splat(_ZERO)
     m_w = m_v
-    for s in range(t * FACES, t * FACES + FACES):
+    for s in range(t * FACE_BLOCK, t * FACE_BLOCK + FACE_BLOCK):
         d2, v, w = closest_on_triangle(triangles[s], px, py, pz)
         better = less(d2, m)
         m = where_bits(better, d2, m)
@@ -202,7 +202,7 @@ def surface_blocks(
     """
     zero = splat(_ZERO)
     caution = splat(_CAUTION)
-    count = len(slots) // FACES
+    count = len(slots) // FACE_BLOCK
     bounds = np.empty((count + LANES - 1) // LANES * LANES, np.float32)
     lane_d2 = np.empty(LANES, np.float32)
     lane_v = np.empty(LANES, np.float32)

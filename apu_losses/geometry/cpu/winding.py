@@ -36,6 +36,7 @@ import math
 
 import numpy as np
 
+from apu_losses.geometry.constants import OPEN_MORE, OPEN_WIDEST, WINDING_ROUNDING
 from apu_losses.geometry.cpu.math import arctan2
 from apu_losses.geometry.cpu.simd import (
     LANES,
@@ -64,9 +65,9 @@ _PER_DIPOLE = np.float32(1 / (4 * math.pi))
 _HALF = np.float32(0.5)
 _THIRD = np.float32(1 / 3)
 _TWELFTH = np.float32(1 / 12)
-_ROUNDING = np.float32(1e-3)  # more than float32 sums of thousands of terms were ever seen to err
-_WIDEN = np.float32(1.5)
-_WIDEST = np.float32(16)
+_ROUNDING = np.float32(WINDING_ROUNDING)
+_MORE = np.float32(OPEN_MORE)
+_WIDEST = np.float32(OPEN_WIDEST)
 
 
 @inlined
@@ -557,7 +558,7 @@ def inside_block(px, py, pz, asked, triangles, nodes, start, end, skip, closed, 
         # Exactly one of the two: an interval without a whole number says that the query is on the surface.
         if asked & ~(inside ^ outside) == 0:
             return inside & asked
-        beta *= _WIDEN
+        beta *= _MORE
     return less(splat(_HALF), exact_block(px, py, pz, triangles)) & asked
 
 

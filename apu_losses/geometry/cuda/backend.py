@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from apu_losses.geometry import reference
-from apu_losses.geometry import torch_backend as blocks
+from apu_losses.geometry import gradients, reference
+from apu_losses.geometry.constants import LEAF_FACES, OPEN_CLOSED_GPU, OPEN_OPEN_GPU
 from apu_losses.geometry.cuda.common import finite_kernel
 from apu_losses.geometry.cuda.nearest_kernels import face_tiles_kernel, nearest_kernel, surface_kernel
 from apu_losses.geometry.cuda.region_kernels import (
@@ -29,13 +29,28 @@ from apu_losses.geometry.cuda.winding_kernels import (
     join_units_kernel,
     winding_kernel,
 )
+from apu_losses.geometry.gradients import nearest_gradient as nearest_gradient
+from apu_losses.geometry.gradients import surface_gradient as surface_gradient
+from apu_losses.geometry.pytorch import winding as by_torch
+from apu_losses.geometry.pytorch.regions import check_edges
+from apu_losses.geometry.requests import (
+    EdgeGradient,
+    FaceTree,
+    InsideSearch,
+    MatrixSearch,
+    NearestSearch,
+    Query,
+    RegionLayout,
+    RegionSearch,
+    Side,
+    SoftGradient,
+    SoftSearch,
+    SurfaceSearch,
+    Unions,
+    VertexSearch,
+    WindingSearch,
+)
 from apu_losses.geometry.scatter import accumulate
-from apu_losses.geometry.topology import LEAF_FACES, MeshTopology, RegionIndex
-from apu_losses.geometry.torch_backend import Rows
-
-# Gradients to nearest points are a few torch operations on as many rows as there are vertices.
-nearest_gradient = blocks.nearest_gradient
-surface_gradient = blocks.surface_gradient
 
 # Tiles and warps of each kernel; `benchmarks/kernels_cuda.py --sweep` times others.
 CONFIG: dict[str, dict[str, int]] = {
@@ -71,25 +86,28 @@ def _parts(edges: int) -> int:
     return 1 << max(0, min(4, (_PROGRAMS // max(1, edges)).bit_length() - 1))
 
 
-def _region_min(
-    a: Tensor,
-    b: Tensor,
-    edges: tuple[Tensor, ...] | None,
-    count: int,
-    regions: tuple[RegionIndex, RegionIndex],
-    unions: tuple[Tensor, Tensor] | None,
-    limit: float,
-) -> tuple[Tensor, Tensor, Tensor]:
+class _Minima(NamedTuple):
     """Minima along ``edges`` (rows and groups), or of all regions against all where there are none."""
+
+    a: Tensor
+    b: Tensor
+    edges: tuple[Tensor, ...] | None
+    answers: int
+    layouts: tuple[RegionLayout, RegionLayout]
+    unions: Unions | None
+    limit: float
+
+
+def _minima(asked: _Minima) -> tuple[Tensor, Tensor, Tensor]:
+    a, b, edges, count, (ra, rb), unions, limit = asked
     d2 = a.new_empty(count)
     index_a, index_b = (torch.empty(count, dtype=torch.int64, device=a.device) for _ in range(2))
     if not count:
         return d2, index_a, index_b
-    ra, rb = regions
     parts = _parts(count)
     part_d2 = d2 if parts == 1 else a.new_empty(count, parts)
     part_key = index_a if parts == 1 else index_a.new_empty(count, parts)
-    groups = (len(ra), len(rb)) if unions is None else (len(unions[0]) - 1,) * 2
+    groups = (ra.regions, rb.regions) if unions is None else (len(unions.offsets) - 1,) * 2
     # What is absent is never read, but a pointer it must be.
     region_min_kernel[(count, parts)](
         a, b, *(edges or (ra.offsets,) * 4), *(unions or (ra.offsets,) * 2), ra.offsets, ra.vertex_ids,
@@ -105,167 +123,117 @@ def _region_min(
     return d2, index_a, index_b
 
 
-def region_min(
-    verts_a: Tensor,
-    verts_b: Tensor,
-    row_a: Tensor,
-    row_b: Tensor,
-    group_a: Tensor,
-    group_b: Tensor,
-    regions_a: RegionIndex,
-    regions_b: RegionIndex,
-    unions: tuple[Tensor, Tensor] | None,
-) -> tuple[Tensor, Tensor, Tensor]:
+def region_min(search: RegionSearch) -> tuple[Tensor, Tensor, Tensor]:
     """`reference.region_min` without gradient; an edge that names no row or group gives NaN and -1."""
-    a, b = verts_a.contiguous(), verts_b.contiguous()
-    edges = tuple(t.contiguous() for t in (row_a, row_b, group_a, group_b))
-    count = len(row_a) if len(a) and len(b) else 0
-    lists = None if unions is None else (unions[0].contiguous(), unions[1].contiguous())
-    return _region_min(a, b, edges, count, (regions_a, regions_b), lists, math.inf)
+    one, other = search.sides
+    a, b = one.vertices.contiguous(), other.vertices.contiguous()
+    edges = tuple(t.contiguous() for t in (one.row, other.row, one.group, other.group))
+    count = search.edges if len(a) and len(b) else 0
+    unions = None if search.unions is None else Unions(*(t.contiguous() for t in search.unions))
+    return _minima(_Minima(a, b, edges, count, (one.layout, other.layout), unions, math.inf))
 
 
-def region_nearest(
-    verts_a: Tensor,
-    verts_b: Tensor,
-    row_a: Tensor,
-    row_b: Tensor,
-    group_a: Tensor,
-    group_b: Tensor,
-    regions_a: RegionIndex,
-    regions_b: RegionIndex,
-    first: Tensor,
-    count: int,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """`reference.region_nearest` without gradient; groups are regions, see `PairLayout`.
+class _End(NamedTuple):
+    """One end of edges as `region_nearest_kernel` takes it, and where its vertex ids go."""
 
-    An edge that names no row gives NaN and -1.
-    """
-    d2 = verts_a.new_empty(count)
-    index_a, index_b = (torch.empty(count, dtype=torch.int64, device=d2.device) for _ in range(2))
-    if not count:
+    vertices: Tensor
+    row: Tensor
+    group: Tensor
+    offsets: Tensor
+    ids: Tensor
+    out: Tensor
+
+    @classmethod
+    def of(cls, side: Side, out: Tensor) -> _End:
+        vertices, row, group = (t.contiguous() for t in (side.vertices, side.row, side.group))
+        return cls(vertices, row, group, side.layout.offsets, side.layout.vertex_ids, out)
+
+
+def region_nearest(asked: NearestSearch) -> tuple[Tensor, Tensor, Tensor]:
+    """`reference.region_nearest` without gradient; an edge that names no row gives NaN and -1."""
+    one, other = asked.search.sides
+    d2 = one.vertices.new_empty(asked.answers)
+    index_a, index_b = (torch.empty(asked.answers, dtype=torch.int64, device=d2.device) for _ in range(2))
+    if not asked.answers:
         return d2, index_a, index_b
-    a, b = (
-        (v.contiguous(), row.contiguous(), group.contiguous(), r.offsets, r.vertex_ids, index)
-        for v, row, group, r, index in (
-            (verts_a, row_a, group_a, regions_a, index_a),
-            (verts_b, row_b, group_b, regions_b, index_b),
-        )
-    )
-    parts = _parts(len(row_a))
-    second = first + regions_a.offsets.diff()[group_a]
-    for (q, row_q, group_q, offsets_q, ids_q, out_q), (t, row_t, group_t, offsets_t, ids_t, out_t), start in (
-        (a, b, first.contiguous()),
-        (b, a, second),
-    ):
-        region_nearest_kernel[(len(row_a), parts)](
-            q, t, row_q, row_t, group_q, group_t, offsets_q, ids_q, offsets_t, ids_t, start,
-            d2, out_q, out_t, q.shape[1], t.shape[1], len(q), len(t),
+    a, b = _End.of(one, index_a), _End.of(other, index_b)
+    parts = _parts(asked.search.edges)
+    second = asked.first + one.layout.offsets.diff()[one.group]
+    for q, t, start in ((a, b, asked.first.contiguous()), (b, a, second)):
+        region_nearest_kernel[(len(q.row), parts)](
+            q.vertices, t.vertices, q.row, t.row, q.group, t.group, q.offsets, q.ids, t.offsets, t.ids, start,
+            d2, q.out, t.out, q.vertices.shape[1], t.vertices.shape[1], len(q.vertices), len(t.vertices),
             PARTS=parts, **_launch("region_nearest"),
         )  # fmt: skip
     return d2, index_a, index_b
 
 
-def region_matrix(
-    verts_a: Tensor, verts_b: Tensor, regions_a: RegionIndex, regions_b: RegionIndex, limit: float
-) -> tuple[Tensor, Tensor, Tensor]:
+def region_matrix(search: MatrixSearch) -> tuple[Tensor, Tensor, Tensor]:
     """`reference.region_matrix` without gradient."""
-    shape = (len(verts_a), len(regions_a), len(regions_b))
-    a, b = verts_a.contiguous(), verts_b.contiguous()
-    regions = regions_a, regions_b
-    d2, index_a, index_b = _region_min(a, b, None, math.prod(shape), regions, None, float(limit))
-    return d2.view(shape), index_a.view(shape), index_b.view(shape)
+    a, b = search.vertices_a.contiguous(), search.vertices_b.contiguous()
+    asked = _Minima(a, b, None, math.prod(search.shape), (search.a, search.b), None, float(search.limit))
+    d2, index_a, index_b = (t.view(search.shape) for t in _minima(asked))
+    return d2, index_a, index_b
 
 
-def edge_gradient(
-    verts_a: Tensor,
-    verts_b: Tensor | None,
-    row_a: Tensor,
-    row_b: Tensor,
-    index_a: Tensor,
-    index_b: Tensor,
-    gradient: Tensor,
-) -> tuple[Tensor, Tensor]:
-    """`blocks.edge_gradient` in one launch for few edges; sorting is faster for many."""
-    edges = len(row_a)
+def edge_gradient(asked: EdgeGradient) -> tuple[Tensor, Tensor]:
+    """`gradients.edge_gradient` in one launch for few edges; sorting is faster for many."""
+    bodies, *ends = asked.found
+    edges = len(asked.gradient)
     if edges > _FEW_EDGES:
-        return blocks.edge_gradient(verts_a, verts_b, row_a, row_b, index_a, index_b, gradient)
-    a = verts_a.contiguous()
-    b = a if verts_b is None else verts_b.contiguous()
+        return gradients.edge_gradient(asked)
+    a = bodies.a.contiguous()
+    b = a if bodies.second is None else bodies.second.contiguous()
     grad_a = torch.zeros_like(a)
-    grad_b = grad_a if verts_b is None else torch.zeros_like(b)
+    grad_b = grad_a if bodies.second is None else torch.zeros_like(b)
     if edges and a.numel() and b.numel():
-        ends = [t.contiguous() for t in (row_a, row_b, index_a, index_b, gradient)]
+        tensors = [t.contiguous() for t in (*ends, asked.gradient)]
         edge_gradient_kernel[(-(-2 * edges // CONFIG["edge_gradient"]["BM"]),)](
-            a, b, *ends, grad_a, grad_b, edges, a.shape[1], b.shape[1],
-            SAME=verts_b is None, **_launch("edge_gradient"),
+            a, b, *tensors, grad_a, grad_b, edges, a.shape[1], b.shape[1],
+            SAME=bodies.second is None, **_launch("edge_gradient"),
         )  # fmt: skip
-    return grad_a, a.new_zeros(0) if verts_b is None else grad_b
+    return grad_a, a.new_zeros(0) if bodies.second is None else grad_b
 
 
-def _plain_lists(
-    regions: RegionIndex, group: Tensor, unions: tuple[Tensor, Tensor] | None
-) -> tuple[Tensor, Tensor]:
+def _plain_lists(side: Side, unions: Unions | None) -> tuple[Tensor, Tensor]:
     """Each group as one list of vertices without repeats, CSR."""
     if unions is None:
-        return regions.offsets, regions.vertex_ids
-    own = (regions.offsets, regions.vertex_ids)
-    lists = [reference.group_vertices(g, *own, unions) for g in range(len(unions[0]) - 1)]
-    sizes = torch.tensor([0, *(len(x) for x in lists)], device=group.device, dtype=torch.int64)
-    return sizes.cumsum(0), torch.cat([*lists, regions.vertex_ids[:0]])
+        return side.layout.offsets, side.layout.vertex_ids
+    groups = range(len(unions.offsets) - 1)
+    lists = [reference.group_vertices(g, side.layout, unions) for g in groups]
+    sizes = torch.tensor([0, *(len(x) for x in lists)], device=side.group.device, dtype=torch.int64)
+    return sizes.cumsum(0), torch.cat([*lists, side.layout.vertex_ids[:0]])
 
 
-def region_soft_min(
-    verts_a: Tensor,
-    verts_b: Tensor,
-    row_a: Tensor,
-    row_b: Tensor,
-    group_a: Tensor,
-    group_b: Tensor,
-    regions_a: RegionIndex,
-    regions_b: RegionIndex,
-    unions: tuple[Tensor, Tensor] | None,
-    temperature: float,
-) -> tuple[Tensor, Tensor, Tensor]:
+def region_soft_min(soft: SoftSearch) -> tuple[Tensor, Tensor, Tensor]:
     """`reference.region_soft_min` without gradient; also the hard minima and the sums, for the gradient."""
-    blocks.check_edges(verts_a, verts_b, row_a, row_b, group_a, group_b, regions_a, regions_b, unions)
-    a, b = verts_a.contiguous(), verts_b.contiguous()
-    edges = [t.contiguous() for t in (row_a, row_b, group_a, group_b)]
-    lists = (*_plain_lists(regions_a, group_a, unions), *_plain_lists(regions_b, group_b, unions))
-    soft, least, sums = (a.new_empty(len(row_a)) for _ in range(3))
-    edge_count = len(row_a)
-    if edge_count:
-        parts = _parts(edge_count)
-        share = a.new_empty(2, edge_count, parts)
-        soft_min_kernel[(edge_count, parts)](
-            a, b, *edges, *lists, *share, a.shape[1], b.shape[1], float(temperature), **_launch("soft_min")
+    search = soft.search
+    check_edges(search)
+    one, other = search.sides
+    a, b = one.vertices.contiguous(), other.vertices.contiguous()
+    edges = [t.contiguous() for t in (one.row, other.row, one.group, other.group)]
+    lists = (*_plain_lists(one, search.unions), *_plain_lists(other, search.unions))
+    found, least, sums = (a.new_empty(search.edges) for _ in range(3))
+    if search.edges:
+        parts, temperature = _parts(search.edges), float(soft.temperature)
+        share = a.new_empty(2, search.edges, parts)
+        soft_min_kernel[(search.edges, parts)](
+            a, b, *edges, *lists, *share, a.shape[1], b.shape[1], temperature, **_launch("soft_min")
         )
-        soft_join_kernel[(-(-edge_count // 64),)](
-            *share, soft, least, sums, edge_count, float(temperature),
+        soft_join_kernel[(-(-search.edges // 64),)](
+            *share, found, least, sums, search.edges, temperature,
             BM=64, PARTS=parts, num_warps=4, enable_fp_fusion=False,
         )  # fmt: skip
-    return soft, least, sums
+    return found, least, sums
 
 
-def region_soft_min_gradient(
-    verts_a: Tensor,
-    verts_b: Tensor,
-    row_a: Tensor,
-    row_b: Tensor,
-    group_a: Tensor,
-    group_b: Tensor,
-    regions_a: RegionIndex,
-    regions_b: RegionIndex,
-    unions: tuple[Tensor, Tensor] | None,
-    temperature: float,
-    least: Tensor,
-    sums: Tensor,
-    gradient: Tensor,
-) -> tuple[Tensor, Tensor]:
+def region_soft_min_gradient(asked: SoftGradient) -> tuple[Tensor, Tensor]:
     """Gradients of `region_soft_min`: each edge into its own buffer, the buffers added in order."""
+    (soft, least, sums), gradient = asked
     scalars = [t.contiguous() for t in (least, sums, gradient)]
     sides = [
-        (verts_a, row_a, group_a, *_plain_lists(regions_a, group_a, unions)),
-        (verts_b, row_b, group_b, *_plain_lists(regions_b, group_b, unions)),
+        (side.vertices, side.row, side.group, *_plain_lists(side, soft.search.unions))
+        for side in soft.search.sides
     ]
     grads = []
     for (v, row, group, offsets, ids), (w, row_w, group_w, offsets_w, ids_w) in (sides, sides[::-1]):
@@ -279,7 +247,7 @@ def region_soft_min_gradient(
             soft_gradient_kernel[(len(row), tiles)](
                 v.contiguous(), w.contiguous(), row.contiguous(), row_w.contiguous(), group.contiguous(),
                 group_w.contiguous(), offsets, ids, offsets_w, ids_w, *scalars, first, buffer,
-                v.shape[1], w.shape[1], float(temperature), **_launch("soft_gradient"),
+                v.shape[1], w.shape[1], float(soft.temperature), **_launch("soft_gradient"),
             )  # fmt: skip
             owner = torch.repeat_interleave(torch.arange(len(sizes), device=v.device), sizes)
             within = torch.arange(total, device=v.device) - first[owner]
@@ -301,82 +269,84 @@ def _finite(values: Tensor) -> Tensor:
     return out
 
 
-def _items(points: Tensor, rows: Rows) -> int:
-    return len(points) if rows is None else len(rows[0])
+class _Asked(NamedTuple):
+    """A query as the kernels take it; of E items Q points."""
+
+    points: Tensor
+    slots: Tensor
+    row_q: Tensor
+    row_m: Tensor
+    wanted: Tensor
+    items: int
+    queries: int
+    flags: dict[str, bool]
+
+    @classmethod
+    def of(cls, query: Query) -> _Asked:
+        points = query.points.contiguous()
+        slots = _query_slots(points, query.slots)
+        # What is absent is never read, but a pointer it must be.
+        row_q, row_m = (slots, slots) if query.rows is None else (t.contiguous() for t in query.rows)
+        wanted = slots if query.wanted is None else query.wanted.contiguous().view(torch.uint8)
+        flags = {"HAS_ROWS": query.rows is not None, "HAS_WANTED": query.wanted is not None}
+        items, queries = query.shape
+        return cls(points, slots, row_q, row_m, wanted, items, queries, flags)
+
+    @property
+    def rows(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Pointers to the rows and the mask."""
+        return self.row_q, self.row_m, self.wanted
+
+    def grid(self, name: str) -> tuple[int, int]:
+        """Programs of a kernel."""
+        return _programs(name, self.slots), self.items
+
+    def empty(self, *more: int, dtype: torch.dtype = torch.float32) -> Tensor:
+        return torch.empty(self.items, self.queries, *more, dtype=dtype, device=self.points.device)
+
+    def answers(self, vertices: Tensor) -> bool:
+        """Whether there is anything to answer."""
+        return bool(self.items and self.queries and len(vertices))
 
 
-def _row_arguments(rows: Rows, wanted: Tensor | None, unused: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Pointers to rows and mask; what is absent is never read, but a pointer it must be."""
-    row_q, row_m = (unused, unused) if rows is None else (rows[0].contiguous(), rows[1].contiguous())
-    return row_q, row_m, unused if wanted is None else wanted.contiguous().view(torch.uint8)
-
-
-def nearest_vertex(
-    points: Tensor,
-    vertices: Tensor,
-    limit: float,
-    point_slots: Tensor | None,
-    vertex_slots: Tensor | None,
-    wanted: Tensor | None = None,
-    skipped: float = math.inf,
-    rows: Rows = None,
-) -> tuple[Tensor, Tensor]:
-    """`reference.nearest_vertex` without gradient; points not ``wanted (E, Q)`` are ``skipped`` and -1.
-
-    An item that names no row gives NaN and -1.
-    """
-    p, v = points.contiguous(), vertices.contiguous()
-    items, queries = _items(p, rows), p.shape[1]
-    slots = _query_slots(p, point_slots)
+def nearest_vertex(search: VertexSearch) -> tuple[Tensor, Tensor]:
+    """`reference.nearest_vertex` without gradient; an item that names no row gives NaN and -1."""
+    asked, v = _Asked.of(search.query), search.vertices.contiguous()
+    p, slots = asked.points, asked.slots
     finite = _finite(v)
-    d2 = p.new_empty(items, queries)
-    index = torch.empty(items, queries, dtype=torch.int64, device=p.device)
-    if items and queries and len(v):
-        nearest_kernel[(_programs("nearest", slots), items)](
-            p, v, slots, *_row_arguments(rows, wanted, slots), finite, d2, index,
-            queries, len(slots), v.shape[1], len(p), len(v), float(limit), float(skipped),
-            HAS_ROWS=rows is not None, HAS_WANTED=wanted is not None, **_launch("nearest"),
+    d2, index = asked.empty(), asked.empty(dtype=torch.int64)
+    if asked.answers(v):
+        nearest_kernel[asked.grid("nearest")](
+            p, v, slots, *asked.rows, finite, d2, index,
+            asked.queries, len(slots), v.shape[1], len(p), len(v), float(search.limit), float(search.skipped),
+            **asked.flags, **_launch("nearest"),
         )  # fmt: skip
     return d2, index
 
 
-def nearest_surface(
-    points: Tensor,
-    vertices: Tensor,
-    faces: Tensor,
-    face_slots: Tensor,
-    limit: float,
-    point_slots: Tensor | None,
-    wanted: Tensor | None = None,
-    skipped: float = math.inf,
-    rows: Rows = None,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """`reference.nearest_surface` without gradient; points not ``wanted (E, Q)`` are ``skipped`` and -1.
-
-    An item that names no row gives NaN and -1.
-    """
-    p = points.contiguous()
-    items, queries, meshes = _items(p, rows), p.shape[1], len(vertices)
-    slots = _query_slots(p, point_slots)
-    d2, weights = p.new_empty(items, queries), p.new_empty(items, queries, 3)
-    face = torch.empty(items, queries, dtype=torch.int64, device=p.device)
-    if not items or not queries or not meshes:
+def nearest_surface(search: SurfaceSearch) -> tuple[Tensor, Tensor, Tensor]:
+    """`reference.nearest_surface` without gradient; an item that names no row gives NaN and -1."""
+    asked, meshes = _Asked.of(search.query), len(search.vertices)
+    p, slots = asked.points, asked.slots
+    d2, weights, face = asked.empty(), asked.empty(3), asked.empty(dtype=torch.int64)
+    if not asked.answers(search.vertices):
         return d2, face, weights
     # Whole tiles of faces in block order; the last is filled by repeating a face.
-    wide = CONFIG["surface"]["BN"]
+    wide, face_slots = CONFIG["surface"]["BN"], search.face_slots
     order = torch.cat([face_slots, face_slots[-1:].expand(-len(face_slots) % wide)])
     tiles = len(order) // wide
-    v = vertices.contiguous()
+    v = search.vertices.contiguous()
     corners, boxes = v.new_empty(meshes, max(1, len(order)), 9), v.new_empty(meshes, max(1, tiles), 6)
     if tiles:
         face_tiles_kernel[(tiles, meshes)](
-            v, faces, order, corners, boxes, v.shape[1], tiles, BN=wide, num_warps=1, enable_fp_fusion=False
-        )
+            v, search.faces, order, corners, boxes, v.shape[1], tiles,
+            BN=wide, num_warps=1, enable_fp_fusion=False,
+        )  # fmt: skip
     finite = _finite(boxes) if tiles else torch.ones(meshes, dtype=torch.int32, device=p.device)
-    surface_kernel[(_programs("surface", slots), items)](
-        p, corners, slots, order, boxes, *_row_arguments(rows, wanted, slots), finite, d2, face, weights,
-        queries, len(slots), tiles, len(p), meshes, float(limit), float(skipped),
-        HAS_ROWS=rows is not None, HAS_WANTED=wanted is not None, **_launch("surface"),
+    surface_kernel[asked.grid("surface")](
+        p, corners, slots, order, boxes, *asked.rows, finite, d2, face, weights,
+        asked.queries, len(slots), tiles, len(p), meshes, float(search.limit), float(search.skipped),
+        **asked.flags, **_launch("surface"),
     )  # fmt: skip
     return d2, face, weights
 
@@ -393,81 +363,57 @@ class _Trees(NamedTuple):
     finite: Tensor
 
 
-def _fit_trees(vertices: Tensor, topology: MeshTopology) -> _Trees:
+def _fit_trees(vertices: Tensor, tree: FaceTree) -> _Trees:
     v = vertices.contiguous()
-    meshes, faces, nodes = len(v), len(topology.faces), len(topology.node_start)
+    meshes, faces, nodes = len(v), len(tree.faces), len(tree.node_start)
     units = faces // (CONFIG["fit_nodes"]["UNIT"] // 2) + 1
     triangles = v.new_empty(meshes, max(1, faces), 9)
     # Places of units that there are not stay zero, and a node of no faces counts for nothing.
     fitted, spans = v.new_zeros(meshes, nodes + units, 16), v.new_empty(meshes, units, 8)
     boxes = v.new_zeros(meshes, 2, 3)
     finite = torch.ones(meshes, dtype=torch.int32, device=v.device)
-    tree = (topology.node_start, topology.node_end, topology.node_skip)
+    links = (tree.node_start, tree.node_end, tree.node_skip)
     if nodes:
         fit_nodes_kernel[(nodes, meshes)](
-            v, topology.faces, topology.face_order, *tree, triangles, fitted, spans,
+            v, tree.faces, tree.face_order, *links, triangles, fitted, spans,
             v.shape[1], faces, nodes, nodes + units, **_launch("fit_nodes"),
         )  # fmt: skip
         join_units_kernel[(-(-nodes // CONFIG["join_units"]["EACH"]), meshes)](
-            *tree[:2], fitted, spans, boxes, finite, nodes, nodes + units, **_launch("join_units")
+            *links[:2], fitted, spans, boxes, finite, nodes, nodes + units, **_launch("join_units")
         )
-    return _Trees(triangles, fitted, *tree, boxes, finite)
+    return _Trees(triangles, fitted, *links, boxes, finite)
 
 
-def winding_number(
-    points: Tensor,
-    vertices: Tensor,
-    topology: MeshTopology,
-    method: str,
-    beta: float,
-    point_slots: Tensor | None,
-    boxed: bool,
-    wanted: Tensor | None = None,
-    rows: Rows = None,
-) -> tuple[Tensor, Tensor]:
-    """Winding numbers by "tree", "exact" or "rays" (in PyTorch), and bounds; ``boxed``: zero outside the box.
-
-    Points that are not ``wanted (E, Q)`` are zero; an item that names no row is NaN.
-    """
-    if method == "rays":
-        return blocks.winding_number(
-            points, vertices, topology, method, beta, point_slots, boxed, wanted, rows
-        )
-    p = points.contiguous()
-    items, queries = _items(p, rows), p.shape[1]
-    slots = _query_slots(p, point_slots)
-    out, bound = p.new_empty(items, queries), p.new_empty(items, queries)
-    if items and queries and len(vertices):
-        trees = _fit_trees(vertices, topology)
-        winding_kernel[(_programs("winding", slots), items)](
-            p, *trees, slots, *_row_arguments(rows, wanted, slots), out, bound,
-            queries, len(slots), len(topology.faces), len(topology.node_start), trees.nodes.shape[1],
-            len(p), len(vertices), float(beta), EXACT=method == "exact", BOXED=boxed,
-            HAS_ROWS=rows is not None, HAS_WANTED=wanted is not None, **_launch("winding"),
+def winding_number(search: WindingSearch) -> tuple[Tensor, Tensor]:
+    """Winding numbers by "tree", "exact" or "rays" (in PyTorch), and bounds; no row, NaN."""
+    if search.method == "rays":
+        return by_torch.winding_number(search)
+    asked, tree = _Asked.of(search.query), search.tree
+    p, slots = asked.points, asked.slots
+    out, bound = asked.empty(), asked.empty()
+    if asked.answers(search.vertices):
+        trees = _fit_trees(search.vertices, tree)
+        winding_kernel[asked.grid("winding")](
+            p, *trees, slots, *asked.rows, out, bound,
+            asked.queries, len(slots), len(tree.faces), len(tree.node_start), trees.nodes.shape[1],
+            len(p), len(search.vertices), float(search.beta), EXACT=search.method == "exact",
+            BOXED=search.boxed, **asked.flags, **_launch("winding"),
         )  # fmt: skip
     return out, bound
 
 
-def inside(
-    points: Tensor,
-    vertices: Tensor,
-    topology: MeshTopology,
-    point_slots: Tensor | None,
-    wanted: Tensor | None = None,
-    rows: Rows = None,
-) -> Tensor:
+def inside(search: InsideSearch) -> Tensor:
     """The inside test by the tree, opened as far as it takes to be certain; no row, not inside."""
-    p = points.contiguous()
-    items, queries = _items(p, rows), p.shape[1]
-    slots = _query_slots(p, point_slots)
-    out = torch.empty(items, queries, dtype=torch.bool, device=p.device)
-    if items and queries and len(vertices):
-        trees = _fit_trees(vertices, topology)
-        low, high = (0.0, 1.0) if topology.closed else (0.5, 0.5)
-        inside_kernel[(_programs("inside", slots), items)](
-            p, *trees, slots, *_row_arguments(rows, wanted, slots), out.view(torch.uint8),
-            queries, len(slots), len(topology.faces), len(topology.node_start), trees.nodes.shape[1],
-            len(p), len(vertices), 2.0 if topology.closed else 2.5, low, high,
-            HAS_ROWS=rows is not None, HAS_WANTED=wanted is not None, **_launch("inside"),
+    asked, tree = _Asked.of(search.query), search.tree
+    p, slots = asked.points, asked.slots
+    out = asked.empty(dtype=torch.bool)
+    if asked.answers(search.vertices):
+        trees = _fit_trees(search.vertices, tree)
+        low, high = (0.0, 1.0) if tree.closed else (0.5, 0.5)
+        inside_kernel[asked.grid("inside")](
+            p, *trees, slots, *asked.rows, out.view(torch.uint8),
+            asked.queries, len(slots), len(tree.faces), len(tree.node_start), trees.nodes.shape[1],
+            len(p), len(search.vertices), OPEN_CLOSED_GPU if tree.closed else OPEN_OPEN_GPU, low, high,
+            **asked.flags, **_launch("inside"),
         )  # fmt: skip
     return out

@@ -5,7 +5,10 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
+from apu_losses.geometry.constants import FACE_CAUTION, FACE_GROWTH
 from apu_losses.geometry.cuda.common import FAR, corners_of, dot, item_rows, load3, not_finite, squared
+
+_GROWTH, _CAUTION = tl.constexpr(FACE_GROWTH), tl.constexpr(FACE_CAUTION)
 
 
 @triton.jit(do_not_specialize=["queries", "padded", "targets", "rows_q", "rows_m"])
@@ -89,7 +92,7 @@ def face_tiles_kernel(vertices, faces, order, corners, boxes, vertex_count, tile
     hz = tl.max(tl.maximum(z0, tl.maximum(z1, z2)), axis=0)
     bad = not_finite(x0, y0, z0) | not_finite(x1, y1, z1) | not_finite(x2, y2, z2)
     # The closest point rounds in its own way: grow the boxes a little.
-    grow = 4e-6 * ((hx - lx) + (hy - ly) + (hz - lz))
+    grow = _GROWTH * ((hx - lx) + (hy - ly) + (hz - lz))
     grow = tl.where(tl.max(bad, axis=0) > 0, float("nan"), grow)
     box = boxes + (item * tiles + tile) * 6
     tl.store(box, lx - grow)
@@ -232,7 +235,7 @@ def surface_kernel(
             gx = tl.maximum(tl.maximum(tl.load(box) - px, px - tl.load(box + 3)), 0.0)
             gy = tl.maximum(tl.maximum(tl.load(box + 1) - py, py - tl.load(box + 4)), 0.0)
             gz = tl.maximum(tl.maximum(tl.load(box + 2) - pz, pz - tl.load(box + 5)), 0.0)
-            near = (squared(gx, gy, gz) * (1.0 - 1e-5) <= best) & want
+            near = (squared(gx, gy, gz) * _CAUTION <= best) & want
             if (tl.max(near.to(tl.int32), axis=0) > 0) & ((round == 0) | (tile != seed)):
                 c = corners + (mesh * tiles * BN + tile * BN + column) * 9
                 ids = tl.load(face_slots + tile * BN + column)

@@ -5,7 +5,11 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
+from apu_losses.geometry.constants import OPEN_MORE, OPEN_WIDEST, WINDING_ROUNDING
 from apu_losses.geometry.cuda.common import corners_of, dot, item_rows, load3, not_finite, squared
+
+_MORE, _WIDEST = tl.constexpr(OPEN_MORE), tl.constexpr(OPEN_WIDEST)
+_ROUNDING = tl.constexpr(WINDING_ROUNDING)
 
 
 @triton.jit
@@ -422,14 +426,14 @@ def inside_kernel(
     t = triangles + mesh * faces * 9
     tree = nodes + mesh * rows * 16
     reach = beta
-    while (tl.max(left, axis=0) > 0) & (reach < 16.0):
+    while (tl.max(left, axis=0) > 0) & (reach < _WIDEST):
         w, bound = _walk(t, tree, start, end, skip, count, px, py, pz, left > 0, reach, BM, LEAF)
-        above = (w - bound - 1e-3 > low).to(tl.int32)
-        below = (w + bound + 1e-3 < high).to(tl.int32)
+        above = (w - bound - _ROUNDING > low).to(tl.int32)
+        below = (w + bound + _ROUNDING < high).to(tl.int32)
         # Neither: the bound is too wide. Both: no whole number in between, a query on the surface.
         inside = tl.where((left > 0) & (above != below), above, inside)
         left = left * (above == below).to(tl.int32)
-        reach = reach * 1.5
+        reach = reach * _MORE
     if tl.max(left, axis=0) > 0:
         w = _exact(t, faces, px, py, pz, BM, LEAF)
         inside = tl.where(left > 0, (w > 0.5).to(tl.int32), inside)

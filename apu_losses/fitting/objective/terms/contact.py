@@ -30,7 +30,7 @@ from apu_losses.functional.nearest import (
     select_nearest,
 )
 from apu_losses.functional.rows import spread_points
-from apu_losses.geometry.operators import MeshTopology
+from apu_losses.geometry import MeshTopology
 from apu_losses.numerics.normals import FaceRing, point_normals
 
 

@@ -85,14 +85,15 @@ def flipped_limb(
     row, hinge_row = BODY_JOINTS.index(limb.root), BODY_JOINTS.index(limb.hinge)
     before = turn * Rotation.from_rotvec(pose[row])
     first = _towards(upper, target_upper) * before
-    now = (first * before.inv()).apply(lower)
-    bend = _towards(now, target_lower) * first * Rotation.from_rotvec(pose[hinge_row])
+    straight = (before * Rotation.from_rotvec(pose[hinge_row])).inv().apply(lower)  # at rest
+    bend = first * Rotation.from_rotvec(pose[hinge_row])
     normal = np.cross(target_upper, target_lower)
     if np.linalg.norm(normal) > _BENT:
-        # turn the first bone about itself until the hinge bends the way that it can, and no other
+        # turn the first bone about itself until the hinge bends the way that it can
         first = _about(target_upper, first.apply(limb.axis), normal) * first
         angle = np.arctan2(np.linalg.norm(normal), target_upper @ target_lower)
         bend = first * Rotation.from_rotvec(angle * np.array(limb.axis))
+    bend = _towards(bend.apply(straight), target_lower) * bend
     pose[row] = (turn.inv() * first).as_rotvec()
     pose[hinge_row] = (first.inv() * bend).as_rotvec()
     return pose.ravel()

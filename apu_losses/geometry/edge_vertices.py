@@ -19,7 +19,7 @@ from apu_losses.geometry.types import RegionPairs
 
 
 @dataclass(frozen=True)
-class PairLayout:
+class EdgeVertices:
     """Where the vertices of each edge stand in the flat list of S answers.
 
     Edge k owns ``offsets[2k]:offsets[2k + 2]``: first the vertices of its group a, then, from
@@ -46,7 +46,7 @@ class PairLayout:
         return int(self.edge.shape[0])
 
     @classmethod
-    def build(cls, pairs: RegionPairs, regions_a: RegionIndex, regions_b: RegionIndex) -> PairLayout:
+    def build(cls, pairs: RegionPairs, regions_a: RegionIndex, regions_b: RegionIndex) -> EdgeVertices:
         """List the vertices of ``pairs`` between meshes with these regions.
 
         Raises:
@@ -69,8 +69,8 @@ class PairLayout:
         return cls(groups_a, groups_b, *(torch.from_numpy(x).to(pairs.row_a.device) for x in listed))
 
 
-def layout_of(pairs: RegionPairs, regions_a: RegionIndex, regions_b: RegionIndex) -> PairLayout:
-    """`PairLayout.build`, remembered by the pairs.
+def vertices_of_edges(pairs: RegionPairs, regions_a: RegionIndex, regions_b: RegionIndex) -> EdgeVertices:
+    """`EdgeVertices.build`, remembered by the pairs.
 
     Raises:
         RuntimeError: in compiled code, which cannot make a list of a length that it does not know.
@@ -84,7 +84,7 @@ def layout_of(pairs: RegionPairs, regions_a: RegionIndex, regions_b: RegionIndex
             "compiled, with the same RegionPairs and RegionIndex"
         )
     with to_be_kept():
-        layout = PairLayout.build(pairs, regions_a, regions_b)
+        layout = EdgeVertices.build(pairs, regions_a, regions_b)
     pairs.laid_out.append((regions_a, regions_b, layout))
     del pairs.laid_out[:-_KEPT]
     return layout

@@ -14,13 +14,20 @@ import torch
 from torch import Tensor
 
 from apu_losses.geometry import reference
+from apu_losses.geometry.constants import (
+    BLOCK,
+    LEAF_FACES,
+    OPEN_CLOSED,
+    OPEN_MORE,
+    OPEN_OPEN,
+    OPEN_WIDEST,
+    WINDING_ROUNDING,
+)
+from apu_losses.geometry.pytorch.items import listed
+from apu_losses.geometry.requests import FaceTree, InsideSearch, WindingSearch
 from apu_losses.geometry.scatter import accumulate
-from apu_losses.geometry.topology import BLOCK, LEAF_FACES, MeshTopology
 
-_PAIRS = 1 << 16
-_ROUNDING = 1e-3  # more than sums of thousands of float32 terms were ever seen to err
-_WIDEN, _WIDEST = 1.5, 16.0
-_BETA_CLOSED, _BETA_OPEN = 1.6, 2.2
+_PAIRS = 1 << 16  # pairs of query block and node looked at together: 13 MB of float32
 
 
 class Nodes(NamedTuple):
@@ -34,18 +41,18 @@ class Nodes(NamedTuple):
     second_moment: Tensor
 
 
-def fit(vertices: Tensor, topology: MeshTopology) -> Nodes:
+def fit(vertices: Tensor, tree: FaceTree) -> Nodes:
     """Refit the tree to a pose. ``quadrupole (N, 3, 3)`` is three times the symmetric, traceless part of the
     first moments of the area vectors.
     """
-    corners = vertices[topology.faces[topology.face_order]]
+    corners = vertices[tree.faces[tree.face_order]]
     # Moments are differences of running sums: in float64, about the middle of the mesh.
     origin = corners.double().mean((0, 1))
     triangle = corners.double() - origin
     normal = 0.5 * torch.linalg.cross(triangle[:, 1] - triangle[:, 0], triangle[:, 2] - triangle[:, 0])
     area = normal.norm(dim=1)
     middle = triangle.mean(1)
-    start, end = topology.node_start, topology.node_end
+    start, end = tree.node_start, tree.node_end
 
     def over_nodes(values: Tensor) -> Tensor:
         running = torch.cat([values.new_zeros(1, *values.shape[1:]), values.cumsum(0)])
@@ -85,17 +92,17 @@ def _far(offset: Tensor, r2: Tensor, nodes: Nodes, n: Tensor) -> tuple[Tensor, T
     return u * u2 * (along - bent * u2), u2 * u2 * rest * nodes.second_moment[n, None]
 
 
-def winding_number(
-    points: Tensor, vertices: Tensor, topology: MeshTopology, beta: float, slots: Tensor
+def walk(
+    points: Tensor, vertices: Tensor, tree: FaceTree, beta: float, slots: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Winding number of one mesh around ``points (Q, 3)`` in block order ``slots``, and a bound: ``(Q,)``."""
     out = torch.zeros(2, len(points), dtype=points.dtype, device=points.device)
-    if len(points) == 0 or len(topology.faces) == 0:
+    if len(points) == 0 or len(tree.faces) == 0:
         return out[0], out[1]
-    nodes = fit(vertices, topology)
+    nodes = fit(vertices, tree)
     queries = torch.nan_to_num(points, 0.0, 0.0, 0.0)[slots].view(-1, BLOCK, 3)
     total, error = torch.zeros(2, *queries.shape[:2], dtype=points.dtype, device=points.device).unbind(0)
-    start, end, skip = topology.node_start, topology.node_end, topology.node_skip
+    start, end, skip = tree.node_start, tree.node_end, tree.node_skip
     lanes = torch.arange(LEAF_FACES, device=points.device)
     block = torch.arange(len(queries), device=points.device)
     node = torch.zeros_like(block)
@@ -127,25 +134,70 @@ def winding_number(
     return out[0], out[1]
 
 
-def inside(points: Tensor, vertices: Tensor, topology: MeshTopology) -> Tensor:
+def certainly_inside(points: Tensor, vertices: Tensor, tree: FaceTree) -> Tensor:
     """Which of ``points (Q, 3)`` have a winding number above one half: ``(Q,)`` bool, as the exact sum says.
 
     The tree is walked again with a larger ``beta`` for those whose bound leaves it open.
     """
     out = torch.zeros(len(points), dtype=torch.bool, device=points.device)
     open_ = torch.arange(len(points), device=points.device)
-    beta = _BETA_CLOSED if topology.closed else _BETA_OPEN
-    low, high = (0.0, 1.0) if topology.closed else (0.5, 0.5)
-    while len(open_) and beta < _WIDEST:
-        w, error = winding_number(points[open_], vertices, topology, beta, block_slots(points[open_]))
-        within, without = w - error - _ROUNDING > low, w + error + _ROUNDING < high
+    beta = OPEN_CLOSED if tree.closed else OPEN_OPEN
+    low, high = (0.0, 1.0) if tree.closed else (0.5, 0.5)
+    while len(open_) and beta < OPEN_WIDEST:
+        w, error = walk(points[open_], vertices, tree, beta, block_slots(points[open_]))
+        within, without = w - error - WINDING_ROUNDING > low, w + error + WINDING_ROUNDING < high
         out[open_] = within
         # Neither: the bound is too wide. Both: no whole number in between, a query on the surface.
         open_ = open_[within == without]
-        beta *= _WIDEN
+        beta *= OPEN_MORE
     if len(open_):
-        exact = reference.winding_number(points[open_][None], vertices[None], topology.faces)[0]
+        exact = reference.winding_numbers(points[open_][None], vertices[None], tree.faces)[0]
         out[open_] = exact > 0.5
+    return out
+
+
+@torch.no_grad()
+def winding_number(search: WindingSearch) -> tuple[Tensor, Tensor]:
+    """Winding numbers by "tree", "exact" or "rays", and bounds on their errors."""
+    query, vertices, tree = search.query, search.vertices, search.tree
+    points = query.points
+    out = torch.zeros(2, *query.shape, dtype=points.dtype, device=points.device)
+    used = vertices[:, torch.unique(tree.faces)] if len(tree.faces) else vertices[:, :0]
+    for i, (p, m) in enumerate(listed(query, vertices) if used.shape[1] else ()):
+        own = _asked(points[p], used[m], None if query.wanted is None else query.wanted[i], search.boxed)
+        part, slots = (points[p], query.slots) if own is None else (points[p][own], None)
+        at = slice(None) if own is None else own
+        if search.method == "tree":
+            slots = block_slots(part) if slots is None and len(part) else slots
+            if slots is not None:
+                out[0, i, at], out[1, i, at] = walk(part, vertices[m], tree, search.beta, slots)
+        else:
+            exact = reference.ray_crossings if search.method == "rays" else reference.winding_numbers
+            out[0, i, at] = exact(part[None], vertices[m : m + 1], tree.faces)[0]
+    none = torch.zeros_like(out[0], dtype=torch.int64)
+    value, bound = (reference.poison(points, used, x, none, query.rows)[0] for x in out)
+    return value, bound
+
+
+def _asked(points: Tensor, used: Tensor, wanted: Tensor | None, boxed: bool) -> Tensor | None:
+    """Mask of the points to look at: those wanted, and in the box of the mesh if ``boxed``; None for all."""
+    if not boxed:
+        return wanted
+    in_box = ((points >= used.amin(0)) & (points <= used.amax(0))).all(1)
+    return in_box if wanted is None else in_box & wanted
+
+
+@torch.no_grad()
+def inside(search: InsideSearch) -> Tensor:
+    """The inside test by the tree, opened as far as it takes to be certain."""
+    query, vertices, tree = search.query, search.vertices, search.tree
+    out = torch.zeros(query.shape, dtype=torch.bool, device=query.points.device)
+    used = vertices[:, torch.unique(tree.faces)] if len(tree.faces) else vertices[:, :0]
+    for i, (p, m) in enumerate(listed(query, vertices) if used.shape[1] else ()):
+        points = query.points[p]
+        own = _asked(points, used[m], None if query.wanted is None else query.wanted[i], True)
+        if bool(torch.isfinite(used[m]).all()):
+            out[i, own] = certainly_inside(points[own], vertices[m], tree)
     return out
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from apu_losses.geometry.topology import MeshTopology, sound_body, to_be_kept
 
 
-class MeshLayout:
+class LazyTopology:
     """Holds a `MeshTopology` by the numbering of the vertices until a body shows which of them are near.
 
     Where vertices share a block decides the speed of a search (by a factor of 10 to 100) and never its
@@ -31,7 +31,7 @@ class MeshLayout:
     @classmethod
     def build(
         cls, faces: ArrayLike | Tensor, vertex_count: int, template: ArrayLike | Tensor | None
-    ) -> MeshLayout:
+    ) -> LazyTopology:
         """Arguments and errors as of `MeshTopology.build`."""
         return cls(MeshTopology.build(faces, vertex_count, template), template is not None)
 
