@@ -339,7 +339,7 @@ def test_real_photographs(real_dir: Path, tmp_path: Path) -> None:
     report = ProposalReport()
     scenes = list(propose_scenes(find_images(real_dir), report=report, start="estimate"))
     assert [scene.name for scene in scenes] == ["college_232334", "girls_250416"]
-    assert report.counts["proposed"] == 30 and sum(report.counts.values()) == 445
+    assert report.counts["proposed"] == 33 and sum(report.counts.values()) == 445
 
 
 # From pictures
