@@ -199,6 +199,15 @@ class ResolvedContacts:
         contact_map: the same as region pairs with weights.
         order: ``"either"`` where it stayed open which of the two is person a.
         evidence: what the answers were and what became of them.
+
+    Example:
+        >>> from apu_contacts import Keypoints2D, PersonDetection, resolve_contacts
+        >>> def person(x):
+        ...     xy = [[x, 20.0 + 10 * i] for i in range(17)]
+        ...     return PersonDetection(Keypoints2D("coco17", xy, [1.0] * 17), [x, 20, x, 180])
+        >>> found = resolve_contacts('{"contacts": []}', person(250.0), person(100.0))
+        >>> found.contacts, found.contact_map, found.order
+        ((), ContactMap(0 region pairs), 'given')
     """
 
     contacts: tuple[ResolvedContact, ...]

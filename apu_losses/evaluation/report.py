@@ -270,7 +270,7 @@ def _cell(value: float | None) -> str:
         return ""
     if isinstance(value, int):
         return str(value)  # published without a decimal
-    return f"{value:.1f}" if abs(value) >= 1 or value == 0 else f"{value:.3g}"
+    return f"{value:.1f}" if abs(value) >= 1 or value == 0 else f"{value:.3f}"
 
 
 def _span(interval: Interval) -> str:

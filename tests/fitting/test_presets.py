@@ -267,7 +267,7 @@ def test_a_stage_may_have_other_options_of_a_term(fitter_of, body):
 def test_options_of_a_stage_are_checked_before_anything_is_fitted(fitter_of):
     best = load_preset("best")
     stage = replace(best.stages[0], options={"contact": {"softness": 1.0}})
-    with pytest.raises(ValueError, match=r"stage 'soft contact': the term 'contact'.*softness"):
+    with pytest.raises(ValueError, match=r"stage 'place': the term 'contact'.*softness"):
         fitter_of(replace(best, stages=(stage,)))
     misspelt = replace(best.stages[0], options={"contacts": {"soft": 1.0}})
     with pytest.raises(ValueError, match=r"has options of \['contacts'\]"):

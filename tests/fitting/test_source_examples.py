@@ -110,6 +110,12 @@ def test_bev(folder: Path, people: dict[str, Any]) -> None:
     check(run("03_start_from_bev.py", folder, folder / "out"), folder / "out", people)
 
 
+def test_keypoints_alone(folder: Path, people: dict[str, Any]) -> None:
+    result = run("13_start_from_keypoints.py", folder, folder / "out", tries=2)
+    assert not result.failed and (folder / "out.npz").exists()
+    assert max(result.before.keypoint_error) < 12 and result.notes[-1].startswith("from start")
+
+
 def test_hmr2(folder: Path, people: dict[str, Any]) -> None:
     focal = 5000 / 256 * max(SIZE)
     far = people["pelvis"] * [1, 1, focal / Camera.from_image_size(*SIZE).focal]

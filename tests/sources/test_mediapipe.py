@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from apu_contacts.camera import Camera
 from apu_contacts.detect import DetectedPeople
 from apu_contacts.detect.mediapipe_pose import same_person
 from apu_contacts.detect.models import chosen_detector
 from apu_contacts.keypoints import SKELETONS, convert_keypoints
 from apu_contacts.sources import SourceFormatError, read_keypoint_arrays, read_mediapipe
-from apu_contacts.sources.conventions import Camera, axis_angle_to_matrices
+from apu_contacts.sources.conventions import axis_angle_to_matrices
 
 SIZE = (640, 480)
 NAMES = SKELETONS["mediapipe33"].joint_names

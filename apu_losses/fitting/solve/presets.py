@@ -106,6 +106,7 @@ def best() -> Preset:
         "stature": 2.0,
     }
     near = {**weights, "contact": 3.5e5}
+    placed = {"keypoints": weights["keypoints"], "contact": 1e3, "penetration": 3e2}
     unshaped = tuple(name for name in moves if name != "betas")
     return Preset(
         name="best",
@@ -123,6 +124,12 @@ def best() -> Preset:
             "penetration": {"target": "entry", "energy": "l2"},
         },
         stages=(
+            # people who start far apart, or in each other, move as wholes before any limb does
+            replace(
+                _soft_contact("place", placed, ("transl",), 0.01, 6, robust=1.0),
+                relative_slope=1e-2,
+                free_where_seen=(),
+            ),
             # second-order steps from the start, each of which must help: large ones of Adam through
             # overlapping bodies end in other places for a last bit. From afar they would hold on too early
             # to the vertices that happen to be nearest, so contact begins light and soft
@@ -141,11 +148,17 @@ def best() -> Preset:
 
 
 def _soft_contact(
-    name: str, weights: dict[str, float], free: tuple[str, ...], soft: float, steps: int, damping: float = 0.1
+    name: str,
+    weights: dict[str, float],
+    free: tuple[str, ...],
+    soft: float,
+    steps: int,
+    damping: float = 0.1,
+    robust: float = 0.1,
 ) -> Stage:
     """A stage of Levenberg-Marquardt of `best` whose contact is a soft minimum, square metres."""
     stage = _second_order(name, weights, free, steps, damping)
-    return replace(stage, options={"contact": {"soft": soft}})
+    return replace(stage, options={"contact": {"soft": soft, "robust": robust}})
 
 
 def _second_order(

@@ -36,7 +36,8 @@ def body_volumes(vertices: Tensor, faces: Tensor) -> Tensor:
     points = widen(vertices).double()
     corners = (points - points.mean(1, keepdim=True))[:, faces]  # near the origin nothing cancels
     product = torch.linalg.cross(corners[:, :, 0], corners[:, :, 1])
-    return 1000 * (product * corners[:, :, 2]).sum(2).sum(1).to(widen(vertices).dtype) / 6
+    litres: Tensor = 1000 * (product * corners[:, :, 2]).sum(2).sum(1) / 6
+    return litres.to(widen(vertices).dtype)
 
 
 def part_thickness(vertices: Tensor, parts: Sequence[Tensor]) -> Tensor:
