@@ -115,7 +115,7 @@ def test_the_tree_is_that_of_the_cpu():
     t = m.topology
     order, start, end, skip = (x.numpy() for x in (t.face_order, t.node_start, t.node_end, t.node_skip))
     assert (end - start).max() > 2 * cuda.CONFIG["fit_nodes"]["UNIT"]
-    fitted = cuda._fit_trees(m.a.to(DEVICE), t.to(DEVICE))
+    fitted = cuda._fit_trees(m.a.to(DEVICE), t.to(DEVICE).tree)
     assert fitted.finite.tolist() == [1, 0]
     triangles = np.empty((len(order), 9), np.float32)
     nodes, spans = np.empty((len(start), NODE), np.float32), np.empty((len(start), 2, 3), np.float32)
