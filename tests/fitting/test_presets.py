@@ -273,7 +273,7 @@ def test_options_of_a_stage_are_checked_before_anything_is_fitted(fitter_of):
     with pytest.raises(ValueError, match=r"has options of \['contacts'\]"):
         fitter_of(replace(best, stages=(misspelt,)))
     wrong = replace(best.stages[0], options={"contact": {"soft": -1.0}})
-    with pytest.raises(ValueError, match="soft must be positive"):
+    with pytest.raises(ValueError, match="soft must be a positive number"):
         fitter_of(replace(best, stages=(wrong,)))
 
 
