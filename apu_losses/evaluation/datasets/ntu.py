@@ -75,7 +75,7 @@ JOINTS: Mapping[str, str] = MappingProxyType(
     }
 )
 """Our joint -> Kinect's. The twelve limb joints mean the same place; the other three do so within some
-centimetres, and `apu evaluate` leaves them out. Kinect's hips lie nearer to each other than a body model's."""
+centimetres, and `apu evaluate` leaves them out. Kinect's hips lie nearer to each other than a body's."""
 
 _FOLDERS = (
     "nturgb+d_skeletons",
