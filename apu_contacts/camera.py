@@ -61,7 +61,7 @@ class Camera:
 
     @classmethod
     def from_intrinsics(cls, matrix: ArrayLike) -> Camera:
-        """The camera of a matrix ``(3, 3)`` in pixels, ``[[f, 0, cx], [0, f, cy], [0, 0, 1]]``.
+        """Return the camera of a matrix ``(3, 3)`` in pixels, ``[[f, 0, cx], [0, f, cy], [0, 0, 1]]``.
 
         Raises:
             ValueError: another shape, or a focal length that is not positive.

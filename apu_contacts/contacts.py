@@ -87,12 +87,14 @@ class PartContact:
         return self.confidence if self.weight is None else self.weight
 
     def transposed(self: Contact) -> Contact:
-        """The same contact with the two people exchanged; of the same class, with all that it holds."""
+        """Return the same contact with the two people exchanged; of the same class, with all that it
+        holds.
+        """
         return replace(self, **self._exchanged())
 
     def _exchanged(self) -> dict[str, Any]:
-        """The fields that are others with the people exchanged; a subclass that has more of them adds its
-        own.
+        """Return the fields that are others with the people exchanged; a subclass that has more of them adds
+        its own.
         """
         return {
             "part_a": self.part_b,
@@ -224,12 +226,12 @@ class ContactMap:
 
     @classmethod
     def empty(cls) -> ContactMap:
-        """A map that says nothing touches."""
+        """Return a map that says nothing touches."""
         return cls(np.zeros((0, 2), dtype=np.int64))
 
     @classmethod
     def from_parts(cls, contacts: Iterable[PartContact], alternatives: Iterable[str] = ()) -> ContactMap:
-        """Expands part contacts to region pairs, one group per contact of one side with one side.
+        """Expand part contacts to region pairs, one group per contact of one side with one side.
 
         ``"left"`` and ``"right"`` give the regions of that side and ``"none"`` those of both sides as one
         group. ``"both"`` says that each of the two sides touches and gives one group per
@@ -267,7 +269,7 @@ class ContactMap:
 
     @classmethod
     def from_dense(cls, dense: ArrayLike) -> ContactMap:
-        """Reads a ``(75, 75)`` matrix of weights (rows: person a); zeros are no contact.
+        """Read a ``(75, 75)`` matrix of weights (rows: person a); zeros are no contact.
 
         Raises:
             ValueError: on another shape, or entries that are negative or not finite.
@@ -378,11 +380,11 @@ class ContactMap:
         return vertex_labels_of_regions(self.pairs, regions, regions_b)
 
     def merged(self) -> ContactMap:
-        """The map without groups, for ``over="pairs"``: each pair once, with its largest weight."""
+        """Return the map without groups, for ``over="pairs"``: each pair once, with its largest weight."""
         return ContactMap(self.pairs, self.weights)
 
     def transposed(self) -> ContactMap:
-        """The map with the two people exchanged."""
+        """Return the map with the two people exchanged."""
         names = self.group_names
         if names is not None:
             names = tuple(" - ".join(reversed(name.split(" - "))) for name in names)
@@ -407,7 +409,7 @@ class ContactMap:
         return found
 
     def to_json(self) -> dict[str, Any]:
-        """A dictionary that ``json.dump`` writes and `from_json` reads back exactly."""
+        """Return a dictionary that ``json.dump`` writes and `from_json` reads back exactly."""
         return {
             "schema": SCHEMA,
             "pairs": self.pairs.tolist(),
@@ -418,7 +420,7 @@ class ContactMap:
 
     @classmethod
     def from_json(cls, data: str | Mapping[str, Any]) -> ContactMap:
-        """Reads what `to_json` gave, as a dictionary or as JSON text.
+        """Read what `to_json` gave, as a dictionary or as JSON text.
 
         Raises:
             ValueError: on text that is no JSON, another schema, missing or unknown keys, and whatever the

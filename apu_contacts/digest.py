@@ -26,7 +26,7 @@ def digest(value: Any) -> str:
 
 
 def file_digest(path: str | Path) -> str:
-    """The same for the bytes of a file.
+    """Return the same for the bytes of a file.
 
     Raises:
         OSError: the file cannot be read.

@@ -45,7 +45,7 @@ class OutputError(OSError):
 
 
 def cannot_write(path: str | Path, error: OSError) -> OutputError:
-    """The error of the system in words, with the path that the user knows."""
+    """Return the error of the system in words, with the path that the user knows."""
     why = error.strerror or str(error)
     return OutputError(f"{path}: cannot be written: {why[:1].lower()}{why[1:]}")
 
@@ -233,7 +233,7 @@ def staged_folder(target: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def work_folder(folder: Path, finish: Callable[[Path], None] | None = None) -> Iterator[Path]:
-    """A hidden folder inside ``folder`` for what is under way; it goes when the block ends.
+    """Return a hidden folder inside ``folder`` for what is under way; it goes when the block ends.
 
     Args:
         folder: an existing folder.
@@ -512,7 +512,7 @@ def _folder_of(target: Path) -> Iterator[None]:
 
 
 def _through_stream(sink: Path) -> Iterator[Path]:
-    """What is a device or a pipe cannot be replaced: it is written to when all is there."""
+    """Write to a device or a pipe, which cannot be replaced, when all is there."""
     import tempfile
 
     with tempfile.TemporaryDirectory() as folder:
@@ -523,7 +523,7 @@ def _through_stream(sink: Path) -> Iterator[Path]:
 
 
 def _new_part(target: Path, mode: int) -> tuple[Path, int]:
-    """An empty file beside the target, and a handle that holds its lock."""
+    """Return an empty file beside the target, and a handle that holds its lock."""
     while True:
         part = target.with_name(f"{PART_PREFIX}{secrets.token_hex(8)}{target.suffix[:16]}")
         try:
@@ -536,7 +536,7 @@ def _new_part(target: Path, mode: int) -> tuple[Path, int]:
 
 
 def _new_stage(folder: Path) -> tuple[Path, int | None]:
-    """An empty folder inside ``folder``, and a handle that holds its lock."""
+    """Return an empty folder inside ``folder``, and a handle that holds its lock."""
     while True:
         stage = folder / f"{WORK_PREFIX}{secrets.token_hex(8)}"
         try:
@@ -555,7 +555,7 @@ def _new_stage(folder: Path) -> tuple[Path, int | None]:
 
 
 def _lock(handle: int) -> bool | None:
-    """True: locked by us. False: somebody else's. None: there are no locks here."""
+    """Lock the file: True if we hold it, False if somebody else does, None where there are no locks."""
     if fcntl is None:
         return None
     try:
@@ -582,7 +582,7 @@ def _is_still(handle: int, path: Path) -> bool:
 
 
 def _identity(path: str | Path) -> tuple[int, int] | None:
-    """What tells a file from all others; None if there is none. Devices are nobody's."""
+    """Return what tells a file from all others; None if there is none. Devices are nobody's."""
     try:
         found = Path(path).stat()
     except (OSError, ValueError):

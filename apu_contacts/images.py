@@ -49,7 +49,7 @@ class PictureError(ValueError):
 
 
 def folder_pictures(folder: str | Path) -> list[Path]:
-    """The pictures in a folder by their endings, sorted; hidden files are none.
+    """Return the pictures in a folder by their endings, sorted; hidden files are none.
 
     Raises:
         OSError: if the folder cannot be listed.
@@ -83,8 +83,9 @@ def left_out_words(counts: Counter[str]) -> str:
 
 
 def open_picture(path: str | Path) -> Image.Image:
-    """A file as a Pillow image in the mode ``"RGB"``: turned upright by its EXIF orientation, grey spread
-    over the three channels, deep and float pictures scaled to 8 bits (`upright_rgb`), transparency on white.
+    """Return a file as a Pillow image in the mode ``"RGB"``: turned upright by its EXIF orientation, grey
+    spread over the three channels, deep and float pictures scaled to 8 bits (`upright_rgb`), transparency on
+    white.
 
     Raises:
         PictureError: if it cannot be read as a picture, or has more than `MAX_PIXELS`.
@@ -125,8 +126,9 @@ def picture_size(path: str | Path) -> tuple[int, int]:
 
 
 def _read(path: str | Path, use: Callable[[Any], _Result]) -> _Result:
-    """What ``use`` makes of an opened picture. Whatever goes wrong inside of Pillow is a `PictureError`: its
-    readers raise RuntimeError, SyntaxError, struct.error, IndexError and others on damaged files.
+    """Return what ``use`` makes of an opened picture. Whatever goes wrong inside of Pillow is a
+    `PictureError`: its readers raise RuntimeError, SyntaxError, struct.error, IndexError and others on
+    damaged files.
     """
     from PIL import Image
 
@@ -188,7 +190,7 @@ _usual: int | None = None
 
 @contextmanager
 def _large_pictures() -> Iterator[None]:
-    """Raises Pillow's own limit, one for the whole process, while a picture is read: up to twice `MAX_PIXELS`
+    """Raise Pillow's own limit, one for the whole process, while a picture is read: up to twice `MAX_PIXELS`
     nothing is said but what is said here, and above four times Pillow refuses first.
     """
     global _reading, _usual
@@ -210,7 +212,7 @@ def _large_pictures() -> Iterator[None]:
 
 
 def upright_rgb(image: Image.Image) -> Image.Image:
-    """An image in the mode ``"RGB"``, turned upright by its EXIF orientation.
+    """Return an image in the mode ``"RGB"``, turned upright by its EXIF orientation.
 
     Transparent pixels lie on white. CMYK goes through the profile that the file brings. Whole numbers of more
     than 8 bits count from black at 0 to white at 65535, at 4095 if none is above that (12 bits), at 255 if

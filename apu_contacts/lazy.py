@@ -72,5 +72,5 @@ def _exports(package: str) -> dict[str, str]:
 
 
 def _kept(name: ast.alias) -> bool:
-    """A name that is exported (which stubs say with ``as``) under no other one."""
+    """Return a name that is exported (which stubs say with ``as``) under no other one."""
     return name.asname == name.name

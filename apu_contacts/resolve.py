@@ -93,7 +93,9 @@ class ContactPolicy:
 
     @classmethod
     def paper(cls) -> ContactPolicy:
-        """The paper's: its rule of sides, both orders open in each iteration, answers trusted in full."""
+        """Return the paper's: its rule of sides, both orders open in each iteration, answers trusted in
+        full.
+        """
         return cls(sides="paper", order="either", trust=1.0, depths=False)
 
     def to_dict(self) -> dict[str, Any]:
@@ -102,7 +104,7 @@ class ContactPolicy:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> ContactPolicy:
-        """The inverse of `to_dict`.
+        """Return the inverse of `to_dict`.
 
         Raises:
             ValueError: on an unknown key, or a value that the constructor refuses.
@@ -168,7 +170,7 @@ class ContactEvidence:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> ContactEvidence:
-        """The inverse of `to_dict`.
+        """Return the inverse of `to_dict`.
 
         Raises:
             ValueError: on an unknown key or status.
@@ -183,7 +185,7 @@ class ContactEvidence:
         return cls(**{**data, "contacts": tuple(data.get("contacts", ()))})
 
     def exchanged_people(self) -> ContactEvidence:
-        """The same evidence with the two people exchanged."""
+        """Return the same evidence with the two people exchanged."""
         other = {"part_a": "part_b", "side_a": "side_b", "stated_a": "stated_b"}
         other |= {b: a for a, b in other.items()}
         turned = tuple({other.get(key, key): c[key] for key in c} for c in self.contacts)
@@ -226,7 +228,7 @@ class ResolvedContacts:
 
 
 def in_words(evidence: ContactEvidence, a: str = "a", b: str = "b") -> str:
-    """What is known about a pair as one line.
+    """Return what is known about a pair as one line.
 
     Args:
         evidence: of a resolution or of a scene's contact.
@@ -341,7 +343,9 @@ def _model_of(answer: Answer) -> str:
 
 
 def _read(given: Sequence[Answer]) -> tuple[list[ContactAnswer | None], dict[str, int]]:
-    """The answers that say something about contacts, None for the others; and how many are of which kind."""
+    """Return the answers that say something about contacts, None for the others; and how many are of which
+    kind.
+    """
     counts = dict.fromkeys(("answers", "stating", "denying", "refused", "unreadable", "partly_read"), 0)
     read: list[ContactAnswer | None] = []
     for each in given:
@@ -376,7 +380,7 @@ def _parsed(answer: Answer) -> ContactAnswer | None:
 
 
 def _told(answers: Sequence[ContactAnswer], models: Sequence[str]) -> list[PartContact]:
-    """What the answers state together; person a is the person on the left."""
+    """Return what the answers state together; person a is the person on the left."""
     if len(answers) == 1:
         return list(answers[0].contacts)
     return list(fuse_answers(answers, models).contacts)
@@ -385,8 +389,8 @@ def _told(answers: Sequence[ContactAnswer], models: Sequence[str]) -> list[PartC
 def _decided(
     told: list[PartContact], first: Person, second: Person, policy: ContactPolicy
 ) -> tuple[list[ResolvedContact], Literal["given", "either"], bool, float]:
-    """The contacts of the person on the left with the one on the right, their order, whether the two had to
-    be exchanged, and how clear that was.
+    """Return the contacts of the person on the left with the one on the right, their order, whether the two
+    had to be exchanged, and how clear that was.
     """
     if not told:
         return [], "given", False, 0.0
@@ -413,7 +417,7 @@ def _decided(
 
 
 def _joints(person: Person) -> Any:
-    """The estimated body of a person in a form that `denoise_chirality` takes, or None."""
+    """Return the estimated body of a person in a form that `denoise_chirality` takes, or None."""
     initial = person.initial
     if initial is None or hasattr(initial, "joint_names"):
         return initial
@@ -421,7 +425,7 @@ def _joints(person: Person) -> Any:
 
 
 def _resolved(contact: PartContact, told: PartContact, policy: ContactPolicy) -> ResolvedContact:
-    """A repaired contact with its final weight and the votes that it had."""
+    """Return a repaired contact with its final weight and the votes that it had."""
     votes = (told.votes, told.samples) if isinstance(told, FusedContact) else (1, 1)
     kept = contact if isinstance(contact, DenoisedContact) else None
     return ResolvedContact(

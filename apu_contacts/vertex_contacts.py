@@ -111,7 +111,7 @@ def _membership(regions: RegionMap) -> Bools:
 
 
 def _refuse_unassigned(name: str, assigned: Bools, vertices: Ids, regions: RegionMap) -> None:
-    """A contact of a vertex in no region would be lost without a word."""
+    """Return a contact of a vertex in no region would be lost without a word."""
     if not assigned.all():
         lost = np.unique(vertices[~assigned])
         raise ValueError(

@@ -88,11 +88,13 @@ class PinholeCamera:
         return len(self.focal)
 
     def rows(self, index: Tensor) -> PinholeCamera:
-        """The cameras of the given rows, such as the image of each body: ``(K,)`` int64 in, K cameras out."""
+        """Return the cameras of the given rows, such as the image of each body: ``(K,)`` int64 in, K cameras
+        out.
+        """
         return PinholeCamera(self.focal[index], self.center[index])
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> PinholeCamera:
-        """The same cameras on another device or in another floating-point type."""
+        """Return the same cameras on another device or in another floating-point type."""
         return PinholeCamera(self.focal.to(device, dtype), self.center.to(device, dtype))
 
     def project(self, points: Tensor) -> Tensor:
@@ -116,7 +118,7 @@ class PinholeCamera:
         return self.center[:, None] + self.focal[:, None, None] * points[..., :2] * _inverse(points[..., 2:])
 
     def project_jacobian(self, points: Tensor) -> Tensor:
-        """Derivative of `project`: ``(N, K, 3)`` points to ``(N, K, 2, 3)`` pixels a metre."""
+        """Return derivative of `project`: ``(N, K, 3)`` points to ``(N, K, 2, 3)`` pixels a metre."""
         self._check(points)
         depth = points[..., 2:]
         inverse = _inverse(depth)

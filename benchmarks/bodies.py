@@ -32,7 +32,7 @@ RESULT = Path(__file__).parent / "results" / "bodies.md"
 
 
 def smplx_model(folder: Path, batch_size: int) -> Any:
-    """The free body as an object of the smplx package."""
+    """Return the free body as an object of the smplx package."""
     import smplx
 
     (folder / "smplx").mkdir(exist_ok=True)

@@ -58,7 +58,7 @@ class Pair:
 
 
 def load(detector: str, folder: Path = REAL) -> list[Pair]:
-    """The annotated pairs whose two people the detector found."""
+    """Return the annotated pairs whose two people the detector found."""
     pairs = []
     for annotation in sorted(folder.glob("*/interaction_contact_signature.json")):
         picture = annotation.parent
@@ -95,7 +95,7 @@ class Count:
 
 
 def statements(truth: PartContact) -> Iterator[tuple[str, PartContact, bool]]:
-    """A contact stated in each way: the case, the statement, and whether the flipped part has own
+    """Return a contact stated in each way: the case, the statement, and whether the flipped part has own
     keypoints.
     """
     a, b = truth.side_a, truth.side_b
@@ -130,7 +130,7 @@ def is_decidable(
 def count(
     pairs: list[Pair], rule: str, belief: SideBelief | None = None, model: DistanceModel | None = None
 ) -> dict[str, Count]:
-    """Counts by case."""
+    """Count by case."""
     counts = {case: Count() for case in CASES}
     for pair in pairs:
         for truth in pair.contacts:
@@ -214,7 +214,7 @@ def _supported(contact: PartContact, regions: list[list[int]]) -> bool:
 
 
 def table(most: int | None = None) -> str:
-    """The whole report; of the first ``most`` pairs, if given."""
+    """Return the whole report; of the first ``most`` pairs, if given."""
     lines = [
         "# Repair of left and right, on real keypoints",
         "",

@@ -62,7 +62,7 @@ def variation(body: LinearBlendBody, regions: RegionMap, rng: np.random.Generato
 
 
 def drawn_people(body: LinearBlendBody, rng: np.random.Generator) -> Params:
-    """The demo's two people in other poses and of other builds."""
+    """Return the demo's two people in other poses and of other builds."""
     people = demo_scene().people
     params = {
         key: np.stack([p.initial.parameters[key] for p in people]) for key in people[0].initial.parameters
@@ -80,7 +80,9 @@ def bent(body: LinearBlendBody, rng: np.random.Generator, radians: float) -> np.
 
 
 def touching(body: LinearBlendBody, params: Params, gap: float = 0.004) -> Params:
-    """The second person moved towards the first until their nearest vertices are ``gap`` metres apart."""
+    """Return the second person moved towards the first until their nearest vertices are ``gap`` metres
+    apart.
+    """
     with torch.no_grad():
         vertices = body.pose(tensors(params)).vertices()
     towards = vertices.new_tensor([-1.0, 0.0, 0.0])
@@ -106,7 +108,7 @@ def seen_by_the_camera(body: LinearBlendBody, params: Params, rng: np.random.Gen
 
 
 def nearest_regions(vertices: Tensor, regions: RegionMap, count: int) -> ContactMap:
-    """The ``count`` region pairs of the two bodies that are nearest to each other."""
+    """Return the ``count`` region pairs of the two bodies that are nearest to each other."""
     squared = region_distance_matrix(vertices[:1], vertices[1:], regions).distance2[0]
     order = squared.flatten().argsort(stable=True)[:count].numpy()
     return ContactMap(np.stack(np.divmod(order, squared.shape[1]), 1), np.ones(count))
@@ -120,7 +122,9 @@ def detected(pixels: np.ndarray, rng: np.random.Generator) -> Keypoints2D:
 
 
 def estimate(body: LinearBlendBody, truth: Params, rng: np.random.Generator) -> Params:
-    """What an estimator would say: the mean build, other poses, a depth that is wrong for each person."""
+    """Return what an estimator would say: the mean build, other poses, a depth that is wrong for each
+    person.
+    """
     lean = Rotation.from_rotvec(rng.normal(0, 0.1, (2, 3))) * Rotation.from_rotvec(truth["global_orient"])
     return {
         "global_orient": lean.as_rotvec(),

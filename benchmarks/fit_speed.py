@@ -109,7 +109,7 @@ class Stopwatch:
 
 
 def sequence_number() -> int:
-    """The number that autograd gives to the next operation."""
+    """Return the number that autograd gives to the next operation."""
     with torch.enable_grad():
         return int((torch.zeros((), requires_grad=True) * 1).grad_fn._sequence_nr())  # type: ignore[union-attr]
 
@@ -284,7 +284,7 @@ def parts_table(runs: list[Run], stage: str) -> str:
 
 
 def shares_table(runs: list[Run]) -> str:
-    """What share of the whole fit each part takes, one column a batch size."""
+    """Return what share of the whole fit each part takes, one column a batch size."""
     shares = [run.profile.shares() for run in runs]
     names = sorted({name for found in shares for name in found}, key=lambda n: -shares[-1].get(n, 0.0))
     lines = [

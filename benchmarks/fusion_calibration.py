@@ -35,7 +35,7 @@ Pair = tuple[str, str]
 
 
 def scene(rng: np.random.Generator, samples: int) -> tuple[set[Pair], list[ContactAnswer]]:
-    """The true pairs of parts of one scene and what ``samples`` answers state."""
+    """Return the true pairs of parts of one scene and what ``samples`` answers state."""
 
     def random_pair() -> Pair:
         a, b = rng.integers(len(PARTS), size=2)

@@ -505,7 +505,7 @@ TITLES = {
 
 
 def markdown(rows: list[dict[str, Any]], about: dict[str, Any]) -> str:
-    """The tables as a page: ``x_over_y`` is how many times longer y takes than ours."""
+    """Return the tables as a page: ``x_over_y`` is how many times longer y takes than ours."""
 
     def text(value: Any) -> str:
         return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -44,7 +44,7 @@ Call = Callable[[], Any]
 
 
 def on_gpu(e: Embrace) -> Embrace:
-    """The same embrace with everything on the GPU."""
+    """Return the same embrace with everything on the GPU."""
     return Embrace(e.a.cuda(), e.b.cuda(), e.topology.to("cuda"), e.regions.to("cuda"), e.region_map)
 
 
@@ -141,7 +141,9 @@ def exact_inside(e: Embrace) -> Call:
 
 
 def peers(e: Embrace, pairs: g.RegionPairs, proxy: Proxy) -> dict[str, dict[str, Call]]:
-    """What one would use instead on the same GPU, for each operator; exact but for the sampled loss."""
+    """Return what one would use instead on the same GPU, for each operator; exact but for the sampled
+    loss.
+    """
     batch = len(e.a)
     samples = sampled_vertices(e.regions.to("cpu")).cuda()
     out: dict[str, dict[str, Call]] = {

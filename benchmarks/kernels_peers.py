@@ -70,7 +70,7 @@ def embrace(batch: int, seed: int = 0) -> Embrace:
 
 
 def closest_pairs(e: Embrace, count: int) -> g.RegionPairs:
-    """The ``count`` nearest region pairs of each item: what an annotated embrace would list."""
+    """Return the ``count`` nearest region pairs of each item: what an annotated embrace would list."""
     d2 = g.region_distance_matrix(e.a, e.b, e.regions).distance2
     wide = d2.shape[2]
     nearest = d2.flatten(1).argsort(1)[:, :count].flatten()
@@ -108,7 +108,7 @@ def both_ways_by_trees(e: Embrace, a: Tensor, b: Tensor, pairs: g.RegionPairs) -
 
 
 def sampled_vertices(regions: RegionIndex, count: int = 40) -> Tensor:
-    """A fixed random subset of each region, the generator seeded anew for each: ``(R, count)``."""
+    """Return a fixed random subset of each region, the generator seeded anew for each: ``(R, count)``."""
     rows = []
     for r in range(len(regions)):
         ids = regions.vertices(r).numpy()
@@ -147,7 +147,7 @@ def matrix_by_cdist(e: Embrace, a: Tensor, b: Tensor) -> Tensor:
 
 
 def matrix_by_trees(e: Embrace, a: Tensor, b: Tensor) -> np.ndarray:
-    """A kd-tree for each region of b, asked by all regions of a."""
+    """Return a kd-tree for each region of b, asked by all regions of a."""
     ids, offsets = e.regions.vertex_ids.numpy(), e.regions.offsets.numpy()
     out = np.empty((len(a), len(e.regions), len(e.regions)))
     for k, (x, y) in enumerate(zip(a.numpy(), b.numpy(), strict=True)):
@@ -195,8 +195,8 @@ def plain_penetration(a: Tensor, b: Tensor, proxy: Proxy, chunk: int = 512) -> T
 
 
 def careful_penetration(a: Tensor, b: Tensor, proxy: Proxy, chunk: int = 64) -> Tensor:
-    """The same with care: coordinates apart, chunks that fit the cache, only the nearest vertices in the
-    graph.
+    """Return the same with care: coordinates apart, chunks that fit the cache, only the nearest vertices in
+    the graph.
     """
     total = a.new_zeros(())
     for x, y in zip(a, b, strict=True):
@@ -224,7 +224,7 @@ def careful_penetration(a: Tensor, b: Tensor, proxy: Proxy, chunk: int = 64) -> 
 
 
 def resized(e: Embrace, vertices: int) -> Embrace:
-    """The same embrace on a coarser or finer mesh, regions by the nearest original vertex."""
+    """Return the same embrace on a coarser or finer mesh, regions by the nearest original vertex."""
     import igl
 
     rest = load_body("free").pose({}).vertices().detach()[0].double().numpy()

@@ -53,7 +53,9 @@ class Times:
 
 
 def maps_of(e: Embrace, pairs: g.RegionPairs, grouped: bool) -> list[ac.ContactMap]:
-    """A map of 30 region pairs for each item; ``grouped``: as ten contacts between unions of regions."""
+    """Return a map of 30 region pairs for each item; ``grouped``: as ten contacts between unions of
+    regions.
+    """
     found = []
     for item in range(len(e.a)):
         mine = pairs.row_a == item
@@ -83,7 +85,7 @@ def losses_of(e: Embrace) -> dict[str, Loss]:
 
 
 def kernel_alone(e: Embrace) -> Callable[[], Any]:
-    """The search of the contact loss by itself."""
+    """Return the search of the contact loss by itself."""
     pairs, cpu, layout = closest_pairs(e, 30), load_backend("cpu"), e.regions.layout
     ends = (Ends(pairs.row_a, pairs.group_a, layout), Ends(pairs.row_b, pairs.group_b, layout))
     search = RegionSearch(Bodies(e.a, e.b), *ends, None)
@@ -102,7 +104,7 @@ def once(loss: Loss, a: Tensor, b: Tensor) -> tuple[float, float, float]:
 
 
 def measured(batch: int, rounds: int, seconds: float) -> dict[str, tuple[float, float, float]]:
-    """The least times of every row of a batch size."""
+    """Return the least times of every row of a batch size."""
     e = embrace(batch)
     losses, kernel = losses_of(e), kernel_alone(e)
     times = {name: Times([], [], []) for name in ("kernel", *losses)}

@@ -95,7 +95,7 @@ class Mutant:
     operations: list[str] = field(default_factory=list)
 
     def text(self) -> str:
-        """The whole text."""
+        """Return the whole text."""
         text = self.prefix + "".join(token.text for token in self.tokens) + self.suffix
         return text if self.cut is None else text[: int(self.cut * len(text))]
 
@@ -127,7 +127,7 @@ def _contact_tokens(
 
 
 def valid_answer(rng: random.Random) -> Mutant:
-    """A valid answer with one to six contacts, no two alike."""
+    """Return a valid answer with one to six contacts, no two alike."""
     rows: list[Statement] = []
     for _ in range(rng.randint(1, 6)):
         row = (rng.choice(REAL_PARTS), rng.choice(SIDES), rng.choice(REAL_PARTS), rng.choice(SIDES))
@@ -406,13 +406,13 @@ REMARKS = (
 
 
 def denying_heading(rng: random.Random, m: Mutant) -> None:
-    """The whole answer stands under a heading that denies it."""
+    """Return the whole answer stands under a heading that denies it."""
     m.tokens.insert(0, Token(rng.choice(DENYING) + "\n"))
     m.gone |= set(range(len(m.stated)))
 
 
 def denied_section(rng: random.Random, m: Mutant) -> None:
-    """A list that must not be read follows under a heading that denies it."""
+    """Write a list that must not be read under a heading that denies it."""
     m.suffix = f"\n\n{rng.choice(DENYING)}\n[{_decoy_row(rng)}]" + m.suffix
 
 
@@ -439,7 +439,9 @@ def correction(rng: random.Random, m: Mutant) -> None:
 
 
 def in_words(rng: random.Random, m: Mutant) -> None:
-    """The contacts as bullets, boxes or a table, some of them in sections or with marks that deny them."""
+    """Return the contacts as bullets, boxes or a table, some of them in sections or with marks that deny
+    them.
+    """
     denied = {i for i in range(len(m.stated)) if rng.random() < 0.4}
     shape = rng.choice(["sections", "boxes", "table", "tails"])
     lines = []
@@ -588,7 +590,7 @@ def _decoy_row(rng: random.Random) -> str:
 
 
 def _decoy(rng: random.Random) -> str:
-    """A contact that the text does not state: it stands in a comment, in reasoning or inside of a
+    """Return a contact that the text does not state: it stands in a comment, in reasoning or inside of a
     description.
     """
     part = {"part_name": DECOY_PART, "body_side": rng.choice(SIDES)}
@@ -624,7 +626,7 @@ def mutate(rng: random.Random, noise: list[str]) -> Mutant:
 
 
 def invented(m: Mutant, found: set[Statement]) -> set[Statement]:
-    """The contacts that were read and are not stated."""
+    """Return the contacts that were read and are not stated."""
     allowed: set[Statement] = set()
     for owner, (part_a, side_a, part_b, side_b) in enumerate(m.stated):
         if owner in m.gone:
@@ -650,7 +652,7 @@ class Tally:
 
 
 def check(m: Mutant, tally: Tally) -> None:
-    """Parses one mutant and notes what came of it."""
+    """Parse one mutant and note what came of it."""
     group = "damaged" if m.damaged else ("taken back" if m.gone else "form only")
     text = m.text()
     begin = time.process_time()
@@ -690,7 +692,7 @@ def check(m: Mutant, tally: Tally) -> None:
 
 
 def run(count: int, seed: int, noise: list[str]) -> Tally:
-    """Checks ``count`` mutants."""
+    """Check ``count`` mutants."""
     rng, tally = random.Random(seed), Tally()
     for _ in range(count):
         check(mutate(rng, noise), tally)
@@ -746,7 +748,7 @@ def growth() -> list[tuple[int, float, float]]:
 
 
 def report(arguments: argparse.Namespace, tally: Tally, noise: list[str]) -> str:
-    """The table that is kept in ``benchmarks/results``."""
+    """Return the table that is kept in ``benchmarks/results``."""
     kinds = Counter(failure.split()[0] for failure in tally.failures)
     lines = [
         "# The answer parser",
@@ -797,7 +799,7 @@ def report(arguments: argparse.Namespace, tally: Tally, noise: list[str]) -> str
 
 
 def cpu_name() -> str:
-    """The processor's name as the system gives it."""
+    """Return the processor's name as the system gives it."""
     path = Path("/proc/cpuinfo")
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]

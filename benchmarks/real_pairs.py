@@ -57,7 +57,7 @@ class Photograph:
     answered: tuple[SceneContact, ...]
 
     def scene(self, contacts: tuple[SceneContact, ...]) -> Scene:
-        """The people whom these contacts name, as one scene."""
+        """Return the people whom these contacts name, as one scene."""
         scene = scene_from_detections(
             list(self.detections), self.width, self.height, contacts, name=self.name, image=self.image
         )
@@ -117,7 +117,7 @@ def row(
 
 
 def table(rows: list[dict[str, float | str]]) -> str:
-    """The rows as a Markdown table."""
+    """Return the rows as a Markdown table."""
     head = list(rows[0])
     lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
     for entry in rows:

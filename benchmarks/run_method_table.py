@@ -154,7 +154,9 @@ def sweep_part(bench: Bench, scenes: int) -> str:
 
 
 def chirality_part(bench: Bench, scenes: int) -> str:
-    """What repairing the sides is worth at several rates of flipped sides, and the most that it could be."""
+    """Return what repairing the sides is worth at several rates of flipped sides, and the most that it could
+    be.
+    """
     main = {m.key: m for m in main_rows(bench.preset, OURS)}
     rows = []
     for rate in (0.0, 0.3, 0.8):
@@ -198,7 +200,7 @@ def preset_part(bench: Bench, scenes: int) -> str:
 
 
 def convergence_part(bench: Bench) -> tuple[str, dict[str, Trace]]:
-    """The rows of the main table with twice the iterations and no stopping rule."""
+    """Return the rows of the main table with twice the iterations and no stopping rule."""
     methods = [m for m in main_rows(bench.preset, OURS) if m.preset is not None]
     traces = {}
     for method in methods:
@@ -226,7 +228,7 @@ def convergence_part(bench: Bench) -> tuple[str, dict[str, Trace]]:
 
 
 def plot(traces: dict[str, Trace], path: Path) -> None:
-    """The convergence as a picture, where matplotlib is at hand."""
+    """Return the convergence as a picture, where matplotlib is at hand."""
     try:
         import matplotlib
     except ImportError:

@@ -35,6 +35,6 @@ def require_photographs(folder: Path) -> None:
 
 
 def shortened(preset: Preset, iterations: int) -> Preset:
-    """The preset with stages of at most so many iterations."""
+    """Return the preset with stages of at most so many iterations."""
     stages = [replace(s, max_iterations=min(s.max_iterations, iterations)) for s in preset.stages]
     return replace(preset, stages=tuple(stages))

@@ -49,7 +49,7 @@ class Case:
 
 
 def cases(pictures: Sequence[Observation], noise: AnnotatorNoise, seed: int) -> list[Case]:
-    """The answers about all pictures in which contacts can be told apart."""
+    """Return the answers about all pictures in which contacts can be told apart."""
     straight = replace(noise, flipped=0.0, flipped_alone=0.0)
     found = []
     for seen in pictures:
@@ -98,7 +98,7 @@ def share_right(answers: Sequence[Case], rule: Rule) -> tuple[float, int]:
 
 
 def table(split: str, seeds: int, most: int | None = None) -> str:
-    """The whole report; of the first ``most`` scenes, if given."""
+    """Return the whole report; of the first ``most`` scenes, if given."""
     names = HELD_OUT_TYPES if split == "held_out" else DEVELOPMENT_TYPES
     scenes = load_truth_scenes(split)[:most]
     lines = [

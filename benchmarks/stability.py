@@ -79,7 +79,7 @@ class Spread:
 
 
 def with_noise(scene: Scene, pixels: float, seed: int) -> Scene:
-    """The scene with Gaussian noise on every keypoint; missing ones stay missing."""
+    """Return the scene with Gaussian noise on every keypoint; missing ones stay missing."""
     rng = np.random.default_rng([seed, 0x5AB])
     people = []
     for person in scene.people:
@@ -116,7 +116,7 @@ def spread(fitter: SceneFitter, scene: Scene, pixels: float, copies: int) -> Spr
 
 
 def scenes_of(name: str, count: int, data: Path) -> list[Scene]:
-    """The scenes of a set.
+    """Return the scenes of a set.
 
     Args:
         name: ``"demo"``; ``"deep"``: development scenes with a deep start and true contacts; ``"answers"``:
@@ -171,7 +171,7 @@ def elsewhere(preset: str, sets: Sequence[str], count: int, data: Path, iteratio
 def write_ends(
     preset: str, sets: Sequence[str], count: int, data: Path, target: Path, iterations: int
 ) -> None:
-    """The vertices at the end of every scene."""
+    """Return the vertices at the end of every scene."""
     fitter = SceneFitter(preset=shortened(load_preset(preset), iterations))
     ends = {}
     for name in sets:
@@ -181,7 +181,7 @@ def write_ends(
 
 
 def head() -> list[str]:
-    """The first lines of a table of spreads."""
+    """Return the first lines of a table of spreads."""
     names = ["set", "scene", "noise, px", "moved, mm: median", "worst", "loss", "lowest", "highest"]
     names += ["above the best, %", "other verdicts", "keypoints, px", "seconds"]
     return ["| " + " | ".join(names) + " |", "|" + " --- |" * len(names)]
@@ -211,7 +211,7 @@ def summary(found: Sequence[Spread], pixels: float) -> str:
 def report(
     preset: Preset, sets: dict[str, list[Scene]], noise: Sequence[float], copies: int
 ) -> tuple[str, list[Spread]]:
-    """The table of one preset."""
+    """Return the table of one preset."""
     fitter = SceneFitter(preset=preset, batch_size=copies + 1)
     lines, sentences, everything = head(), [], []
     for pixels in noise:

@@ -137,7 +137,7 @@ def _answers(folder: Path, boxes: Sequence[Box]) -> list[Given]:
 
 
 def answers_by_picture(scenes: Sequence[Scene], given: dict[str, list[Given]]) -> dict[str, str]:
-    """What is answered to each crop: the given answer about the two people who are nearest to it."""
+    """Return what is answered to each crop: the given answer about the two people who are nearest to it."""
     queries, _ = scene_queries(scenes)
     by_name = {scene.name: scene for scene in scenes}
     texts = {}

@@ -16,7 +16,7 @@ import apu_losses as al  # 2
 
 
 def main(iterations: int = 60) -> tuple[float, float]:
-    """Returns the distance of left hand and right shoulder in centimetres, before and after."""
+    """Return the distance of left hand and right shoulder in centimetres, before and after."""
     # --- your fitter: any code that ends in vertices (B, V, 3), in metres ---
     body = al.load_body("free")
     transl = torch.tensor([[-0.5, 0.0, 0.0], [0.5, 0.0, 0.3]])

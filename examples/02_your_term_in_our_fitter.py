@@ -24,7 +24,7 @@ def side_by_side(state: al.FitState) -> Tensor:  # 1
 
 
 def main() -> tuple[float, float]:
-    """Returns how far apart in depth the two are, in metres, before and after."""
+    """Return how far apart in depth the two are, in metres, before and after."""
     # --- a scene: two people who face the camera, the second half a metre further away ---
     nothing_seen = ac.Keypoints2D("body25", np.zeros((25, 2)), np.zeros(25))
     starts = [{"global_orient": [np.pi, 0, 0], "transl": [x, 0.3, z]} for x, z in ((-0.4, 3.0), (0.4, 3.5))]

@@ -18,7 +18,7 @@ from apu_losses.fitting import SceneContact, scene_from_detections
 
 
 def main(folder: str | Path, out: str | Path, preset: str | al.Preset = "best") -> al.FitResult:
-    """Returns the fit of the pair that stands closest; its parameters and its record lie at ``out``."""
+    """Return the fit of the pair that stands closest; its parameters and its record lie at ``out``."""
     folder = Path(folder)
     width, height = picture_size(folder / "image.png")
 

@@ -27,7 +27,7 @@ from apu_losses.fitting import SceneContact, scene_from_detections
 
 
 def main(folder: str | Path, out: str | Path, preset: str | al.Preset = "best") -> al.FitResult:
-    """Returns the fit of two people; its parameters and its record lie at ``out``."""
+    """Return the fit of two people; its parameters and its record lie at ``out``."""
     folder = Path(folder)
     size = picture_size(folder / "image.png")
 

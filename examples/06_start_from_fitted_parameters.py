@@ -25,7 +25,7 @@ from apu_losses.fitting import SceneContact, model_of, posed_estimate, scene_fro
 def main(
     folder: str | Path, out: str | Path, body: str = "free", preset: str | al.Preset = "best"
 ) -> al.FitResult:
-    """Returns the fit of two people; its parameters, its record and an AMASS-like file lie at ``out``."""
+    """Return the fit of two people; its parameters, its record and an AMASS-like file lie at ``out``."""
     folder = Path(folder)
     size = picture_size(folder / "image.png")
     model = al.load_body(body)

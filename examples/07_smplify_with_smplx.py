@@ -21,7 +21,7 @@ FOCAL, WEIGHTS = 1000.0, {"joints": 1e-3, "pose": 0.5, "contact": 3e3, "penetrat
 
 
 def main(iterations: int = 100) -> tuple[float, float, float]:
-    """Returns the gap of hand and shoulder before and after, in cm, and the error of the 2D joints, in px."""
+    """Return the gap of hand and shoulder before and after, in cm, and the error of the 2D joints, in px."""
     model = resources.files("apu_losses.bodies") / "data" / "free_body.npz"
     body = smplx.SMPLX(str(model), batch_size=2, use_pca=False, flat_hand_mean=True)
     with torch.no_grad():

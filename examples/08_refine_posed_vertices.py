@@ -17,7 +17,7 @@ from apu_losses.bodies import PosedMeshBody
 
 
 def main(iterations: int = 80) -> tuple[float, float, float]:
-    """Returns the gap before and after and how far anybody moved across the line of sight, centimetres."""
+    """Return the gap before and after and how far anybody moved across the line of sight, centimetres."""
     # --- what an estimator gave: vertices (2, V, 3) in metres in the camera frame, and faces ---
     free = al.load_body("free")
     places = torch.tensor([[-0.6, 0.3, 4.0], [0.6, 0.3, 4.5]])  # half a metre apart in depth, wrongly

@@ -22,7 +22,7 @@ PARTS = ("shoulder", "back", "chest", "upper arm")
 
 
 def main(steps: int = 30, pairs: int = 4, backend: str = "aot_eager") -> list[float]:
-    """Returns the loss of each step. ``backend``: "inductor" is faster and needs a C++ compiler."""
+    """Return the loss of each step. ``backend``: "inductor" is faster and needs a C++ compiler."""
     generator = torch.manual_seed(0)
     body = al.load_body("free")
     with torch.no_grad():

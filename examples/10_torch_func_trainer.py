@@ -19,7 +19,7 @@ import apu_losses as al
 
 
 def main(steps: int = 10, pairs: int = 4) -> list[float]:
-    """Returns the mean loss of each step."""
+    """Return the mean loss of each step."""
     generator = torch.manual_seed(0)
     body = al.load_body("free", backend="torch")  # plain PyTorch, which every transform goes through
     with torch.no_grad():

@@ -17,7 +17,7 @@ from apu_losses.fitting import FitLog, FitProgress
 
 
 def main(log_file: str = "fit.jsonl", every: int = 20) -> list[torch.Tensor]:
-    """Returns where the left wrist of each person was in each iteration, (2, 3) metres."""
+    """Return where the left wrist of each person was in each iteration, (2, 3) metres."""
     fitter = al.SceneFitter(preset="best")
     wrist = fitter.body.joint_names.index("left_wrist")
     path: list[torch.Tensor] = []

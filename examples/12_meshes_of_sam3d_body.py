@@ -28,7 +28,7 @@ from apu_losses.fitting import (
 
 
 def main(folder: str | Path, out: str | Path, preset: str | al.Preset = "best") -> al.FitResult:
-    """Returns the fit of two people; where they went and its record lie at ``out``."""
+    """Return the fit of two people; where they went and its record lie at ``out``."""
     folder = Path(folder)
     width, height = picture_size(folder / "image.png")
     estimates = read_sam3d_body(folder / "sam3d.pkl", (width, height))

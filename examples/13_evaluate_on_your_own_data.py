@@ -30,7 +30,7 @@ JOINTS = ("left_wrist", "right_wrist", "left_ankle", "right_ankle", "left_hip", 
 
 
 def main(scenes: int = 4) -> MethodRecords:
-    """Returns what was measured of each frame."""
+    """Return what was measured of each frame."""
     names, regions = load_body().joint_names, RegionMap.load("free")
     known = load_truth_scenes("held_out", per_type=1)[:scenes]
     frames = [

@@ -35,7 +35,7 @@ class Pairs(Dataset[dict[str, object]]):
 
 
 def main(epochs: int = 3, workers: int = 2) -> tuple[float, float]:
-    """Returns how far contacts that are right are trusted in the end, and those that are wrong."""
+    """Return how far contacts that are right are trusted in the end, and those that are wrong."""
     loader = DataLoader(Pairs(), batch_size=4, num_workers=workers, collate_fn=al.collate_contacts)
     body = al.load_body("free")
     contact = al.SoftContactLoss(ac.RegionMap.load("free"))

@@ -25,7 +25,7 @@ from apu_losses.fitting import (
 def main(
     folder: str | Path, out: str | Path, preset: str | al.Preset = "best", tries: int = 4
 ) -> al.FitResult:
-    """Returns the fit of the first two people, from the best of several starts."""
+    """Return the fit of the first two people, from the best of several starts."""
     folder = Path(folder)
     width, height = picture_size(folder / "image.png")
     camera = ac.Camera.from_image_size(width, height)

@@ -80,7 +80,7 @@ def rotation_vectors(angles: Angles, joint_names: tuple[str, ...]) -> np.ndarray
 
 
 def hand_posed(body: LinearBlendBody) -> dict[str, Tensor]:
-    """The two people before they are settled: upright, facing the camera, one a little taller."""
+    """Return the two people before they are settled: upright, facing the camera, one a little taller."""
     betas = np.zeros((2, 10))
     betas[0, 0], betas[1, 0] = 0.5, -0.4  # 5 cm taller and 4 cm shorter than the mean
     turned = [rotation_towards_camera(12), rotation_towards_camera(-10)]
@@ -177,7 +177,9 @@ def detect(
 def disturb(
     body: LinearBlendBody, params: dict[str, Tensor], rng: np.random.Generator
 ) -> dict[str, np.ndarray]:
-    """A start as an estimator gives it: every joint a few degrees off, each person at a wrong depth."""
+    """Return a start as an estimator gives it: every joint a few degrees off, each person at a wrong
+    depth.
+    """
     start = {name: value.numpy().astype(float).copy() for name, value in params.items()}
     start["body_pose"] += rng.normal(0, 1, start["body_pose"].shape) * np.where(on_arms(body), 0.12, 0.05)
     scale = np.array([1.05, 0.94])[:, None]
@@ -187,7 +189,7 @@ def disturb(
 
 
 def make_scene(body: LinearBlendBody, regions: RegionMap, steps: int) -> tuple[Scene, dict[str, Tensor]]:
-    """The scene, and the truth behind it."""
+    """Return the scene, and the truth behind it."""
     rng = np.random.default_rng(SEED)
     truth = settle(body, regions, hand_posed(body), steps)
     camera = Camera(940.0, (WIDTH / 2, HEIGHT / 2))

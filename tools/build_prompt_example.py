@@ -84,7 +84,7 @@ def start(body: BodyModel) -> dict[str, Tensor]:
 
 
 def _turned(rotation: Tensor, yaw: float) -> Tensor:
-    """The rotation followed by a turn about the vertical of the picture."""
+    """Return the rotation followed by a turn about the vertical of the picture."""
     from scipy.spatial.transform import Rotation
 
     turn = Rotation.from_rotvec([0.0, yaw, 0.0]) * Rotation.from_rotvec(rotation.numpy())
@@ -122,7 +122,7 @@ def hug(body: BodyModel, regions: RegionMap, steps: int) -> Tensor:
 
 
 def answer(vertices: Tensor, regions: RegionMap) -> dict[str, object]:
-    """The answer that the geometry implies, in the form of the schema."""
+    """Return the answer that the geometry implies, in the form of the schema."""
     touching = contact_map_from_meshes(vertices[:1], vertices[1:], regions, threshold=TOUCHING)[0]
     counts: dict[tuple[str, str, str, str], int] = {}
     for a, b in torch.nonzero(touching).tolist():

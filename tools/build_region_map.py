@@ -45,7 +45,7 @@ def read_asset(path: Path) -> dict[str, NDArray[np.float64]]:
 
 
 def build(asset: dict[str, NDArray[np.float64]]) -> RegionMap:
-    """The region map of the asset, without the warning meant for users' own templates."""
+    """Return the region map of the asset, without the warning meant for users' own templates."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         return RegionMap.from_template(**asset, topology="free", provenance=PROVENANCE)
@@ -184,7 +184,7 @@ def stack(images: list[Image.Image], vertical: bool = False) -> Image.Image:
 
 
 def main() -> None:
-    """Builds the map, prints its figures, and draws it if asked."""
+    """Build the map, prints its figures, and draw it if asked."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--asset", type=Path, default=ASSET, help="body in SMPL-X format")
     parser.add_argument("--output", type=Path, default=MAP, help="the map to write (.npz or .json)")

@@ -55,7 +55,7 @@ def _feed(value: Any, found: Any) -> None:
 
 
 def shortened(name: str, steps: int | None) -> Preset:
-    """A preset with at most so many iterations a stage."""
+    """Return a preset with at most so many iterations a stage."""
     preset = load_preset(name)
     if steps is None:
         return preset
@@ -100,7 +100,7 @@ def operators() -> Iterator[tuple[str, str]]:
 
 
 def fits(count: int, steps: int | None) -> Iterator[tuple[str, str]]:
-    """The demo, and synthetic scenes with contacts of one answer each, by every preset."""
+    """Return the demo, and synthetic scenes with contacts of one answer each, by every preset."""
     body = al.load_body()
     truths = load_truth_scenes("development")
     chosen = truths[:: max(1, len(truths) // count)][:count]

@@ -22,7 +22,7 @@ PAGES = 3
 
 
 def shots(scene: TruthScene, faces: np.ndarray) -> list[np.ndarray]:
-    """The scene from two sides."""
+    """Return the scene from two sides."""
     # the world has y up, pictures have y down
     meshes = people_meshes(scene.vertices.astype(float) * [1, -1, -1], faces)
     return [render_meshes(*orbit(meshes, yaw, 8, SIZE), SIZE) for yaw in YAWS]

@@ -92,7 +92,7 @@ class ContactAnswer:
         return not self.unexplained and not self.truncated
 
     def transposed(self) -> ContactAnswer:
-        """The same answer with the two people exchanged; ``raw`` and the repairs stay as they were."""
+        """Return the same answer with the two people exchanged; ``raw`` and the repairs stay as they were."""
         other = {"person_left": "person_right", "person_right": "person_left"}
         return replace(
             self,
@@ -102,8 +102,8 @@ class ContactAnswer:
         )
 
     def to_document(self) -> dict[str, Any]:
-        """The answer in the form of `ANSWER_SCHEMA`. Of alternatives ("hand or forearm") only the first part
-        is kept.
+        """Return the answer in the form of `ANSWER_SCHEMA`. Of alternatives ("hand or forearm") only the
+        first part is kept.
         """
         return {
             "interaction": self.interaction,

@@ -37,7 +37,7 @@ _ESCAPED = re.compile(r"\s*(?:```\w*\s*)?[{\[](?:\s|\\[nrt]|[{\[])*\\\"")
 
 
 def read_text(text: str) -> Reading:
-    """Finds and reads all values of a text, in linear time.
+    """Find and read all values of a text, in linear time.
 
     Raises:
         AnswerParseError: on a text that is too long or nested too deep.
@@ -76,7 +76,7 @@ _DIFF_PLUS = re.compile(r"^\+", re.MULTILINE)
 
 
 def _diff_spans(text: str) -> list[tuple[int, int]]:
-    """The lines that a comparison of two versions takes out, and those that say where it stands."""
+    """Return the lines that a comparison of two versions takes out, and those that say where it stands."""
     if _DIFF.search(text) is None:
         return []
     return [match.span() for match in _DIFF_OUT.finditer(text)]
@@ -89,7 +89,7 @@ def _box(match: re.Match[str]) -> str:
 
 
 def blank_spans(text: str, spans: list[tuple[int, int]]) -> str:
-    """The text with blanks in place of spans, so that every position stays what it is."""
+    """Return the text with blanks in place of spans, so that every position stays what it is."""
     pieces, end = [], 0
     for start, stop in spans:
         pieces += [text[end:start], " " * (min(stop, len(text)) - start)]
@@ -147,7 +147,7 @@ def _quoted_key(text: str) -> bool:
 
 
 def _whole_string(reader: Reader) -> None:
-    """Reads a text that is one string, such as JSON inside JSON; leaves any other text alone."""
+    """Read a text that is one string, such as JSON inside JSON; leave any other text alone."""
     text = reader.text
     reader.pos = len(text) - len(text.lstrip())
     logged = len(reader.reading.repairs)
@@ -162,7 +162,7 @@ def _whole_string(reader: Reader) -> None:
 
 
 def _fence(reader: Reader, end: int, in_fence: bool, start: int) -> bool:
-    """Moves past a fence and, where it opens a block, the name of the language. Returns whether a block is
+    """Move past a fence and, where it opens a block, the name of the language. Return whether a block is
     open.
     """
     if not in_fence:

@@ -43,21 +43,21 @@ class Collected:
     words: list[tuple[int, int, str]] = field(default_factory=list)
 
     def repair(self, kind: str, start: int, end: int, meaning: str) -> None:
-        """Logs a repair."""
+        """Log a repair."""
         self.repairs.append(Repair(kind, start, end, meaning))
 
     def reject(self, start: int, end: int, reason: str) -> None:
-        """Logs characters that were left out."""
+        """Log characters that were left out."""
         self.unexplained.append(Unexplained(start, end, self.text[start : min(end, start + 200)], reason))
 
     def unknown(self, words: str, start: int, end: int) -> None:
-        """Logs a contact that was left out for a word that the vocabulary does not know."""
+        """Log a contact that was left out for a word that the vocabulary does not know."""
         self.unknown_words[words] = None
         self.reject(start, end, f"the vocabulary does not know {words!r}")
 
 
 def join_sides(phrase: PartPhrase, stated: str) -> str:
-    """The side of the part field and of the side field as one; ``"none"`` where they contradict each
+    """Return the side of the part field and of the side field as one; ``"none"`` where they contradict each
     other.
     """
     if not stated or stated == "none":
@@ -76,7 +76,7 @@ def add_contact(
     into: Collected,
     exchange: bool = False,
 ) -> None:
-    """Adds the contact of person a's part with person b's; one contact per part where "and" joins several.
+    """Add the contact of person a's part with person b's; one contact per part where "and" joins several.
 
     Phrases that say whose part they name have to agree with their place, unless ``exchange`` allows to put
     them in order. A contact of a person with itself is left out.
@@ -111,8 +111,7 @@ def _weaken(found: list[tuple[PartPhrase, str]]) -> tuple[PartPhrase, str]:
 
 
 def finish_contacts(into: Collected, default_confidence: float) -> tuple[PartContact, ...]:
-    """Puts the confidences on one scale and merges contacts that are stated twice; the higher confidence
-    stays.
+    """Put the confidences on one scale and merge contacts that are stated twice; the higher confidence stays.
 
     A number without unit is a fraction where it is at most 1. Where an answer has numbers above 10 and up to
     100, its numbers above 1 are percentages, and so are its whole numbers. Between 1 and 10 the scale cannot

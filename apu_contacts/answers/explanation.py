@@ -55,7 +55,7 @@ def describe(contact: PartContact) -> str:
 
 
 def explain_text(text: str) -> tuple[str, bool]:
-    """A model's text parsed and explained; the second value says whether all of it was read."""
+    """Return a model's text parsed and explained; the second value says whether all of it was read."""
     return _explained({"text": text})
 
 
@@ -71,8 +71,8 @@ def _explained(record: Mapping[str, Any]) -> tuple[str, bool]:
 
 
 def explain_file(path: str | Path) -> tuple[str, bool]:
-    """A file explained: of JSON lines with the key ``text`` each line, of anything else the whole as one
-    answer.
+    """Return a file explained: of JSON lines with the key ``text`` each line, of anything else the whole as
+    one answer.
 
     A line that is no record of an answer is said and counts as not read; the others are explained all the
     same.

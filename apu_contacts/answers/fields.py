@@ -37,7 +37,7 @@ def denying_key(key: str) -> bool:
 
 
 def field_stance(key: str, value: Node) -> Stance:
-    """What a field beside the parts says about its contact.
+    """Return what a field beside the parts says about its contact.
 
     `Stance.UNKNOWN` if the field is not understood; `Stance.NEUTRAL` if it says nothing.
     """
@@ -88,7 +88,7 @@ def _verdict(key: str, value: Node) -> Stance:
 
 
 def _truth(value: Node) -> bool | None:
-    """A yes or a no in any type; None for anything else."""
+    """Return a yes or a no in any type; None for anything else."""
     if value.kind == "literal":
         return None if value.value is None else bool(value.value)
     if value.kind == "number":

@@ -43,7 +43,7 @@ class Calibration:
     source: str = ""
 
     def apply(self, share: float, confidence: float) -> float:
-        """The probability; ``share`` is already ``(k + 0.5) / (n + 1)``."""
+        """Return the probability; ``share`` is already ``(k + 0.5) / (n + 1)``."""
         z = self.intercept + self.vote * logit(share) + self.confidence * logit(confidence)
         return 1 / (1 + math.exp(-z))
 
@@ -56,7 +56,7 @@ def logit(p: float) -> float:
 
 @cache
 def default_calibration() -> Calibration:
-    """The coefficients that come with the package; their ``source`` says what they are worth."""
+    """Return the coefficients that come with the package; their ``source`` says what they are worth."""
     file = resources.files("apu_contacts.answers").joinpath("data/calibration.json")
     return Calibration(**json.loads(file.read_text(encoding="utf-8")))
 
@@ -253,7 +253,7 @@ class _Slot(NamedTuple):
 
 
 def _slots(answers: Sequence[ContactAnswer]) -> list[_Slot]:
-    """The contacts that are stated with a confidence above 0, by their parts and sides."""
+    """Return the contacts that are stated with a confidence above 0, by their parts and sides."""
     by_parts: dict[Parts, list[list[PartContact]]] = {}
     keys = {
         _parts(c) for answer in answers for c in answer.contacts if not (c.alternatives_a or c.alternatives_b)
@@ -283,8 +283,8 @@ def _home(parts: Parts, keys: set[Parts]) -> Parts:
 
 
 def _sides_told_apart(stated: list[list[PartContact]]) -> list[list[PartContact]]:
-    """The statements with "both" made into those of the left and of the right side, where any statement about
-    these parts names a side of that person; of equal ones in an answer the one believed most.
+    """Return the statements with "both" made into those of the left and of the right side, where any
+    statement about these parts names a side of that person; of equal ones in an answer the one believed most.
     """
     told = {(contact.side_a, contact.side_b) for contacts in stated for contact in contacts}
     apart: list[list[PartContact]] = []
@@ -300,7 +300,7 @@ def _sides_told_apart(stated: list[list[PartContact]]) -> list[list[PartContact]
 
 
 def _covered(sides: Sides, told: set[Sides]) -> list[Sides]:
-    """The combinations that a statement of sides comes to, given what others name."""
+    """Return the combinations that a statement of sides comes to, given what others name."""
     split = [
         side == "both" and any(other[person] in _OTHER for other in told) for person, side in enumerate(sides)
     ]

@@ -37,9 +37,7 @@ _WRAPPING = 4
 
 
 def read_value(node: Node, into: Collected, depth: int = 0) -> bool:
-    """Reads one value of the text as an answer, a list of contacts, or one contact. Returns whether it was
-    any.
-    """
+    """Read a value as an answer, a list of contacts, or one contact; return whether it was any."""
     if node.kind == "array":
         return _read_list(node, into, depth)
     if node.kind != "object":
@@ -183,7 +181,7 @@ def _spoken(key: str) -> str:
 
 
 def _leave_out(name: str, value: Node, into: Collected) -> None:
-    """A list under a key that denies or doubts it."""
+    """Return a list under a key that denies or doubts it."""
     if heading_stance(_spoken(name)) is Stance.DENIES or not value.value:
         into.repair("not in contact", value.start, value.end, f"left out: the key is {name[:40]!r}")
     else:
@@ -221,7 +219,7 @@ def _read_text(key: str, value: Node, into: Collected) -> None:
 
 
 def _is_person_text(name: str, value: Node, into: Collected) -> bool:
-    """A description of one person outside of ``people``."""
+    """Return a description of one person outside of ``people``."""
     found = contact_key(name)
     if found is None or not found.person or found.field or value.kind not in ("string", "word"):
         return False
@@ -348,14 +346,14 @@ class _Fields:
     conflict: str = ""
 
     def put_confidence(self, key: str, node: Node) -> None:
-        """Adds a confidence under its name; several names may give several."""
+        """Add a confidence under its name; several names may give several."""
         name = tidy_key(key)
         if name in self.confidences and self.confidences[name].value != node.value:
             self.conflict = f"{name} is given twice, with different values"
         self.confidences[name] = node
 
     def put(self, person: str, name: str, node: Node) -> None:
-        """Fills a slot; another value for a filled one is a conflict."""
+        """Fill a slot; another value for a filled one is a conflict."""
         old = self.slots.get((person, name))
         if old is not None and (old.value != node.value or old.kind in ("object", "array")):
             self.conflict = f"{name} is given twice, with different values"
@@ -363,7 +361,7 @@ class _Fields:
 
 
 def read_contact(node: Node, into: Collected) -> None:
-    """Reads one contact, or leaves it out as a whole and says why."""
+    """Read one contact, or leave it out as a whole and say why."""
     if not node.closed:
         into.reject(node.start, node.end, "cut off before the contact ends")
         return
@@ -435,7 +433,9 @@ def _take_field(key: str, value: Node, fields: _Fields, into: Collected) -> None
 
 
 def _take_remark(key: str, value: Node, fields: _Fields, into: Collected) -> None:
-    """A field beside the parts: it may take the contact back, say nothing about it, or not be understood."""
+    """Return a field beside the parts: it may take the contact back, say nothing about it, or not be
+    understood.
+    """
     stance = field_stance(key, value)
     if stance is Stance.DENIES:
         if is_remark(key) and len(str(value.value)) > _SHORT:

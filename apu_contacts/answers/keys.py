@@ -199,7 +199,9 @@ class ContactKey(NamedTuple):
 
 
 def tidy_key(key: str) -> str:
-    """The key in lower case with underscores, ``"bodyPart_PersonLeft"`` as ``"body_part_person_left"``."""
+    """Return the key in lower case with underscores, ``"bodyPart_PersonLeft"`` as
+    ``"body_part_person_left"``.
+    """
     return "_".join(word.lower() for word in _WORD.findall(key[:80]))
 
 
@@ -222,7 +224,7 @@ def document_key(key: str) -> str:
 
 @lru_cache(maxsize=4096)
 def contact_key(key: str) -> ContactKey | None:
-    """What a key inside a contact stands for; None unless every word of it is known."""
+    """Return what a key inside a contact stands for; None unless every word of it is known."""
     person = field = ""
     for word in tidy_key(key).split("_"):
         if word in _PERSON:

@@ -111,7 +111,7 @@ class Legend:
 
 
 def read_legend(text: str) -> Legend:
-    """Finds where a text says which of its labelled people stands on which side."""
+    """Find where a text says which of its labelled people stands on which side."""
     legend = Legend()
     labels = []
     for match in _LABEL.finditer(text):
@@ -161,7 +161,7 @@ def settle_sides(text: str, into: Collected) -> None:
 
 
 def _side_of(tail: str) -> str:
-    """The side of the picture in the words after a label; "" if they say none, or name a body part."""
+    """Return the side of the picture in the words after a label; "" if they say none, or name a body part."""
     if _CONNECTOR.match(tail) is None:
         return ""
     plain = tail.strip(" \t\"'*:=,()–—-")
@@ -180,7 +180,7 @@ def _side_of(tail: str) -> str:
 
 
 def settle_people(text: str, into: Collected) -> None:
-    """Puts the people of the contacts in the order that the text's own legend states.
+    """Put the people of the contacts in the order that the text's own legend states.
 
     Contacts whose people cannot be told are left out.
     """

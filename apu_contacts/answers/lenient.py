@@ -104,7 +104,7 @@ _ELEMENT: tuple[str, Node] = (_LONE, Node("missing", 0, 0, None))
 
 
 def plain(node: Node) -> Any:
-    """The node as plain Python values; of a key that occurs twice the last counts."""
+    """Return the node as plain Python values; of a key that occurs twice the last counts."""
     if node.kind == "object":
         return {key: plain(value) for key, value in node.value}
     if node.kind == "array":
@@ -113,7 +113,7 @@ def plain(node: Node) -> Any:
 
 
 def check_length(text: str) -> None:
-    """Raises `AnswerParseError` for a text longer than `MAX_CHARACTERS`."""
+    """Raise `AnswerParseError` for a text longer than `MAX_CHARACTERS`."""
     if len(text) > MAX_CHARACTERS:
         raise AnswerParseError(
             f"the text has {len(text)} characters, more than {MAX_CHARACTERS}; is this one answer, or a "
@@ -143,7 +143,7 @@ class Reader:
     # Logging
 
     def repair(self, kind: str, start: int, end: int, meaning: str) -> None:
-        """Logs a repair."""
+        """Log a repair."""
         self.reading.repairs.append(Repair(kind, start, end, meaning))
 
     def skip_unexplained(self, end: int, reason: str) -> None:
@@ -157,7 +157,7 @@ class Reader:
     # White space, comments
 
     def skip_space(self) -> None:
-        """Moves past white space, comments and ellipses."""
+        """Move past white space, comments and ellipses."""
         text = self.text
         while True:
             match = _SPACE.match(text, self.pos)
@@ -185,7 +185,7 @@ class Reader:
     # Values
 
     def value(self, context: str) -> Node:
-        """Reads one value; ``context`` is ``"object"``, ``"array"`` or ``"top"``. Position: at its first
+        """Read one value; ``context`` is ``"object"``, ``"array"`` or ``"top"``. Position: at its first
         character.
         """
         char = self.text[self.pos]
@@ -200,7 +200,7 @@ class Reader:
         return self.bare(context)
 
     def bracketed(self, kind: str, closer: str) -> Node:
-        """Reads an object, an array or a tuple. Position: at the opening bracket."""
+        """Read an object, an array or a tuple. Position: at the opening bracket."""
         start = self.pos
         self.pos += 1
         self.push(closer)
@@ -220,7 +220,7 @@ class Reader:
         self.open.append(closer)
 
     def implicit_object(self, start: int) -> Node:
-        """Reads ``"key": value`` pairs whose opening brace is missing. Position: at the first key."""
+        """Read ``"key": value`` pairs whose opening brace is missing. Position: at the first key."""
         self.repair("missing bracket", start, start + 1, "an opening brace was missing")
         self.push("}")
         node = self.object_body(start, len(self.open) == 1)
@@ -289,7 +289,7 @@ class Reader:
         return first.kind == ("object" if char == "{" else "array")
 
     def as_array(self, start: int) -> Node:
-        """An object without keys is a list in the wrong brackets (a Python set)."""
+        """Read an object without keys as what it is, a list in the wrong brackets (a Python set)."""
         self.repair("wrong brackets", start, start + 1, "braces without keys were read as a list")
         self.open[-1] = "}"
         return self.array_body(start, "}")
@@ -302,7 +302,7 @@ class Reader:
         self.skip_unexplained(end, "a value without a key")
 
     def pair(self, char: str, first: bool) -> tuple[str, Node] | None:
-        """Reads ``key: value``; None if there is none here, `_ELEMENT` if this is no object but a set."""
+        """Read ``key: value``; None if there is none here, `_ELEMENT` if this is no object but a set."""
         at = self.pos
         name = self.quoted_key(first) if char in _QUOTES else self.bare_key()
         if name is None or name is _LONE:
@@ -317,7 +317,7 @@ class Reader:
         return name, self.value("object")
 
     def quoted_key(self, first: bool) -> str | None:
-        """Reads a key and its colon; None if there is no key, `_LONE` for a first string without a colon."""
+        """Read a key and its colon; None if there is no key, `_LONE` for a first string without a colon."""
         at = self.pos
         key = self.string("key")
         if not key.closed:
@@ -349,7 +349,7 @@ class Reader:
         return name
 
     def bare_key(self) -> str | None:
-        """Reads a key without quotes and its colon; skips to the next mark of structure if there is none."""
+        """Read a key without quotes and its colon; skips to the next mark of structure if there is none."""
         match = _BARE_KEY.match(self.text, self.pos)
         if match is None:
             skipped = _SKIP.match(self.text, self.pos)
@@ -415,7 +415,7 @@ class Reader:
     # Strings
 
     def string(self, context: str) -> Node:
-        """Reads a string, or the implicit object that begins with it. Position: at the opening quote."""
+        """Read a string, or the implicit object that begins with it. Position: at the opening quote."""
         text, start = self.text, self.pos
         opener = text[start]
         i = start + 1
@@ -503,7 +503,7 @@ class Reader:
         return "inner"
 
     def unclosed_string(self, start: int, begin: int, escaped: bool) -> Node:
-        """The text ends inside a string."""
+        """Say whether the text ends inside a string."""
         self.reading.truncated = True
         self.pos = self.length
         body = self.text[begin:]
@@ -514,7 +514,7 @@ class Reader:
         return Node("string", start, self.length, self.decode(start, trimmed, escaped), False)
 
     def decode(self, start: int, body: str, escaped: bool) -> str:
-        """Resolves backslash escapes; a backslash before anything else stays."""
+        """Resolve backslash escapes; a backslash before anything else stays."""
         if not escaped:
             return body
 
@@ -533,7 +533,7 @@ class Reader:
     # Values without quotes
 
     def bare(self, context: str) -> Node:
-        """Reads a number, a literal or a word without quotes; may read nothing and skip."""
+        """Read a number, a literal or a word without quotes; may read nothing and skip."""
         text, start = self.text, self.pos
         match = _BARE.match(text, start)
         if match is None:
@@ -563,7 +563,7 @@ class Reader:
         return node
 
     def number(self, node: Node, word: str, context: str) -> None:
-        """Turns a word into a number; a decimal comma counts inside objects, where no key can follow it."""
+        """Turn a word into a number; a decimal comma counts inside objects, where no key can follow it."""
         digits = word.replace("_", "")
         if context == "object" and "." not in word:
             comma = _DECIMAL_COMMA.match(self.text, self.pos)
@@ -577,7 +577,7 @@ class Reader:
         node.kind, node.value = "number", float(digits) if is_float else int(digits)
 
     def stray_quote(self) -> None:
-        """Drops a quotation mark that closes a string which was never opened."""
+        """Drop a quotation mark that closes a string which was never opened."""
         text = self.text
         if text[self.pos : self.pos + 1] != '"':
             return

@@ -24,7 +24,7 @@ _CONFIDENCE = re.compile(
 
 
 def read_lines(lines: list[Line], into: Collected) -> None:
-    """Reads contacts out of words. A contact stands only if every heading above it, every mark and every word
+    """Read contacts out of words. A contact stands only if every heading above it, every mark and every word
     beside it lets it; what is not understood is logged.
     """
     _Lines(lines, into).read()
@@ -53,7 +53,7 @@ class _Lines:
                     self.into.repair("prose", line.start, line.end, "states no contact; left out")
 
     def line(self, i: int) -> int:
-        """Reads the line, or the table or outline that begins there; returns the line after it."""
+        """Read the line, or the table or outline that begins there; return the line after it."""
         line = self.lines[i]
         bullet = BULLET.match(line.text)
         words = line.text[bullet.end() :] if bullet else line.text
@@ -83,7 +83,7 @@ class _Lines:
         return i + 1
 
     def leave(self, line: Line) -> None:
-        """Ends the headings that were bullets themselves, or further in, where a line stands outside them."""
+        """End the headings that were bullets themselves, or further in, where a line stands outside them."""
         scopes = self.scopes.open
         while scopes and (
             scopes[-1].indent > line.indent or (scopes[-1].bullet and scopes[-1].indent >= line.indent)
@@ -91,7 +91,7 @@ class _Lines:
             scopes.pop()
 
     def settle(self, before: int, line: Line) -> None:
-        """Takes back what was read under a heading that does not let it stand."""
+        """Take back what was read under a heading that does not let it stand."""
         stance = self.scopes.stance()
         if stance in KEEPS or len(self.into.drafts) == before:
             return
@@ -108,7 +108,9 @@ class _Lines:
                 )
 
     def beside(self, line: Line, words: str) -> None:
-        """A line further in than the statement above it: a confidence, or a remark that may take it back."""
+        """Return a line further in than the statement above it: a confidence, or a remark that may take it
+        back.
+        """
         assert self.stated is not None
         own = self.into.drafts[self.stated[1] :]
         plain = EMPHASIS.sub("", words).strip()
@@ -129,7 +131,7 @@ class _Lines:
             self.into.repair("remark", line.start, line.end, "words about the contact above, left out")
 
     def other(self, i: int, line: Line, words: str, bullet: bool) -> None:
-        """A line that states no contact: a heading, a label, words that nothing touches, or prose."""
+        """Return a line that states no contact: a heading, a label, words that nothing touches, or prose."""
         into = self.into
         # A marked line after other headings is one more of them, be its section empty.
         below = self.leads(i, line, bullet) or (bool(self.scopes.open) and marks_a_heading(words))
@@ -178,7 +180,7 @@ class _Lines:
         )
 
     def enter(self, heading: Heading | None, line: Line) -> None:
-        """Opens a heading; sentences before its last are prose."""
+        """Open a heading; sentences before its last are prose."""
         assert heading is not None
         self.scopes.enter(heading)
         if heading.before:
@@ -187,7 +189,9 @@ class _Lines:
 
 
 def _removed_lines(lines: list[Line]) -> set[int]:
-    """The lines with a minus of lists that have plus signs too, as a comparison of two versions has."""
+    """Return the lines with a minus of lists that have plus signs too, as a comparison of two versions
+    has.
+    """
     removed: set[int] = set()
     run: list[int] = []
     for i, line in enumerate([*lines, None]):

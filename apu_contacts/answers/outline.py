@@ -43,7 +43,7 @@ def _entry(line: Line) -> _Entry | None:
 
 
 def read_record(lines: list[Line], i: int, into: Collected) -> int:
-    """Reads the contact that begins at line ``i`` as lines of ``key: value``; returns the line after it, or
+    """Read the contact that begins at line ``i`` as lines of ``key: value``; returns the line after it, or
     ``i`` if there is none.
     """
     first = _entry(lines[i])
@@ -71,7 +71,7 @@ def read_record(lines: list[Line], i: int, into: Collected) -> int:
 
 
 def _object(entries: list[_Entry], at: int) -> tuple[Node, int]:
-    """The object of the entries from ``at`` on that have its indentation, and the entry after it."""
+    """Return the object of the entries from ``at`` on that have its indentation, and the entry after it."""
     indent = entries[at].indent
     items: list[tuple[str, Node]] = []
     start = entries[at].line.start

@@ -32,7 +32,7 @@ DEFAULT_CONFIDENCE = 0.5
 
 
 def parse_answer(text: str, default_confidence: float = DEFAULT_CONFIDENCE) -> ContactAnswer:
-    """Reads the answer of a vision language model, in the paper's format (Figure S9) or near it.
+    """Read the answer of a vision language model, in the paper's format (Figure S9) or near it.
 
     The shapes that are taken, with an example of each repair, are listed in ``docs/asking.md``.
 
@@ -87,7 +87,7 @@ def _no_constant(name: str) -> NoReturn:
 
 
 def _strict_json(text: str) -> Any:
-    """The document, or None if the text is not exactly one JSON object without surprises."""
+    """Return the document, or None if the text is not exactly one JSON object without surprises."""
     if not text.lstrip().startswith("{"):
         return None
     try:
@@ -185,7 +185,7 @@ def _excerpt(text: str) -> str:
 
 
 def _read_values(reading: Reading, into: Collected) -> list[Node]:
-    """Reads the values that are answers or contacts, and returns them; logs the others as unexplained."""
+    """Read the values that are answers or contacts, and return them; log the others as unexplained."""
     if len(reading.values) == 1 and reading.values[0].kind == "string":
         return _read_quoted(reading.values[0], into)
     units: list[_Unit] = []
@@ -227,8 +227,8 @@ class _Unit:
 
 
 def _stance_before(reading: Reading, end: int, node: Node, stance: Stance) -> Stance:
-    """What the words before a value say about it. Without words the stance of the value before goes on, and a
-    heading that says nothing of touching does not lift a denial.
+    """Return what the words before a value say about it. Without words the stance of the value before goes
+    on, and a heading that says nothing of touching does not lift a denial.
     """
     words = reading.shown[max(end, node.start - 2000) : node.start]
     words = _FENCE_LINE.sub("\n", words).strip(" \t\r\n,;[]{}")
@@ -246,7 +246,7 @@ _FENCE_LINE = re.compile(r"(?:`{3,}|~{3,})[A-Za-z0-9_+.-]{0,20}")
 
 
 def _standing(units: list[_Unit], into: Collected) -> list[Draft]:
-    """The contacts of the values that the words before them let stand.
+    """Return the contacts of the values that the words before them let stand.
 
     A value that is called final, or follows drafts, is the answer. Several whole answers without such words
     are
@@ -299,8 +299,8 @@ def _standing(units: list[_Unit], into: Collected) -> list[Draft]:
 
 
 def _without_empty(reading: Reading, into: Collected) -> list[Node]:
-    """The values without empty lists and objects, unless there is nothing else: then an empty list is the
-    answer.
+    """Return the values without empty lists and objects, unless there is nothing else: then an empty list is
+    the answer.
     """
     full = [node for node in reading.values if node.kind not in ("object", "array") or node.value]
     if not full:
@@ -362,7 +362,7 @@ def _known_heading(words: str) -> bool:
 
 
 def _leave_out_around_reasoning(into: Collected) -> None:
-    """A contact with reasoning in its middle is made of two halves that were never said together."""
+    """Refuse a contact with reasoning in its middle: its halves were never said together."""
     blocks = [(one.start, one.end) for one in into.repairs if one.kind == "reasoning"]
     torn = [
         draft
@@ -382,7 +382,7 @@ def _weigh_remarks(into: Collected) -> None:
 
 
 def _read_prose(text: str, reading: Reading, into: Collected) -> None:
-    """Reads a text without JSON: tables, bullets, sentences, or words that nothing touches."""
+    """Read a text without JSON: tables, bullets, sentences, or words that nothing touches."""
     fences = [repair for repair in into.repairs if repair.kind in ("code fence", "reasoning", "removed line")]
     into.repairs[:] = fences
     spans = [(repair.start, repair.end) for repair in fences if repair.kind == "code fence"]

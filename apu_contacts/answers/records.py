@@ -23,7 +23,7 @@ def read_reply(
     refusal: str | None = None,
     default_confidence: float = DEFAULT_CONFIDENCE,
 ) -> ContactAnswer:
-    """What a server sent, read as an answer; what it says about the text counts too.
+    """Return what a server sent, read as an answer; what it says about the text counts too.
 
     A refusal by the server, and an answer that its content filter withheld, are refusals. An answer that was
     cut off at the token limit is truncated, whatever its text looks like.
@@ -55,7 +55,7 @@ def read_reply(
 def answer_of_record(
     record: Mapping[str, Any], default_confidence: float = DEFAULT_CONFIDENCE
 ) -> ContactAnswer:
-    """The answer in one line of a file that `apu ask` wrote.
+    """Return the answer in one line of a file that `apu ask` wrote.
 
     Args:
         record: with ``text`` (null is no words), and ``finish_reason`` and ``refusal`` where the server
@@ -82,7 +82,7 @@ def answer_of_record(
 
 
 def record_rows(content: str) -> Iterator[tuple[int, str, Mapping[str, Any] | None]]:
-    """The lines of a file of answers: number, words, and the record, or None where a line is none.
+    """Return the lines of a file of answers: number, words, and the record, or None where a line is none.
 
     Lines end at line feeds only: a model's words may hold other separators (U+2028). A byte order mark is no
     part of them.

@@ -78,7 +78,7 @@ _BOUNDS = ("minimum", "maximum")
 
 
 def response_format(bounds: bool = True) -> dict[str, Any]:
-    """The schema as the ``response_format`` of an OpenAI-compatible chat completion, strict.
+    """Return the schema as the ``response_format`` of an OpenAI-compatible chat completion, strict.
 
     Args:
         bounds: keep the numeric bounds of ``confidence``. Some servers refuse schemas with bounds; answers
@@ -110,7 +110,9 @@ def conforms(document: object) -> bool:
 
 
 def violations(document: object, limit: int = 10) -> list[str]:
-    """The first ``limit`` ways in which a document departs from `ANSWER_SCHEMA`, each with its place."""
+    """Return the first ``limit`` ways in which a document departs from `ANSWER_SCHEMA`, each with its
+    place.
+    """
     found = []
     for error in _validator().iter_errors(document):
         found.append(f"{error.json_path}: {error.message}")

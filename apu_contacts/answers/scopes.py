@@ -32,7 +32,7 @@ class Line(NamedTuple):
 
 
 def lines_of(text: str, start: int, end: int) -> list[Line]:
-    """The lines of ``text[start:end]`` that are not blank."""
+    """Return the lines of ``text[start:end]`` that are not blank."""
     found = []
     for row in text[start:end].splitlines(keepends=True):
         if row.strip():
@@ -55,7 +55,7 @@ class Heading(NamedTuple):
 
 
 def read_heading(line: Line, words: str, leads: bool) -> Heading | None:
-    """A heading, or None.
+    """Return a heading, or None.
 
     Args:
         line: the line.
@@ -86,7 +86,7 @@ class Scopes:
     open: list[Heading] = field(default_factory=list)
 
     def enter(self, heading: Heading) -> None:
-        """Opens a heading and closes those that it ends.
+        """Open a heading and close those that it ends.
 
         A heading that says nothing of touching ("Hands", "Contact 2") never lifts a denial of its own level.
         """
@@ -98,5 +98,5 @@ class Scopes:
         self.open.append(heading)
 
     def stance(self) -> Stance:
-        """The first stance that keeps nothing, or `Stance.NEUTRAL`."""
+        """Return the first stance that keeps nothing, or `Stance.NEUTRAL`."""
         return next((heading.stance for heading in self.open if heading.stance not in KEEPS), Stance.NEUTRAL)

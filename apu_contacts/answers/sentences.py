@@ -85,7 +85,7 @@ LABEL = re.compile(r"\s*(?P<key>[^:|]{1,60}?)\s*:\s*(?P<value>\S.*)")
 
 
 def read_sentence(words: str, start: int, end: int, into: Collected, quiet: bool = False) -> bool:
-    """Reads one contact out of words. Returns whether there was a statement, be it that they do not touch.
+    """Read one contact out of words. Return whether there was a statement, be it that they do not touch.
 
     The statement has to be understood whole; marks before it and words after it may take it back.
 
@@ -153,7 +153,7 @@ class _Statement(NamedTuple):
 
 
 def _take_marks(line: str) -> tuple[str, Stance]:
-    """The line without check boxes and signs, and what they say."""
+    """Return the line without check boxes and signs, and what they say."""
     stance = Stance.NEUTRAL
     if _STRUCK.search(line):
         stance = Stance.DENIES
@@ -177,7 +177,7 @@ _LAST_MARK = re.compile(r"\s*(?:\[[ xX✓✔✗✘]?\]|[☐☑☒✅✔✓❌✗
 
 
 def _statement(line: str) -> _Statement | None:
-    """The longest beginning of a line that is a contact, and the rest of it."""
+    """Return the longest beginning of a line that is a contact, and the rest of it."""
     confidence, rest = _take_confidence(line)
     split = _two_parts(rest)
     if split is not None:
@@ -224,7 +224,7 @@ def _after_heading(line: str) -> tuple[_Statement | None, Stance]:
 
 
 def _weigh_tail(statement: _Statement, marked: Stance) -> Stance:
-    """What marks and the words after a statement say about it."""
+    """Return what marks and the words after a statement say about it."""
     if marked not in KEEPS:
         return marked
     tail = statement.tail.strip(" \t()[],;:–—-|?.")

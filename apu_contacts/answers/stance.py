@@ -294,7 +294,7 @@ def _negates_touch(clause: str) -> bool:
 
 
 def clauses(words: str) -> list[str]:
-    """The words without emphasis and harmless negations, cut at ends of sentences and at "but"."""
+    """Return the words without emphasis and harmless negations, cut at ends of sentences and at "but"."""
     plain = _HARMLESS.sub(" contact ", words.replace("*", "").replace("`", "").replace("_", " "))
     return [clause.strip() for clause in _CLAUSE.split(plain) if clause and clause.strip(" \t\r\n-–—:,.")]
 
@@ -306,7 +306,7 @@ def denies(words: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def remark_stance(words: str) -> Stance:
-    """What a remark, a cell or a field says about the contact it stands beside."""
+    """Return what a remark, a cell or a field says about the contact it stands beside."""
     if len(words) > MOST:
         return Stance.UNKNOWN
     if _is_alone(words):
@@ -629,7 +629,7 @@ _TOKEN = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
 
 @lru_cache(maxsize=4096)
 def heading_stance(words: str) -> Stance:
-    """What a heading, a key, or the line that leads to a list says about what stands under it.
+    """Return what a heading, a key, or the line that leads to a list says about what stands under it.
 
     Names of body parts say nothing; words that are not known make it a heading that is not understood.
     """
@@ -692,8 +692,8 @@ def marks_a_heading(words: str) -> bool:
 
 
 def lead_in_stance(words: str) -> Stance:
-    """What the sentence before a value says about it: a heading is read strictly, a long sentence by its
-    denials.
+    """Return what the sentence before a value says about it: a heading is read strictly, a long sentence by
+    its denials.
     """
     last = [piece for piece in re.split(r"(?<=[.!?。])\s+|\n", words.strip()[-600:]) if _TOKEN.search(piece)]
     if not last:
@@ -719,7 +719,7 @@ _SURE = re.compile(r"\b(?:certain|definite|confirmed|yes|direct|directly|firm|fi
 
 
 def denial_of(sentence: str) -> str | None:
-    """The clause of a sentence that says that something does not touch; None if there is none."""
+    """Return the clause of a sentence that says that something does not touch; None if there is none."""
     for clause in clauses(sentence):
         seen = _SEE.search(clause) is not None
         if _ONLY_THESE.search(clause):

@@ -28,8 +28,8 @@ def begins_table(lines: list[Line], i: int) -> bool:
 
 
 def separator_of(line: Line) -> str:
-    """The separator of a header of values ("," ";" or a tab) that names parts of two people; "" if it is
-    none.
+    """Return the separator of a header of values ("," ";" or a tab) that names parts of two people; "" if it
+    is none.
     """
     for separator in ("\t", ";", ",", "|"):
         if line.text.count(separator) < 1:
@@ -41,9 +41,7 @@ def separator_of(line: Line) -> str:
 
 
 def read_table(lines: list[Line], i: int, into: Collected, separator: str = "|") -> tuple[int, int]:
-    """Reads the table that begins at line ``i``; returns the line after it and how many rows stated a
-    contact.
-    """
+    """Read the table from line ``i`` on; return the line after it and how many rows stated a contact."""
     header = lines[i]
     titles = _cells(header, separator)
     columns = [_column(title) for title in titles]
@@ -77,7 +75,7 @@ def read_table(lines: list[Line], i: int, into: Collected, separator: str = "|")
 
 
 def _section(cells: list[str], columns: int) -> Stance:
-    """What a row says that is a heading over those below it: its only words stand in one cell."""
+    """Return what a row says that is a heading over those below it: its only words stand in one cell."""
     words = {cell for cell in cells if cell.strip(" -–—*_")}
     if columns < 2 or len(words) != 1 or (len(cells) == columns and "" not in cells):
         return Stance.NEUTRAL
@@ -96,7 +94,7 @@ def _cells(line: Line, separator: str) -> list[str]:
 
 
 def _column(title: str) -> ContactKey | None:
-    """What a column holds; None if it may belong to a person, but does not say to which."""
+    """Return what a column holds; None if it may belong to a person, but does not say to which."""
     if title.strip() in ("#", "") or is_remark(title) or says_whether(title):
         return _OTHER
     found = contact_key(title)
@@ -156,7 +154,7 @@ def _cell_stance(title: str, cell: str) -> Stance:
 def _row_stance(
     line: Line, titles: list[str], columns: list[ContactKey], cells: list[str], into: Collected
 ) -> Stance:
-    """What the cells that are neither part, side nor confidence say about their row."""
+    """Return what the cells that are neither part, side nor confidence say about their row."""
     if _STRUCK.search(line.text):
         return Stance.DENIES
     for title, column, cell in zip(titles, columns, cells, strict=True):

@@ -196,7 +196,8 @@ class PartPhrase(NamedTuple):
 
 @lru_cache(maxsize=4096)
 def read_side(text: str) -> str:
-    """A side in free words as ``"left"``, ``"right"``, ``"both"`` or ``"none"`` (not known); "" for no words.
+    """Return a side in free words as ``"left"``, ``"right"``, ``"both"`` or ``"none"`` (not known); "" for no
+    words.
 
     Raises:
         UnknownWordError: on any other word.
@@ -226,7 +227,7 @@ def _take_pictured(phrase: str) -> tuple[list[str], str]:
 
 
 def _not_pictured(stated: str, pictured: list[str]) -> str:
-    """The person's own side; ``"none"`` where the words may mean the side of the picture.
+    """Return the person's own side; ``"none"`` where the words may mean the side of the picture.
 
     "left (viewer's right)" tells the two apart and says left; "viewer's left" says nothing about the person.
     """
@@ -251,7 +252,7 @@ def _side_alone(phrase: str, text: str) -> str:
 
 @lru_cache(maxsize=4096)
 def read_part(text: str) -> tuple[PartPhrase, ...]:
-    """A body part in free words.
+    """Return a body part in free words.
 
     "and" gives several phrases, each of them said to touch; a slash, a comma or "or" gives one phrase with
     alternatives. A side said once holds for all. Words for "nothing" give ``()``.
@@ -318,7 +319,7 @@ def _take_person(phrase: str) -> tuple[str, str]:
 
 
 def _take_parentheses(phrase: str) -> tuple[str, str]:
-    """A side in parentheses; any other word there has to be known as a qualifier or as a part."""
+    """Return a side in parentheses; any other word there has to be known as a qualifier or as a part."""
     side = ""
     for match in _PARENTHESES.finditer(phrase):
         inner = (match.group(1) or match.group(2) or "").strip(_EDGES)
@@ -335,7 +336,9 @@ def _take_parentheses(phrase: str) -> tuple[str, str]:
 
 
 def _common_side(sides: list[str]) -> str:
-    """The side that all agree on; ``"none"`` where they contradict each other, "" where none is said."""
+    """Return the side that all agree on; ``"none"`` where they contradict each other, "" where none is
+    said.
+    """
     said = {side for side in sides if side}
     if len(said) > 1:
         return "none"
@@ -429,7 +432,8 @@ class Stated(NamedTuple):
 
 @lru_cache(maxsize=1024)
 def read_confidence(text: str) -> Stated | None:
-    """A confidence in digits or words ("0.8", "80 %", "8/10", "zero point eight", "eighty percent", "high").
+    """Return a confidence in digits or words ("0.8", "80 %", "8/10", "zero point eight", "eighty percent",
+    "high").
 
     The levels are: certain 1, very high 0.9, high 0.8, medium or moderate 0.5, low 0.2, very low 0.1.
 
@@ -464,7 +468,7 @@ def read_confidence(text: str) -> Stated | None:
 
 
 def _small_number(words: list[str]) -> int | None:
-    """A number from zero to one hundred in words."""
+    """Return a number from zero to one hundred in words."""
     if words in (["one", "hundred"], ["a", "hundred"]):
         return 100
     if len(words) == 1:

@@ -163,7 +163,7 @@ def weigh_words(words: str, start: int, end: int, into: Collected) -> bool:
 
 
 def _weigh(sentence: str, before: str, start: int, into: Collected) -> str:
-    """Removes what a sentence takes back; returns why it is not understood, or ""."""
+    """Remove what a sentence takes back; return why it is not understood, or ""."""
     denied, retracted = denial_of(sentence), retracts(sentence)
     if denied is None and not retracted:
         return _other_side(sentence, into) or _only_some(sentence, into) or _says_more(sentence, into)
@@ -196,7 +196,7 @@ def _weigh(sentence: str, before: str, start: int, into: Collected) -> str:
 
 
 def _other_side(sentence: str, into: Collected) -> str:
-    """Removes contacts whose side a sentence corrects ("it is his right hand, not the left"); returns why a
+    """Remove contacts whose side a sentence corrects ("it is his right hand, not the left"); returns why a
     sentence is not understood, or "".
     """
     if in_unread_script(sentence):
@@ -228,7 +228,7 @@ _ONLY = re.compile(r"\b(?:only|just|solely|nur|seul\w*|s[oó]lo|solamente)\b", r
 
 
 def _only_some(sentence: str, into: Collected) -> str:
-    """Removes the contacts that a sentence does not name where it lets only some stand ("only the first is
+    """Remove the contacts that a sentence does not name where it lets only some stand ("only the first is
     real").
     """
     chosen = _by_place(sentence, into.drafts) if _ONLY.search(sentence) else None
@@ -239,7 +239,9 @@ def _only_some(sentence: str, into: Collected) -> str:
 
 
 def _by_place(sentence: str, drafts: list[Draft]) -> list[Draft] | None:
-    """The contacts that a sentence names by their place in the list ("the second entry"); None if none."""
+    """Return the contacts that a sentence names by their place in the list ("the second entry"); None if
+    none.
+    """
     rows = list(dict.fromkeys((draft.start, draft.end) for draft in drafts))
     picked = {int(number) - 1 for number in _ENTRY.findall(sentence)}
     picked |= {int(number) - 1 for number in re.findall(r"#(\d{1,2})\b", sentence)}

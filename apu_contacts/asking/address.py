@@ -32,7 +32,7 @@ class ServerAddress:
 
 
 def server_address(base_url: str) -> ServerAddress:
-    """Reads ``http(s)://host[:port]/path``, with or without a slash or the path of chat completions at its
+    """Read ``http(s)://host[:port]/path``, with or without a slash or the path of chat completions at its
     end.
 
     Raises:
@@ -93,7 +93,7 @@ def _host(host: str) -> str:
 
 
 def checked_key(key: str, origin: str) -> str:
-    """An API key as it can be sent in a header: blanks and line ends around it are taken off.
+    """Return an API key as it can be sent in a header: blanks and line ends around it are taken off.
 
     Raises:
         ValueError: if it has characters that no header can carry, or stands in quotes. The message names the

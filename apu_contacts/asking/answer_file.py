@@ -24,8 +24,8 @@ _BEGINS = b'{"question": "'
 
 
 def sound(words: str) -> str:
-    """The text as characters that every encoding has: halves of a pair are joined, a half alone becomes
-    U+FFFD. A server that cuts an emoji in two sends such halves.
+    """Return the text as characters that every encoding has: halves of a pair are joined, a half alone
+    becomes U+FFFD. A server that cuts an emoji in two sends such halves.
     """
     return words.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
@@ -38,7 +38,7 @@ def encode_record(record: Mapping[str, Any]) -> str:
 
 
 def decode_record(line: bytes) -> dict[str, Any] | None:
-    """A record of ours (it has ``id``, ``sample`` and ``text``), or None."""
+    """Return a record of ours (it has ``id``, ``sample`` and ``text``), or None."""
     try:
         record = parse_json(line, "line", checked=False)
     except ValueError:
@@ -65,7 +65,7 @@ class AnswerIndex:
     named: dict[tuple[str, str], int] = field(default_factory=dict)
 
     def add(self, record: Mapping[str, Any], position: int) -> None:
-        """Notes a record. One without a question, of another tool, answers none."""
+        """Note a record. One without a question, of another tool, answers none."""
         question = record.get("question")
         name = str(record["id"])
         self.named[name, question if isinstance(question, str) else ""] = int(record["sample"])
@@ -86,7 +86,7 @@ class AnswerFile:
         self._lines = lines
 
     def append(self, record: Mapping[str, Any], *, synced: bool = True) -> None:
-        """Writes a record; it is whole in the file, and on the disk if ``synced``, when this returns.
+        """Write a record; it is whole in the file, and on the disk if ``synced``, when this returns.
 
         Raises:
             OSError: it cannot be written; nothing of it is in the file.
@@ -97,7 +97,7 @@ class AnswerFile:
         self.index.add(record, len(self._lines.lines) - 1)
 
     def record(self, question: str) -> dict[str, Any]:
-        """The record that answers a question."""
+        """Return the record that answers a question."""
         found = decode_record(self._lines.lines[self.index.answered[question][1]])
         assert found is not None  # it was read when it was noted
         return found
@@ -105,7 +105,7 @@ class AnswerFile:
 
 @contextmanager
 def open_answers(path: str | Path) -> Iterator[AnswerFile]:
-    """Opens a file of answers to add to it, alone; a new one can be read by nobody else.
+    """Open a file of answers to add to it, alone; a new one can be read by nobody else.
 
     A whole last line without its end is kept; a half-written one, of a run that was killed, is taken off, if
     the other lines show that the file is ours.
@@ -126,7 +126,7 @@ def open_answers(path: str | Path) -> Iterator[AnswerFile]:
 
 
 def _make_private(path: str | Path) -> Path | None:
-    """Makes a file that only its owner can read, where there is none; photographs' contents are in it."""
+    """Make a file that only its owner can read, where there is none; photographs' contents are in it."""
     target = real_target(path)
     if is_stream(path) or target.exists():
         return None
@@ -139,7 +139,7 @@ def _make_private(path: str | Path) -> Path | None:
 
 
 def read_index(path: str | Path) -> AnswerIndex:
-    """What a file of answers has, without opening it for writing; nothing if it is not there.
+    """Return what a file of answers has, without opening it for writing; nothing if it is not there.
 
     Raises:
         ValueError: if it is something else.
@@ -159,8 +159,9 @@ def _index(lines: list[bytes]) -> AnswerIndex:
 
 
 def read_answers(path: str | Path) -> Iterator[dict[str, Any]]:
-    """The records of a file of answers, one after the other. Of a question that was asked again the last one
-    counts; a half-written last line, of a run that was killed or is at work, is passed over with a warning.
+    """Return the records of a file of answers, one after the other. Of a question that was asked again the
+    last one counts; a half-written last line, of a run that was killed or is at work, is passed over with a
+    warning.
 
     Raises:
         ValueError: on a line that is no answer; it is named.

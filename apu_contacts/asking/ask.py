@@ -28,7 +28,7 @@ GRACE = 1.0
 
 
 def answer_of(reply: Reply) -> ContactAnswer:
-    """A reply read into an answer; what the server says about it counts too.
+    """Return a reply read into an answer; what the server says about it counts too.
 
     A refusal by the server, and an answer that its content filter withheld, are refusals. An answer that the
     server cut off at the token limit is truncated, whatever its text looks like.
@@ -47,7 +47,7 @@ def query_record(
     asked_of: str,
     settings: Mapping[str, Any] = MappingProxyType({}),
 ) -> dict[str, Any]:
-    """What a record says of the question: all of it but the reply.
+    """Return what a record says of the question: all of it but the reply.
 
     Args:
         query: what is asked.
@@ -70,7 +70,7 @@ def query_record(
 
 
 def settings_of(model: object) -> dict[str, Any]:
-    """What a model says of itself for the records, beside its identity: server and sampling."""
+    """Return what a model says of itself for the records, beside its identity: server and sampling."""
     return dict(getattr(model, "settings", {}))
 
 
@@ -131,7 +131,7 @@ class AskSummary:
         return not (self.failures or self.stopped or self.unanswered)
 
     def count(self, record: Mapping[str, Any]) -> None:
-        """Counts a record that was written."""
+        """Count a record that was written."""
         self.asked += 1
         self.unanswered += record["status"] == NOT_ANSWERED
         self.statuses[record["status"]] = self.statuses.get(record["status"], 0) + 1
@@ -303,7 +303,7 @@ class _Run:
         return answer_record(asked, model(prompt, task.sample))
 
     def collect(self, task: _Task, result: dict[str, Any] | BaseException | None) -> None:
-        """Writes down what came of a task."""
+        """Write down what came of a task."""
         waiting = self.asking.pop(task.question)
         if result is None:
             return  # not begun when the run ended
@@ -322,7 +322,7 @@ class _Run:
                 self.summary.count(result)
 
     def write(self, task: _Task, record: Mapping[str, Any]) -> bool:
-        """Appends a record, under the id of this task. A file that cannot be written ends the run."""
+        """Append a record, under the id of this task. A file that cannot be written ends the run."""
         query = task.query
         try:
             self.answers.append({**record, **query.record()})
@@ -333,5 +333,5 @@ class _Run:
         return True
 
     def fail(self, query: PairQuery, sample: int, error: Exception) -> None:
-        """Notes why a question has no answer."""
+        """Note why a question has no answer."""
         self.summary.failures.append((query.id, sample, str(error) or type(error).__name__))

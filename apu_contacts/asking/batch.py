@@ -76,7 +76,7 @@ def write_batch(
     max_requests: int = MAX_REQUESTS,
     max_bytes: int = MAX_BYTES,
 ) -> BatchFiles:
-    """Writes requests as JSON lines; a second file begins where the first would grow beyond the limits.
+    """Write requests as JSON lines; a second file begins where the first would grow beyond the limits.
 
     The id of a request is its question (`PairQuery.question`): 64 letters and digits, which every server
     takes. The files appear when all of them are whole, readable by their owner only, and replace nothing. A
@@ -143,7 +143,7 @@ def _question_list(out: Path) -> Path:
 
 
 def _new_file(path: Path, files: ExitStack) -> BinaryIO:
-    """A file that appears when ``files`` ends; one that is there is not replaced."""
+    """Return a file that appears when ``files`` ends; one that is there is not replaced."""
     if path.exists():
         raise OutputError(
             f"{path} is there already: its requests may be with a server, whose results need it; name "
@@ -175,13 +175,13 @@ class _Shards:
 
 
 def find_question_lists(results: Iterable[str | Path], out: str | Path) -> list[Path]:
-    """The lists of questions in the folders of some results and of a file of answers."""
+    """Return the lists of questions in the folders of some results and of a file of answers."""
     folders = dict.fromkeys(Path(path).absolute().parent for path in (*results, out))
     return sorted(path for folder in folders if folder.is_dir() for path in folder.glob(f"*{QUESTIONS}"))
 
 
 def read_question_lists(paths: Iterable[str | Path]) -> dict[str, list[dict[str, Any]]]:
-    """What each request asks: its id -> records without a reply, one for each id of a query.
+    """Return what each request asks: its id -> records without a reply, one for each id of a query.
 
     Raises:
         ValueError: on a line that `write_batch` did not write.
@@ -205,7 +205,7 @@ def read_question_lists(paths: Iterable[str | Path]) -> dict[str, list[dict[str,
 def collect_batch(
     paths: Iterable[str | Path], out: str | Path, questions: Iterable[str | Path] | None = None
 ) -> AskSummary:
-    """Appends the answers of a batch's result files to a file of answers, as `apu_contacts.asking.ask_all`
+    """Append the answers of a batch's result files to a file of answers, as `apu_contacts.asking.ask_all`
     does. May be repeated when more has come.
 
     A request that failed in one file and succeeded in another has succeeded. Lines that cannot be read, and

@@ -29,8 +29,8 @@ class BatchResult:
 
 
 def read_results(path: str | Path) -> Iterator[BatchResult]:
-    """The lines of a results file; one that cannot be read, such as a half-written last one, is a result
-    without a request.
+    """Return the lines of a results file; one that cannot be read, such as a half-written last one, is a
+    result without a request.
 
     Raises:
         ValueError: if no line is a batch result.

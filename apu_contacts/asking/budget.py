@@ -50,7 +50,7 @@ class Budget:
             )
 
     def take_call(self) -> None:
-        """Counts a request that is about to be sent.
+        """Count a request that is about to be sent.
 
         Raises:
             BudgetError: if a cap is reached.
@@ -68,12 +68,12 @@ class Budget:
             self.calls += 1
 
     def add(self, reply: Reply) -> None:
-        """Counts what an answer cost."""
+        """Count what an answer cost."""
         with self._lock:
             self._count(reply.prompt_tokens, reply.completion_tokens)
 
     def add_lost(self, answer_tokens: int) -> None:
-        """Counts a request whose answer never came, as one of ``answer_tokens``."""
+        """Count a request whose answer never came, as one of ``answer_tokens``."""
         with self._lock:
             self.lost += 1
             self._count(0, answer_tokens)

@@ -61,7 +61,7 @@ class CachedModel:
         return self.folder / key[:2] / f"{key}.json"
 
     def look_up(self, prompt: Prompt, sample: int = 0) -> Reply | None:
-        """The kept answer, or None."""
+        """Return the kept answer, or None."""
         try:
             row = read_json(self.path(prompt, sample), checked=False)
             return Reply.from_json(row["reply"], cached=True)
@@ -69,13 +69,13 @@ class CachedModel:
             return None
 
     def keep(self, prompt: Prompt, sample: int, reply: Reply) -> None:
-        """Writes an answer."""
+        """Write an answer."""
         row = {"prompt_version": prompt.version, "wording": prompt.wording_hash, "sample": sample}
         text = json.dumps({**row, "reply": reply.to_json()})
         write_text(self.path(prompt, sample), text, private=True)
 
     def __call__(self, prompt: Prompt, sample: int = 0) -> Reply:
-        """The kept answer, or the model's, which is then kept.
+        """Return the kept answer, or the model's, which is then kept.
 
         Raises:
             AskError: as the model; or if there is no model and no kept answer.
@@ -92,8 +92,8 @@ class CachedModel:
         getattr(self.model, "cancel", lambda: None)()
 
     def ask_anew(self, prompt: Prompt, sample: int = 0) -> Reply:
-        """The model's answer, whatever is kept; it is kept then. One that says nothing is handed on only, and
-        where the folder cannot be written there is a warning: the answer is paid for in any case.
+        """Return the model's answer, whatever is kept; it is kept then. One that says nothing is handed on
+        only, and where the folder cannot be written there is a warning: the answer is paid for in any case.
 
         Raises:
             AskError: as the model; or if there is no model.
@@ -126,7 +126,7 @@ class ReplayModel:
         return self.name
 
     def __call__(self, prompt: Prompt, sample: int = 0) -> Reply:
-        """The given text.
+        """Return the given text.
 
         Raises:
             AskError: if there is none for this question.

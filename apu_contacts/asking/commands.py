@@ -79,7 +79,7 @@ class AskOptions:
             )
 
     def in_context(self) -> Example | None:
-        """The example to show, or None.
+        """Return the example to show, or None.
 
         Raises:
             ValueError: if one is asked for and this copy of the package has none.
@@ -92,7 +92,7 @@ class AskOptions:
         return found
 
     def client(self) -> VisionLanguageModel:
-        """The model to ask, behind its cache if there is one.
+        """Return the model to ask, behind its cache if there is one.
 
         Raises:
             ImportError: if the ``openai`` package is missing.
@@ -102,7 +102,7 @@ class AskOptions:
         return client if self.cache is None else CachedModel(client, self.cache)
 
     def openai_client(self, api_key: str | None = None) -> OpenAIClient:
-        """The client without a cache; a key given here takes the place of the environment's.
+        """Return the client without a cache; a key given here takes the place of the environment's.
 
         Raises:
             ImportError: if the ``openai`` package is missing.
@@ -243,7 +243,9 @@ def parse_file(path: str | Path) -> tuple[str, bool]:
 
 
 def summary_lines(summary: AskSummary, most: int = 5) -> list[str]:
-    """A summary for a person, with the first ``most`` failures; words of a server cannot steer a terminal."""
+    """Return a summary for a person, with the first ``most`` failures; words of a server cannot steer a
+    terminal.
+    """
     kinds = ", ".join(f"{count} {status}" for status, count in sorted(summary.statuses.items()))
     lines = [f"{summary.asked} asked{f' ({kinds})' if kinds else ''}, {summary.already} already there"]
     lines += failure_lines(summary.failures, most)
@@ -265,7 +267,7 @@ def summary_lines(summary: AskSummary, most: int = 5) -> list[str]:
 
 
 def batch_lines(written: BatchFiles, most: int = 5) -> list[str]:
-    """What a person should know beside the names of the files."""
+    """Return what a person should know beside the names of the files."""
     lines = []
     if written.questions is not None:
         lines.append(f"{written.questions} says what they ask; --batch-in needs it")
@@ -274,7 +276,7 @@ def batch_lines(written: BatchFiles, most: int = 5) -> list[str]:
 
 
 def failure_lines(failures: Sequence[tuple[str, int, str]], most: int) -> list[str]:
-    """The first ``most`` failures, and how many more there are."""
+    """Return the first ``most`` failures, and how many more there are."""
     lines = [
         f"failed: {name}{f' (sample {sample})' if sample >= 0 else ''}: {why}"
         for name, sample, why in failures[:most]

@@ -31,7 +31,7 @@ FORMATS = ("jpeg", "png")
 def pair_box(
     keypoints_a: Keypoints2D, keypoints_b: Keypoints2D, margin: float = 0.15, min_confidence: float = SEEN
 ) -> Box:
-    """The smallest box around the keypoints of two people (paper, supplement A), widened on each side.
+    """Return the smallest box around the keypoints of two people (paper, supplement A), widened on each side.
 
     Args:
         keypoints_a: of one person, in pixels.

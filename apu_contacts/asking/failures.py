@@ -156,7 +156,7 @@ class ServerError:
 
 
 def error_of_body(status: int, body: bytes) -> ServerError:
-    """The error in the body of an answer with an error status."""
+    """Return the error in the body of an answer with an error status."""
     try:
         document = parse_json(body, "body", checked=False)
     except ValueError:
@@ -167,7 +167,7 @@ def error_of_body(status: int, body: bytes) -> ServerError:
 
 
 def error_of_document(document: Any) -> ServerError | None:
-    """The error that the JSON document of an answer with status 200 states; None if it states none."""
+    """Return the error that the JSON document of an answer with status 200 states; None if it states none."""
     row = document[0] if isinstance(document, list) and len(document) == 1 else document
     if not isinstance(row, dict):
         return None
@@ -213,7 +213,7 @@ def _error(status: int, document: Any) -> ServerError:
 
 
 def _without_echo(document: Any, depth: int = 8) -> Any:
-    """A document without the request that some servers repeat in it, whose words mean nothing."""
+    """Return a document without the request that some servers repeat in it, whose words mean nothing."""
     if isinstance(document, dict) and depth:
         kept = {
             key: value for key, value in document.items() if key not in ("input", "body", "request", "ctx")
@@ -225,7 +225,7 @@ def _without_echo(document: Any, depth: int = 8) -> Any:
 
 
 def _status_of(codes: frozenset[str]) -> int:
-    """The status that an error inside of a body stands for."""
+    """Return the status that an error inside of a body stands for."""
     if codes & _EXHAUSTED:
         return 402
     if codes & _KEY_CODES:
@@ -245,7 +245,7 @@ def judge(
     pictures: int,
     sure_form: bool = False,
 ) -> Failure:
-    """What an error of the server means.
+    """Return what an error of the server means.
 
     Args:
         error: what it said.
@@ -296,7 +296,7 @@ def judge(
 
 
 def _other_form(error: ServerError, form: RequestForm, sure_form: bool) -> RequestForm | None:
-    """The form to ask in instead, if the error is about the form or may be."""
+    """Return the form to ask in instead, if the error is about the form or may be."""
     if error.status not in _FORMAT_STATUSES or error.codes & (_ABOUT_PICTURE | _MODEL_CODES):
         return None
     if _MODEL_WORDS.search(error.searched):

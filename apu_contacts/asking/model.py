@@ -49,7 +49,7 @@ class Reply:
 
     @classmethod
     def from_json(cls, row: dict[str, Any], cached: bool = False) -> Reply:
-        """The inverse of `to_json`.
+        """Return the inverse of `to_json`.
 
         Raises:
             ValueError: if ``row`` is not such an object.

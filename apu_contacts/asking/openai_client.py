@@ -149,7 +149,7 @@ class OpenAIClient:
         return {"asked_model": self.model, "server": self.base_url, "temperature": self.temperature}
 
     def cancel(self) -> None:
-        """Ends the waiting and further attempts of all calls under way; answers on their way still come, and
+        """End the waiting and further attempts of all calls under way; answers on their way still come, and
         later calls are as before.
         """
         under_way, self._cancelled = self._cancelled, threading.Event()
@@ -194,7 +194,7 @@ class OpenAIClient:
                 raise AskError(self._words(f"stopped while waiting for another attempt: {got.message}"), True)
 
     def body(self, prompt: Prompt, sample: int = 0) -> dict[str, Any]:
-        """The request as JSON, in the form that this server takes as far as is known."""
+        """Return the request as JSON, in the form that this server takes as far as is known."""
         return self._body(prompt, sample, self._form)
 
     def _body(self, prompt: Prompt, sample: int, form: RequestForm) -> dict[str, Any]:
@@ -251,7 +251,7 @@ class OpenAIClient:
         return failure
 
     def _broken(self, error: Exception) -> Failure:
-        """What an exception means that is no answer of the server."""
+        """Return what an exception means that is no answer of the server."""
         cause = error if isinstance(error, CutOffError) else error.__cause__ or error
         kind, words = type(cause).__name__, one_line(str(cause), SHOWN)
         if isinstance(cause, CutOffError):
@@ -267,7 +267,7 @@ class OpenAIClient:
         return Failure(Meaning.QUESTION, f"the question cannot be sent: {kind}: {words}")
 
     def _given_up(self, failure: Failure, attempts: int, wait: float) -> AskError:
-        """The end of a question that was tried often enough."""
+        """Return the end of a question that was tried often enough."""
         words = f"no answer after {attempts} attempts; the last one: {failure.message}"
         if failure.retry_after > self.max_wait:
             words += f"; the server asks to wait {wait:.0f} s, longer than {self.max_wait:g} s"
@@ -279,11 +279,11 @@ class OpenAIClient:
         return (ServerRefusal if unreachable else AskError)(self._words(words), True)
 
     def _words(self, message: str) -> str:
-        """A message of this client without secrets, in one line that a terminal can show."""
+        """Return a message of this client without secrets, in one line that a terminal can show."""
         return self._redactor.message(f"{self!r}: {one_line(message, 3 * SHOWN)}")
 
     def _clean(self, reply: Reply, form: RequestForm) -> Reply:
-        """A reply without the key, in case that the server or the model repeated it."""
+        """Return a reply without the key, in case that the server or the model repeated it."""
         notes = [note for note in (reply.note, form.changes(self._wanted)) if note]
         hidden = self._redactor.answer
         return dataclasses.replace(
@@ -298,7 +298,7 @@ class OpenAIClient:
 
 
 def _key(api_key: str | None, hosted: bool) -> str:
-    """The key to send."""
+    """Return the key to send."""
     origin = "api_key" if api_key else f"environment variable {KEY_VARIABLE}"
     key = checked_key(api_key or os.environ.get(KEY_VARIABLE) or "", origin)
     if not key and hosted:

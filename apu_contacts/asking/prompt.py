@@ -116,7 +116,9 @@ class Prompt:
         return _digest(self.version, self.pieces)
 
     def messages(self) -> list[dict[str, Any]]:
-        """The prompt as the messages of an OpenAI-compatible chat completion; pictures as data URLs."""
+        """Return the prompt as the messages of an OpenAI-compatible chat completion; pictures as data
+        URLs.
+        """
         content: list[dict[str, Any]] = []
         for piece in self.pieces:
             if isinstance(piece, str):
@@ -157,7 +159,7 @@ def build_prompt(
     subject: str = _SUBJECT,
     repair: EarlierAnswer | None = None,
 ) -> Prompt:
-    """The question about one picture.
+    """Return the question about one picture.
 
     Args:
         picture: PNG or JPEG bytes, cropped to the pair (`apu_contacts.asking.crop_pair`).
@@ -204,7 +206,7 @@ def _words(
 
 
 def load_example() -> Example | None:
-    """The example that comes with the package: a rendered hug of the free body and the answer that its
+    """Return the example that comes with the package: a rendered hug of the free body and the answer that its
     geometry implies. None if this copy of the package has none.
     """
     folder = resources.files("apu_contacts.asking").joinpath("data")

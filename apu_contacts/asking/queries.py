@@ -54,7 +54,7 @@ class PairQuery:
     repair: EarlierAnswer | None = None
 
     def prompt(self, example: Example | None = None, picture_format: str = "jpeg") -> Prompt:
-        """The question, with the picture cropped and encoded in ``picture_format``.
+        """Return the question, with the picture cropped and encoded in ``picture_format``.
 
         Raises:
             ValueError: if the picture cannot be read, or the box lies outside of it.
@@ -63,7 +63,7 @@ class PairQuery:
         return build_prompt(picture, action=self.action, example=example, repair=self.repair)
 
     def record(self) -> dict[str, Any]:
-        """What the record of an answer says of this question, apart from its words and its number.
+        """Return what the record of an answer says of this question, apart from its words and its number.
 
         Raises:
             OSError: if the picture cannot be read.
@@ -159,7 +159,7 @@ def pair_query(
     action: str | None = None,
     id: str | None = None,
 ) -> PairQuery:
-    """The question about two of the people detected in a picture, cropped to them.
+    """Return the question about two of the people detected in a picture, cropped to them.
 
     Args:
         image: the picture's file.

@@ -70,11 +70,11 @@ class Redactor:
         return f"Redactor({len(self._secrets)} secrets)"
 
     def message(self, text: str) -> str:
-        """A text for people without any piece of a secret, masked forms (``sk-...wxyz``) included."""
+        """Return a text for people without any piece of a secret, masked forms (``sk-...wxyz``) included."""
         return self._without_masked(self._without_pieces(text, _PIECE))
 
     def answer(self, text: str) -> str:
-        """A model's text without a secret or a long piece of it; nothing else changes."""
+        """Return a model's text without a secret or a long piece of it; nothing else changes."""
         return self._without_pieces(text, _PIECE_IN_ANSWER)
 
     def _without_pieces(self, text: str, length: int) -> str:
@@ -128,8 +128,8 @@ class Redactor:
 
 
 def _forms(secret: str) -> set[str]:
-    """The secret as it may be written: as it is but for backslashes, which escapes are made of, in hex, and
-    inside of any base64.
+    """Return the secret as it may be written: as it is but for backslashes, which escapes are made of, in
+    hex, and inside of any base64.
     """
     raw = secret.encode("utf-8", "replace")
     forms = {secret.replace("\\", ""), unquote(secret).replace("\\", ""), raw.hex(), raw.hex().upper()}
@@ -143,7 +143,7 @@ def _forms(secret: str) -> set[str]:
 
 
 def _read_escapes(text: str) -> tuple[str, list[tuple[int, int]]]:
-    """The text with its escapes resolved and without backslashes, and where each character stood."""
+    """Return the text with its escapes resolved and without backslashes, and where each character stood."""
     characters: list[str] = []
     spans: list[tuple[int, int]] = []
     at = 0
@@ -164,8 +164,8 @@ def _read_escapes(text: str) -> tuple[str, list[tuple[int, int]]]:
 
 
 def visible(text: str, keep: str = "") -> str:
-    r"""The text with control characters, marks that turn the direction of writing, and halves of surrogate
-    pairs written as escapes (``\x1b``), so that it can be printed; those in ``keep`` stay.
+    r"""Return the text with control characters, marks that turn the direction of writing, and halves of
+    surrogate pairs written as escapes (``\x1b``), so that it can be printed; those in ``keep`` stay.
     """
     return "".join(
         c if c in keep or unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Zl", "Zp") else _escaped(c)

@@ -34,7 +34,8 @@ SHOWN = 300
 
 
 def read_body(body: bytes, content_type: str = "") -> Any:
-    """The JSON document of a body; deltas of an event stream, which some servers send unasked, are joined.
+    """Return the JSON document of a body; deltas of an event stream, which some servers send unasked, are
+    joined.
 
     Raises:
         AskError: if it is neither; the message shows its beginning.
@@ -56,7 +57,7 @@ def read_body(body: bytes, content_type: str = "") -> Any:
 
 
 def read_completion(completion: Any) -> Reply:
-    """A chat completion, as an object of the ``openai`` package or as its JSON, read into a `Reply`.
+    """Return a chat completion, as an object of the ``openai`` package or as its JSON, read into a `Reply`.
 
     The words are looked for in the message's content (a string, parts, or JSON already), then among tool
     calls. Thoughts are never read as an answer, unless all of it stands there as one JSON document and
@@ -122,7 +123,7 @@ class _Said:
 
 
 def _said(choice: dict[str, Any]) -> _Said | None:
-    """The words of a choice; None if it has no message."""
+    """Return the words of a choice; None if it has no message."""
     finish = str(choice.get("finish_reason") or "stop")
     message = choice.get("message")
     if not isinstance(message, dict):
@@ -176,7 +177,7 @@ def _are_parts(content: list[Any]) -> bool:
 
 
 def _arguments(message: dict[str, Any]) -> str:
-    """What the model gave to the functions that it called."""
+    """Return what the model gave to the functions that it called."""
     calls = message.get("tool_calls")
     functions = (
         [call.get("function") for call in calls if isinstance(call, dict)] if isinstance(calls, list) else []
@@ -209,7 +210,7 @@ def _is_whole_answer(thoughts: str) -> bool:
 
 
 def _finish_reason(said: str) -> str:
-    """The server's reason in the words of this package, where they mean the same."""
+    """Return the server's reason in the words of this package, where they mean the same."""
     word = said.strip().lower()
     if word in _CUT_OFF:
         return "length"
@@ -252,7 +253,7 @@ def _count(usage: dict[str, Any], *names: str) -> int:
 
 
 def _join_stream(text: str) -> dict[str, Any]:
-    """The deltas of a stream of server-sent events as one completion."""
+    """Return the deltas of a stream of server-sent events as one completion."""
     document: dict[str, Any] = {}
     message: dict[str, Any] = {}
     calls: dict[Any, dict[str, Any]] = {}
@@ -309,5 +310,5 @@ def _json(value: Any) -> str:
 
 
 def _whole(text: str) -> str:
-    """The text without halves of surrogate pairs, which no file can hold."""
+    """Return the text without halves of surrogate pairs, which no file can hold."""
     return _LONE_SURROGATE.sub("\ufffd", text)

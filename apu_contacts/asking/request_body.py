@@ -42,23 +42,23 @@ class RequestForm:
             )
 
     def parameters(self) -> tuple[str, ...]:
-        """The parameters that can still be renamed or left out."""
+        """Return the parameters that can still be renamed or left out."""
         renamed = (self.length_field,) if self.length_field == LENGTH_FIELDS[0] else ()
         return renamed + tuple(name for name in _OPTIONAL if name not in self.left_out)
 
     def without(self, parameter: str) -> RequestForm:
-        """The form for a server that refuses a parameter of `parameters`."""
+        """Return the form for a server that refuses a parameter of `parameters`."""
         if parameter == LENGTH_FIELDS[0]:
             return replace(self, length_field=LENGTH_FIELDS[1])
         return replace(self, left_out=self.left_out | {parameter})
 
     def next_format(self) -> RequestForm | None:
-        """The form for a server that refuses the format; None if none is asked for."""
+        """Return the form for a server that refuses the format; None if none is asked for."""
         place = FORMATS.index(self.format) + 1
         return replace(self, format=FORMATS[place]) if place < len(FORMATS) else None
 
     def changes(self, wanted: RequestForm) -> str:
-        """What is different from the form that was wanted, in words; "" if nothing is."""
+        """Return what is different from the form that was wanted, in words; "" if nothing is."""
         found = []
         if self.format != wanted.format:
             found.append(f"answer format {self.format} in place of {wanted.format}")
@@ -80,7 +80,8 @@ def chat_body(
     left_out: frozenset[str] = frozenset(),
     extra_body: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The body of a chat completion request, as a client sends it and as a line of a batch file holds it.
+    """Return the body of a chat completion request, as a client sends it and as a line of a batch file holds
+    it.
 
     ``sample`` becomes the seed where the temperature is above 0. ``format``, ``length_field`` and
     ``left_out`` are those of `RequestForm`, the other arguments those of `OpenAIClient`.

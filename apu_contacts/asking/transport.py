@@ -22,7 +22,7 @@ class CutOffError(Exception):
 
 
 def http_client(openai: Any, timeout: float) -> Any:
-    """An HTTP client for the ``openai`` package in which a request takes at most ``timeout`` seconds.
+    """Return an HTTP client for the ``openai`` package in which a request takes at most ``timeout`` seconds.
 
     Whatever the server does, a byte a second or blanks for ever included. An answer is read whole, up to
     `MAX_BODY` bytes. Redirects are not followed. A connection is used once: one that the server closed
@@ -87,7 +87,7 @@ class _Deadline:
                 self._shut()
 
     def over(self) -> None:
-        """The request has ended."""
+        """End the request."""
         self._timer.cancel()
         with self._lock:
             self._socket = None
@@ -101,7 +101,7 @@ class _Deadline:
 
 
 def _unpacked(chunks: Iterable[bytes], encoding: str) -> bytes:
-    """The body, unpacked no further than its limit.
+    """Return the body, unpacked no further than its limit.
 
     Raises:
         CutOffError: if it is larger, or packed otherwise.

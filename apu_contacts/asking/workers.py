@@ -44,7 +44,7 @@ class Workers(Generic[Task, Result]):
             self._done.put((task, result))
 
     def give(self, task: Task) -> None:
-        """Adds a task."""
+        """Add a task."""
         self._tasks.put(task)
 
     def drop(self) -> None:
@@ -52,7 +52,7 @@ class Workers(Generic[Task, Result]):
         self._dropping.set()
 
     def next(self, timeout: float) -> tuple[Task, Result | BaseException | None] | None:
-        """A task that is done with its result or what it raised; None after ``timeout`` seconds."""
+        """Return a task that is done with its result or what it raised; None after ``timeout`` seconds."""
         try:
             return self._done.get(timeout=max(0.0, timeout))
         except queue.Empty:
@@ -81,7 +81,7 @@ class Interrupt:
 
 @contextmanager
 def noticed_interrupts() -> Iterator[Interrupt]:
-    """Notes the first Ctrl-C instead of raising at whatever is being done, such as a line being written; a
+    """Note the first Ctrl-C instead of raising at whatever is being done, such as a line being written; a
     second one raises. In another than the main thread, and where a program handles it by itself, nothing
     changes.
 

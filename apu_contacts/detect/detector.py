@@ -204,7 +204,7 @@ class KeypointDetector:
 def fetch_both(
     models: DetectorModels, progress: Callable[[float, str], None] | None = None
 ) -> tuple[Path, Path]:
-    """The files of both models.
+    """Return the files of both models.
 
     Raises:
         WeightsError: naming all that is missing, not the first alone.
@@ -221,7 +221,7 @@ def fetch_both(
 
 
 def _load(make: Callable[[], Any], path: Path) -> Any:
-    """A model of rtmlib, which prints what it loads: that goes to the log."""
+    """Return a model of rtmlib, which prints what it loads: that goes to the log."""
     said = io.StringIO()
     try:
         with contextlib.redirect_stdout(said):
@@ -265,7 +265,7 @@ def _input_size(model: Any, given: tuple[int, int], path: Path) -> tuple[int, in
 
 
 def _checked_pose(model: Any, path: Path) -> str:
-    """The skeleton that a pose model finds."""
+    """Return the skeleton that a pose model finds."""
     outputs = [output.shape for output in model.session.get_outputs()]
     if len(outputs) != 2 or any(len(shape) != 3 for shape in outputs):
         hint = " (heat maps, as of ViTPose or HRNet?)" if len(outputs) == 1 and len(outputs[0]) == 4 else ""

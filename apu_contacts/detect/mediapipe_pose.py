@@ -28,7 +28,7 @@ _MASK = 0.5
 
 
 def import_mediapipe() -> Any:
-    """The mediapipe package.
+    """Return the mediapipe package.
 
     Raises:
         ModuleNotFoundError: naming the extra.

@@ -52,7 +52,7 @@ class DetectorModels:
 
 
 def named_models(name: str) -> DetectorModels:
-    """The models of a name of `DETECTOR_NAMES`: the addresses that the installed rtmlib lists.
+    """Return the models of a name of `DETECTOR_NAMES`: the addresses that the installed rtmlib lists.
 
     Raises:
         ValueError: on an unknown name.
@@ -73,7 +73,7 @@ def named_models(name: str) -> DetectorModels:
 
 
 def own_models(person: str | None, pose: str | None, others: DetectorModels | None = None) -> DetectorModels:
-    """The user's own weights where given, those of ``others`` where not.
+    """Return the user's own weights where given, those of ``others`` where not.
 
     A pose model of one's own is read with score scale 1 until told otherwise; where a file leaves the size of
     its input open, it is that of ``others``, or `DetectorModels`' default.
@@ -125,7 +125,7 @@ def chosen_detector(wanted: str = "auto", *, own_weights: bool = False) -> str:
 
 
 def import_rtmlib() -> Any:
-    """The rtmlib package, with the runtime that it needs.
+    """Return the rtmlib package, with the runtime that it needs.
 
     Raises:
         ModuleNotFoundError: naming the package that is missing, and the extra.

@@ -49,7 +49,7 @@ class DetectSummary:
     saturated: float = 0.0
 
     def rows(self) -> list[tuple[str, object]]:
-        """The table that `apu detect` prints."""
+        """Return the table that `apu detect` prints."""
         rows: list[tuple[str, object]] = [
             ("pictures", self.pictures),
             ("people", self.people),
@@ -202,7 +202,7 @@ def _is_list(path: Path) -> bool:
 
 
 def _from(out: Path, path: Path) -> str:
-    """A path as seen from the folder of ``out``, so that the two can be moved together."""
+    """Return a path as seen from the folder of ``out``, so that the two can be moved together."""
     try:
         return os.path.relpath(path.resolve(), out.parent.resolve())
     except ValueError:  # another drive

@@ -41,7 +41,7 @@ def fetch_weights(
     progress: Callable[[float, str], None] | None = None,
     timeout: float = 60.0,
 ) -> Path:
-    """The ``.onnx`` file that a path or an address names.
+    """Return the ``.onnx`` file that a path or an address names.
 
     An address ends in ``.onnx``, or in ``.zip`` with one such file in it. It is fetched by this machine the
     first time, and taken from ``folder`` from then on. ``#sha256=`` and 64 hex digits behind a path or an
@@ -145,7 +145,7 @@ def _is_onnx(file: Path) -> bool:
 
 
 def _varint(stream: BinaryIO) -> int | None:
-    """The next variable-length number; None where there is none."""
+    """Return the next variable-length number; None where there is none."""
     number = 0
     for shift in range(0, 70, 7):
         byte = stream.read(1)
@@ -210,7 +210,7 @@ def _download(
 
 
 def _why(error: OSError, address: str, timeout: float) -> str:
-    """What went wrong, in words: "[Errno -2] Name or service not known" says little to most people."""
+    """Return what went wrong, in words: "[Errno -2] Name or service not known" says little to most people."""
     host = urlparse(address).netloc
     if isinstance(error, HTTPError):
         return f"{host} answered {error.code} ({error.reason})"
@@ -227,7 +227,7 @@ def _why(error: OSError, address: str, timeout: float) -> str:
 
 
 def _unpacked(archive: Path, folder: Path) -> Path:
-    """The one ``.onnx`` of an archive, written into ``folder`` by the archive's own hash."""
+    """Return the one ``.onnx`` of an archive, written into ``folder`` by the archive's own hash."""
     try:
         with zipfile.ZipFile(archive) as packed:
             members = [m for m in packed.namelist() if m.lower().endswith(".onnx")]

@@ -12,7 +12,7 @@ _MIDPOINTS = {"neck": ("left_shoulder", "right_shoulder"), "mid_hip": ("left_hip
 
 
 def convert_keypoints(keypoints: Keypoints2D, target: str) -> Keypoints2D:
-    """The same keypoints in the joint order of the skeleton ``target``.
+    """Return the same keypoints in the joint order of the skeleton ``target``.
 
     A joint that the source lacks gets position (0, 0) and confidence 0; ``neck`` and ``mid_hip``, which the
     COCO skeletons lack, are the mean of the two shoulders and of the two hips with the lower of the two
@@ -53,7 +53,7 @@ def convert_keypoints(keypoints: Keypoints2D, target: str) -> Keypoints2D:
 
 
 def mirror(keypoints: Keypoints2D, image_width: float) -> Keypoints2D:
-    """The keypoints as they lie in the image flipped left to right.
+    """Return the keypoints as they lie in the image flipped left to right.
 
     Pixel x becomes ``image_width - x`` (the origin is the image's corner, not the first pixel's centre), and
     left and right joints change places, since the flipped person's right hand looks like a left hand. Missing

@@ -123,7 +123,7 @@ class Skeleton:
 
 
 def mirror_name(joint: str) -> str:
-    """The name of the joint on the person's other side; a midline joint's own name."""
+    """Return the name of the joint on the person's other side; a midline joint's own name."""
     if joint.startswith("left_"):
         return "right_" + joint[len("left_") :]
     if joint.startswith("right_"):
@@ -153,7 +153,7 @@ SKELETONS: MappingProxyType[str, Skeleton] = MappingProxyType(
 
 
 def skeleton(name: str) -> Skeleton:
-    """The skeleton of that name.
+    """Return the skeleton of that name.
 
     Raises:
         ValueError: on a name that is not in `SKELETONS`, which are listed.

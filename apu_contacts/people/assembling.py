@@ -77,7 +77,7 @@ class Assembly(Sequence[PersonDetection]):
         return self.people[index]
 
     def of(self, source: str, index: int) -> PersonDetection:
-        """The person who is number ``index`` of a source (``"box"``, ``"openpose"``, ``"vitpose"``,
+        """Return the person who is number ``index`` of a source (``"box"``, ``"openpose"``, ``"vitpose"``,
         ``"bev"`` or another estimator).
 
         Raises:
@@ -233,7 +233,7 @@ def _match_bodies(
 def _without_duplicates(
     people: list[PersonDetection], *, drop: bool
 ) -> tuple[list[PersonDetection], list[Unmatched]]:
-    """The people with notes on who may be whom, or without the weaker record of each."""
+    """Return the people with notes on who may be whom, or without the weaker record of each."""
     notes: dict[int, list[str]] = {}
     lost: list[Unmatched] = []
     gone: set[int] = set()

@@ -162,8 +162,8 @@ def _seen_only(keypoints: Keypoints2D, min_confidence: float) -> Keypoints2D:
 
 
 def _reach(a: Keypoints2D, b: Keypoints2D, count: int, limit: float) -> tuple[float, int]:
-    """The relative distance within which ``count`` keypoints of each lie of the other, and how many within
-    ``limit``.
+    """Return the relative distance within which ``count`` keypoints of each lie of the other, and how many
+    within ``limit``.
 
     inf where one of the two has fewer valid keypoints, or no extent.
     """

@@ -66,7 +66,7 @@ class Matching:
     unmatched_b: Mapping[int, str]
 
     def transposed(self) -> Matching:
-        """The same assignment with the two lists exchanged."""
+        """Return the same assignment with the two lists exchanged."""
         matches = sorted(
             (Match(m.index_b, m.index_a, m.distance, m.margin, m.common) for m in self.matches),
             key=lambda m: m.index_a,
@@ -74,11 +74,11 @@ class Matching:
         return Matching(tuple(matches), self.unmatched_b, self.unmatched_a)
 
     def of_a(self, index: int) -> Match | None:
-        """The match of a person of the first list."""
+        """Return the match of a person of the first list."""
         return next((m for m in self.matches if m.index_a == index), None)
 
     def of_b(self, index: int) -> Match | None:
-        """The match of a person of the second list."""
+        """Return the match of a person of the second list."""
         return next((m for m in self.matches if m.index_b == index), None)
 
 
@@ -130,7 +130,8 @@ def find_duplicates(
     min_common: int = MIN_COMMON,
     min_confidence: float = SEEN,
 ) -> list[tuple[int, int, float]]:
-    """Records of one list that are the same person: ``(kept, duplicate, distance)``, the nearest first.
+    """Return records of one list that are the same person: ``(kept, duplicate, distance)``, the nearest
+    first.
 
     Of two records the one with more confidence in all is kept; nobody is a duplicate of a duplicate.
 
@@ -163,7 +164,7 @@ def match_people(
     min_common: int = MIN_COMMON,
     min_confidence: float = SEEN,
 ) -> Matching:
-    """The best one-to-one assignment between two detectors' people, for any numbers of them.
+    """Return the best one-to-one assignment between two detectors' people, for any numbers of them.
 
     Among all assignments, partial ones included, the one of least total cost is taken, where a match costs
     its `keypoint_distances` and a person of the shorter list left alone costs ``max_distance``. So a poor
@@ -201,8 +202,8 @@ def match_people(
 
 
 def match_boxes(boxes: ArrayLike, people: Sequence[Keypoints2D], *, min_iou: float = MIN_IOU) -> Matching:
-    """The best one-to-one assignment of given boxes to people, by the overlap with the box around their
-    keypoints.
+    """Return the best one-to-one assignment of given boxes to people, by the overlap with the box around
+    their keypoints.
 
     Args:
         boxes: ``(B, 4)`` x0, y0, x1, y1 in pixels; list a of the result.
@@ -232,7 +233,7 @@ def match_boxes(boxes: ArrayLike, people: Sequence[Keypoints2D], *, min_iou: flo
 
 
 def _iou(a: Array, b: Array) -> Array:
-    """``(A, B)`` intersection over union; 0 for boxes that are not there."""
+    """Return ``(A, B)`` intersection over union; 0 for boxes that are not there."""
     low = np.maximum(a[:, None, :2], b[None, :, :2])
     high = np.minimum(a[:, None, 2:], b[None, :, 2:])
     inside = np.clip(high - low, 0, None).prod(2)

@@ -143,7 +143,7 @@ def read_arrays(
 
 
 def read_array(path: str | Path, error: Error = ValueError, *, objects: Objects | None = None) -> Any:
-    """What an ``.npy`` holds.
+    """Return what an ``.npy`` holds.
 
     Raises:
         FileNotFoundError: if there is no such file.

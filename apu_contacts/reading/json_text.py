@@ -35,7 +35,7 @@ Error = type[ValueError]
 
 
 def read_bytes(path: str | Path, error: Error = ValueError, *, limit: int = MAX_BYTES) -> bytes:
-    """The bytes of a file that is not longer than ``limit``.
+    """Return the bytes of a file that is not longer than ``limit``.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -76,19 +76,19 @@ def decode_text(data: bytes, where: str, error: Error = ValueError) -> str:
 
 
 def read_text(path: str | Path, error: Error = ValueError, *, limit: int = MAX_BYTES) -> str:
-    """The text of a file; as `read_bytes` and `decode_text`."""
+    """Return the text of a file; as `read_bytes` and `decode_text`."""
     return decode_text(read_bytes(path, error, limit=limit), str(path), error)
 
 
 def read_json(
     path: str | Path, error: Error = ValueError, *, finite: bool = True, checked: bool = True
 ) -> Any:
-    """What a JSON file holds; as `read_bytes` and `parse_json`."""
+    """Return what a JSON file holds; as `read_bytes` and `parse_json`."""
     return parse_json(read_bytes(path, error), str(path), error, finite=finite, checked=checked)
 
 
 def json_lines(text: str) -> Iterator[tuple[int, str]]:
-    """The lines of JSON lines that are not blank, with their numbers from 1.
+    """Return the lines of JSON lines that are not blank, with their numbers from 1.
 
     Only a line feed ends a line: U+2028, U+2029 and U+0085, at which Python's ``splitlines`` cuts too, may
     stand in a JSON string.
@@ -99,14 +99,14 @@ def json_lines(text: str) -> Iterator[tuple[int, str]]:
 
 
 def read_json_lines(path: str | Path, error: Error = ValueError) -> Iterator[tuple[int, str]]:
-    """The lines of a file, as `read_text` and `json_lines`."""
+    """Return the lines of a file, as `read_text` and `json_lines`."""
     return json_lines(read_text(path, error, limit=4 * MAX_BYTES))
 
 
 def parse_json(
     data: str | bytes, where: str, error: Error = ValueError, *, finite: bool = True, checked: bool = True
 ) -> Any:
-    """A JSON document.
+    """Return a JSON document.
 
     Args:
         data: the text, or its bytes in UTF-8, UTF-16 or UTF-32, with a byte order mark or without.
@@ -140,7 +140,7 @@ def parse_json(
 
 
 def _each_name_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object; Python would let the last of two values win, in silence."""
+    """Return an object; Python would let the last of two values win, in silence."""
     found = dict(pairs)
     if len(found) < len(pairs):
         for name, value in pairs:

@@ -22,7 +22,7 @@ _ZLIB = (b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda")
 
 
 def looks_like(data: bytes) -> str:
-    """What the first bytes of a file say that it is, in words; empty where they say nothing."""
+    """Return what the first bytes of a file say that it is, in words; empty where they say nothing."""
     if not data:
         return "an empty file"
     if data[:2] in _ZLIB:

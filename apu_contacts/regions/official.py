@@ -22,7 +22,7 @@ _BODY_KEYS = {"smplx": "rid_to_smplx_fids", "ghum": "rid_to_ghum_fids"}
 
 
 def git_blob_sha1(data: bytes) -> str:
-    """The SHA-1 that git gives a file of this content."""
+    """Return the SHA-1 that git gives a file of this content."""
     return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
 
 
@@ -34,7 +34,7 @@ def read_contact_regions(
     body: str = "smplx",
     allow_modified: bool = False,
 ) -> RegionMap:
-    """Reads the official map and turns its face ids into vertex ids.
+    """Read the official map and turn its face ids into vertex ids.
 
     The file lists the faces of each region; the vertices of a region are the corners of its faces, so that a
     vertex on a border belongs to several regions.

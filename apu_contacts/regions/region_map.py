@@ -94,7 +94,7 @@ class RegionMap:
             object.__setattr__(self, name, array)
 
     def __eq__(self, other: object) -> bool:
-        """Same topology and the same vertices in each region; provenance is not compared."""
+        """Return same topology and the same vertices in each region; provenance is not compared."""
         if not isinstance(other, RegionMap):
             return NotImplemented
         return (self.topology, self.vertex_count, self.approximate) == (
@@ -160,7 +160,7 @@ class RegionMap:
         approximate: bool = True,
         kind: str = "",
     ) -> RegionMap:
-        """Builds a map from 75 lists of vertex ids, in any order.
+        """Build a map from 75 lists of vertex ids, in any order.
 
         Raises:
             ValueError: unless there are 75 lists of valid ids.
@@ -175,7 +175,7 @@ class RegionMap:
     def from_labels(
         cls, labels: ArrayLike, *, topology: str, provenance: str, approximate: bool = True
     ) -> RegionMap:
-        """Builds a map from one region id per vertex ``(V,)``; -1 for vertices of no region."""
+        """Build a map from one region id per vertex ``(V,)``; -1 for vertices of no region."""
         ids = np.asarray(labels, dtype=np.int64)
         if ids.ndim != 1 or (ids < -1).any() or (ids >= NUM_REGIONS).any():
             raise ValueError(
@@ -196,7 +196,7 @@ class RegionMap:
         body: str = "smplx",
         allow_modified: bool = False,
     ) -> RegionMap:
-        """Reads the official map; arguments as `apu_contacts.regions.official.read_contact_regions`."""
+        """Read the official map; arguments as `apu_contacts.regions.official.read_contact_regions`."""
         from apu_contacts.regions.official import read_contact_regions
 
         return read_contact_regions(path, faces, vertex_count, body=body, allow_modified=allow_modified)
@@ -213,7 +213,7 @@ class RegionMap:
         topology: str = "template",
         provenance: str | None = None,
     ) -> RegionMap:
-        """Derives an approximate map from a T-posed template; see
+        """Derive an approximate map from a T-posed template; see
         `apu_contacts.regions.segment.segment_template`.
 
         Warns:
@@ -242,7 +242,7 @@ class RegionMap:
         return transfer_map(self, correspondence, topology=topology)
 
     def save(self, path: str | Path) -> None:
-        """Writes the map as ``.npz`` (numbers and text only, no pickle) or, with that suffix, ``.json``.
+        """Write the map as ``.npz`` (numbers and text only, no pickle) or, with that suffix, ``.json``.
 
         Raises:
             ValueError: on another suffix.
@@ -272,7 +272,7 @@ class RegionMap:
 
     @classmethod
     def load(cls, name_or_path: str | Path = "free") -> RegionMap:
-        """Loads a bundled map (``"free"``: the map of the free body) or a file that `save` wrote.
+        """Load a bundled map (``"free"``: the map of the free body) or a file that `save` wrote.
 
         Raises:
             FileNotFoundError: if there is neither a bundled map nor a file of that name.

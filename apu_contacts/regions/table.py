@@ -70,7 +70,7 @@ _BY_NAME = {region.name: region for region in REGIONS}
 
 
 def region(key: int | str) -> Region:
-    """The region with this id (an int, or its digits) or unique name.
+    """Return the region with this id (an int, or its digits) or unique name.
 
     Raises:
         KeyError: if there is no such region.
@@ -91,7 +91,7 @@ def region(key: int | str) -> Region:
 
 
 def part_regions(part: str, side: str = "both", alternatives: Iterable[str] = ()) -> tuple[int, ...]:
-    """The ids of the regions that make up one side of a body part, ascending.
+    """Return the ids of the regions that make up one side of a body part, ascending.
 
     Args:
         part: one of ``PARTS``.
@@ -131,7 +131,7 @@ def _chosen_rows(alternatives: Iterable[str]) -> dict[str, dict[str, list[int]]]
 
 
 def parts_of(region_id: int, alternatives: Iterable[str] = ()) -> tuple[str, ...]:
-    """The parts that contain a region, in the order of ``PARTS``."""
+    """Return the parts that contain a region, in the order of ``PARTS``."""
     chosen = tuple(alternatives)
     return tuple(part for part in PARTS if region_id in part_regions(part, "both", chosen))
 

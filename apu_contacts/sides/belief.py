@@ -178,7 +178,7 @@ def side_prior(contact: PartContact, belief: SideBelief, rate: float | None = No
 
 
 def _flips(contact: PartContact, stated: Sides, belief: SideBelief, rate: float) -> dict[Sides, float]:
-    """The combinations that may be meant by one, with their shares."""
+    """Return the combinations that may be meant by one, with their shares."""
     limbs = has_side(contact, 0), has_side(contact, 1)
     whole = belief.kept + belief.together
     if all(side in FLIP for side in stated):

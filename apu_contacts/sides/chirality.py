@@ -109,7 +109,7 @@ def denoise_chirality(
     distances: DistanceModel | None = None,
     estimates: Estimates | None = None,
 ) -> list[DenoisedContact]:
-    """Sets each contact's sides to those that the keypoints support, and gives it the weight W_ij.
+    """Set each contact's sides to those that the keypoints support, and give it the weight W_ij.
 
     ``rule="paper"`` (section 3.1) believes the model where it says that the two sides are the same or
     opposite and lets only both flip together. ``rule="posterior"`` weighs all four combinations:

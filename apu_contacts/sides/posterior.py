@@ -20,7 +20,7 @@ def side_posteriors(
     belief: SideBelief | None = None,
     distances: DistanceModel | None = None,
 ) -> list[dict[Sides, float]]:
-    """The probability of each combination of sides of each contact, given all keypoints.
+    """Return the probability of each combination of sides of each contact, given all keypoints.
 
     Bayes' rule over two things that an answer's contacts share and nobody knows: what share of them is
     exchanged (`SideBelief.rates`), and by how much one person's estimated depth is off against the other's

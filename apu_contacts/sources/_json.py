@@ -16,7 +16,7 @@ from apu_contacts.sources.errors import SourceFormatError, SourceMissingError
 
 
 def checked_file(path: str | Path) -> Path:
-    """The path, if it is a file.
+    """Return the path, if it is a file.
 
     Raises:
         SourceMissingError: if not.
@@ -30,7 +30,7 @@ def checked_file(path: str | Path) -> Path:
 
 
 def read_json(path: str | Path) -> Any:
-    """What a JSON file holds; NaN and Infinity stay, for a joint of confidence 0 may be nowhere.
+    """Return what a JSON file holds; NaN and Infinity stay, for a joint of confidence 0 may be nowhere.
 
     Raises:
         SourceMissingError: if there is no such file.
@@ -40,7 +40,7 @@ def read_json(path: str | Path) -> Any:
 
 
 def read_json_object(path: str | Path) -> dict[str, Any]:
-    """The object at the top of a JSON file.
+    """Return the object at the top of a JSON file.
 
     Raises:
         SourceMissingError: if there is no such file.
@@ -63,7 +63,7 @@ def kind(value: object) -> str:
 def numbers(
     value: object, shape: tuple[int, ...], where: str, hint: str = "", *, finite: bool = True
 ) -> NDArray[np.float64]:
-    """A JSON list as an array of ``shape``, in which -1 stands for any length.
+    """Return a JSON list as an array of ``shape``, in which -1 stands for any length.
 
     Raises:
         SourceFormatError: if it is no list, holds anything but finite numbers (with ``finite=False``, NaN
@@ -92,7 +92,7 @@ def numbers(
 def xyc(
     value: object, joints: int, where: str, hint: str = "", *, score_scale: float = 1.0, whole: bool = True
 ) -> NDArray[np.float64]:
-    """A flat list x, y, confidence, x, y, ... as ``(joints, 3)``.
+    """Return a flat list x, y, confidence, x, y, ... as ``(joints, 3)``.
 
     Confidences are made by `apu_contacts.sources.confidence.confidences`; joints of confidence 0, and those
     that lie nowhere (NaN), get 0, 0, 0.

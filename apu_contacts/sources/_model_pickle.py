@@ -40,7 +40,7 @@ class Unread:
 
 
 def read_model_pickle(path: str | Path, *, sparse: bool = False) -> dict[str, Any]:
-    """The entries of an official SMPL, SMPL-H or SMPL-X ``.pkl``.
+    """Return the entries of an official SMPL, SMPL-H or SMPL-X ``.pkl``.
 
     Sparse matrices come back dense, or with ``sparse`` as SciPy's. Of chumpy's objects, ``Ch`` gives its
     array and ``Select`` the elements that it selects; any other comes back as `Unread`.
@@ -153,7 +153,7 @@ class _Stateful(Described):
         self.state = state
 
     def get(self, *names: str) -> Any:
-        """The first of these attributes that the pickle gave."""
+        """Return the first of these attributes that the pickle gave."""
         for name in names:
             if name in self.state:
                 return self.state[name]

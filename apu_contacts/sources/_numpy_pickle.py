@@ -52,7 +52,7 @@ _WORDS = {
 
 
 def read_npz(path: str | Path) -> dict[str, Any]:
-    """The entries of an ``.npz``; those saved as pickled objects are read by `loads`.
+    """Return the entries of an ``.npz``; those saved as pickled objects are read by `loads`.
 
     Raises:
         SourceMissingError: if there is no such file.
@@ -64,7 +64,7 @@ def read_npz(path: str | Path) -> dict[str, Any]:
 
 
 def read_npy(path: str | Path) -> Any:
-    """What an ``.npy`` holds; objects are read by `loads`.
+    """Return what an ``.npy`` holds; objects are read by `loads`.
 
     Raises:
         SourceMissingError, UnsafePickleError, SourceFormatError: as `read_npz`.
@@ -73,7 +73,7 @@ def read_npy(path: str | Path) -> Any:
 
 
 def read_numpy_pickle(path: str | Path) -> Any:
-    """What a ``.pkl`` of arrays holds, see `loads`; one written by Python 2 too.
+    """Return what a ``.pkl`` of arrays holds, see `loads`; one written by Python 2 too.
 
     Raises:
         SourceMissingError: if there is no such file.
@@ -84,7 +84,8 @@ def read_numpy_pickle(path: str | Path) -> Any:
 
 
 def loads(data: bytes, where: str = "pickle", names: Names | None = None) -> Any:
-    """What a pickle holds: arrays of numbers, and dictionaries, lists, tuples, strings, numbers around them.
+    """Return what a pickle holds: arrays of numbers, and dictionaries, lists, tuples, strings, numbers around
+    them.
 
     An array of objects with one element gives that element; with several, a list of them. An ``OrderedDict``
     or ``defaultdict`` comes back as a dictionary, a path as text, a set as a sorted list.

@@ -25,7 +25,8 @@ Source = str | Path | Mapping[str, Any] | Sequence[Any]
 
 
 def load_content(source: Source) -> tuple[Any, str]:
-    """What a file holds, by its ending, and how to call it in messages; anything but a path is returned.
+    """Return what a file holds, by its ending, and how to call it in messages; anything but a path is
+    returned.
 
     Raises:
         SourceMissingError, UnsafePickleError, SourceFormatError: as the readers of the format.
@@ -58,7 +59,7 @@ class Ambiguous:
 
 
 def choose_part(content: Any, part: str | None, where: str) -> Any:
-    """The content with one of its nested dictionaries alone, beside what lies at the top.
+    """Return the content with one of its nested dictionaries alone, beside what lies at the top.
 
     Raises:
         SourceFormatError: if there is no dictionary of that name; those that there are, are named.
@@ -138,7 +139,7 @@ class People:
         return table.get(key) is not None
 
     def first(self, *keys: str, index: int | None = None) -> str | None:
-        """The first of some keys that is there, for one person or for anybody."""
+        """Return the first of some keys that is there, for one person or for anybody."""
         return next((key for key in keys if self.has(key, index)), None)
 
     def is_shared(self, key: str) -> bool:
@@ -204,16 +205,16 @@ class People:
         return None
 
     def number(self, key: str, index: int) -> float:
-        """The first number of one person's value."""
+        """Return the first number of one person's value."""
         return _first(self.row(key, index), f"{self.where}: person {index}: {key}")
 
     def one(self, key: str) -> float:
-        """The first number of a value of the image, given once or for each person."""
+        """Return the first number of a value of the image, given once or for each person."""
         where = f"{self.where}: {key}"
         return _first(as_array(self._table[key], where), where)
 
     def shared(self, key: str, *shape: int) -> Array:
-        """A value of the image, given once or for each person; the first person's is taken.
+        """Return a value of the image, given once or for each person; the first person's is taken.
 
         Raises:
             SourceFormatError: on another shape.

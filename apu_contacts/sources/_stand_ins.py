@@ -150,7 +150,7 @@ class NoBytes(Inert):
 
 
 def container(module: str, name: str, budget: Budget) -> Any:
-    """The stand-in of a container of the standard library, or of a name that only is its argument."""
+    """Return the stand-in of a container of the standard library, or of a name that only is its argument."""
     if module == "collections" and name in ("OrderedDict", "defaultdict"):
         return _MakeDict(budget)
     if module in BUILTINS and name in ("set", "frozenset"):
@@ -163,7 +163,7 @@ def container(module: str, name: str, budget: Budget) -> Any:
 
 
 def in_order(items: Iterable[Any]) -> list[Any]:
-    """The items of a set, in an order that does not hang on hashes."""
+    """Return the items of a set, in an order that does not hang on hashes."""
     return sorted(items, key=lambda item: (type(item).__name__, repr(item)))
 
 
@@ -252,7 +252,7 @@ class Described(ABC):
 
     @abstractmethod
     def build(self, resolve: Resolve) -> Any:
-        """The value; ``resolve`` makes what the description refers to, and bounds what is made."""
+        """Return the value; ``resolve`` makes what the description refers to, and bounds what is made."""
 
 
 class _Array(Described):
@@ -327,7 +327,7 @@ class Resolve:
         refuse(f"a value of the kind {type(value).__name__}")
 
     def _weigh(self, made: Any) -> None:
-        """Adds up what a value takes written out."""
+        """Add up what a value takes written out."""
         if id(made) in self._weight:
             return
         if not isinstance(made, (dict, list, tuple)):

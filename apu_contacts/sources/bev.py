@@ -116,7 +116,9 @@ class BevPerson:
         return Keypoints2D(skeleton, xy, confidence)
 
     def initial_estimate(self) -> InitialEstimate:
-        """The start of a fit: rotations, age and the joints of `named_joints`; nothing, if not finite."""
+        """Return the start of a fit: rotations, age and the joints of `named_joints`; nothing, if not
+        finite.
+        """
         values = (self.smpl_thetas, self.joints_camera, self.pj2d, np.array([self.age]))
         if not all(np.isfinite(value).all() for value in values):
             return InitialEstimate.absent("bev", "its values are not finite")
@@ -135,7 +137,7 @@ class BevPerson:
 
 
 def read_bev(path: str | Path, *, vertices: bool = False, allow_empty: bool = False) -> list[BevPerson]:
-    """The people of a BEV ``.npz``, in the file's order (BEV sorts them by confidence).
+    """Return the people of a BEV ``.npz``, in the file's order (BEV sorts them by confidence).
 
     The file holds a pickled dictionary under ``results``. It is read without running the pickle; only NumPy
     arrays of numbers are admitted.

@@ -19,7 +19,7 @@ class ConventionError(SourceFormatError):
 
 
 def check_metres(points: ArrayLike, where: str) -> float:
-    """The largest extent of one person's points, if metres are a plausible unit.
+    """Return the largest extent of one person's points, if metres are a plausible unit.
 
     Raises:
         ConventionError: naming the unit that would fit.

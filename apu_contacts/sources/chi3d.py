@@ -66,7 +66,8 @@ class Chi3dCamera:
 
 
 def read_chi3d_signatures(path: str | Path, *, body: str = "smplx") -> dict[str, Chi3dContact]:
-    """The annotated contact frame of each recording, of a subject's ``interaction_contact_signature.json``.
+    """Return the annotated contact frame of each recording, of a subject's
+    ``interaction_contact_signature.json``.
 
     Args:
         path: the file.
@@ -100,7 +101,7 @@ def _contact(entry: Any, where: str, key: str) -> Chi3dContact:
 
 
 def read_chi3d_camera(path: str | Path) -> Chi3dCamera:
-    """A camera of ``camera_parameters/CAMERA/ACTION.json``.
+    """Return a camera of ``camera_parameters/CAMERA/ACTION.json``.
 
     Raises:
         SourceMissingError, SourceFormatError: if it is missing, or is something else.

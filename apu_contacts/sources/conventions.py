@@ -151,7 +151,7 @@ def origin_to_pelvis_translation(translation: ArrayLike, rotation: ArrayLike, pe
 
 
 def pelvis_to_origin_translation(translation: ArrayLike, rotation: ArrayLike, pelvis: ArrayLike) -> Array:
-    """The reverse of `origin_to_pelvis_translation`: ``transl - (R - I) J0``."""
+    """Return the reverse of `origin_to_pelvis_translation`: ``transl - (R - I) J0``."""
     transl = np.asarray(translation, dtype=np.float64)
     moved: Array = 2 * transl - origin_to_pelvis_translation(transl, rotation, pelvis)
     return moved
@@ -238,7 +238,7 @@ def change_camera(anchor: ArrayLike, old: Camera, new: Camera) -> tuple[Array, A
 
 
 def _turn(start: Array, end: Array) -> Array:
-    """The smallest rotation of one direction into another."""
+    """Return the smallest rotation of one direction into another."""
     a, b = start / np.linalg.norm(start), end / np.linalg.norm(end)
     x, y, z = np.cross(a, b)
     cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])

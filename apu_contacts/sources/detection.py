@@ -77,7 +77,9 @@ class InitialEstimate:
 
     @classmethod
     def absent(cls, estimator: str, reason: str) -> InitialEstimate:
-        """The place of a person of whom the file has nothing to use; it has no joints, and says why."""
+        """Return the place of a person of whom the file has nothing to use; it has no joints, and says
+        why.
+        """
         return cls(estimator, {}, (), np.zeros((0, 3)), notes=(reason,))
 
     @property
@@ -86,7 +88,7 @@ class InitialEstimate:
         return not self.joint_names
 
     def checked(self, where: str) -> InitialEstimate:
-        """This estimate, if its units and frame are plausible.
+        """Return this estimate, if its units and frame are plausible.
 
         Raises:
             ConventionError: naming what they look like instead.
@@ -98,8 +100,8 @@ class InitialEstimate:
         return self
 
     def keypoints(self, camera: Camera | None = None, skeleton: str = "body25") -> Keypoints2D | None:
-        """The joints projected: by ``camera``, or by its own; None without either, and without joints but the
-        pelvis.
+        """Return the joints projected: by ``camera``, or by its own; None without either, and without joints
+        but the pelvis.
         """
         used = self.camera or camera
         if used is None or len(self.joint_names) < 2:
@@ -114,11 +116,11 @@ class InitialEstimate:
         return Keypoints2D(skeleton, xy, confidence)
 
     def with_projection(self) -> InitialEstimate:
-        """This estimate with ``projected`` made of its own joints and camera."""
+        """Return this estimate with ``projected`` made of its own joints and camera."""
         return replace(self, projected=self.keypoints())
 
     def in_camera(self, camera: Camera) -> InitialEstimate:
-        """The same person as another camera would see them at the same place and size in the image.
+        """Return the same person as another camera would see them at the same place and size in the image.
 
         Estimators that see a crop assume a long focal length and put people tens of metres away. See
         `apu_contacts.sources.conventions.change_camera`.

@@ -57,7 +57,7 @@ class FlickrImage:
 
 
 def read_flickr_signatures(path: str | Path, *, body: str = "smplx") -> dict[str, FlickrImage]:
-    """The annotations of an ``interaction_contact_signature.json``, by image name.
+    """Return the annotations of an ``interaction_contact_signature.json``, by image name.
 
     Args:
         path: the file, of the whole data set or of a part of it.

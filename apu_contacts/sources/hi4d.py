@@ -62,7 +62,7 @@ class Hi4dFrame:
 
 
 def read_hi4d_meta(path: str | Path) -> Hi4dRecording:
-    """A recording's ``meta.npz``.
+    """Return a recording's ``meta.npz``.
 
     Raises:
         SourceMissingError, UnsafePickleError, SourceFormatError: if it is missing, or is something else.
@@ -77,7 +77,7 @@ def read_hi4d_meta(path: str | Path) -> Hi4dRecording:
 
 
 def read_hi4d_cameras(path: str | Path) -> dict[int, Hi4dCamera]:
-    """The cameras of ``cameras/rgb_cameras.npz`` by their numbers (4, 16, 28, ...).
+    """Return the cameras of ``cameras/rgb_cameras.npz`` by their numbers (4, 16, 28, ...).
 
     Raises:
         SourceMissingError, UnsafePickleError, SourceFormatError: if it is missing, or is something else; a
@@ -99,7 +99,7 @@ def read_hi4d_cameras(path: str | Path) -> dict[int, Hi4dCamera]:
 
 
 def read_hi4d_frame(path: str | Path) -> Hi4dFrame:
-    """The people of ``smpl/000XXX.npz``.
+    """Return the people of ``smpl/000XXX.npz``.
 
     Raises:
         SourceMissingError, UnsafePickleError, SourceFormatError: if it is missing, or is something else.

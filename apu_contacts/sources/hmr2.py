@@ -33,7 +33,7 @@ def read_hmr2(
     part: str | None = None,
     allow_empty: bool = False,
 ) -> list[InitialEstimate]:
-    """The people of HMR2's output dictionary, saved as it is: ``np.savez(path, **out)``.
+    """Return the people of HMR2's output dictionary, saved as it is: ``np.savez(path, **out)``.
 
     Read are ``pred_smpl_params`` (or its members: ``global_orient``, ``body_pose``, ``betas``; rotation
     matrices, or axis-angle), the translation ``pred_cam_t_full`` with ``scaled_focal_length`` (or
@@ -79,8 +79,9 @@ def read_camerahmr(
     part: str | None = None,
     allow_empty: bool = False,
 ) -> list[InitialEstimate]:
-    """The people of CameraHMR's output: as `read_hmr2`, with the camera that it estimates in ``cam_int``
-    ``(3, 3)``, so that depths are those of the true focal length. Its joints are the smplx package's 45.
+    """Return the people of CameraHMR's output: as `read_hmr2`, with the camera that it estimates in
+    ``cam_int`` ``(3, 3)``, so that depths are those of the true focal length. Its joints are the smplx
+    package's 45.
 
     Args, Raises: as `read_hmr2`.
     """

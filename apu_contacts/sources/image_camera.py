@@ -19,7 +19,7 @@ MIN_POINTS = 6
 
 
 def solve_camera(points: ArrayLike, pixels: ArrayLike, where: str) -> Camera:
-    """The pinhole that projects ``(N, 3)`` points of the camera frame to ``(N, 2)`` pixels best.
+    """Return the pinhole that projects ``(N, 3)`` points of the camera frame to ``(N, 2)`` pixels best.
 
     Focal length and principal point enter linearly: ``pixel = focal * xy / z + center``.
 
@@ -92,7 +92,7 @@ _SEEN = 0.1
 
 
 def beside_box(camera: Camera, joints: ArrayLike, box: ArrayLike) -> list[str]:
-    """A note if a person, as a camera sees them, lies beside their own box; else none.
+    """Return a note if a person, as a camera sees them, lies beside their own box; else none.
 
     Args:
         camera: of the full image.
@@ -109,7 +109,9 @@ def beside_box(camera: Camera, joints: ArrayLike, box: ArrayLike) -> list[str]:
 
 
 def beside_pixel(camera: Camera, point: ArrayLike, pixel: ArrayLike, name: str) -> list[str]:
-    """A note if a camera projects one point ``(3,)`` elsewhere than the pixel ``(2,)`` of the same file."""
+    """Return a note if a camera projects one point ``(3,)`` elsewhere than the pixel ``(2,)`` of the same
+    file.
+    """
     xyz = np.asarray(point, dtype=np.float64)
     if not xyz[2] > 0:
         return []
@@ -126,7 +128,7 @@ def _beside(apart: float, what: str, camera: Camera) -> str:
 
 
 def center_of_image(camera: Camera, image_size: Sequence[float], where: str) -> str:
-    """A note on a principal point off the middle of the image; empty where it is the middle.
+    """Return a note on a principal point off the middle of the image; empty where it is the middle.
 
     Raises:
         ConventionError: if it is the middle of an image of another size: then the pixels are that image's.

@@ -99,7 +99,7 @@ def keypoints_from_arrays(
 
 
 def skeleton_of_count(joints: int, where: str, order: str | None = None) -> str:
-    """The skeleton of a number of joints, or ``order`` if it has as many.
+    """Return the skeleton of a number of joints, or ``order`` if it has as many.
 
     Raises:
         SourceFormatError: if there is none.
@@ -153,7 +153,8 @@ def read_mmpose(
     score_scale: float = 1.0,
     allow_empty: bool = False,
 ) -> list[Keypoints2D]:
-    """The people of an image in MMPose's predictions, as its inferencer, its demos and ViTPose write them.
+    """Return the people of an image in MMPose's predictions, as its inferencer, its demos and ViTPose write
+    them.
 
     - MMPose 1.x, ``MMPoseInferencer(...)(image, pred_out_dir=...)``: a list of ``{keypoints: [[x, y], ...],
       keypoint_scores: [...], bbox, bbox_score}``;
@@ -225,7 +226,9 @@ def _instance(instance: Any, place: str, order: str | None, score_scale: float) 
 
 
 def _by_label(xy: Array, scores: Array, labels: Any, place: str) -> tuple[Array, Array]:
-    """transformers' ViTPose leaves joints out below its threshold, and gives COCO's numbers of the others."""
+    """Return people whose missing joints are zeros: transformers' ViTPose leaves joints out below its
+    threshold, and gives COCO's numbers of the others.
+    """
     ids = as_array(labels, f"{place}: labels").ravel()
     if len(ids) != len(xy) or len(scores) != len(xy) or len(ids) > 17 or (ids != ids.round()).any():
         return xy, scores
@@ -237,7 +240,7 @@ def _by_label(xy: Array, scores: Array, labels: Any, place: str) -> tuple[Array,
 
 
 def _order_of(instances: Sequence[Any], order: str | None) -> str:
-    """The skeleton of the first record whose number of joints says it."""
+    """Return the skeleton of the first record whose number of joints says it."""
     if order is not None:
         return order
     for instance in instances[:100]:
@@ -279,7 +282,8 @@ def _instances(content: Any, frame: int, where: str) -> Sequence[Any]:
 def read_coco_results(
     path: str | Path, *, min_score: float = 0.0, score_scale: float = 1.0
 ) -> dict[str, list[Keypoints2D]]:
-    """The people of each image of a COCO results file, by its ``image_id`` as text, in the file's order.
+    """Return the people of each image of a COCO results file, by its ``image_id`` as text, in the file's
+    order.
 
     The layout is a list of ``{image_id, category_id, keypoints: x, y, score, ..., score}`` of 17, 26 or 133
     joints; COCO-WholeBody's, with ``foot_kpts``, ``face_kpts``, ``lefthand_kpts`` and ``righthand_kpts``
@@ -358,7 +362,7 @@ def _coco_person(
 
 
 def _scaled(block: Array, key: str, score_scale: float) -> Array:
-    """A block of COCO-WholeBody's; beside the body, scores up to `MAX_OVERSHOOT` are cut to 1."""
+    """Return a block of COCO-WholeBody's; beside the body, scores up to `MAX_OVERSHOOT` are cut to 1."""
     scores = block[:, 2] / score_scale
     top = np.nanmax(scores, initial=0.0)
     block[:, 2] = np.where(scores > 1, 1.0, scores) if key != "keypoints" and top <= MAX_OVERSHOOT else scores

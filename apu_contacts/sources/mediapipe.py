@@ -24,7 +24,8 @@ _FEWEST = 3
 
 
 def read_mediapipe(path: str | Path, size: tuple[int, int]) -> list[InitialEstimate]:
-    """The estimates of a file that `apu detect` wrote with MediaPipe: one a person, in the file's order.
+    """Return the estimates of a file that `apu detect` wrote with MediaPipe: one a person, in the file's
+    order.
 
     Args:
         path: an ``.npz`` with ``keypoints (N, 33, 2)`` pixels, ``scores (N, 33)`` and
@@ -51,7 +52,7 @@ def read_mediapipe(path: str | Path, size: tuple[int, int]) -> list[InitialEstim
 
 
 def mediapipe_estimate(xy: Array, visibility: Array, landmarks: Array, camera: Camera) -> InitialEstimate:
-    """The estimate of one person.
+    """Return the estimate of one person.
 
     Args:
         xy: ``(33, 2)`` pixels.

@@ -27,7 +27,7 @@ def read_multihmr(
     fov: float = 60.0,
     allow_empty: bool = False,
 ) -> list[InitialEstimate]:
-    """The people of Multi-HMR's output: its list of dictionaries, one a person, saved as it is.
+    """Return the people of Multi-HMR's output: its list of dictionaries, one a person, saved as it is.
 
     Read are ``rotvec (53, 3)`` (root, body, left hand, right hand, jaw), ``shape``, ``expression``, the
     pelvis ``transl_pelvis`` and the joints ``j3d`` (older: ``j3d_smplx``) in the camera frame, and, where

@@ -32,7 +32,7 @@ def read_nlf(
     intrinsics: ArrayLike | None = None,
     allow_empty: bool = False,
 ) -> list[InitialEstimate]:
-    """The people of one image of NLF's output dictionary (``detect_smpl``, ``detect_smpl_batched``).
+    """Return the people of one image of NLF's output dictionary (``detect_smpl``, ``detect_smpl_batched``).
 
     Read are ``pose``, ``betas``, ``trans``, ``joints3d`` and, where they are there, ``vertices3d``, ``boxes``
     (x, y, width, height, and a score): arrays of the people of one image, or lists of them with one entry an
@@ -69,7 +69,7 @@ def read_nlf(
 
 
 def _of_image(content: object, image: int, where: str) -> object:
-    """The entries of one image, where they are a batch's: a list of arrays, or an axis more."""
+    """Return the entries of one image, where they are a batch's: a list of arrays, or an axis more."""
     if not isinstance(content, Mapping) or content.get("joints3d") is None:
         return content
     joints = content["joints3d"]

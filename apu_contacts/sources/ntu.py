@@ -88,7 +88,7 @@ class NtuRecording:
 
 
 def ntu_name(name: str) -> tuple[int, int, int, int, int]:
-    """Setup, camera, performer, replication and action of a name such as ``"S001C002P003R002A055"``.
+    """Return setup, camera, performer, replication and action of a name such as ``"S001C002P003R002A055"``.
 
     Raises:
         SourceFormatError: on another name.
@@ -101,7 +101,7 @@ def ntu_name(name: str) -> tuple[int, int, int, int, int]:
 
 
 def read_ntu_skeleton(path: str | Path) -> NtuRecording:
-    """The people of every frame of a ``.skeleton`` file.
+    """Return the people of every frame of a ``.skeleton`` file.
 
     The file is a list of numbers: how many frames; of each frame how many bodies; of each body ten numbers
     (tracking number, clipped edges, confidence and state of both hands, restricted, two of the lean, tracking

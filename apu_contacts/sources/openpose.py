@@ -34,7 +34,7 @@ def read_openpose(
     score_scale: float = 1.0,
     allow_empty: bool = False,
 ) -> list[Keypoints2D]:
-    """The people of an OpenPose file, in the file's order.
+    """Return the people of an OpenPose file, in the file's order.
 
     OpenPose writes 0, 0, 0 for a joint that it did not find: confidence 0 here. A person without any joint,
     or with an empty list of them, stays in the list, so that positions in the list are OpenPose's; so does
@@ -102,7 +102,7 @@ def read_openpose(
 
 
 def _pose(person: Any, where: str) -> Any:
-    """The list of the body's joints; an empty one, or none at all, is a person without joints."""
+    """Return the list of the body's joints; an empty one, or none at all, is a person without joints."""
     if not isinstance(person, dict):
         raise SourceFormatError(f"{where}: expected an object, got {kind(person)}")
     key = next((key for key in ("pose_keypoints_2d", "pose_keypoints") if key in person), None)
@@ -139,7 +139,7 @@ def _read_person(person: Any, where: str, hands_and_face: bool, score_scale: flo
 def _optional(
     person: dict[str, Any], key: str, joints: int, where: str, score_scale: float
 ) -> NDArray[np.float64]:
-    """A block that OpenPose leaves out, or leaves empty, when it ran without that detector."""
+    """Return a block that OpenPose leaves out, or leaves empty, when it ran without that detector."""
     if not person.get(key):
         return np.zeros((joints, 3))
     return xyc(person[key], joints, f"{where}.{key}", score_scale=score_scale, whole=False)

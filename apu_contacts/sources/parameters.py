@@ -171,7 +171,9 @@ def _person(
 
 
 def _age(people: People, i: int, estimator: str, where: str) -> dict[str, Array]:
-    """The parameter ``age``, where the file has it; BUDDI calls it ``scale``, others the size of the mesh."""
+    """Return the parameter ``age``, where the file has it; BUDDI calls it ``scale``, others the size of the
+    mesh.
+    """
     if estimator == _BUDDI and people.has("scale", i):
         return {"age": checked_age(people.row("scale", i), f"{where}: scale", slack=0.25)}
     if people.has("scale", i):
@@ -187,7 +189,7 @@ def _age(people: People, i: int, estimator: str, where: str) -> dict[str, Array]
 
 
 def _joints(people: People, i: int, pelvis: Array, notes: list[str]) -> tuple[tuple[str, ...], Array]:
-    """The joints of the file, or the pelvis alone."""
+    """Return the joints of the file, or the pelvis alone."""
     if not people.has("joints", i):
         return ("pelvis",), pelvis[None]
     xyz = people.get("joints", i, -1, 3, finite=False)
@@ -220,7 +222,7 @@ def _poses(
     where: str,
     hand_components: tuple[ArrayLike, ArrayLike] | None,
 ) -> tuple[dict[str, Array], dict[str, Array], str, list[str]]:
-    """Common parameters, the model's own, the model, notes."""
+    """Return common parameters, the model's own, the model, notes."""
     own: dict[str, Array] = {}
     notes: list[str] = []
     if people.has("poses"):
@@ -298,8 +300,8 @@ def read_buddi(
     *,
     hand_components: tuple[ArrayLike, ArrayLike] | None = None,
 ) -> list[InitialEstimate]:
-    """The two people of a result of BUDDI: a pickle with ``humans`` (parameters of SMPL-XA, two rows each)
-    and ``cam``. The camera is the default one, 60 degrees over the longer side.
+    """Return the two people of a result of BUDDI: a pickle with ``humans`` (parameters of SMPL-XA, two rows
+    each) and ``cam``. The camera is the default one, 60 degrees over the longer side.
 
     Args:
         source: the ``.pkl``, or the dictionary.

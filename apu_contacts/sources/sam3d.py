@@ -34,7 +34,7 @@ def read_sam3d_body(
     intrinsics: ArrayLike | None = None,
     allow_empty: bool = False,
 ) -> list[InitialEstimate]:
-    """The people of SAM 3D Body's output: the list of dictionaries that ``process_one_image`` returns.
+    """Return the people of SAM 3D Body's output: the list of dictionaries that ``process_one_image`` returns.
 
     Read are ``pred_keypoints_3d (70, 3)`` and ``pred_cam_t (3,)``, whose sum is the camera frame, in metres,
     ``focal_length``, and, where they are there, ``pred_vertices`` (MHR's mesh), ``pred_keypoints_2d`` and
@@ -83,7 +83,9 @@ def read_sam3d_body(
 
 
 def _load(source: Source) -> tuple[Any, str, dict[int, SourceFormatError]]:
-    """The records of a file, or of all files of a folder or a list; what is wrong with files, by record."""
+    """Return the records of a file, or of all files of a folder or a list; what is wrong with files, by
+    record.
+    """
     if isinstance(source, str | Path) and Path(source).is_dir():
         files = sorted(p for p in Path(source).iterdir() if p.suffix.lower() in _ENDINGS)
         if not files:
@@ -150,7 +152,7 @@ def _pixels(people: People, i: int) -> np.ndarray[Any, np.dtype[np.float64]] | N
 def _camera(
     people: People, image_size: Sequence[float], focal: float | None, intrinsics: ArrayLike | None
 ) -> tuple[Camera | None, str]:
-    """The camera of the picture, and a note; None where each person's ``focal_length`` must do."""
+    """Return the camera of the picture, and a note; None where each person's ``focal_length`` must do."""
     if intrinsics is not None:
         return Camera.from_intrinsics(intrinsics), ""
     points, pixels = [], []
@@ -170,7 +172,7 @@ def _camera(
 
 
 def _solved(points: list[Any], pixels: list[Any], where: str) -> Camera:
-    """The camera of all people; if somebody's points do not fit in, that of the first whose do."""
+    """Return the camera of all people; if somebody's points do not fit in, that of the first whose do."""
     try:
         return solve_camera(np.concatenate(points), np.concatenate(pixels), where)
     except SourceFormatError as error:

@@ -93,12 +93,12 @@ def read_smplerx(
 
 
 def _one_row(content: object) -> object:
-    """The arrays of one person as the only record of a list, whatever their leading axes are."""
+    """Return the arrays of one person as the only record of a list, whatever their leading axes are."""
     return [content] if isinstance(content, dict) else content
 
 
 def _own_camera(content: Mapping[str, Any], where: str) -> tuple[Camera, Array | None]:
-    """The camera that a pickled dictionary has beside the pose, and its box (x, y, width, height)."""
+    """Return the camera that a pickled dictionary has beside the pose, and its box (x, y, width, height)."""
     values = {key: as_array(content[key], f"{where}: {key}").ravel() for key in _CAMERA}
     box = as_array(content["bbox"], f"{where}: bbox").ravel() if content.get("bbox") is not None else None
     corners = None if box is None or box.size != 4 else np.concatenate([box[:2], box[:2] + box[2:]])

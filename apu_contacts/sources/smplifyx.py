@@ -27,7 +27,7 @@ def read_smplifyx(
     hand_components: tuple[ArrayLike, ArrayLike] | None = None,
     pelvis: ArrayLike | None = None,
 ) -> InitialEstimate:
-    """The person of one of SMPLify-X's results (``results/IMAGE/000.pkl``).
+    """Return the person of one of SMPLify-X's results (``results/IMAGE/000.pkl``).
 
     Read are ``global_orient``, ``body_pose``, ``betas``, ``expression``, the poses of hands, jaw and eyes,
     and ``camera_translation`` with ``camera_rotation``: the body stays at the origin, and the camera moves.

@@ -11,7 +11,7 @@ from apu_contacts.sources.openpose import read_openpose
 def read_vitpose_body25(
     path: str | Path, *, hands_and_face: bool = False, score_scale: float = 1.0, allow_empty: bool = False
 ) -> list[Keypoints2D]:
-    """The people of a ViTPose file in OpenPose's layout, in the file's order.
+    """Return the people of a ViTPose file in OpenPose's layout, in the file's order.
 
     Such a file has COCO's joints in the slots of BODY_25. COCO has no neck and no middle of the hips: those
     two slots are always zero, and stay missing here, because a midpoint of two joints that are there already

@@ -434,7 +434,7 @@ def ask(
 
 
 def _questions(given: Sequence[Path], action: str | None) -> tuple[list[PairQuery], list[str]]:
-    """The questions about scenes, or about whole pictures; and what is left out."""
+    """Return the questions about scenes, or about whole pictures; and what is left out."""
     from apu_contacts.asking.commands import left_out_note
     from apu_contacts.asking.queries import image_queries
 
@@ -736,7 +736,9 @@ def doctor() -> None:
 
 
 def _use_threads(count: int) -> None:
-    """The tensors of a few people are small: threads that wait for each other can make a fit slower."""
+    """Use one thread where nothing else is said: the tensors of a few people are small, and threads that wait
+    for each other can make a fit slower.
+    """
     import torch
 
     torch.set_num_threads(count)
@@ -757,7 +759,7 @@ def _verdict(result: FitResult) -> str:
 
 
 def _summary(name: str, record: Mapping[str, Any]) -> tuple[str, ...]:
-    """A row of `fit`, from what the scene's record says."""
+    """Return a row of `fit`, from what the scene's record says."""
     from apu_losses.generate.page import before_and_after, largest, share_near, verdict
 
     inside = (str(record[when]["inside_vertices"]) for when in ("before", "after"))
@@ -772,7 +774,9 @@ def _summary(name: str, record: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _without_contacts(scenes: Mapping[str, Scene]) -> str:
-    """What is to be said of scenes that were fitted without any contact: nothing pulled people together."""
+    """Return what is to be said of scenes that were fitted without any contact: nothing pulled people
+    together.
+    """
     bare = [name for name, scene in scenes.items() if not any(len(c.contacts) for c in scene.contacts)]
     if not bare:
         return ""

@@ -98,7 +98,7 @@ _kept: list[Callable[[], str]] = []
 
 
 def say_when_interrupted(what: Callable[[], str]) -> None:
-    """What is said of the work that is kept if the command is interrupted from now on."""
+    """Return what is said of the work that is kept if the command is interrupted from now on."""
     _kept[:] = [what]
 
 
@@ -156,7 +156,9 @@ def run(app: Callable[..., Any]) -> int:
 
 
 def _refuse_empty(arguments: Sequence[str]) -> None:
-    """An empty path would mean the current folder, and nobody types one: a variable was not set."""
+    """Refuse an empty path: it would mean the current folder, and nobody types one, so a variable was not
+    set.
+    """
     for before, argument in zip(["", *arguments], arguments, strict=False):
         option = before if before.startswith("-") else ""
         if argument.startswith("--") and argument.endswith("="):
@@ -185,7 +187,7 @@ def _printable(value: object) -> str:
 
 @contextmanager
 def progress_bar() -> Iterator[Callable[[float, str], None]]:
-    """A progress bar on standard error, so that standard output stays clean."""
+    """Return a progress bar on standard error, so that standard output stays clean."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 

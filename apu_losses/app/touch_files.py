@@ -53,7 +53,7 @@ def two_meshes(first: Path, second: Path | None) -> tuple[FileMesh, FileMesh]:
 
 
 def side_of(mesh: FileMesh, body: str | None, regions: Path | None) -> Side:
-    """A mesh with the region map of its topology.
+    """Return a mesh with the region map of its topology.
 
     Args:
         mesh: of a file.
@@ -93,7 +93,7 @@ def side_of(mesh: FileMesh, body: str | None, regions: Path | None) -> Side:
 
 
 def find_touches(a: Side, b: Side, threshold: float) -> Touches:
-    """What touches between two sides."""
+    """Return what touches between two sides."""
     same = a.regions == b.regions and np.array_equal(a.faces, b.faces)
     return what_touches(
         a.mesh.vertices,

@@ -40,10 +40,10 @@ class BodyArrays(ABC):
 
     @abstractmethod
     def _get(self, key: str, expected: str) -> NDArray[np.generic]:
-        """The array of a key that is there; ``expected`` is its shape in words, for messages."""
+        """Return the array of a key that is there; ``expected`` is its shape in words, for messages."""
 
     def read(self, key: str, shape: tuple[int | str, ...]) -> NDArray[np.generic]:
-        """An array of the given shape; strings in the shape stand for any size.
+        """Return an array of the given shape; strings in the shape stand for any size.
 
         Raises:
             BodyFileError: if it is missing, damaged, no array of numbers, of another shape or not finite.

@@ -40,7 +40,7 @@ class BodyDerivatives(Protocol):
 
 
 def body_derivatives(body: BodyModel, params: Mapping[str, Tensor], names: Sequence[str]) -> BodyDerivatives:
-    """Derivatives of the bodies posed by ``params``, without gradient of their own.
+    """Return derivatives of the bodies posed by ``params``, without gradient of their own.
 
     Args:
         body: any body model; one with a method ``derivatives(params, names)`` is asked for its closed form.

@@ -16,7 +16,7 @@ Array = NDArray[np.float64]
 
 
 def hand_parameter(space: HandSpace, pose: ArrayLike, flat_hand_mean: bool) -> Array:
-    """The parameter with which a body's hand takes a pose.
+    """Return the parameter with which a body's hand takes a pose.
 
     Args:
         space: how the body writes its hand.

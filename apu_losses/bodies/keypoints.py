@@ -115,7 +115,7 @@ class Landmarks:
         return Landmarks(tuple(points), ids.repeat(3, 1), np.tile([1.0, 0.0, 0.0], (len(points), 1)))
 
     def joined(self, other: Landmarks) -> Landmarks:
-        """These landmarks and those of ``other`` whose names are new."""
+        """Return these landmarks and those of ``other`` whose names are new."""
         fresh = [i for i, name in enumerate(other.names) if name not in self.names]
         return Landmarks(
             self.names + tuple(other.names[i] for i in fresh),
@@ -141,7 +141,7 @@ class KeypointTable:
     vertex_weights: Tensor
 
     def to(self, dtype: torch.dtype, device: torch.device) -> KeypointTable:
-        """The same table for another computation."""
+        """Return the same table for another computation."""
         return KeypointTable(
             self.mask.to(device),
             self.joint_weights.to(device, dtype),
@@ -254,5 +254,5 @@ def keypoint_table(
 
 
 def _is_other_joint(name: str) -> bool:
-    """True for joints that share a keypoint's name and mean another point."""
+    """Say True for joints that share a keypoint's name and mean another point."""
     return name in ("neck", "head")

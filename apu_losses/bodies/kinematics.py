@@ -62,7 +62,7 @@ class KinematicTree:
         return depth
 
     def to(self, device: torch.device) -> KinematicTree:
-        """The same tree with its index tables on another device."""
+        """Return the same tree with its index tables on another device."""
         moved = object.__new__(KinematicTree)
         moved.parents = self.parents
         moved.order = self.order

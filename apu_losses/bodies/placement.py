@@ -15,7 +15,8 @@ _AGREES = 0.03  # metres: joints of one body in the same pose agree to less than
 
 
 def transl_of_origin_rotation(body: BodyModel, params: Mapping[str, Tensor]) -> Tensor:
-    """The ``transl`` of a body that another tool turns about the origin of its model, not about the pelvis.
+    """Return the ``transl`` of a body that another tool turns about the origin of its model, not about the
+    pelvis.
 
     EasyMocap (``Rh``, ``Th``) and others place a body as ``R x + T``; SMPL-X turns it about the pelvis joint
     p of the unposed shape, ``R (x - p) + p + transl``. So ``transl = T + R p - p``.

@@ -106,7 +106,7 @@ class PosedMeshBody(CalledByName):
     def from_estimates(
         cls, estimates: Sequence[InitialEstimate], faces: ArrayLike, *, name: str | None = None
     ) -> PosedMeshBody:
-        """The meshes of an estimator's people, in the order of the list, with their named 3D points.
+        """Return the meshes of an estimator's people, in the order of the list, with their named 3D points.
 
         Args:
             estimates: what a reader of `apu_contacts.sources` gave, with ``vertices`` of one topology. People

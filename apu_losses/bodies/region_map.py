@@ -18,7 +18,7 @@ from apu_losses.bodies.skinning import LinearBlendBody
 def region_map_for(
     body: LinearBlendBody | AnnyBody | PosedMeshBody, path: str | Path | None = None
 ) -> RegionMap:
-    """The region map of a body: from a file, the one that ships, or made for the body's template.
+    """Return the region map of a body: from a file, the one that ships, or made for the body's template.
 
     ``RegionMap.kind`` says which: official from the official file; the free body's and one made for an SMPL-X
     template by geometric rules are derived; those of SMPL, SMPL-H and Anny, whose skeletons lack what the

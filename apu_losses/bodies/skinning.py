@@ -206,7 +206,7 @@ class LinearBlendBody(CalledByName):
     def to(
         self, device: torch.device | str | None = None, dtype: torch.dtype | None = None
     ) -> LinearBlendBody:
-        """The same body on another device or in another floating-point type."""
+        """Return the same body on another device or in another floating-point type."""
         return LinearBlendBody(
             self._data, dtype=dtype or self._dtype, device=device or self._device, backend=self._backend
         )
@@ -362,7 +362,7 @@ class LinearBlendBody(CalledByName):
 
 
 def _shape_hint(name: str, value: Tensor, spec: ParameterSpec) -> str:
-    """The likely cause of a wrong shape, as the end of a sentence."""
+    """Return the likely cause of a wrong shape, as the end of a sentence."""
     if spec.rotation and value.ndim >= 3 and tuple(value.shape[-2:]) == (3, 3):
         return "; these look like rotation matrices, axis-angle is expected"
     if value.ndim == 1:
@@ -473,7 +473,7 @@ class LinearBlendPose:
         return rest
 
     def skeleton(self, rotvec: Tensor) -> PosedSkeleton:
-        """The skeleton of these bodies, which ``rotvec (N, J, 3)`` posed, for their derivatives."""
+        """Return the skeleton of these bodies, which ``rotvec (N, J, 3)`` posed, for their derivatives."""
         tables = self._tables
         return PosedSkeleton(
             vectors=rotvec,

@@ -204,7 +204,7 @@ def parameter_blocks(
     coefficients: Mapping[str, range],
     device: torch.device,
 ) -> list[tuple[str, Tensor, RowMatrix | None]]:
-    """The ``blocks`` of `LinearBlendDerivatives` for these parameters."""
+    """Return the ``blocks`` of `LinearBlendDerivatives` for these parameters."""
     joints, first = {}, 0
     for name, count in pose_layout:
         joints[name] = torch.arange(first, first + count, device=device)

@@ -104,7 +104,7 @@ def _array(tensor: torch.Tensor) -> NDArray[Any]:
 
 
 def _defaults(model: Any, family: Family) -> dict[str, tuple[float, ...]]:
-    """What the object would use for parameters that a call leaves out: its own, as they are now."""
+    """Return what the object would use for parameters that a call leaves out: its own, as they are now."""
     defaults: dict[str, tuple[float, ...]] = {}
     for name in [name for name, _ in family.pose_layout] + ["betas", "expression", "transl"]:
         value = getattr(model, name, None)

@@ -274,7 +274,7 @@ def _hand(
 def _landmarks(
     archive: BodyArrays, family: Family, faces: NDArray[np.int64], weights: NDArray[np.floating]
 ) -> Landmarks:
-    """The file's own named landmarks; without them, what is known of the family's mesh."""
+    """Return the file's own named landmarks; without them, what is known of the family's mesh."""
     if "landmark_names" in archive:
         names = archive.read("landmark_names", ("L",))
         triangles = archive.read("landmark_faces", (len(names),)).astype(np.int64)
@@ -288,7 +288,7 @@ def _landmarks(
 
 
 def _keypoint_joints(archive: BodyArrays, joints: int) -> dict[str, NDArray[np.floating]]:
-    """The file's own keypoints that are combinations of joints; official files have none."""
+    """Return the file's own keypoints that are combinations of joints; official files have none."""
     if "keypoint_names" not in archive:
         return {}
     names = archive.read("keypoint_names", ("K",))

@@ -25,7 +25,7 @@ class Interval(NamedTuple):
 
 
 def mean_over(values: ArrayLike, groups: Sequence[str], of: MeanOf) -> float:
-    """The mean over all frames, or the mean of the means of the classes; NaN of nothing.
+    """Return the mean over all frames, or the mean of the means of the classes; NaN of nothing.
 
     Args:
         values: ``(N,)``.
@@ -50,7 +50,7 @@ def bootstrap(
     resamples: int = 2000,
     seed: int = 0,
 ) -> Interval:
-    """The mean of the values of N frames with its 95 % interval.
+    """Return the mean of the values of N frames with its 95 % interval.
 
     Whole clusters are drawn with replacement; for a mean of classes as many of each class as it has, so that
     none is lost. A class of a single cluster then adds nothing to the width of the interval.

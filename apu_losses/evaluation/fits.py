@@ -71,7 +71,7 @@ class FitFolder:
         return None
 
     def find(self, frame: TruthFrame) -> FittedPair | None:
-        """The fit of a frame; None where there is none.
+        """Return the fit of a frame; None where there is none.
 
         Raises:
             ValueError: the file is something else, or of another body.
@@ -85,7 +85,7 @@ class FitFolder:
 
 
 def read_fit(path: str | Path, body: LinearBlendBody | None = None) -> FittedPair:
-    """The two people of one file, see `FitFolder`.
+    """Return the two people of one file, see `FitFolder`.
 
     Raises:
         FileNotFoundError: there is no such file.

@@ -90,6 +90,6 @@ class FittedPair:
         return all(bool(np.isfinite(array).all()) for array in arrays)
 
     def exchanged(self) -> FittedPair:
-        """The two people in the other order."""
+        """Return the two people in the other order."""
         vertices = None if self.vertices is None else self.vertices[::-1].copy()
         return FittedPair({name: value[::-1].copy() for name, value in self.points.items()}, vertices)

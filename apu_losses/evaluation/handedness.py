@@ -50,5 +50,5 @@ def handedness(points: Mapping[str, FloatArray]) -> float:
 
 
 def sides_exchanged(points: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
-    """The same points with left and right called the other way round."""
+    """Return the same points with left and right called the other way round."""
     return {mirror_name(name): value for name, value in points.items()}

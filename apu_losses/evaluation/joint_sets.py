@@ -153,7 +153,7 @@ class RegressedJoints:
 
 
 def load_regressor(path: str | Path, body: LinearBlendBody, names: Sequence[str] = LSP14) -> RegressedJoints:
-    """A regressor such as ``SMPLX_to_J14.pkl``, checked against the unposed body.
+    """Return a regressor such as ``SMPLX_to_J14.pkl``, checked against the unposed body.
 
     Every copy of that file in circulation is somebody's mirror. So its shape, its sums and where its joints
     lie on the body are looked at: rows in another order, of another mesh or of other joints are refused.
@@ -220,7 +220,7 @@ def body_points(
 
 
 def head_top_vertex(body: LinearBlendBody) -> int:
-    """The highest vertex of the unposed body, which stands for the top of the head."""
+    """Return the highest vertex of the unposed body, which stands for the top of the head."""
     return int(np.asarray(body.data.v_template)[:, 1].argmax())
 
 

@@ -227,7 +227,9 @@ def contact_metrics(
 def _contacts(
     fit: FittedPair, contacts: ContactMap, regions: RegionIndex, measuring: Measuring
 ) -> tuple[FittedPair, Metrics, bool]:
-    """The fit in the order that counts, its contacts, and whether they decided that it is the other order."""
+    """Return the fit in the order that counts, its contacts, and whether they decided that it is the other
+    order.
+    """
     own = contact_metrics(_mesh(fit), contacts, regions, scores=measuring.scores)
     if measuring.joints is not None:
         return fit, own, False

@@ -175,7 +175,7 @@ def comparison_table(evaluation: Evaluation) -> Table:
 
 
 def class_table(evaluation: Evaluation) -> Table:
-    """The main metric by class with intervals, one row a method."""
+    """Return the main metric by class with intervals, one row a method."""
     metric = next((name for name in METRICS if any(chosen(m, name) for m in evaluation.methods)), "joint_pa")
     rows = []
     for method in evaluation.methods:
@@ -282,7 +282,7 @@ def _number(value: float) -> float | None:
 
 
 def published_report(protocol: str, form: str) -> str:
-    """What others published for a protocol, in a format of `Evaluation.write`.
+    """Return what others published for a protocol, in a format of `Evaluation.write`.
 
     Raises:
         ValueError: on another format.

@@ -93,7 +93,7 @@ def evaluate_fits(
 
 
 def with_pseudo_truth(truth: TruthSet, fits: FitFolder) -> TruthSet:
-    """The frames for which a folder has a fit, which stands in for the truth of joints and meshes.
+    """Return the frames for which a folder has a fit, which stands in for the truth of joints and meshes.
 
     Raises:
         ValueError: it has none.
@@ -167,7 +167,7 @@ def _region_index(regions: RegionMap | None, truth: TruthSet, caveats: list[str]
 def _topology(
     body: LinearBlendBody | None, folders: Mapping[str, FitFolder], truth: TruthSet
 ) -> MeshTopology | None:
-    """The body's mesh, where every method has it."""
+    """Return the body's mesh, where every method has it."""
     if body is None:
         return None
     for name, folder in folders.items():

@@ -50,7 +50,7 @@ class Resampling:
 
 
 def common_keys(methods: Sequence[MethodRecords]) -> frozenset[str]:
-    """The frames that every method solved.
+    """Return the frames that every method solved.
 
     Raises:
         ValueError: no method.
@@ -63,7 +63,7 @@ def common_keys(methods: Sequence[MethodRecords]) -> frozenset[str]:
 def chosen(
     method: MethodRecords, metric: str, keys: Collection[str] | None = None, group: str | None = None
 ) -> list[FrameRecord]:
-    """The records that have a metric, of some frames and of one class, where these are given."""
+    """Return the records that have a metric, of some frames and of one class, where these are given."""
     return [
         record
         for record in method.records
@@ -82,7 +82,7 @@ def mean_of(
     of: MeanOf = "frames",
     resampling: Resampling | None = None,
 ) -> tuple[Interval, int]:
-    """The mean of a metric with its interval, and of how many frames it is.
+    """Return the mean of a metric with its interval, and of how many frames it is.
 
     Args:
         method: the records.

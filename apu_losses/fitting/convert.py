@@ -127,7 +127,7 @@ def convert_parameters(
 def _start(
     params: Mapping[str, Tensor], source: LinearBlendBody, target: LinearBlendBody, rows: int
 ) -> dict[str, Tensor]:
-    """The target's defaults with the source's rotations where both have the same joints."""
+    """Return the target's defaults with the source's rotations where both have the same joints."""
     start = {}
     for name, spec in target.parameter_specs.items():
         value = torch.tensor([spec.default], dtype=target.dtype, device=target.device).repeat(rows, 1)

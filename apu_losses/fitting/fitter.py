@@ -182,7 +182,8 @@ class SceneFitter:
         tell(1.0)
 
     def start(self, scenes: Sequence[Scene]) -> dict[str, Tensor]:
-        """The retargeted start of every person, rows in the order of the scenes: ``(N, size)`` by name.
+        """Return the retargeted start of every person, rows in the order of the scenes: ``(N, size)`` by
+        name.
 
         Somebody who came without any is started from their keypoints (`start_from_keypoints`).
         """
@@ -273,7 +274,7 @@ class SceneFitter:
         metrics: tuple[SceneMetrics, SceneMetrics],
         seconds: float,
     ) -> FitResult:
-        """What the fit leaves of one scene of a batch."""
+        """Return what the fit leaves of one scene of a batch."""
         rows = torch.nonzero(batch.row_scene == index)[:, 0]
         before, after = metrics
         return FitResult(

@@ -52,7 +52,7 @@ _STEPS = 4  # of the solver between two searches for the nearest surface
 def posed_mesh_regions(
     meshes: PosedMeshBody, *, rounds: int = 3, vertices: int = 2000, topology: str | None = None
 ) -> RegionTransfer:
-    """The region map of given meshes, transferred from the free body.
+    """Return the region map of given meshes, transferred from the free body.
 
     Each mesh is looked at in its own pose; a vertex takes what the mesh says in which it lies nearest to the
     free body's surface. So give the meshes of several people or pictures where you have them: what is unsure
@@ -154,7 +154,7 @@ class _Named:
 def _placed(
     free: LinearBlendBody, names: tuple[str, ...], points: NDArray[np.float64]
 ) -> tuple[dict[str, Tensor], _Named]:
-    """The free body on the named points of each mesh, and these points."""
+    """Return the free body on the named points of each mesh, and these points."""
     trust = {name: FINGER_TRUST for name in names if is_finger(name)} | JOINT_TRUST
     known = [k for k, name in enumerate(names) if name in trust]
     people = []

@@ -17,7 +17,7 @@ _AT_ONCE = 2
 
 
 def scenes_from_starts(scene: Scene, starts: Sequence[KeypointStart], count: int = 4) -> list[Scene]:
-    """The scene from the likeliest combinations of hypotheses, the likeliest first.
+    """Return the scene from the likeliest combinations of hypotheses, the likeliest first.
 
     Args:
         scene: whose people's own starts are replaced.

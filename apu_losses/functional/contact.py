@@ -190,7 +190,7 @@ def select_contacts(
 def chamfer_energy(
     vertices: Tensor, edges: ContactEdges, regions: Regions, *, backend: Backend = "auto"
 ) -> Tensor:
-    """The contact loss of the form ``"chamfer_quartic"`` of whole bodies, with gradient, in one step.
+    """Return the contact loss of the form ``"chamfer_quartic"`` of whole bodies, with gradient, in one step.
 
     What `select_contacts` and `contact_energy` give together, several times faster where there are many
     region pairs, because the search has a gradient of its own. That one cannot be mapped or differentiated
@@ -238,7 +238,7 @@ def _prefer(exchanged: Tensor, given: Tensor) -> Tensor:
 
 
 def contact_energy(points_a: Tensor, points_b: Tensor, selection: ContactSelection) -> Tensor:
-    """The contact loss from the selected points alone; with gradient.
+    """Return the contact loss from the selected points alone; with gradient.
 
     Args:
         points_a, points_b: ``(S, 3)`` metres: the positions of ``selection.vertex_a`` on bodies
@@ -472,7 +472,7 @@ def soft_contact(
     order: Order | Sequence[Order] = "given",
     backend: Backend = "auto",
 ) -> Tensor:
-    """The contact loss of B pairs of bodies, ``sum_k W_k d_k^2`` (paper section 3.1).
+    """Return the contact loss of B pairs of bodies, ``sum_k W_k d_k^2`` (paper section 3.1).
 
     Args:
         verts_a, verts_b: ``(B, V, 3)`` metres, the two people of each pair, of one mesh topology.

@@ -48,7 +48,7 @@ def maps_of_pairs(contact_maps: ContactMap | Sequence[ContactMap], pairs: int | 
 
 
 def _kind(value: object) -> str:
-    """What came in place of a contact map, and how to make one of it."""
+    """Return what came in place of a contact map, and how to make one of it."""
     if value is None:
         return "None; two people who touch nowhere have ContactMap.empty()"
     if isinstance(value, PartContact):
@@ -71,7 +71,8 @@ def edges_of_pairs(
     dtype: torch.dtype = torch.float32,
     device: torch.device | str | None = None,
 ) -> ContactEdges:
-    """The maps of B pairs whose bodies are rows ``0..B-1`` and ``B..2B-1``, as `ContactEdges.from_maps`.
+    """Return the maps of B pairs whose bodies are rows ``0..B-1`` and ``B..2B-1``, as
+    `ContactEdges.from_maps`.
 
     Maps are immutable: the same objects with the same options give the same graph, made once.
 
@@ -275,7 +276,7 @@ class ContactEdges:
         ).to(device or "cpu")
 
     def to(self, device: torch.device | str) -> ContactEdges:
-        """The same graph on another device; itself where it is already there."""
+        """Return the same graph on another device; itself where it is already there."""
         if self.weight.device == torch.device(device):
             return self
         tensors = "searches", "contact", "weight", "edge", "edge_either"
@@ -342,7 +343,8 @@ class ContactEdges:
         return searched
 
     def every_vertex(self, regions: RegionIndex) -> EveryVertex:
-        """The columns of all vertices that the searches look from; made at the first call, then remembered.
+        """Return the columns of all vertices that the searches look from; made at the first call, then
+        remembered.
 
         Args:
             regions: on the device of this graph.

@@ -13,7 +13,7 @@ OrderForm = Literal["hinge", "logistic"]
 def depth_order_energy(
     nearer: Tensor, farther: Tensor, *, form: OrderForm = "hinge", margin: float = 0.1
 ) -> Tensor:
-    """What it costs that the person who hides another is not the nearer one.
+    """Return what it costs that the person who hides another is not the nearer one.
 
     Args:
         nearer, farther: ``(K,)`` depth of the two, metres along the viewing direction.

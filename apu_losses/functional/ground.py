@@ -70,7 +70,7 @@ def below_ground(height: Tensor) -> Tensor:
 
 
 def fit_ground(soles: Tensor, *, up: Tensor | None = None, reach: float = 0.3, tilt: float = 0.1) -> Tensor:
-    """A floor through the lowest points of people: least squares, held near level.
+    """Return a floor through the lowest points of people: least squares, held near level.
 
     With ``y`` a sole's height along ``up`` and ``p, q`` its place on the level, ``sum (y - a - b p - c q)^2 +
     (0.05 / tilt)^2 (b^2 + c^2)`` is made small over a, b and c, so that one person gives a level floor and

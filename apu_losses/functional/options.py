@@ -35,7 +35,7 @@ def check_number(name: str, value: object, *, positive: bool = False) -> None:
 
 
 def described(value: object) -> str:
-    """A value in the words of an error: what it is, and its shape where it has one."""
+    """Return a value in the words of an error: what it is, and its shape where it has one."""
     shape = getattr(value, "shape", None)
     if shape is not None:
         return f"{type(value).__name__} of shape {tuple(shape)}"

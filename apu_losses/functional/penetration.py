@@ -172,7 +172,8 @@ def _penetrating(
     vertex_ids: Tensor | None,
     backend: Backend,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """The columns of a `PenetrationSelection` for vertices of bodies ``own`` inside bodies ``other``."""
+    """Return the columns of a `PenetrationSelection` for vertices of bodies ``own`` inside bodies
+    ``other``."""
     # bodies that nobody asks about here would be laid out all the same
     used, row = torch.unique(torch.cat([own, other]), return_inverse=True)
     few = 0 < len(used) < len(vertices)
@@ -199,7 +200,7 @@ def _penetrating(
 def penetration_energy(
     points: Tensor, targets: Tensor, selection: PenetrationSelection, *, energy: Energy = "l2"
 ) -> Tensor:
-    """The penetration loss from the selected points alone; with gradient.
+    """Return the penetration loss from the selected points alone; with gradient.
 
     Args:
         points: ``(S, 3)`` positions of ``selection.vertex`` on bodies ``selection.row``, metres.

@@ -37,7 +37,8 @@ def towards_entry(
     *,
     backend: Backend = "auto",
 ) -> PenetrationSelection:
-    """The selection with the targets of deep vertices moved to the side that they came in by. No gradient.
+    """Return the selection with the targets of deep vertices moved to the side that they came in by. No
+    gradient.
 
     What is wholly inside, without a crossing, has no way in and keeps its nearest points. What passes right
     through has two, and its middle is torn as before.
@@ -88,7 +89,7 @@ def towards_entry(
 
 
 def _ways_out(points: Tensor, nearest: Tensor, corners: Tensor, weights: Tensor) -> Tensor:
-    """Unit directions ``(S, 3)`` from points inside to the surface, where ``nearest`` lies.
+    """Return unit directions ``(S, 3)`` from points inside to the surface, where ``nearest`` lies.
 
     Within a face that is the face's normal. On an edge or a corner the faces around it have different normals
     and equal claims, and last bits say which of them was found; the way to the nearest point is only one.

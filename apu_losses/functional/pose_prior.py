@@ -85,7 +85,7 @@ class PoseMixture(NamedTuple):
     log_weights: Tensor
 
     def to(self, example: Tensor) -> PoseMixture:
-        """The same with the device and dtype of a tensor."""
+        """Return the same with the device and dtype of a tensor."""
         return PoseMixture(*(t.to(example) for t in self))
 
 
@@ -232,7 +232,7 @@ class JointLimits(NamedTuple):
 def anatomical_limits(
     *, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu"
 ) -> JointLimits:
-    """The table `JOINT_LIMITS_DEGREES` for the 21 body joints of SMPL-X, in radians.
+    """Return the table `JOINT_LIMITS_DEGREES` for the 21 body joints of SMPL-X, in radians.
 
     Example:
         >>> from apu_losses.functional import anatomical_limits
@@ -283,7 +283,8 @@ def joint_limit_prior(body_pose: Tensor, limits: JointLimits) -> Tensor:
 
 
 def anatomical_pose_prior(body_pose: Tensor, *, limit_weight: float = 20.0) -> Tensor:
-    """The free default: deviation from a relaxed pose plus joint limits, for whoever has no mixture file.
+    """Return the free default: deviation from a relaxed pose plus joint limits, for whoever has no mixture
+    file.
 
     ``sum_j f_j ||x_j - relaxed_j||^2 + limit_weight * joint_limit_prior``: the trunk is held four times as
     firmly as the limbs (f), and a knee or elbow that bends the wrong way twenty times.

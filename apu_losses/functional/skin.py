@@ -107,7 +107,7 @@ class SkinPatches:
         return {**self.__dict__, "_made": {}}
 
     def around(self, patch: int, device: torch.device) -> Surroundings:
-        """What is near to a patch and what is far, on a device."""
+        """Return what is near to a patch and what is far, on a device."""
         if (patch, device) not in self._made:
             reached = dijkstra(self._graph, indices=self.centres[patch], limit=self.apart) <= self.apart
             near = reached[self._faces[self._order]].all(1)
@@ -120,7 +120,8 @@ class SkinPatches:
 
 
 def _edge_lengths(faces: NDArray[np.int64], points: NDArray[np.float64]) -> csr_array:
-    """The edges of a mesh with their lengths; loose pieces (eyes) hang on the vertex nearest to them."""
+    """Return the edges of a mesh with their lengths; loose pieces (eyes) hang on the vertex nearest to
+    them."""
     ends = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
     ends = np.unique(np.sort(ends, axis=1), axis=0)
 
@@ -177,7 +178,7 @@ def _closed(faces: NDArray[np.int64], count: int, device: torch.device) -> Close
 
 
 def _part(faces: NDArray[np.int64], vertex_count: int, device: torch.device) -> MeshTopology:
-    """A mesh of faces that already stand in block order; its tree is one leaf, for exact sums."""
+    """Return a mesh of faces that already stand in block order; its tree is one leaf, for exact sums."""
     count = len(faces)
     part = MeshTopology(
         vertex_count=vertex_count,

@@ -61,7 +61,7 @@ class TouchingParts(NamedTuple):
     depth: float
 
     def contact(self) -> PartContact:
-        """The same as a stated contact, confidence 1."""
+        """Return the same as a stated contact, confidence 1."""
         return PartContact(self.part_a, self.side_a, self.part_b, self.side_b)
 
     def __str__(self) -> str:
@@ -135,7 +135,8 @@ class Touches:
         return "\n".join(lines)
 
     def to_json(self) -> dict[str, Any]:
-        """A dictionary that ``json.dump`` writes; lengths in metres, vertices that touch by their ids."""
+        """Return a dictionary that ``json.dump`` writes; lengths in metres, vertices that touch by their
+        ids."""
         ids = {
             name: None if mask is None else np.flatnonzero(mask).tolist()
             for name, mask in (

@@ -157,7 +157,7 @@ class RunConfig:
             raise ValueError(f"{path}: {error}") from None
 
     def changed(self, data: Mapping[str, Any]) -> RunConfig:
-        """This configuration with other values: ``{"ask": {"model": "m"}, "contacts": "paper"}``.
+        """Return this configuration with other values: ``{"ask": {"model": "m"}, "contacts": "paper"}``.
 
         Raises:
             ValueError: an unknown key, or a value of the wrong kind.
@@ -186,13 +186,13 @@ class RunConfig:
         return "\n".join(["# all options of a run; apu run --config takes this file", *lines, *tables]) + "\n"
 
     def differences(self, other: RunConfig) -> list[str]:
-        """What the other one has otherwise: ``fit.preset: best -> paper``."""
+        """Return what the other one has otherwise: ``fit.preset: best -> paper``."""
         mine, theirs = _flat(self), _flat(other)
         return [f"{key}: {mine[key]} -> {theirs[key]}" for key in mine if mine[key] != theirs[key]]
 
 
 def changes_of(config: RunConfig, given: Sequence[str]) -> dict[str, Any]:
-    """What ``fit.preset=paper`` and the like say, for `RunConfig.changed`; words need no quotes.
+    """Return what ``fit.preset=paper`` and the like say, for `RunConfig.changed`; words need no quotes.
 
     Raises:
         ValueError: something that is not ``PART.OPTION=VALUE``, or names no option.
@@ -220,7 +220,7 @@ def _value(text: str, value: str) -> Any:
 
 
 def load_policy(name: str) -> ContactPolicy:
-    """A policy by its name, ``best`` or ``paper``, or from a JSON file of `ContactPolicy.to_dict`.
+    """Return a policy by its name, ``best`` or ``paper``, or from a JSON file of `ContactPolicy.to_dict`.
 
     Raises:
         ValueError: another name, or a file that holds none.
@@ -250,7 +250,7 @@ def _table(name: str, old: Any, value: object) -> Any:
 
 
 def _typed(name: str, old: object, value: Any) -> Any:
-    """The value, if it is of the kind of the default."""
+    """Return the value, if it is of the kind of the default."""
     kind = type(old)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)

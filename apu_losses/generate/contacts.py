@@ -48,7 +48,7 @@ class ContactsReport:
     pairs_in_words: list[tuple[str, str, str]] = field(default_factory=list)
 
     def rows(self) -> list[tuple[str, int]]:
-        """The table that `apu contacts` prints; what never happened is there with 0."""
+        """Return the table that `apu contacts` prints; what never happened is there with 0."""
         asked = self.pairs - self.statuses["not asked"]
         return [
             ("scenes", self.scenes),
@@ -72,7 +72,7 @@ def add_contacts(
     answers: Iterable[Record] | str | Path,
     policy: ContactPolicy | None = None,
 ) -> tuple[list[Scene], ContactsReport]:
-    """The scenes with the contacts that answers state, and what became of them.
+    """Return the scenes with the contacts that answers state, and what became of them.
 
     Each edge between two people gets the contacts of the answers about it, or none, and its evidence: an edge
     that was denied is not one that nobody asked about. An edge that has contacts already, from a person or
@@ -113,7 +113,7 @@ _Key = tuple[str, frozenset[int]]
 def _by_edge(
     scenes: Sequence[Scene], answers: Iterable[Record] | str | Path, report: ContactsReport
 ) -> dict[_Key, list[Record]]:
-    """The records of each edge; what was repaired is left out in favour of its repair."""
+    """Return the records of each edge; what was repaired is left out in favour of its repair."""
     records = list(read_answers(answers) if isinstance(answers, str | Path) else answers)
     names = [scene.name for scene in scenes]
     twice = next((name for name, count in Counter(names).items() if count > 1), None)
@@ -202,7 +202,7 @@ def _left(records: Sequence[Record], a: int) -> Literal["a", "b"]:
 
 
 def _answer(record: Record, first: Record) -> ContactAnswer | AnswerParseError:
-    """What a record says, with its people as they stood in the crop of the first one."""
+    """Return what a record says, with its people as they stood in the crop of the first one."""
     try:
         answer = answer_of_record(record)
     except AnswerParseError as error:

@@ -20,7 +20,7 @@ from apu_losses.generate.contacts import ContactsReport, add_contacts
 
 
 def read_scenes(path: str | Path) -> list[Scene]:
-    """The scenes of a ``.jsonl`` file, of one ``.json`` file, or of the ``.json`` files of a folder.
+    """Return the scenes of a ``.jsonl`` file, of one ``.json`` file, or of the ``.json`` files of a folder.
 
     Raises:
         SceneFileError: a file that is no scene; the message names it.

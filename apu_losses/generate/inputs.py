@@ -33,7 +33,7 @@ class RunInputs:
 
 
 def find_inputs(paths: Sequence[str | Path], *, estimates: bool = True) -> RunInputs:
-    """The photographs that paths name, each with what lies beside it.
+    """Return the photographs that paths name, each with what lies beside it.
 
     - a picture, or a folder of pictures: ``NAME.jpg``, with ``NAME.vitpose.json``, ``NAME.bev.npz`` and so on
       beside it: the name of the picture, the kind (`KINDS`), the ending;
@@ -93,7 +93,7 @@ def _of_path(path: Path) -> list[ImageFiles]:
 
 
 def _of_folder(folder: Path) -> list[ImageFiles]:
-    """A folder below: one image with files called by their kinds, or nothing."""
+    """Return a folder below: one image with files called by their kinds, or nothing."""
     pictures = [item for item in sorted(folder.iterdir()) if item.suffix.lower() in PICTURE_ENDINGS]
     try:
         return find_images(folder)
@@ -114,12 +114,12 @@ def _with_neighbours(picture: Path) -> ImageFiles:
 
 
 def _escaped(name: str) -> str:
-    """A name as a pattern that means itself."""
+    """Return a name as a pattern that means itself."""
     return "".join(f"[{c}]" if c in "[]*?" else c for c in name)
 
 
 def manifest(images: Sequence[ImageFiles], detected: Mapping[str, Path]) -> str:
-    """The lines that `find_images` reads: everything by absolute path.
+    """Return the lines that `find_images` reads: everything by absolute path.
 
     Args:
         images: in the order of the lines.

@@ -71,13 +71,13 @@ def share_near(distances: Sequence[float | None]) -> str:
 
 
 def largest(errors: Sequence[float | None]) -> str:
-    """The largest of some errors; ``"-"`` where none is known."""
+    """Return the largest of some errors; ``"-"`` where none is known."""
     known = [error for error in errors if error is not None and math.isfinite(error)]
     return f"{max(known):.1f}" if known else "-"
 
 
 def before_and_after(record: Mapping[str, Any] | None, measure: str, show: Any) -> str:
-    """A measurement at the start and at the end, or one ``"-"``."""
+    """Return a measurement at the start and at the end, or one ``"-"``."""
     if record is None:
         return "-"
     start, end = (show(record[when].get(measure, [])) for when in ("before", "after"))
@@ -95,7 +95,7 @@ def verdict(record: Mapping[str, Any] | None) -> str:
 def page(
     scenes: Sequence[Scene], records: Mapping[str, Mapping[str, Any]], folder: Path, notes: Sequence[str]
 ) -> str:
-    """The page ``index.html``: a table, then each image with the answers, the fit and the verdict.
+    """Return the page ``index.html``: a table, then each image with the answers, the fit and the verdict.
 
     Args:
         scenes: with contacts and evidence.

@@ -87,8 +87,8 @@ def repair_queries(queries: Sequence[PairQuery], records: Iterable[Mapping[str, 
 
 
 def unread(record: Mapping[str, Any]) -> str | None:
-    """What of the answer in a record could not be read, in words for the model; None if it was read whole,
-    is a refusal or holds no words.
+    """Return what of the answer in a record could not be read, in words for the model; None if it was read
+    whole, is a refusal or holds no words.
     """
     if not str(record.get("text") or "").strip():
         return None

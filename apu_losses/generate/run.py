@@ -68,7 +68,7 @@ class DryRun:
     cost: float | None = None
 
     def rows(self) -> list[tuple[str, object]]:
-        """The table that `apu run --dry-run` prints."""
+        """Return the table that `apu run --dry-run` prints."""
         cost = "no price is known (ask.price_in, ask.price_out)" if self.cost is None else f"{self.cost:.4g}"
         return [
             ("questions", self.questions),
@@ -327,7 +327,7 @@ def _propose(
     def proposed(
         chosen: Sequence[ImageFiles], name: str, near: Mapping[str, Any]
     ) -> tuple[dict[str, str], ProposalReport]:
-        """The lines of the scenes of some images by name, and what became of the images."""
+        """Return the lines of the scenes of some images by name, and what became of the images."""
         report, part = ProposalReport(), summary.out / name
         propose_file(
             chosen,
@@ -387,7 +387,7 @@ def _of_this_run(records: Sequence[dict[str, Any]], queries: Sequence[PairQuery]
 
 
 def _said(records: Sequence[dict[str, Any]]) -> list[str]:
-    """What of the answers contacts are made from, in an order that does not tell when they came."""
+    """Return what of the answers contacts are made from, in an order that does not tell when they came."""
     keys = ("id", "question", "sample", "text", "refusal", "finish_reason", "person_left", "model")
     return sorted(json.dumps([record.get(key) for key in keys]) for record in records)
 
@@ -395,7 +395,7 @@ def _said(records: Sequence[dict[str, Any]]) -> list[str]:
 def _would_ask(
     queries: Sequence[PairQuery], answers: Path, config: RunConfig, model: VisionLanguageModel | None
 ) -> DryRun:
-    """What asking would send; pictures are cropped for it, and nobody is asked."""
+    """Return what asking would send; pictures are cropped for it, and nobody is asked."""
     options = config.ask.options()
     asked = model if model is not None else options.openai_client("none") if config.ask.model else None
     example, index = options.in_context(), read_index(answers)

@@ -37,11 +37,11 @@ class Backend(Protocol):
         ...
 
     def region_nearest(self, asked: NearestSearch, /) -> Minima:
-        """The same of ``(S,)`` answers."""
+        """Return the same of ``(S,)`` answers."""
         ...
 
     def region_matrix(self, search: MatrixSearch, /) -> Minima:
-        """The same of ``(B, Ra, Rb)`` pairs of regions."""
+        """Return the same of ``(B, Ra, Rb)`` pairs of regions."""
         ...
 
     def edge_gradient(self, asked: EdgeGradient, /) -> tuple[Tensor, Tensor]:

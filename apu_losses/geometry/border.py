@@ -39,7 +39,7 @@ class _Part(NamedTuple):
 
 
 def _apart(kind: Any) -> tuple[Any, bool]:
-    """A type, and whether None may stand in its place."""
+    """Return a type, and whether None may stand in its place."""
     if NoneType not in get_args(kind):
         return kind, False
     (inner,) = (x for x in get_args(kind) if x is not NoneType)
@@ -49,7 +49,7 @@ def _apart(kind: Any) -> tuple[Any, bool]:
 def _survey(
     kind: Any, names: tuple[str, ...] = (), path: tuple[int, ...] = (), optional: bool = False
 ) -> tuple[_Part, list[_Leaf]]:
-    """The parts and the leaves of a request."""
+    """Return the parts and the leaves of a request."""
     parts: list[_Part | None] = []
     leaves: list[_Leaf] = []
     for at, (name, hint) in enumerate(get_type_hints(kind).items()):
@@ -89,7 +89,7 @@ class Border(Generic[Request]):
         self._paths = tuple(leaf.path for leaf in leaves)
 
     def pack(self, request: Request) -> tuple[Any, ...]:
-        """A request as flat arguments."""
+        """Return a request as flat arguments."""
         return tuple([_at(request, path) for path in self._paths])
 
     def unpack(self, flat: Sequence[Any]) -> Request:
@@ -146,7 +146,8 @@ class Operator(Generic[Request]):
         return self.op(*self.border.pack(request), backend)
 
     def by_reference(self, request: Request) -> Any:
-        """The reference's answer, without the operator around it: differentiable any number of times."""
+        """Return the reference's answer, without the operator around it: differentiable any number of
+        times."""
         return self._run(load_backend("reference"), request)
 
     def differentiate(

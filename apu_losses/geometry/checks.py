@@ -42,7 +42,7 @@ def check_alike(name_a: str, a: Tensor, name_b: str, b: Tensor, batch: bool = Tr
 
 
 def check_cutoff(cutoff: float | None) -> float:
-    """The cutoff as a limit on squared distance; None means no limit."""
+    """Return the cutoff as a limit on squared distance; None means no limit."""
     if cutoff is None:
         return float("inf")
     if not cutoff > 0:

@@ -84,7 +84,8 @@ def unfit(backend: str, device: torch.device, dtype: torch.dtype) -> str | None:
 
 
 def choose(device: torch.device, dtype: torch.dtype) -> str:
-    """What ``"auto"`` runs: numba for float32 on the CPU, Triton on a GPU, else block-pruned PyTorch."""
+    """Return what ``"auto"`` runs: numba for float32 on the CPU, Triton on a GPU, else block-pruned
+    PyTorch."""
     for name in ("cpu", "cuda"):
         if device.type == name and unfit(name, device, dtype) is None:
             return name
@@ -92,14 +93,14 @@ def choose(device: torch.device, dtype: torch.dtype) -> str:
 
 
 def check_backend(backend: str) -> str:
-    """The name as it is, if it is one."""
+    """Return the name as it is, if it is one."""
     if backend != "auto" and backend not in BACKENDS:
         raise ValueError(f"backend: expected 'auto' or one of {', '.join(BACKENDS)}, got {backend!r}")
     return backend
 
 
 def resolve_name(backend: str, example: Tensor) -> str:
-    """The name of the back end that runs for tensors like ``example``.
+    """Return the name of the back end that runs for tensors like ``example``.
 
     Raises:
         ValueError: no such back end.
@@ -119,7 +120,7 @@ def resolve_name(backend: str, example: Tensor) -> str:
 
 
 def resolve(backend: str, example: Tensor) -> Backend:
-    """The back end that runs for tensors like ``example``; errors as of `resolve_name`."""
+    """Return the back end that runs for tensors like ``example``; errors as of `resolve_name`."""
     return load_backend(resolve_name(backend, example))
 
 
@@ -128,7 +129,8 @@ def _version(package: str) -> str:
 
 
 def describe() -> list[BackendStatus]:
-    """What can run here and what ``"auto"`` would choose, with reasons: the kernel lines of ``apu doctor``.
+    """Return what can run here and what ``"auto"`` would choose, with reasons: the kernel lines of ``apu
+    doctor``.
 
     Example:
         >>> [(line.name, line.available) for line in describe() if line.name in ("torch", "reference")]

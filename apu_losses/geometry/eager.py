@@ -96,7 +96,7 @@ class EdgePlan:
 def nearest_energies(
     verts_a: Tensor, verts_b: Tensor, plan: EdgePlan, weight: Array | None = None, robust: float | None = None
 ) -> Tensor:
-    """Sums of the energies of nearest vertices, ``(B,)``, differentiable any number of times.
+    """Return sums of the energies of nearest vertices, ``(B,)``, differentiable any number of times.
 
     Args:
         verts_a, verts_b: ``(B, V, 3)``, for which `goes_the_short_way`.
@@ -151,7 +151,7 @@ class _NearestEnergies(torch.autograd.Function):
 def _gradient_by_torch(
     ctx: Any, difference: Tensor, gradient: Tensor | None, through: Tensor | None
 ) -> tuple[Tensor, Tensor]:
-    """The same by torch's operations: where the gradient has a gradient, or stands for many."""
+    """Return the same by torch's operations: where the gradient has a gradient, or stands for many."""
     row_a, row_b, index_a, index_b = (torch.from_numpy(x) for x in ctx.ends)
     weight, owner = (torch.from_numpy(x) for x in ctx.form[:2])
     valid = (index_a >= 0)[:, None]

@@ -41,7 +41,7 @@ class LazyTopology:
         return self._topology
 
     def of(self, vertices: Tensor) -> MeshTopology:
-        """The topology for bodies ``(N, V, 3)``, on their device."""
+        """Return the topology for bodies ``(N, V, 3)``, on their device."""
         if not self._final and not torch.compiler.is_compiling():
             self._look_at(vertices)
         device = vertices.device

@@ -278,7 +278,8 @@ def nearest_vertex(
     vertices_topology: MeshTopology | None = None,
     backend: Backend = "auto",
 ) -> NearestVertex:
-    """The nearest of ``vertices (B, V, 3)`` for each of ``points (B, Q, 3)``: squared distance and vertex id.
+    """Return the nearest of ``vertices (B, V, 3)`` for each of ``points (B, Q, 3)``: squared distance and
+    vertex id.
 
     ``rows = (row_points, row_mesh)``, int64 ``(E,)`` each: item e asks the points of row ``row_points[e]``
     about the mesh of row ``row_mesh[e]`` (bodies as rows: many pairs of them in one call), and answers are
@@ -376,7 +377,7 @@ def nearest_surface(
     points_topology: MeshTopology | None = None,
     backend: Backend = "auto",
 ) -> NearestSurface:
-    """The closest surface point for each of ``points (B, Q, 3)``: squared distance, face, weights.
+    """Return the closest surface point for each of ``points (B, Q, 3)``: squared distance, face, weights.
 
     ``vertices (B, V, 3)`` posed meshes with ``faces`` (a `MeshTopology`, or ``(F, 3)``). ``rows``, ``wanted``
     and ``cutoff`` as in `nearest_vertex`. The gradient flows to the point and, by the barycentric weights, to

@@ -78,7 +78,7 @@ def group_vertices(group: int, layout: RegionLayout, unions: Unions | None) -> T
 
 
 def edges_of(search: RegionSearch) -> Iterator[Edge]:
-    """The edges of a search, one by one."""
+    """Return the edges of a search, one by one."""
     lists = (x.tolist() for end in (search.a, search.b) for x in (end.row, end.group))
     for row_a, group_a, row_b, group_b in zip(*lists, strict=True):
         ids_a = group_vertices(group_a, search.a.layout, search.unions)

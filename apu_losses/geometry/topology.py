@@ -51,7 +51,7 @@ def _array(values: Any, dtype: Any) -> NDArray[Any]:
 
 @contextmanager
 def to_be_kept() -> Iterator[None]:
-    """A context for what is made once and kept, whoever asks for it first.
+    """Return a context for what is made once and kept, whoever asks for it first.
 
     In a transform of `torch.func` NumPy cannot read a tensor, and a tensor that is made there belongs to the
     transform; one that is made in inference mode can never be saved for a backward.
@@ -61,7 +61,7 @@ def to_be_kept() -> Iterator[None]:
 
 
 def block_order(points: NDArray[np.float64], block: int = BLOCK) -> NDArray[np.int64]:
-    """An order of ``points (n, 3)`` by median splits: each run of ``block`` points is compact.
+    """Return an order of ``points (n, 3)`` by median splits: each run of ``block`` points is compact.
 
     Every left part holds a multiple of ``block`` points, so only the last run may be short.
     """
@@ -171,7 +171,7 @@ class RegionIndex:
 
     @classmethod
     def _from_orders(cls, orders: list[NDArray[np.int64]], vertex_count: int) -> RegionIndex:
-        """The vertices of each region in block order, without repeats."""
+        """Return the vertices of each region in block order, without repeats."""
         none = np.zeros(0, np.int64)
         slots = [_padded(ids) if len(ids) else ids for ids in orders]
         return cls(
@@ -205,7 +205,7 @@ class RegionIndex:
         return type(self)._from_orders(orders, self.vertex_count).to(self.offsets.device)
 
     def to(self, device: torch.device | str) -> RegionIndex:
-        """The same layout on another device; copied once, then remembered."""
+        """Return the same layout on another device; copied once, then remembered."""
         if self.offsets.device == torch.device(device):
             return self
         return cast("RegionIndex", _recall(self, str(device), lambda: _moved(self, device)))
@@ -291,7 +291,7 @@ class MeshTopology:
         )
 
     def to(self, device: torch.device | str) -> MeshTopology:
-        """The same topology on another device; copied once, then remembered."""
+        """Return the same topology on another device; copied once, then remembered."""
         if self.faces.device == torch.device(device):
             return self
         return cast("MeshTopology", _recall(self, str(device), lambda: _moved(self, device)))
@@ -355,7 +355,7 @@ def _recall(source: object, purpose: int | str, make: Any) -> Any:
 
 
 def sound_body(vertices: Tensor) -> Tensor | None:
-    """The first body ``(V, 3)`` that can serve as a template: finite, of some size, readable."""
+    """Return the first body ``(V, 3)`` that can serve as a template: finite, of some size, readable."""
     # inside torch.func a tensor stands for others and has no values of its own
     if torch._C._functorch.is_functorch_wrapped_tensor(vertices) or not vertices.numel():
         return None
@@ -366,7 +366,8 @@ def sound_body(vertices: Tensor) -> Tensor | None:
 
 
 def _laid_out(source: object, vertices: Tensor, build: Callable[[int, Tensor | None], Any]) -> Any:
-    """What ``build(V, template)`` makes of the first body that can serve as a template; then remembered.
+    """Return what ``build(V, template)`` makes of the first body that can serve as a template; then
+    remembered.
 
     Until there is one, it is made of the numbering, and remembered beside.
     """
@@ -385,8 +386,8 @@ def _lay_out(source: object, vertices: Tensor, build: Callable[[int, Tensor | No
 
 
 def as_region_index(regions: RegionIndex | RegionLists, vertices: Tensor) -> RegionIndex:
-    """A `RegionIndex` as it is; anything else is laid out (and remembered) from the first sound body in
-    ``vertices``.
+    """Return a `RegionIndex` as it is; anything else is laid out (and remembered) from the first sound body
+    in ``vertices``.
     """
     if isinstance(regions, RegionIndex):
         return regions
@@ -394,14 +395,14 @@ def as_region_index(regions: RegionIndex | RegionLists, vertices: Tensor) -> Reg
 
 
 def known_region_index(regions: RegionIndex | RegionLists, vertex_count: int) -> RegionIndex | None:
-    """What `as_region_index` gives, if it is there already."""
+    """Return what `as_region_index` gives, if it is there already."""
     if isinstance(regions, RegionIndex):
         return regions
     return cast("RegionIndex | None", _known(regions, vertex_count))
 
 
 def known_topology(faces: MeshTopology | Tensor | NDArray[Any], vertex_count: int) -> MeshTopology | None:
-    """What `as_topology` gives, if it is there already."""
+    """Return what `as_topology` gives, if it is there already."""
     if isinstance(faces, MeshTopology):
         return faces
     return cast("MeshTopology | None", _known(faces, vertex_count))
@@ -413,7 +414,7 @@ def _known(source: object, vertex_count: int) -> Any:
 
 
 def as_topology(faces: MeshTopology | Tensor | NDArray[Any], vertices: Tensor) -> MeshTopology:
-    """A `MeshTopology` as it is; faces are laid out (and remembered) from the first sound body in
+    """Return a `MeshTopology` as it is; faces are laid out (and remembered) from the first sound body in
     ``vertices``.
 
     Faces must not be written to after their first use: the tree would be that of the old faces.

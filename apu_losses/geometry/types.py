@@ -172,11 +172,12 @@ class RegionPairs:
         return cls(rows[0], rows[1], sides[0], sides[1], (sizes.cumsum(0), flat))
 
     def transposed(self) -> RegionPairs:
-        """The same contacts with the two sides swapped in region, not in row: "the other way round"."""
+        """Return the same contacts with the two sides swapped in region, not in row: "the other way
+        round"."""
         return replace(self, group_a=self.group_b, group_b=self.group_a)
 
     def to(self, device: torch.device | str) -> RegionPairs:
-        """The same edges on another device."""
+        """Return the same edges on another device."""
         unions = None if self.unions is None else (self.unions[0].to(device), self.unions[1].to(device))
         return RegionPairs(
             self.row_a.to(device),

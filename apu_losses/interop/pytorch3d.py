@@ -19,7 +19,7 @@ _HALF_TURN = (-1.0, -1.0, 1.0)
 
 
 def camera_arguments(camera: PinholeCamera, image_size: Tensor) -> dict[str, Any]:
-    """The arguments with which ``PerspectiveCameras`` is our camera.
+    """Return the arguments with which ``PerspectiveCameras`` is our camera.
 
     Args:
         camera: N cameras in the frame of the points.
@@ -60,7 +60,7 @@ def to_perspective_cameras(camera: PinholeCamera, image_size: Tensor) -> Any:
 
 
 def from_perspective_cameras(cameras: Any) -> tuple[PinholeCamera, Tensor, Tensor]:
-    """A ``PerspectiveCameras`` as our camera, with the way from its world to our camera frame.
+    """Return a ``PerspectiveCameras`` as our camera, with the way from its world to our camera frame.
 
     Args:
         cameras: with ``in_ndc=False``, or in NDC with a known ``image_size``.

@@ -100,7 +100,8 @@ class SoftContactLoss(nn.Module):
         self._first_look = FirstLook()
 
     def edges(self, contact_maps: ContactMap | Sequence[ContactMap], pairs: int = 1) -> ContactEdges:
-        """Maps of a batch of ``pairs`` pairs laid out as `forward` takes them, with the options of this loss.
+        """Return maps of a batch of ``pairs`` pairs laid out as `forward` takes them, with the options of
+        this loss.
 
         One map is that of every pair; of a list there is one a pair, whatever ``pairs`` is. A data loader can
         do this, and compiled code needs it done.
@@ -134,7 +135,8 @@ class SoftContactLoss(nn.Module):
         verts_b: Tensor,
         contact_maps: ContactMap | Sequence[ContactMap] | ContactEdges,
     ) -> ContactValues:
-        """The loss before it is summed, arguments as of `forward`: one value a contact, its weight, offsets.
+        """Return the loss before it is summed, arguments as of `forward`: one value a contact, its weight,
+        offsets.
 
         For weights that are learned, or for a log that says which contact is open::
 

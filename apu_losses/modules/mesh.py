@@ -15,7 +15,7 @@ from apu_losses.geometry.lazy_topology import LazyTopology
 def mesh_of(
     faces: ArrayLike | Tensor, vertex_count: int | None, template: ArrayLike | Tensor | None
 ) -> LazyTopology:
-    """The mesh that arguments of a loss describe; errors say which argument is another's.
+    """Return the mesh that arguments of a loss describe; errors say which argument is another's.
 
     Raises:
         TypeError, ValueError: faces that are none, or a template in place of the vertex count.

@@ -54,7 +54,7 @@ class DiskCache(NullCache):
         return None if folder is None else str(folder)
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
-        """The compiled function for the argument types ``sig``, or None if it has to be compiled."""
+        """Return the compiled function for the argument types ``sig``, or None if it has to be compiled."""
         target_context.refresh()
         folder = _folder_or_warning()
         if folder is None:
@@ -96,7 +96,9 @@ def _digest(payload: bytes) -> bytes:
 
 @cache
 def _sources() -> bytes:
-    """A digest of all that compiled code depends on: sources of kernels and what they import, compilers."""
+    """Return a digest of all that compiled code depends on: sources of kernels and what they import,
+    compilers.
+    """
     versions = (numba.__version__, llvmlite.__version__, numpy.__version__)
     total = hashlib.sha256(repr(versions).encode())
     for path in kernel_sources():
@@ -105,7 +107,9 @@ def _sources() -> bytes:
 
 
 def kernel_sources() -> list[Path]:
-    """The files that hold kernels. They import from each other alone, so nothing else changes the code."""
+    """Return the files that hold kernels. They import from each other alone, so nothing else changes the
+    code.
+    """
     geometry = (_PACKAGE / "geometry" / "cpu").glob("*.py")
     found = [path for path in geometry if path.name not in ("__init__.py", "backend.py")]
     found.append(_PACKAGE / "geometry" / "constants.py")
@@ -115,7 +119,8 @@ def kernel_sources() -> list[Path]:
 
 @cache
 def cache_folder() -> Path | None:
-    """The first folder that can be written to. None if there is none, or if the sources cannot be read.
+    """Return the first folder that can be written to. None if there is none, or if the sources cannot be
+    read.
 
     In this order: NUMBA_CACHE_DIR, beside the kernels, the user's cache, a folder of the user alone in the
     temporary directory.
@@ -139,7 +144,7 @@ def _candidates() -> Iterator[Path]:
 
 
 def _private_temporary_folder() -> Path | None:
-    """A folder that only this user can enter: anybody may write to the temporary directory itself."""
+    """Return a folder that only this user can enter: anybody may write to the temporary directory itself."""
     if not hasattr(os, "getuid"):
         return Path(tempfile.gettempdir()) / "apu-losses"  # Windows: the directory is the user's own
     try:

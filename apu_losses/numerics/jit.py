@@ -27,6 +27,6 @@ def kernel(function: Function, fastmath: bool | set[str] = False) -> Function:
 
 
 def inlined(function: Function) -> Function:
-    """A function that disappears into its callers, so that vectors stay in registers."""
+    """Return a function that disappears into its callers, so that vectors stay in registers."""
     compiled: Function = njit(inline="always", error_model="numpy")(function)
     return compiled

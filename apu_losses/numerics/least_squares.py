@@ -127,7 +127,7 @@ def _damped_step_of_row(r: Tensor, jacobian: Tensor, mu: Tensor) -> Tensor:
 
 
 def damped_step(gradient: Tensor, curvature: Tensor, added: Tensor) -> Tensor:
-    """The step ``-(H + diag(added))^-1 g`` of one problem; none where the system cannot be solved.
+    """Return the step ``-(H + diag(added))^-1 g`` of one problem; none where the system cannot be solved.
 
     Whoever steps tries it, and damps more where it did not help.
 

@@ -32,7 +32,7 @@ class FaceRing(NamedTuple):
 
 
 def point_normals(corners: Tensor, owner: Tensor, count: int) -> Tensor:
-    """Unit normals of K vertices from the faces around them, each weighted with its area.
+    """Return unit normals of K vertices from the faces around them, each weighted with its area.
 
     Args:
         corners: ``(M, 3, 3)`` corners of the faces, counter-clockwise seen from outside.
@@ -52,8 +52,8 @@ def point_normals(corners: Tensor, owner: Tensor, count: int) -> Tensor:
 
 
 def vertex_normals(vertices: Tensor, faces: Tensor) -> Tensor:
-    """Unit normals ``(N, V, 3)`` of all vertices of bodies ``(N, V, 3)`` with ``faces (F, 3)``; zero where a
-    vertex has no face, or only degenerate ones.
+    """Return unit normals ``(N, V, 3)`` of all vertices of bodies ``(N, V, 3)`` with ``faces (F, 3)``; zero
+    where a vertex has no face, or only degenerate ones.
     """
     corners = vertices[:, faces]
     twice_area = torch.linalg.cross(corners[:, :, 1] - corners[:, :, 0], corners[:, :, 2] - corners[:, :, 0])

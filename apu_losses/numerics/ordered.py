@@ -26,7 +26,9 @@ _ITEMS_PER_TASK = 256
 
 
 def ordered_matmul(a: Tensor, b: Tensor) -> Tensor:
-    """``a @ b`` for a short inner dimension: ``(..., M, K)`` and ``(..., K, D)`` give ``(..., M, D)``."""
+    """Return ``a @ b`` for a short inner dimension: ``(..., M, K)`` and ``(..., K, D)`` give ``(..., M,
+    D)``.
+    """
     if a.device.type == "cpu" and not _records(a, b) and runs_compiled("auto", a, b):
         return _batched(a, b)
     total = a[..., :, 0, None] * b[..., None, 0, :]
@@ -72,7 +74,7 @@ class RowMatrix:
         return self._transposed.T.contiguous()
 
     def flipped(self) -> RowMatrix:
-        """The transposed matrix ``(D, K)``."""
+        """Return the transposed matrix ``(D, K)``."""
         return RowMatrix(self._matrix)
 
     def times(self, rows: Tensor, backend: str = "auto") -> Tensor:

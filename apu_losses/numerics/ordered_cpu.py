@@ -106,7 +106,7 @@ def mix_forward(
 def mix_backward(
     start: int, stop: int, offsets: Array, index: Array, share: Array, grad: Array, out: Array
 ) -> None:
-    """The gradient of `mix_forward` to its values: ``out (N, M, C)``, zeroed before."""
+    """Return the gradient of `mix_forward` to its values: ``out (N, M, C)``, zeroed before."""
     for n in range(start, stop):
         for k in range(len(offsets) - 1):
             for e in range(offsets[k], offsets[k + 1]):

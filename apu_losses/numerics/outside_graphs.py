@@ -12,7 +12,8 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 def outside_graphs(function: _Function) -> _Function:
-    """A function of Python objects, NumPy or SciPy that is never traced; ``fullgraph=True`` refuses it.
+    """Return a function of Python objects, NumPy or SciPy that is never traced; ``fullgraph=True`` refuses
+    it.
 
     As `torch.compiler.disable`, which would import the compiler with the package.
     """

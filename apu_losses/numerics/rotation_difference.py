@@ -10,7 +10,7 @@ _SERIES_BELOW = 1e-6  # squared sine of half the angle: the next term of the ser
 
 
 def rotation_difference(pose: Tensor, reference: Tensor) -> Tensor:
-    """The rotation that leads from one pose to another, joint by joint.
+    """Return the rotation that leads from one pose to another, joint by joint.
 
     Args:
         pose, reference: ``(N, 3 J)`` axis-angle, radians.
@@ -32,7 +32,8 @@ def rotation_difference(pose: Tensor, reference: Tensor) -> Tensor:
 
 
 def _rotation_vector(quaternion: Tensor) -> Tensor:
-    """The rotation vector of unit quaternions ``(..., 4)``, the scalar last: ``(..., 3)``, at most pi long.
+    """Return the rotation vector of unit quaternions ``(..., 4)``, the scalar last: ``(..., 3)``, at most pi
+    long.
 
     The angle by an arc tangent of one argument: torch's of two gives other last bits to the last elements of
     a tensor than to the first, on some processors.

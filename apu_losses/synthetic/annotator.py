@@ -63,11 +63,11 @@ class AnnotatorNoise:
 
     @classmethod
     def none(cls) -> AnnotatorNoise:
-        """An annotator that says what is intended, and nothing else."""
+        """Return an annotator that says what is intended, and nothing else."""
         return cls(0, 0, 0, 0, 0, 0, 0, 1.0, 0, 0, 0)
 
     def scaled(self, factor: float) -> AnnotatorNoise:
-        """The same annotator with every rate of error times ``factor``; shares stop at 0.8."""
+        """Return the same annotator with every rate of error times ``factor``; shares stop at 0.8."""
         rates = ("missed", "neighbour", "flipped", "flipped_alone", "people_swapped")
         changed = {name: min(_WHOLE_ANSWER, factor * getattr(self, name)) for name in rates}
         return replace(self, invented=factor * self.invented, **changed)
@@ -105,7 +105,7 @@ def annotate(
     model: str = "steady",
     sample: int = 0,
 ) -> str:
-    """The answer of one model about one picture, as text.
+    """Return the answer of one model about one picture, as text.
 
     Samples of one model share most of its mistakes (`AnnotatorNoise.variation`); models make theirs each on
     their own.

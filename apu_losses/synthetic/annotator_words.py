@@ -83,7 +83,7 @@ class Side(NamedTuple):
 
 
 def part_of(place: str) -> Side:
-    """The part and the side of a place such as ``"left palm"`` or ``"upper back"``.
+    """Return the part and the side of a place such as ``"left palm"`` or ``"upper back"``.
 
     Raises:
         KeyError: a place that the annotator has no word for.

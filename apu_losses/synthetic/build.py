@@ -73,7 +73,7 @@ def _solver_body() -> LinearBlendBody:
 
 @lru_cache(1)
 def truth_body() -> LinearBlendBody:
-    """The true people's body in float32, as scenes are recomputed with."""
+    """Return the true people's body in float32, as scenes are recomputed with."""
     return load_truth_body(torch.float32)
 
 

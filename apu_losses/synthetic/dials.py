@@ -30,12 +30,12 @@ class Dial:
 
 
 def dial(default: Any, basis: Basis, meaning: str) -> Any:
-    """A field of a frozen dataclass that is a noise dial."""
+    """Return a field of a frozen dataclass that is a noise dial."""
     return field(default=default, metadata={"meaning": meaning, "basis": basis})
 
 
 def describe(noise: Any) -> tuple[Dial, ...]:
-    """The dials of an `ObservationNoise` or `AnnotatorNoise`, and what each is calibrated on."""
+    """Return the dials of an `ObservationNoise` or `AnnotatorNoise`, and what each is calibrated on."""
     entries: tuple[Field[Any], ...] = fields(noise)
     return tuple(
         Dial(f.name, getattr(noise, f.name), f.default, f.metadata["meaning"], f.metadata["basis"])

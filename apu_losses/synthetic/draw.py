@@ -145,7 +145,7 @@ def _noisy_hand(rng: np.random.Generator, side: str, shape: str, mean: FloatArra
 
 
 def _vertex(rng: np.random.Generator, patch: Patch) -> int:
-    """A vertex of a patch; those near its centre are likelier."""
+    """Return a vertex of a patch; those near its centre are likelier."""
     radius = max(float(patch.distance[-1]), 1e-3)
     weight = np.exp(-0.5 * np.square(patch.distance / (0.6 * radius)))
     return int(rng.choice(patch.vertices, p=weight / weight.sum()))

@@ -57,7 +57,7 @@ def estimate(
     noise: ObservationNoise,
     rng: np.random.Generator,
 ) -> tuple[InitialEstimate, InitialEstimate]:
-    """An initial body for each of the two people, in the frame of a camera of 60 degrees.
+    """Return an initial body for each of the two people, in the frame of a camera of 60 degrees.
 
     Args:
         hidden: ``(2, 17)`` keypoints that cannot be seen: the pose of somebody partly hidden is less sure.

@@ -71,7 +71,7 @@ class Interaction:
     clearance: float = 0.03
 
     def mirrored(self) -> Interaction:
-        """The same with left and right exchanged."""
+        """Return the same with left and right exchanged."""
         x, z, turn = self.place
         return replace(
             self,

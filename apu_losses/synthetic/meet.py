@@ -49,7 +49,7 @@ def meet(problem: Problem, free: dict[str, Tensor]) -> None:
 
 
 def _leash(problem: Problem, free: dict[str, Tensor]) -> Tensor:
-    """What keeps people in their base pose, and joints in their range."""
+    """Return what keeps people in their base pose, and joints in their range."""
     pose = free["body_pose"]
     loss = 2 * (problem.stiffness * (pose - problem.base["body_pose"]).square()).sum()
     turned = (free["global_orient"] - problem.base["global_orient"]).square()
@@ -68,7 +68,7 @@ def _leash(problem: Problem, free: dict[str, Tensor]) -> Tensor:
 
 
 def _floor(problem: Problem, posed: Any) -> Tensor:
-    """What rests stays down and does not slide apart; where a person stands may move as a whole."""
+    """Keep down what rests, and let it not slide apart; where a person stands may move as a whole."""
     points = posed.select(problem.rest_row, problem.rest_vertex)
     down = points[:, 1].square().sum()
     moved = (points - problem.rest_start)[:, [0, 2]]

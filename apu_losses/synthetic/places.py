@@ -125,7 +125,7 @@ PLACES: tuple[str, ...] = tuple(f"{side} {name}" for name in _SIDED for side in 
 
 
 def mirrored_place(name: str) -> str:
-    """The same place on the other side."""
+    """Return the same place on the other side."""
     return swap_sides(name)
 
 
@@ -154,7 +154,7 @@ class Patch:
 
 @lru_cache(1)
 def patches() -> Mapping[str, Patch]:
-    """The patch of every name of `PLACES` on the free body's mesh."""
+    """Return the patch of every name of `PLACES` on the free body's mesh."""
     data = load_body("free").data
     vertices = data.v_template.astype(np.float64)
     normals = template_normals(data)

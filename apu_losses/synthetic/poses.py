@@ -64,7 +64,9 @@ class Pose:
 
 
 def pose(*parts: Mapping[str, Turns], left_hand: str = "relaxed", right_hand: str = "relaxed") -> Pose:
-    """A person who stands with hanging arms, but for ``parts``; of two that name a joint the later counts."""
+    """Return a person who stands with hanging arms, but for ``parts``; of two that name a joint the later
+    counts.
+    """
     turns: dict[str, Turns] = {**arm("left"), **arm("right")}
     for part in parts:
         turns.update(part)
@@ -72,7 +74,7 @@ def pose(*parts: Mapping[str, Turns], left_hand: str = "relaxed", right_hand: st
 
 
 def with_hands(of: Pose, left: str | None = None, right: str | None = None) -> Pose:
-    """The same pose with other hands."""
+    """Return the same pose with other hands."""
     return replace(of, left_hand=left or of.left_hand, right_hand=right or of.right_hand)
 
 
@@ -87,7 +89,7 @@ def arm(
     roll: float = 0,
     wrist: float = 0,
 ) -> dict[str, Turns]:
-    """An arm.
+    """Return an arm.
 
     Args:
         side: ``"left"`` or ``"right"``.
@@ -112,7 +114,9 @@ def arm(
 def leg(
     side: str, *, forward: float = 0, out: float = 0, knee: float = 0, foot: float = 0, twist: float = 0
 ) -> dict[str, Turns]:
-    """A leg: lifted ahead, to the side, turned outwards, bent at the knee; ``foot`` points the toes down."""
+    """Return a leg: lifted ahead, to the side, turned outwards, bent at the knee; ``foot`` points the toes
+    down.
+    """
     s = 1.0 if side == "left" else -1.0
     return {
         f"{side}_hip": (("y", s * twist), ("z", s * out), ("x", -forward)),
@@ -122,7 +126,7 @@ def leg(
 
 
 def trunk(*, forward: float = 0, left: float = 0, turn: float = 0) -> dict[str, Turns]:
-    """The spine: bent ahead, to the left, turned to the left, in three equal parts."""
+    """Return the spine: bent ahead, to the left, turned to the left, in three equal parts."""
     steps: Turns = (("x", forward / 3), ("z", -left / 3), ("y", turn / 3))
     return {"spine1": steps, "spine2": steps, "spine3": steps}
 
@@ -134,7 +138,7 @@ def head(*, nod: float = 0, left: float = 0, turn: float = 0) -> dict[str, Turns
 
 
 def whole(*, forward: float = 0, left: float = 0) -> dict[str, Turns]:
-    """The whole body tipped ahead (90 lies on the face) or to the left."""
+    """Return the whole body tipped ahead (90 lies on the face) or to the left."""
     return {"pelvis": (("x", forward), ("z", -left))}
 
 

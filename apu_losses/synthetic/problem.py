@@ -91,7 +91,7 @@ class Problem:
             self.rest_start = self.body.pose(self.base | self.shape).select(self.rest_row, self.rest_vertex)
 
     def _standing(self, spot: Tensor, lift: Tensor) -> Tensor:
-        """Translations that put each person on the spot, the lowest point ``lift`` above the floor."""
+        """Return translations that put each person on the spot, the lowest point ``lift`` above the floor."""
         with torch.no_grad():
             posed = self.body.pose(self.shape | self.base)
             low = posed.vertices()[:, :, 1].amin(1)

@@ -41,7 +41,7 @@ def load_truth_scenes(
     interactions: Sequence[str] | None = None,
     per_type: int | None = None,
 ) -> tuple[TruthScene, ...]:
-    """The scenes that come with the package.
+    """Return the scenes that come with the package.
 
     Args:
         split: ``"development"`` (types that parameters may be tuned on), ``"held_out"`` (types that results

@@ -32,7 +32,7 @@ _LARGEST = 0.015
 
 
 def load_truth_body(dtype: torch.dtype = torch.float32) -> LinearBlendBody:
-    """The free body with its ten shape coefficients, followed by those of `EXTRA_SHAPE_NAMES`.
+    """Return the free body with its ten shape coefficients, followed by those of `EXTRA_SHAPE_NAMES`.
 
     Topology, joints, skinning and pose correctives are the free body's; ``betas`` has 18 values.
     """

@@ -48,7 +48,7 @@ class View:
 
 
 def draw_view(vertices: NDArray[np.floating], noise: ObservationNoise, rng: np.random.Generator) -> View:
-    """A camera that sees two people whole, or without their legs.
+    """Return a camera that sees two people whole, or without their legs.
 
     They take 60 to 95 percent of the picture in the direction that binds; the camera may stand anywhere
     around them.

@@ -117,7 +117,7 @@ class FrameArtist:
         self.course = _course(moments)
 
     def draw(self, index: int) -> NDArray[np.uint8]:
-        """The frame of one moment, ``(H, W, 3)`` 8-bit."""
+        """Return the frame of one moment, ``(H, W, 3)`` 8-bit."""
         moment = self.moments[index]
         rows = torch.tensor(self.people, dtype=torch.int64, device="cpu")
         with torch.no_grad():
@@ -154,7 +154,9 @@ class FrameArtist:
         return _with_lines(picture, lines)
 
     def _words(self, index: int, width: int) -> NDArray[np.uint8]:
-        """The strip below: stage, iteration and loss on the left, the loss's course beside, terms below."""
+        """Return the strip below: stage, iteration and loss on the left, the loss's course beside, terms
+        below.
+        """
         moment, size = self.moments[index], self.text
         line = round(1.45 * size)
         strip = Image.new("RGB", (width, 6 * line), (255, 255, 255))
@@ -201,7 +203,9 @@ def _short(value: float) -> str:
 
 
 def _largest_terms(moments: Sequence[Moment]) -> list[str]:
-    """The terms that were, at some moment, the largest shares of the loss, in the order of the preset."""
+    """Return the terms that were, at some moment, the largest shares of the loss, in the order of the
+    preset.
+    """
     share: dict[str, float] = {}
     for moment in moments:
         total = sum(abs(value) for value in moment.terms.values()) or 1.0
@@ -212,7 +216,7 @@ def _largest_terms(moments: Sequence[Moment]) -> list[str]:
 
 
 def _course(moments: Sequence[Moment]) -> FloatArray:
-    """The loss of each moment between 0 and 1, on a logarithmic scale where that can be."""
+    """Return the loss of each moment between 0 and 1, on a logarithmic scale where that can be."""
     loss = np.array([moment.loss for moment in moments])
     if loss.min() > 0:
         loss = np.log(loss)
@@ -221,7 +225,7 @@ def _course(moments: Sequence[Moment]) -> FloatArray:
 
 
 def _contacts(scene: Scene, regions: RegionIndex, people: Sequence[int]) -> list[_Contact]:
-    """The heaviest contacts between the people who are shown, by the vertices that should touch."""
+    """Return the heaviest contacts between the people who are shown, by the vertices that should touch."""
     offsets, ids = regions.offsets.cpu().numpy(), regions.vertex_ids.cpu().numpy()
 
     def vertices(of: Iterable[int]) -> NDArray[np.int64]:
@@ -261,7 +265,7 @@ def _nearest(contact: _Contact, vertices: Sequence[FloatArray]) -> FloatArray | 
 
 
 def _with_lines(picture: NDArray[np.uint8], lines: Sequence[FloatArray]) -> NDArray[np.uint8]:
-    """A copy of the picture with lines ``(2, 2)``, pixels, that end in dots."""
+    """Return a copy of the picture with lines ``(2, 2)``, pixels, that end in dots."""
     height, width = picture.shape[:2]
     scale = _OVERSIZE
     layer = Image.new("RGBA", (width * scale, height * scale))

@@ -25,7 +25,7 @@ def write_glb(path: str | Path, meshes: Sequence[Mesh]) -> None:
 
 
 def glb_bytes(meshes: Sequence[Mesh]) -> bytes:
-    """What `write_glb` writes."""
+    """Return what `write_glb` writes."""
     import trimesh
 
     if not meshes:

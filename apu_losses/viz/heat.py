@@ -45,7 +45,7 @@ def heat_colors(distance: ArrayLike, *, reach: float = 0.08) -> FloatArray:
 
 
 def contact_heat(meshes: Sequence[Mesh], *, reach: float = 0.08) -> list[Mesh]:
-    """The same meshes, coloured by the distance to the nearest other mesh."""
+    """Return the same meshes, coloured by the distance to the nearest other mesh."""
     return [
         Mesh(mesh.vertices, mesh.faces, heat_colors(distance, reach=reach), mesh.name)
         for mesh, distance in zip(meshes, distance_to_others(meshes), strict=True)

@@ -23,7 +23,7 @@ PERSON_COLORS: tuple[tuple[float, float, float], ...] = (
 
 
 def person_color(person: int) -> tuple[float, float, float]:
-    """The colour of a person, each in [0, 1]: no two of a hundred people have the same.
+    """Return the colour of a person, each in [0, 1]: no two of a hundred people have the same.
 
     Example:
         >>> person_color(0) == PERSON_COLORS[0], person_color(6) in PERSON_COLORS
@@ -80,7 +80,7 @@ class Mesh:
         object.__setattr__(self, "name", name)
 
     def moved(self, vertices: ArrayLike) -> Mesh:
-        """The same mesh with other vertex positions ``(V, 3)``."""
+        """Return the same mesh with other vertex positions ``(V, 3)``."""
         return Mesh(vertices, self.faces, self.colors, self.name)
 
 
@@ -93,7 +93,9 @@ def people_meshes(vertices: ArrayLike, faces: ArrayLike) -> list[Mesh]:
 
 
 def vertex_normals(vertices: FloatArray, faces: NDArray[np.int64]) -> FloatArray:
-    """Unit normals ``(V, 3)``: the mean over the faces around a vertex, weighted by area; 0 without faces."""
+    """Return unit normals ``(V, 3)``: the mean over the faces around a vertex, weighted by area; 0 without
+    faces.
+    """
     corners = vertices[faces]
     normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     summed = np.stack(

@@ -60,7 +60,9 @@ def montage(
 
 
 def font_that_fits(text: str, height: int, width: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """The default font, ``height`` pixels high or as much less as the text needs to be no wider than that."""
+    """Return the default font, ``height`` pixels high or as much less as the text needs to be no wider than
+    that.
+    """
     for size in range(height, 8, -1):
         font = ImageFont.load_default(size)
         if font.getlength(text) <= width:

@@ -90,7 +90,7 @@ def draw_keypoints(
     projected: Sequence[Keypoints2D] = (),
     min_confidence: float = SEEN,
 ) -> NDArray[np.uint8]:
-    """A copy of an 8-bit picture ``(H, W, 3)`` with the keypoints of each person as dots and limbs.
+    """Return a copy of an 8-bit picture ``(H, W, 3)`` with the keypoints of each person as dots and limbs.
 
     Raises:
         ValueError: ``projected`` is given for another number of people or in another skeleton.

@@ -38,7 +38,7 @@ def posed_meshes(body: BodyModel, parameters: Mapping[str, NDArray[np.floating]]
 
 
 def photograph(scene: Scene) -> Picture | None:
-    """The scene's picture as ``(H, W, 3)`` 8-bit, upright, or None where it names none.
+    """Return the scene's picture as ``(H, W, 3)`` 8-bit, upright, or None where it names none.
 
     Raises:
         ValueError: the picture cannot be read, or is not of the size that the scene says.
@@ -66,8 +66,8 @@ def scene_overlay(scene: Scene, meshes: list[Mesh]) -> Picture:
 
 
 def before_and_after(scene: Scene, result: FitResult, body: BodyModel, *, height: int = 480) -> Picture:
-    """A sheet of two rows, the start above the result: the part of the
-    photograph with the people, from the left, from above, contact heat.
+    """Return a sheet of two rows, the start above the result: the part of the photograph with the people,
+    from the left, from above, contact heat.
 
     Args:
         scene: what was fitted.

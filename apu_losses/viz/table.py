@@ -44,7 +44,9 @@ def measurement_rows(scene: Scene, result: FitResult) -> list[Row]:
 
 
 def contact_names(scene: Scene) -> list[str]:
-    """The region pairs of all contacts of a scene in the order of ``SceneMetrics.contact_distance``."""
+    """Return the region pairs of all contacts of a scene in the order of
+    ``SceneMetrics.contact_distance``.
+    """
     return [
         f"{REGIONS[a].name} to {REGIONS[b].name}"
         for contact in scene.contacts

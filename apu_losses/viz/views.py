@@ -81,7 +81,9 @@ class View:
         margin: float = 0.06,
         field_of_view: float = 30.0,
     ) -> View:
-        """The view of `orbit` that sees all of some points ``(P, 3)``, whatever is drawn in it later."""
+        """Return the view of `orbit` that sees all of some points ``(P, 3)``, whatever is drawn in it
+        later.
+        """
         width, height = size
         center = (points.min(0) + points.max(0)) / 2
         rotation = _rotation(yaw, pitch)

@@ -53,7 +53,7 @@ class ContactSource:
 
 
 def contacts_of(seen: Observation, wanted: ContactSource, seed: int = 0) -> tuple[SceneContact, ...]:
-    """The contacts of one scene; none where an answer has none.
+    """Return the contacts of one scene; none where an answer has none.
 
     Args:
         seed: of the annotator.
@@ -96,7 +96,7 @@ def contacts_of(seen: Observation, wanted: ContactSource, seed: int = 0) -> tupl
 
 
 def _texts(seen: Observation, wanted: ContactSource, seed: int) -> tuple[list[str], list[str]]:
-    """The answers of the simulated annotator, and which model gave each."""
+    """Return the answers of the simulated annotator, and which model gave each."""
     if not wanted.fused:
         return [annotate(seen, wanted.annotator, seed)], [""]
     return [annotate(seen, wanted.annotator, seed, m, s) for m, s in FUSED], [m for m, _ in FUSED]

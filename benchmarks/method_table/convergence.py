@@ -31,7 +31,9 @@ class Trace(NamedTuple):
 
 
 def never_stopping(preset: Preset, factor: float) -> Preset:
-    """A preset with ``factor`` times its iterations in each stage, and no rule that ends one before."""
+    """Return a preset with ``factor`` times its iterations in each stage, and no rule that ends one
+    before.
+    """
     stages = tuple(
         replace(
             stage,

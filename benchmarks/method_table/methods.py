@@ -51,12 +51,12 @@ class Method:
 
 
 def without_contact(preset: Preset) -> Preset:
-    """A preset with its contact term taken out."""
+    """Return a preset with its contact term taken out."""
     return preset.without("contact")
 
 
 def with_heuristic(preset: Preset, weight: float = 1e4) -> Preset:
-    """A preset with the minimum distance between the two people in place of its contact term.
+    """Return a preset with the minimum distance between the two people in place of its contact term.
 
     Args:
         weight: per square metre; BUDDI's.
@@ -71,7 +71,7 @@ def with_heuristic(preset: Preset, weight: float = 1e4) -> Preset:
 
 
 def main_rows(preset: Preset, ours: ContactSource) -> list[Method]:
-    """The paper's Tables 2 and 3, without the rows that need the diffusion prior.
+    """Return the paper's Tables 2 and 3, without the rows that need the diffusion prior.
 
     Args:
         ours: how automatic maps are made of one answer; a further row fuses six.
@@ -87,7 +87,9 @@ def main_rows(preset: Preset, ours: ContactSource) -> list[Method]:
 
 
 def keypoint_rows(preset: Preset, ours: ContactSource) -> list[Method]:
-    """The start, and the fit to automatic maps, from keypoints alone and from the estimator beside them."""
+    """Return the start, and the fit to automatic maps, from keypoints alone and from the estimator beside
+    them.
+    """
     rows = []
     starts: tuple[tuple[StartWithout, str], ...] = (
         ("estimate", "from the estimate"),
@@ -140,7 +142,7 @@ def ablation_rows(preset: Preset, ours: ContactSource) -> list[Method]:
 
 
 def sweep_rows(preset: Preset, ours: ContactSource, factors: Sequence[float]) -> list[Method]:
-    """The annotator's rates of error times each factor."""
+    """Return the annotator's rates of error times each factor."""
     return [
         Method(
             f"annotator_{factor:g}",

@@ -30,13 +30,13 @@ COLUMNS: tuple[tuple[str, str, float, int], ...] = (
 
 
 def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table."""
+    """Return a Markdown table."""
     lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
     return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
 
 
 def number(value: float, decimals: int) -> str:
-    """Fixed decimals; a dash for what could not be measured."""
+    """Return fixed decimals; a dash for what could not be measured."""
     return "-" if np.isnan(value) else f"{value:.{decimals}f}"
 
 
@@ -126,7 +126,7 @@ def margins(scores: Scores, keep: Sequence[bool] | None = None, of: str | None =
 
 
 def kept_by(scores: Sequence[SceneScores]) -> list[bool]:
-    """The scenes that the filter keeps after this method."""
+    """Return the scenes that the filter keeps after this method."""
     return [s.kept for s in scores]
 
 
@@ -136,7 +136,7 @@ def held_by(scores: Sequence[SceneScores]) -> list[bool]:
 
 
 def _held_part(shown: Sequence[Method], scores: Scores) -> list[str]:
-    """What is left where contacts have to hold, for each of the automatic rows by its own fits."""
+    """Return what is left where contacts have to hold, for each of the automatic rows by its own fits."""
     text = [
         "## Where contacts held, too",
         f"A second filter beside the paper's: at least {HELD_LIMIT:.0%} of the weight of the answer's "
@@ -180,7 +180,7 @@ ORDER = ("initial", "no_contact", "heuristic", "automatic", "fused", "truth")
 
 
 def main_report(methods: Sequence[Method], scores: Scores, filter_pixels: float) -> str:
-    """The main table in all its parts: all scenes, the kept ones, by type, how the fits ended.
+    """Return the main table in all its parts: all scenes, the kept ones, by type, how the fits ended.
 
     Args:
         methods: those of `main_rows`.

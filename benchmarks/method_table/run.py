@@ -121,7 +121,9 @@ class MethodRunner:
     def observed(
         self, noise: ObservationNoise, number: int, start: StartWithout = "estimate"
     ) -> tuple[list[Observation], list[Scene]]:
-        """What is seen of the scenes of a block, and the scenes that a fitter gets, without contacts."""
+        """Return what is seen of the scenes of a block, and the scenes that a fitter gets, without
+        contacts.
+        """
         key = noise, number, start
         if key not in self._seen:
             seen = [observe(self.scenes[i], noise, self.seed) for i in self.blocks[number]]
@@ -131,7 +133,9 @@ class MethodRunner:
         return self._seen[key]
 
     def _scene(self, seen: Observation, start: StartWithout) -> Scene:
-        """What is seen, and where it starts; not what the estimator found, where keypoints stand alone."""
+        """Return what is seen, and where it starts; not what the estimator found, where keypoints stand
+        alone.
+        """
         found = seen.detections
         if start == "keypoints":
             found = tuple(replace(person, initial=None) for person in found)
@@ -140,7 +144,7 @@ class MethodRunner:
         )
 
     def given(self, method: Method, number: int) -> list[Scene]:
-        """What a fitter gets of a block: detections, the retargeted start, the method's contacts."""
+        """Return what a fitter gets of a block: detections, the retargeted start, the method's contacts."""
         seen, scenes = self.observed(method.observed, number, method.start)
         return [
             replace(scene, contacts=contacts_of(o, method.contacts, self.seed))
@@ -148,7 +152,7 @@ class MethodRunner:
         ]
 
     def fitter(self, method: Method) -> SceneFitter:
-        """A fitter with the preset of a method."""
+        """Return a fitter with the preset of a method."""
         return SceneFitter(
             self._body.body,
             regions=self._body.regions,
@@ -193,7 +197,7 @@ class MethodRunner:
 
 
 def _started(scene: Scene, start: dict[str, np.ndarray], row: int) -> Scene:
-    """The scene with the retargeted start in place of the estimate."""
+    """Return the scene with the retargeted start in place of the estimate."""
     people = [
         replace(person, initial=InitialBody({name: value[row + i] for name, value in start.items()}))
         for i, person in enumerate(scene.people)
@@ -219,7 +223,7 @@ _worker: MethodRunner | None = None
 
 
 def _begin(scenes: Sequence[TruthScene], cache: Path | None, block: int, seed: int, device: str) -> None:
-    """What a process does first."""
+    """Do what each process does first."""
     global _worker
     torch.set_num_threads(1)
     _worker = MethodRunner(scenes, cache, block=block, seed=seed, device=device)

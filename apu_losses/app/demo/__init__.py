@@ -59,7 +59,7 @@ def _refuse_others(folder: Path) -> None:
 
 
 def demo_scene() -> Scene:
-    """The bundled scene."""
+    """Return the bundled scene."""
     from apu_losses.fitting import load_scene
 
     with resources.as_file(resources.files("apu_losses.app.demo").joinpath(SCENE_FILE)) as path:

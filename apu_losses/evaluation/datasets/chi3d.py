@@ -41,7 +41,7 @@ def chi3d_frames(
     cameras: Sequence[str] | None = None,
     body: LinearBlendBody | None = None,
 ) -> TruthSet:
-    """The contact frames of CHI3D in the frame of each camera.
+    """Return the contact frames of CHI3D in the frame of each camera.
 
     Frames are called ``SUBJECT_ACTION_FRAME_CAMERA``, ``"s03_Grab 1_000085_50591643"``; a fit may also lie
     under the name without the subject. Person 0 wears the markers.

@@ -12,7 +12,7 @@ _SIGNATURES = "interaction_contact_signature.json"
 
 
 def flickr_frames(data: str | Path, *, part: str = "test", one_pair: bool = False) -> TruthSet:
-    """The annotated pairs of FlickrCI3D. There is no true mesh: contacts are all that is known.
+    """Return the annotated pairs of FlickrCI3D. There is no true mesh: contacts are all that is known.
 
     Pairs are called ``IMAGE_K``, K the pair's number in the picture, as BUDDI calls its results. The fit's
     first person is the annotation's first.

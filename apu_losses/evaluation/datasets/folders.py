@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def data_folder(path: str | Path, expected: str) -> Path:
-    """The folder, if it is one.
+    """Return the folder, if it is one.
 
     Raises:
         FileNotFoundError: if not; the message says what it should hold.
@@ -20,7 +20,7 @@ def data_folder(path: str | Path, expected: str) -> Path:
 
 
 def first_folder(root: Path, names: Sequence[str], expected: str) -> Path:
-    """The first of these folders that is there; ``"."`` is the root itself.
+    """Return the first of these folders that is there; ``"."`` is the root itself.
 
     Raises:
         FileNotFoundError: none is; the message names them, and what is there instead.
@@ -33,7 +33,7 @@ def first_folder(root: Path, names: Sequence[str], expected: str) -> Path:
 
 
 def needed_file(path: Path, what: str) -> Path:
-    """The file, if it is there.
+    """Return the file, if it is there.
 
     Raises:
         FileNotFoundError: if not; the message says what it is.
@@ -59,5 +59,7 @@ def frame_list(path: str | Path) -> list[str]:
 
 
 def trimmed(name: str) -> str:
-    """A name without the number at its end: ``"Grab 10"`` and ``"hug12"`` are ``"Grab"`` and ``"hug"``."""
+    """Return a name without the number at its end: ``"Grab 10"`` and ``"hug12"`` are ``"Grab"`` and
+    ``"hug"``.
+    """
     return name.rstrip("0123456789").rstrip(" _")

@@ -226,7 +226,7 @@ def _in_split(name: str, split: str, wanted: set[int]) -> bool:
 
 
 def _incomplete(root: Path) -> set[str]:
-    """Recordings that the data set's authors list as incomplete, where their list is there."""
+    """Return recordings that the data set's authors list as incomplete, where their list is there."""
     from apu_contacts.reading import read_text
 
     found: set[str] = set()

@@ -68,7 +68,7 @@ class Chosen:
 def contact_frames(
     recording: NtuRecording, rule: ContactRule | None = None, keypoints: FindKeypoints | None = None
 ) -> list[Chosen]:
-    """The frames of a recording in which its two people are in contact, nearest first.
+    """Return the frames of a recording in which its two people are in contact, nearest first.
 
     Args:
         recording: the people of all frames.
@@ -95,7 +95,8 @@ def contact_frames(
 
 
 def two_people(recording: NtuRecording) -> list[tuple[int, tuple[NtuBody, NtuBody]]]:
-    """The frames that show both of the two people who are seen most, these two in order of their numbers.
+    """Return the frames that show both of the two people who are seen most, these two in order of their
+    numbers.
 
     Skeletons that are wider than high are furniture and do not count.
     """

@@ -90,7 +90,7 @@ class SceneBatch:
         return len(self.row_scene)
 
     def contact_edges(self, over: Over = "parts", *, one_search_a_pair: bool = False) -> ContactEdges:
-        """The contact graph as the losses take it; laid out once for each choice of options."""
+        """Return the contact graph as the losses take it; laid out once for each choice of options."""
         key = (over, one_search_a_pair)
         if key not in self._edges:
             self._edges[key] = ContactEdges.from_maps(
@@ -127,7 +127,7 @@ class SceneBatch:
         return torch.nonzero(torch.isin(self.row_scene, scenes))[:, 0]
 
     def subset(self, scenes: Tensor) -> SceneBatch:
-        """The batch of only these scenes, ``(A,)`` indices, rising."""
+        """Return the batch of only these scenes, ``(A,)`` indices, rising."""
         rows = self.rows_of(scenes)
         new_row = torch.full_like(self.row_scene, -1)
         new_row[rows] = torch.arange(len(rows), device=rows.device)
@@ -160,7 +160,7 @@ class SceneBatch:
         )
 
     def with_filled_ankles(self, initial_xy: Tensor) -> SceneBatch:
-        """The batch with missing ankles and feet taken from the start's ``(N, 25, 2)``, pixels.
+        """Return the batch with missing ankles and feet taken from the start's ``(N, 25, 2)``, pixels.
 
         Legs outside the picture would otherwise go anywhere (BUDDI's rule, but detected toes stay).
         """
@@ -261,7 +261,7 @@ def body25(keypoints: Keypoints2D) -> Keypoints2D:
 
 
 def hand_keypoints(keypoints: Keypoints2D) -> Keypoints2D:
-    """The two hands of a person, 42 keypoints; a hand that cannot be used is missing as a whole.
+    """Return the two hands of a person, 42 keypoints; a hand that cannot be used is missing as a whole.
 
     A hand is used if at least four of its keypoints were seen and its root lies where the person's wrist
     is (to 0.15 of their size): top-down detectors give a hidden hand the place of a neighbour's.

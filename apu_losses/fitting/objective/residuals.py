@@ -144,7 +144,7 @@ class Curvature:
 def curvature(
     weighted: Sequence[tuple[str, Term, float]], state: FitState, names: Sequence[str], moves: Tensor
 ) -> Curvature:
-    """The curvature of the sum of weighted terms.
+    """Return the curvature of the sum of weighted terms.
 
     Args:
         weighted: ``(name, term, weight)``.

@@ -108,7 +108,9 @@ class FitState:
         return self.posed.select(rows, vertex_ids)
 
     def once(self, key: Hashable, find: Callable[[], T]) -> T:
-        """What ``find()`` returned the first time that it was asked for under this key: for searches."""
+        """Return what ``find()`` returned the first time that it was asked for under this key: for
+        searches.
+        """
         if key not in self._found:
             self._found[key] = find()
         return self._found[key]  # type: ignore[return-value]

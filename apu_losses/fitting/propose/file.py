@@ -104,7 +104,7 @@ def _entry(
     options: dict[str, Any],
     start: StartWithout,
 ) -> dict[str, Any]:
-    """What became of one image."""
+    """Return what became of one image."""
     own = ProposalReport()
     scene = propose_image(files, body, own, options, start)
     return {"key": key, "report": own.to_dict(), "scene": None if scene is None else scene_line(scene)}

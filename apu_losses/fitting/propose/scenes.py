@@ -103,7 +103,7 @@ class ImageFiles:
     score_scale: Mapping[str, float] = field(default_factory=dict)
 
     def scale_of(self, kind: str) -> float:
-        """What the confidences of a kind of file are divided by."""
+        """Return what the confidences of a kind of file are divided by."""
         return self.score_scale.get(kind, self.score_scale.get("*", 1.0))
 
 
@@ -159,12 +159,12 @@ class ProposalReport:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> ProposalReport:
-        """The inverse of `to_dict`."""
+        """Return the inverse of `to_dict`."""
         counters = {name: Counter(data[name]) for name in ("counts", "images_without_scene")}
         return cls(**{**data, **counters})
 
     def rows(self) -> list[tuple[str, int]]:
-        """The table that `apu propose` prints; a reason that never applied is there with 0."""
+        """Return the table that `apu propose` prints; a reason that never applied is there with 0."""
         pairs = [("pairs proposed", self.counts["proposed"])]
         pairs += [(f"pairs rejected: {reason}", self.counts[reason]) for reason in REASONS]
         without = sorted(self.images_without_scene.items())
@@ -178,7 +178,7 @@ class ProposalReport:
 
 
 def find_images(path: str | Path) -> list[ImageFiles]:
-    """The images that a path names.
+    """Return the images that a path names.
 
     - a folder with files called by their `KINDS` (``vitpose.json``, ``bev.npz``, ``image.png``): one image;
     - a folder of such folders: one image each, in the order of their names;
@@ -346,7 +346,7 @@ def propose_scenes(
     start: StartWithout = "keypoints",
     **options: Any,
 ) -> Iterator[Scene]:
-    """A scene for each image in which a pair is proposed; an image that cannot be read is reported.
+    """Return a scene for each image in which a pair is proposed; an image that cannot be read is reported.
 
     Args:
         images: see `find_images`.
@@ -394,7 +394,7 @@ def propose_image(
     options: Mapping[str, Any],
     start: StartWithout = "keypoints",
 ) -> Scene | None:
-    """The scene of one image, or None; `propose_scenes` says what the arguments are."""
+    """Return the scene of one image, or None; `propose_scenes` says what the arguments are."""
     report.images += 1
     if not any(kind in files.files for kind in _KEYPOINTS):
         report.images_without_scene[NO_KEYPOINTS] += 1

@@ -75,7 +75,7 @@ class Finding:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Finding:
-        """The inverse of `to_dict`; ``null`` becomes NaN."""
+        """Return the inverse of `to_dict`; ``null`` becomes NaN."""
         return cls(data["name"], number_or_nan(data["value"]), float(data["limit"]), bool(data["right"]))
 
 
@@ -118,5 +118,5 @@ def look_at(scene: Scene, metrics: SceneMetrics, limits: Limits | None = None) -
 
 
 def _largest(values: tuple[float, ...]) -> float:
-    """The largest in size; NaN if one is, and 0 of nobody."""
+    """Return the largest in size; NaN if one is, and 0 of nobody."""
     return float(np.max(np.abs(values))) if values else 0.0

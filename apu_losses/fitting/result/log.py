@@ -97,7 +97,7 @@ def _is_log(path: Path) -> bool:
 
 
 def _source(line: bytes) -> tuple[int, str] | None:
-    """Number and name of the scene that a line is of; None if it is no line of a log."""
+    """Return number and name of the scene that a line is of; None if it is no line of a log."""
     try:
         entry = parse_json(line, "line", checked=False)
     except ValueError:

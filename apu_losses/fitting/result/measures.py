@@ -27,7 +27,7 @@ from apu_losses.functional.reprojection import keypoint_error
 
 
 def number_or_nan(value: Any) -> Any:
-    """A number that was written to JSON, where ``null`` stands for what is not finite."""
+    """Return a number that was written to JSON, where ``null`` stands for what is not finite."""
     return float("nan") if value is None else value
 
 
@@ -85,7 +85,7 @@ class SceneMetrics:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> SceneMetrics:
-        """The inverse of `to_dict`; ``null``, which is JSON's for what is not finite, becomes NaN.
+        """Return the inverse of `to_dict`; ``null``, which is JSON's for what is not finite, becomes NaN.
 
         Raises:
             TypeError: a key that a record of measurements does not have, or one that is missing.

@@ -229,7 +229,7 @@ def _beside(stem: Path) -> tuple[Path, Path]:
 
 
 def _files_of(stem: Path) -> tuple[Path, Path]:
-    """The two files of a stem, or those to which the file of that name belongs."""
+    """Return the two files of a stem, or those to which the file of that name belongs."""
     files = _beside(stem)
     named = stem.suffix in (".npz", ".json") and not files[1].is_file()
     return _beside(stem.with_suffix("")) if named else files
@@ -246,7 +246,7 @@ def _stage(data: Mapping[str, Any]) -> StageReport:
 
 
 def _unlimited(preset: Mapping[str, Any]) -> dict[str, Any]:
-    """A preset as it was before JSON, which has no infinity for the limit of the filter."""
+    """Return a preset as it was before JSON, which has no infinity for the limit of the filter."""
     limit = preset["filter_pixels"]
     return {**preset, "filter_pixels": np.inf if limit is None else limit}
 

@@ -22,7 +22,7 @@ class Verdict:
 
 
 def judge(stages: Sequence[StageReport], metrics: SceneMetrics, limit_pixels: float) -> Verdict:
-    """The filter of the paper: every person's mean keypoint distance must stay under the limit.
+    """Return the filter of the paper: every person's mean keypoint distance must stay under the limit.
 
     The paper's "error < 20" is read as the mean distance in pixels after scaling each person's keypoint box
     to 512, over joints with confidence above 0.2. A fit that failed, or a person of whom no keypoint can be

@@ -39,7 +39,7 @@ class SceneFileError(ValueError):
 
 @cache
 def scene_schema() -> dict[str, Any]:
-    """The JSON Schema (draft 2020-12) of a scene file."""
+    """Return the JSON Schema (draft 2020-12) of a scene file."""
     text = files("apu_losses.fitting.scene").joinpath("scene_schema.json").read_text(encoding="utf-8")
     schema: dict[str, Any] = json.loads(text)
     return schema
@@ -120,7 +120,7 @@ def scene_line(scene: Scene) -> str:
 
 
 def read_scene_lines(path: str | Path) -> list[Scene]:
-    """The scenes of a file that `write_scene_lines` wrote.
+    """Return the scenes of a file that `write_scene_lines` wrote.
 
     Raises:
         SceneFileError: naming the file and the line.
@@ -134,7 +134,7 @@ def read_scene_lines(path: str | Path) -> list[Scene]:
 
 
 def each_scene_line(path: str | Path) -> Iterator[tuple[int, Scene | SceneFileError]]:
-    """The lines of such a file one by one: the number of each, and its scene or what is wrong with it.
+    """Return the lines of such a file one by one: the number of each, and its scene or what is wrong with it.
 
     Raises:
         SceneFileError: the file itself cannot be read.
@@ -189,7 +189,7 @@ def scene_from_dict(
 
 
 def scene_to_dict(scene: Scene) -> dict[str, Any]:
-    """The JSON form of a scene."""
+    """Return the JSON form of a scene."""
     image: dict[str, Any] = {"width": scene.width, "height": scene.height}
     if scene.image is not None:
         image["path"] = scene.image
@@ -312,7 +312,7 @@ def _numbers(values: Any) -> Any:
 
 
 def _relative_to(image: str, folder: Path) -> str:
-    """A relative path counts from the working folder; in a file it must count from the file's."""
+    """Make a relative path, which counts from the working folder, count from the file's."""
     inside = Path(image).resolve().is_relative_to(folder.resolve())
     if Path(image).is_absolute() and not inside:
         return image

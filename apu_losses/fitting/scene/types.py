@@ -220,7 +220,7 @@ class Scene:
         return tuple(sorted({i for contact in self.contacts for i in (contact.person_a, contact.person_b)}))
 
     def keep_people(self, indices: Sequence[int]) -> Scene:
-        """The same scene with only these people, in this order, and the contacts among them."""
+        """Return the same scene with only these people, in this order, and the contacts among them."""
         new_index = {old: new for new, old in enumerate(indices)}
         contacts = [
             replace(c, person_a=new_index[c.person_a], person_b=new_index[c.person_b])
@@ -235,7 +235,7 @@ class Scene:
 
 
 def sequence(scenes: Sequence[Scene], name: str = "sequence") -> Scene:
-    """The frames of a sequence as one scene, so that they are fitted together.
+    """Return the frames of a sequence as one scene, so that they are fitted together.
 
     Frames are numbered from 0. The n-th person of a frame is the n-th of every other, or, where people have
     labels, the one with the same label; who is not seen in a frame is left out of it. The term

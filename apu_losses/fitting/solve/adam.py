@@ -53,7 +53,7 @@ class Adam:
         return Step(loss, detached, ~broken, broken, converged)
 
     def only(self, kept: Tensor) -> Adam:
-        """The same for fewer scenes; gradients, moments and the losses so far go with them."""
+        """Return the same for fewer scenes; gradients, moments and the losses so far go with them."""
         smaller, rows = self.group.only(kept)
         moved = Adam(smaller, self._stage)
         moved._before = self._before

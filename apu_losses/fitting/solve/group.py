@@ -46,7 +46,7 @@ class SceneGroup:
     def of(
         cls, whole: SceneBatch, scenes: Tensor, params: Params, start: Params, reference: Params, stage: Stage
     ) -> SceneGroup:
-        """The scenes ``(A,)`` of a batch, with the rows of these parameters of the whole batch."""
+        """Return the scenes ``(A,)`` of a batch, with the rows of these parameters of the whole batch."""
         rows = whole.rows_of(scenes)
         batch = whole if len(scenes) == whole.size else whole.subset(scenes)
         free = (*stage.free, *(name for name in stage.free_where_seen if bool(batch.sees(name).any())))
@@ -63,8 +63,8 @@ class SceneGroup:
         )
 
     def only(self, kept: Tensor) -> tuple[SceneGroup, Tensor]:
-        """The group of the scenes ``kept`` (indices into this group, rising), and the rows ``(K,)`` that it
-        keeps.
+        """Return the group of the scenes ``kept`` (indices into this group, rising), and the rows ``(K,)``
+        that it keeps.
         """
         rows = self.batch.rows_of(kept)
         scenes = self.scenes[kept]
@@ -86,16 +86,16 @@ class SceneGroup:
                 gradient[name][~self.batch.sees(name)] = 0
 
     def gradients(self) -> Params:
-        """The gradients of the free parameters that have one."""
+        """Return the gradients of the free parameters that have one."""
         found = {name: self.params[name].grad for name in self.free}
         return {name: value for name, value in found.items() if value is not None}
 
     def snapshot(self) -> Params:
-        """A copy of what moves."""
+        """Return a copy of what moves."""
         return {name: self.params[name].detach().clone() for name in self.free}
 
     def broken(self, values: Params) -> Tensor:
-        """``(A,)`` scenes where one of these numbers, ``(M, size)``, is not finite."""
+        """Return ``(A,)`` scenes where one of these numbers, ``(M, size)``, is not finite."""
         bad_row = torch.zeros(self.batch.rows, dtype=torch.bool, device=self.rows.device)
         for value in values.values():
             bad_row |= ~torch.isfinite(value).all(1)
@@ -119,7 +119,9 @@ class SceneGroup:
 
 
 def within_range(name: str, value: Tensor) -> Tensor:
-    """The value that a parameter may have: age stays an interpolation between adult (0) and infant (1)."""
+    """Return the value that a parameter may have: age stays an interpolation between adult (0) and infant
+    (1).
+    """
     return value.clamp(0, 1) if name == "age" else value
 
 
@@ -132,12 +134,12 @@ def _leaves(params: Params, rows: Tensor, free: tuple[str, ...]) -> Params:
 
 
 def reference_of(stage: Stage, params: Params, start: Params) -> Params:
-    """What the terms that hold on to a pose hold on to in this stage."""
+    """Return what the terms that hold on to a pose hold on to in this stage."""
     return start if stage.reference == "start" else {name: value.clone() for name, value in params.items()}
 
 
 def weighted_terms(stage: Stage, terms: Mapping[str, Term]) -> list[WeightedTerm]:
-    """The terms that the stage evaluates, with the stage's options.
+    """Return the terms that the stage evaluates, with the stage's options.
 
     Raises:
         ValueError: an option that the term does not have.
@@ -150,7 +152,7 @@ def weighted_terms(stage: Stage, terms: Mapping[str, Term]) -> list[WeightedTerm
 
 
 def _with_options(name: str, term: Term, stage: Stage) -> Term:
-    """The term as this stage has it."""
+    """Return the term as this stage has it."""
     options = dict(stage.options.get(name, {}))
     if getattr(term, "over", None) == "pairs":
         options.pop("soft", None)  # where every pair counts there is nothing to choose among
@@ -165,7 +167,7 @@ def _with_options(name: str, term: Term, stage: Stage) -> Term:
 
 
 def evaluate_terms(weighted: Iterable[WeightedTerm], state: FitState) -> tuple[Tensor, dict[str, Tensor]]:
-    """``(A,)`` the loss of each scene, and the weighted value of each term."""
+    """Return ``(A,)`` the loss of each scene, and the weighted value of each term."""
     size = state.batch.size
     values = {}
     for name, term, weight in weighted:

@@ -50,7 +50,7 @@ class LevenbergMarquardt:
         self._trial: Params = {}
 
     def trial(self) -> Params:
-        """The parameters after a damped step; at first, without one."""
+        """Return the parameters after a damped step; at first, without one."""
         step = torch.zeros_like(self._gradient)
         if self._curve is not None:
             step = self._curve.step(self._gradient, self._damping, self.group.batch.row_scene)
@@ -98,7 +98,7 @@ class LevenbergMarquardt:
         return gradient
 
     def _small(self, gain: Tensor) -> Tensor:
-        """``(A,)`` scenes whose loss fell by so little that the stage is over for them."""
+        """Return ``(A,)`` scenes whose loss fell by so little that the stage is over for them."""
         small = torch.zeros_like(gain, dtype=torch.bool)
         if self._stage.relative_slope is not None:
             small |= gain < self._stage.relative_slope * self._loss.abs()
@@ -107,7 +107,7 @@ class LevenbergMarquardt:
         return small
 
     def only(self, kept: Tensor) -> LevenbergMarquardt:
-        """The same for fewer scenes, where they are."""
+        """Return the same for fewer scenes, where they are."""
         smaller, rows = self.group.only(kept)
         fewer = LevenbergMarquardt(smaller, self._stage, self._weighted)
         fewer._loss = self._loss[kept]

@@ -85,7 +85,9 @@ def heuristic() -> Preset:
 
 
 def no_contact() -> Preset:
-    """The paper's preset without contact and without penetration: each person by their keypoints alone."""
+    """Return the paper's preset without contact and without penetration: each person by their keypoints
+    alone.
+    """
     plain = paper().without("contact", "penetration")
     return Preset(
         "no_contact", plain.terms, plain.stages, plain.filter_pixels, "The baseline: keypoints and priors."
@@ -93,7 +95,7 @@ def no_contact() -> Preset:
 
 
 def best() -> Preset:
-    """What measured best so far on four real pairs (docs/measurements/fitting.md has the figures)."""
+    """Return what measured best so far on four real pairs (docs/measurements/fitting.md has the figures)."""
     moves = ("global_orient", "body_pose", "betas", "transl")
     weights = {
         "keypoints": 0.035,
@@ -156,7 +158,7 @@ def _soft_contact(
     damping: float = 0.1,
     robust: float = 0.1,
 ) -> Stage:
-    """A stage of Levenberg-Marquardt of `best` whose contact is a soft minimum, square metres."""
+    """Return a stage of Levenberg-Marquardt of `best` whose contact is a soft minimum, square metres."""
     stage = _second_order(name, weights, free, steps, damping)
     return replace(stage, options={"contact": {"soft": soft, "robust": robust}})
 
@@ -164,7 +166,7 @@ def _soft_contact(
 def _second_order(
     name: str, weights: dict[str, float], free: tuple[str, ...], steps: int, damping: float = 0.1
 ) -> Stage:
-    """A stage of Levenberg-Marquardt of `best`."""
+    """Return a stage of Levenberg-Marquardt of `best`."""
     return Stage(
         name,
         weights,
@@ -189,7 +191,7 @@ PRESET_NAMES: tuple[str, ...] = tuple(_PRESETS)
 
 
 def load_preset(name_or_path: str | Path) -> Preset:
-    """A preset by name, or from a JSON file that `Preset.to_dict` filled.
+    """Return a preset by name, or from a JSON file that `Preset.to_dict` filled.
 
     Raises:
         ValueError: neither a known name nor a file that holds a preset; or ``"prior"``, whose diffusion model
@@ -220,7 +222,9 @@ def load_preset(name_or_path: str | Path) -> Preset:
 
 
 def _two_stages(first: dict[str, float], second: dict[str, float]) -> tuple[Stage, Stage]:
-    """The schedule of BUDDI and the paper: shape moves in stage 1 only, penetration in stage 2 only."""
+    """Return the schedule of BUDDI and the paper: shape moves in stage 1 only, penetration in stage 2
+    only.
+    """
     return (
         Stage(
             "pose and shape",

@@ -43,7 +43,7 @@ BUILT_IN: dict[str, type] = {
 
 
 def build_terms(preset: Preset, extra: Mapping[str, Term]) -> dict[str, Term]:
-    """The terms of a preset and the caller's own, by name.
+    """Return the terms of a preset and the caller's own, by name.
 
     A built-in term that a stage weighs and ``preset.terms`` does not list has its default options.
 
@@ -94,7 +94,7 @@ def build_terms(preset: Preset, extra: Mapping[str, Term]) -> dict[str, Term]:
 
 
 def with_all_options(preset: Preset, terms: Mapping[str, Term]) -> Preset:
-    """The preset as a result records it: with every option of the built-in ``terms``, defaults too."""
+    """Return the preset as a result records it: with every option of the built-in ``terms``, defaults too."""
     options = {
         name: {field.name: getattr(term, field.name) for field in fields(BUILT_IN[name]) if field.init}
         for name, term in terms.items()

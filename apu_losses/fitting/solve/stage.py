@@ -153,7 +153,7 @@ class Preset:
             )
 
     def without(self, *terms: str) -> Preset:
-        """The same preset with these terms left out of every stage."""
+        """Return the same preset with these terms left out of every stage."""
         self._check_names(terms)
         return self._changed(
             f"{self.name} without {', '.join(terms)}",
@@ -162,17 +162,19 @@ class Preset:
         )
 
     def weighted(self, **weights: float) -> Preset:
-        """The same preset with these weights in every stage, also of terms that a stage lacks."""
+        """Return the same preset with these weights in every stage, also of terms that a stage lacks."""
         return self._changed(self.name, self.terms, [{**stage.weights, **weights} for stage in self.stages])
 
     def with_options(self, term: str, **options: object) -> Preset:
-        """The same preset with options of one term changed."""
+        """Return the same preset with options of one term changed."""
         self._check_names([term])
         terms = {**self.terms, term: {**self.terms.get(term, {}), **options}}
         return self._changed(self.name, terms, [stage.weights for stage in self.stages])
 
     def freed(self, *parameters: str) -> Preset:
-        """The same preset in which these body parameters move, too, in every stage: ``freed("age")``."""
+        """Return the same preset in which these body parameters move, too, in every stage:
+        ``freed("age")``.
+        """
         stages = []
         for stage in self.stages:
             free = (*stage.free, *(name for name in parameters if name not in stage.free))
@@ -181,7 +183,7 @@ class Preset:
         return replace(self, stages=tuple(stages))
 
     def held(self, *parameters: str) -> Preset:
-        """The same preset in which these body parameters stay as they start.
+        """Return the same preset in which these body parameters stay as they start.
 
         Raises:
             ValueError: a parameter that moves in no stage, or a stage in which nothing is left to move.
@@ -202,7 +204,7 @@ class Preset:
         return replace(self, stages=tuple(stages))
 
     def for_parameters(self, known: Collection[str]) -> tuple[Preset, tuple[str, ...]]:
-        """The same preset for a body with these parameters, and what had to be left out, in words.
+        """Return the same preset for a body with these parameters, and what had to be left out, in words.
 
         A parameter that other bodies have and this one lacks (SMPL's hands, a posed mesh's shape) is left out
         of what moves; Anny's ``phenotypes`` stand in for ``betas``.
@@ -250,7 +252,7 @@ class Preset:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, object]) -> Preset:
-        """The inverse of `to_dict`.
+        """Return the inverse of `to_dict`.
 
         Raises:
             ValueError: a key that a preset or a stage does not have, or one that is missing.

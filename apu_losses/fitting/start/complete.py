@@ -12,7 +12,7 @@ from apu_losses.fitting.start.from_keypoints import start_from_keypoints, unstar
 
 
 def started(scenes: Sequence[Scene], body: BodyModel) -> tuple[list[Scene], list[tuple[str, ...]]]:
-    """The scenes with a start for everybody, and for each scene what was done, in words.
+    """Return the scenes with a start for everybody, and for each scene what was done, in words.
 
     Somebody without any initial parameter and joint is started from their keypoints. Somebody of whom no
     keypoint is seen stays where they are: nothing draws them anywhere, and the notes say so. A body without a

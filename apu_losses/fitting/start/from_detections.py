@@ -47,7 +47,7 @@ def scene_from_detections(
     body_model: str | None = None,
     start: StartWithout = "keypoints",
 ) -> Scene:
-    """A scene of detected people.
+    """Return a scene of detected people.
 
     Estimates that belong to another camera are moved to the scene's (`InitialEstimate.in_camera`). What a
     person starts from is, in this order: all parameters of the estimate, if it is of ``body_model``; its 3D
@@ -101,7 +101,7 @@ def check_start(start: object) -> None:
 def _keypoint_starts(
     missing: Mapping[int, PersonDetection], camera: Camera, body: BodyModel | None, name: str
 ) -> dict[int, InitialBody]:
-    """Starts from keypoints by position, of everybody without an estimate."""
+    """Start from keypoints by position, of everybody without an estimate."""
     if not missing:
         return {}
     for number, person in missing.items():
@@ -151,7 +151,7 @@ def initial_body(
 
 
 def _hands(estimate: InitialEstimate) -> dict[str, NDArray[np.float64]]:
-    """The poses of an estimate's hands, whose joints all bodies with fingers have in common."""
+    """Return the poses of an estimate's hands, whose joints all bodies with fingers have in common."""
     if estimate.model not in _HANDED:
         return {}
     return {name: estimate.own[name] for name in HAND_POSES if name in estimate.own}
@@ -162,26 +162,30 @@ def _known(estimate: InitialEstimate) -> int:
 
 
 def in_scene_camera(estimate: InitialEstimate, camera: Camera) -> InitialEstimate:
-    """The estimate in the camera frame of the scene; one without a camera of its own is there already."""
+    """Return the estimate in the camera frame of the scene; one without a camera of its own is there
+    already.
+    """
     if estimate.camera is None:
         return estimate
     return estimate.in_camera(camera)
 
 
 def model_of(body: BodyModel) -> str:
-    """The body model that a body is of, as `InitialEstimate.model` calls it: ``"smplx"`` for any SMPL-X."""
+    """Return the body model that a body is of, as `InitialEstimate.model` calls it: ``"smplx"`` for any
+    SMPL-X.
+    """
     family = getattr(getattr(body, "data", None), "family", None)
     return body.name if body.name == "free" or family is None else str(family.name)
 
 
 def _of_size(value: NDArray[np.float64], size: int) -> NDArray[np.float64]:
-    """A parameter cut, or filled with zeros: 16 shape coefficients for 10, 21 joints for SMPL's 23."""
+    """Return a parameter cut, or filled with zeros: 16 shape coefficients for 10, 21 joints for SMPL's 23."""
     flat = np.ravel(value)[:size]
     return np.concatenate([flat, np.zeros(size - len(flat))])
 
 
 def posed_estimate(estimate: InitialEstimate, body: BodyModel) -> InitialEstimate:
-    """An estimate that came as parameters only, with the 3D joints that ``body`` has in its pose.
+    """Return an estimate that came as parameters only, with the 3D joints that ``body`` has in its pose.
 
     The body's pelvis is put where the estimate's is. A body of the estimate's own model takes its shape and
     translation, too; any other is posed in its default shape, which gives a start that is right in pose and

@@ -34,7 +34,7 @@ class NamedPoints:
 
 
 def named_points(body: BodyModel, names: Sequence[str]) -> tuple[NamedPoints, list[int]]:
-    """The named points that the body has, and the indices of their names."""
+    """Return the named points that the body has, and the indices of their names."""
     from apu_contacts.keypoints import SKELETONS
 
     # of the skeletons that name all that is asked for, the smaller costs a fraction

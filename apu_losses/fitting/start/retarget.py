@@ -148,7 +148,9 @@ def stack_parameters(
 
 
 def own_hand(body: BodyModel, name: str, pose: Array, flat_hand_mean: bool) -> Array:
-    """A hand's 15 rotations in the terms of a body (`hand_parameter`); as they are for one without hands."""
+    """Return a hand's 15 rotations in the terms of a body (`hand_parameter`); as they are for one without
+    hands.
+    """
     space = getattr(getattr(body, "data", None), name.removesuffix("_pose"), None)
     return pose if space is None else hand_parameter(space, pose, flat_hand_mean)
 

@@ -15,7 +15,7 @@ from apu_losses.numerics.precision import widen
 
 
 def body_volumes(vertices: Tensor, faces: Tensor) -> Tensor:
-    """The volume inside closed meshes.
+    """Return the volume inside closed meshes.
 
     Args:
         vertices: ``(N, V, 3)`` metres.

@@ -28,7 +28,7 @@ SIDED_PARTS: tuple[tuple[str, str], ...] = tuple((part, side) for part in PARTS 
 def contact_distances(
     vertices: Tensor, edges: ContactEdges, regions: Regions, *, backend: Backend = "auto"
 ) -> tuple[Tensor, Tensor]:
-    """The distance of each contact: smallest distance between the vertices of its two sides.
+    """Return the distance of each contact: smallest distance between the vertices of its two sides.
 
     Args:
         vertices: ``(N, V, 3)`` all bodies, metres.

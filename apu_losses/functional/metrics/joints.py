@@ -32,7 +32,7 @@ class Similarity(NamedTuple):
 
 
 def similarity_alignment(points: Tensor, target: Tensor) -> Similarity:
-    """The similarity that brings points nearest to their targets in the sense of least squares.
+    """Return the similarity that brings points nearest to their targets in the sense of least squares.
 
     Umeyama (1991): rotation by a singular value decomposition, never a reflection. Computed in float64.
 
@@ -137,7 +137,8 @@ def pa_mpjpe(joints: Tensor, truth: Tensor) -> Tensor:
 
 
 def joint_pa_mpjpe(joints: Tensor, truth: Tensor) -> Tensor:
-    """The paper's error of two people: *one* similarity lays the joints of all people on the true ones.
+    """Return the paper's error of two people: *one* similarity lays the joints of all people on the true
+    ones.
 
     So it counts where people stand relative to each other, which an alignment of each person forgives.
 

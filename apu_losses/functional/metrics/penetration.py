@@ -47,7 +47,7 @@ def vertex_depths(
     target: Target = "surface",
     backend: Backend = "auto",
 ) -> VertexDepths:
-    """The depth of every vertex of either body that is inside the other.
+    """Return the depth of every vertex of either body that is inside the other.
 
     Arguments as of `apu_losses.functional.select_penetrations`; depth to the nearest surface
     point is fairer than to the nearest vertex.
@@ -57,7 +57,7 @@ def vertex_depths(
 
 
 def summarise_depths(depth: Tensor, owner: Tensor, broken: Tensor) -> PenetrationDepth:
-    """Number, 95th percentile and largest of the depths ``(K,)`` of each owner ``(K,)`` in 0..S-1.
+    """Return number, 95th percentile and largest of the depths ``(K,)`` of each owner ``(K,)`` in 0..S-1.
 
     ``broken (S,)`` owners are NaN; an owner of none has zeros.
     """
@@ -94,7 +94,7 @@ def penetration_volume(
     spacing: float = 0.005,
     backend: Backend = "auto",
 ) -> Tensor:
-    """The volume that two bodies share: points of a regular grid that are inside both.
+    """Return the volume that two bodies share: points of a regular grid that are inside both.
 
     A penetration deep enough to count has a vertex inside, so the grid fills the box of the vertices that are
     inside, 2 cm wider. Its error is that of counting cells: of the order of surface times spacing, without

@@ -62,7 +62,7 @@ class ResultFolder:
         *,
         overwrite: bool = False,
     ) -> dict[str, dict[str, Any]]:
-        """The records of the scenes whose results are there already, made from the same.
+        """Return the records of the scenes whose results are there already, made from the same.
 
         Args:
             origins: what the results will be made from, by the name of the scene: a digest by topic.
@@ -91,7 +91,7 @@ class ResultFolder:
         return records
 
     def place(self) -> Path:
-        """An empty folder for the files of one scene, to be `publish`-ed."""
+        """Return an empty folder for the files of one scene, to be `publish`-ed."""
         place = self._stage / "scene"
         shutil.rmtree(place, ignore_errors=True)
         place.mkdir()
@@ -123,7 +123,7 @@ class ResultFolder:
                 raise
 
     def _record(self, name: str) -> dict[str, Any] | None:
-        """The record of a scene, if the file of that name is one."""
+        """Return the record of a scene, if the file of that name is one."""
         try:
             record = read_json(self.folder / f"{name}.json", checked=False)
         except (OSError, ValueError):
@@ -161,7 +161,7 @@ class ResultFolder:
 
 
 def _difference(record: Mapping[str, Any], origin: Mapping[str, str]) -> str:
-    """What the results that are there were made from otherwise, in words."""
+    """Return what the results that are there were made from otherwise, in words."""
     before = record.get(MADE_FROM)
     if not isinstance(before, dict):
         return f"by version {record.get('apu_losses')}, which did not say from what"
@@ -169,7 +169,7 @@ def _difference(record: Mapping[str, Any], origin: Mapping[str, str]) -> str:
 
 
 def _listed(record: Mapping[str, Any], name: str) -> list[str]:
-    """The files of a scene by its record; of one that lists none, those that earlier versions left."""
+    """Return the files of a scene by its record; of one that lists none, those that earlier versions left."""
     listed = record.get(FILES)
     allowed = [f"{name}{ending}" for ending in ENDINGS]
     return [file for file in allowed if not isinstance(listed, list) or file in listed]
@@ -191,7 +191,7 @@ def _move_up(ready: Path, folder: Path) -> None:
 
 
 def _finish(left: Path) -> None:
-    """What a killed run had ready in its hidden folder ``left`` goes where it belongs."""
+    """Return what a killed run had ready in its hidden folder ``left`` goes where it belongs."""
     ready = left / _READY
     if not ready.is_dir():
         return

@@ -257,7 +257,7 @@ class _Log:
 
 
 def _origins(scenes: Mapping[str, Scene], fitter: SceneFitter) -> dict[str, dict[str, str]]:
-    """What decides the results of each scene: a digest by topic, in words that a message can use."""
+    """Return what decides the results of each scene: a digest by topic, in words that a message can use."""
     from apu_losses.bodies.identity import body_digest
 
     shared = {
@@ -289,7 +289,7 @@ def _has_film(record: Mapping[str, Any], films: str | Path, name: str) -> bool:
 
 @contextmanager
 def _film_folder(films: str | Path, names: Iterable[str], overwrite: bool) -> Iterator[Path]:
-    """A hidden folder inside the folder of films, whose films of these names may be replaced."""
+    """Return a hidden folder inside the folder of films, whose films of these names may be replaced."""
     from apu_losses.viz.film import is_film
 
     for name in names:

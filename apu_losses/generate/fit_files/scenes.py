@@ -94,7 +94,7 @@ def _lines(path: Path) -> Iterator[tuple[str, str, Scene | Exception]]:
 
 
 def _problem(where: str, name: str, scene: Scene, found: SceneFiles, body: BodyModel) -> Exception | None:
-    """What would fail only after the fit has begun, with the place."""
+    """Say what would fail only after the fit has begun, with the place."""
     from apu_losses.viz.results import photograph
 
     if name in found.scenes:
@@ -119,7 +119,7 @@ def _problem(where: str, name: str, scene: Scene, found: SceneFiles, body: BodyM
 
 
 def _at(where: str, error: Exception) -> Exception:
-    """The error with its place, once."""
+    """Return the error with its place, once."""
     said = str(error) if str(error) else type(error).__name__
     if isinstance(error, RecursionError):
         said = "is nested too deeply"

@@ -256,7 +256,8 @@ def region_matrix(search: MatrixSearch) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _curve_order(points: Array) -> Array:
-    """A quick block order of points ``(n, 3)`` for one use: along a Morton curve, padded to whole blocks."""
+    """Return a quick block order of points ``(n, 3)`` for one use: along a Morton curve, padded to whole
+    blocks."""
     finite = points[np.isfinite(points).all(1)]
     low = finite.min(0) if len(finite) else np.zeros(3, np.float32)
     span = np.maximum(finite.max(0) - low, np.float32(1e-30)) if len(finite) else np.ones(3, np.float32)
@@ -342,7 +343,7 @@ class _Asked(NamedTuple):
 
 
 def _mend(patches: Patches) -> None:
-    """Queries that are not finite must not spoil the boxes of their neighbours."""
+    """Keep queries that are not finite from spoiling the boxes of their neighbours."""
     for b in np.flatnonzero(np.logical_not(patches.finite)):
         nv.mend_blocks(patches.x, patches.ids, patches.first[b], patches.first[b + 1], patches.lo, patches.hi)
 
@@ -489,7 +490,7 @@ def winding_number(search: WindingSearch) -> tuple[Tensor, Tensor]:
 
 
 def inside(search: InsideSearch) -> Tensor:
-    """The inside test by the tree, opened for each block of queries as far as it takes to be certain.
+    """Return the inside test by the tree, opened for each block of queries as far as it takes to be certain.
 
     What lies beyond the outlines of a closed mesh is not asked for.
     """

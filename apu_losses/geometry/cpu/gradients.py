@@ -30,7 +30,7 @@ def edge_gradient(verts_a, verts_b, row_a, row_b, index_a, index_b, gradient, ou
 def nearest_gradient(
     points, vertices, index, gradient, row_points, row_mesh, b0, b1, out_points, out_vertices
 ):
-    """The same between each query and its nearest vertex, for the items b0..b1.
+    """Return the same between each query and its nearest vertex, for the items b0..b1.
 
     Item e belongs to row ``row_points[e]`` of the points and row ``row_mesh[e]`` of the vertices.
     """
@@ -50,7 +50,7 @@ def nearest_gradient(
 def surface_gradient(
     points, vertices, faces, face, weights, gradient, row_points, row_mesh, b0, b1, out_points, out_vertices
 ):
-    """The same between each query and its closest surface point, shared out to the corners by their
+    """Return the same between each query and its closest surface point, shared out to the corners by their
     weights.
     """
     for e in range(b0, b1):

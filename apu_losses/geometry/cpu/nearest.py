@@ -72,7 +72,7 @@ def mend_blocks(x, ids, first, last, lo, hi):
 
 @inlined
 def active_limit(limit, ids, at, wanted, scratch):
-    """The limit for lanes whose query is wanted, -1 (nothing is nearer) for the others."""
+    """Return the limit for lanes whose query is wanted, -1 (nothing is nearer) for the others."""
     for lane in range(LANES):
         query = ids[at + lane]
         scratch[lane] = limit if query >= 0 and wanted[query] else np.float32(-1)

@@ -116,7 +116,7 @@ def tile_lanes(xa, p, xb, q):
 
 @kernel
 def tile_argmin(xa, ids_a, p, xb, ids_b, q, best, id_a, id_b):
-    """The lowest pair of ids at distance ``best`` in a tile, or the given one where that is lower."""
+    """Return the lowest pair of ids at distance ``best`` in a tile, or the given one where that is lower."""
     x = load(xb[0], q * LANES)
     y = load(xb[1], q * LANES)
     z = load(xb[2], q * LANES)

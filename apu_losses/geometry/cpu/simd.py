@@ -60,7 +60,8 @@ class _IntModel(models.PrimitiveModel):
 
 
 def _operation(result: Any, arguments: tuple[Any, ...], emit: Callable[..., Any]) -> Any:
-    """A numba intrinsic with a fixed signature; ``emit(builder, *values)`` writes its LLVM instructions."""
+    """Return a numba intrinsic with a fixed signature; ``emit(builder, *values)`` writes its LLVM
+    instructions."""
 
     def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         return emit(builder, *values)

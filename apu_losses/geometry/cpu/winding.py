@@ -199,7 +199,7 @@ def _length2(x, y, z):
 
 @inlined
 def _corners_of(corners, k):
-    """The corners of 16 faces from k on, one a lane."""
+    """Return the corners of 16 faces from k on, one a lane."""
     return (
         load(corners[0], k),
         load(corners[1], k),
@@ -380,13 +380,14 @@ _PATCH = 24  # faces of a node whose box stands for them
 
 @inlined
 def _cell(value, low, scale):
-    """The cell of a coordinate; it never falls where the coordinate rises, so that nothing slips through."""
+    """Return the cell of a coordinate; it never falls where the coordinate rises, so that nothing slips
+    through."""
     return min(max(np.int64((value - low) * scale), np.int64(0)), np.int64(OUTLINE - 1))
 
 
 @kernel
 def fit_outlines(start, end, skip, spans, scale, outlines):
-    """What the mesh covers, seen along each axis: ``outlines (3, OUTLINE, OUTLINE, 2)``.
+    """Return what the mesh covers, seen along each axis: ``outlines (3, OUTLINE, OUTLINE, 2)``.
 
     For each cell of the plane across an axis, the lowest and the highest coordinate along the axis of the
     boxes of small nodes that reach into it. ``scale (3,)``: cells a unit, written here.
@@ -567,7 +568,8 @@ def inside_blocks(
     xq, ids_q, first_q, triangles, nodes, start, end, skip, boxes, finite, scale, outlines, row_q, row_t,
     wanted, closed, beta, blocks, u0, u1, out,
 ):  # fmt: skip
-    """The inside test for the query blocks u0..u1, from a first ``beta`` on; arguments as `winding_blocks`.
+    """Return the inside test for the query blocks u0..u1, from a first ``beta`` on; arguments as
+    `winding_blocks`.
 
     ``scale (B, 3)``, ``outlines (B, 3, OUTLINE, OUTLINE, 2)``: of `fit_outlines`, read for closed meshes.
     """

@@ -403,7 +403,7 @@ def winding_number(search: WindingSearch) -> tuple[Tensor, Tensor]:
 
 
 def inside(search: InsideSearch) -> Tensor:
-    """The inside test by the tree, opened as far as it takes to be certain; no row, not inside."""
+    """Return the inside test by the tree, opened as far as it takes to be certain; no row, not inside."""
     asked, tree = _Asked.of(search.query), search.tree
     p, slots = asked.points, asked.slots
     out = asked.empty(dtype=torch.bool)

@@ -13,7 +13,7 @@ def soft_min_kernel(
     verts_a, verts_b, row_a, row_b, group_a, group_b, offsets_a, ids_a, offsets_b, ids_b,
     part_least, part_sum, count_a, count_b, temperature, BM: tl.constexpr, BN: tl.constexpr,
 ):  # fmt: skip
-    """Running minimum and rescaled sum, as in online softmax, of a share of an edge's first group.
+    """Return running minimum and rescaled sum, as in online softmax, of a share of an edge's first group.
 
     The sum is NaN where a vertex is not finite.
     """
@@ -64,7 +64,7 @@ def soft_min_kernel(
 def soft_join_kernel(
     part_least, part_sum, out, out_least, out_sum, edges, temperature, BM: tl.constexpr, PARTS: tl.constexpr
 ):
-    """The soft minimum, the minimum and the sum of each of BM edges from those of its parts."""
+    """Return the soft minimum, the minimum and the sum of each of BM edges from those of its parts."""
     k = tl.program_id(0).to(tl.int64) * BM + tl.arange(0, BM)
     real = k < edges
     at = k[:, None] * PARTS + tl.arange(0, PARTS)[None, :]

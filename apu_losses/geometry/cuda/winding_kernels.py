@@ -62,7 +62,7 @@ def _area_vector(x0, y0, z0, x1, y1, z1, x2, y2, z2):
 
 @triton.jit
 def _store_node(to, cx, cy, cz, radius, ax, ay, az, qxx, qyy, qzz, qxy, qxz, qyz, second, area, faces):
-    """What a far query sees of a node, its area and its number of faces."""
+    """Return what a far query sees of a node, its area and its number of faces."""
     tl.store(to, cx)
     tl.store(to + 1, cy)
     tl.store(to + 2, cz)
@@ -413,7 +413,7 @@ def inside_kernel(
     queries, padded, faces, count, rows, rows_q, rows_m, beta, low, high,
     BM: tl.constexpr, LEAF: tl.constexpr, HAS_ROWS: tl.constexpr, HAS_WANTED: tl.constexpr,
 ):  # fmt: skip
-    """The inside test: walks with growing ``beta`` until every query is certain, then the exact sum.
+    """Return the inside test: walks with growing ``beta`` until every query is certain, then the exact sum.
 
     Certain: value and bound lie above ``low``, or below ``high`` (0 and 1 for a closed mesh, else 1/2).
     """

@@ -19,7 +19,8 @@ from apu_losses.geometry.requests import Query, SurfaceSearch, VertexSearch
 
 
 def _mended(points: Tensor) -> Tensor:
-    """Queries that are not finite take the place of a finite one, so that they do not spoil the boxes."""
+    """Let queries that are not finite take the place of a finite one, so that they do not spoil the
+    boxes."""
     good = torch.isfinite(points).all(1)
     stand_in = points[good.to(torch.uint8).argmax()]
     return torch.where(good[:, None], points, torch.nan_to_num(stand_in, 0.0, 0.0, 0.0))
@@ -79,7 +80,7 @@ def _nearest(
     axis: int,
     caution: float,
 ) -> tuple[Tensor, Tensor]:
-    """The least distance of each query and the lowest id at it, ``(blocks, 16)`` each.
+    """Return the least distance of each query and the lowest id at it, ``(blocks, 16)`` each.
 
     ``distances``: of blocks k of queries to blocks t of targets ``(n, ., .)``, the targets along ``axis``.
     ``caution``: factor on the bounds of boxes.

@@ -98,7 +98,7 @@ def region_min(search: RegionSearch, limit: float = math.inf) -> tuple[Tensor, T
 
 
 def _edge_slices(sizes: Tensor) -> Iterator[slice]:
-    """Runs of edges whose block pairs fit in memory together."""
+    """Return runs of edges whose block pairs fit in memory together."""
     start = held = 0
     for k, size in enumerate(sizes.tolist()):
         if held and held + size > blocks.BLOCK_PAIRS:

@@ -189,7 +189,7 @@ def _asked(points: Tensor, used: Tensor, wanted: Tensor | None, boxed: bool) -> 
 
 @torch.no_grad()
 def inside(search: InsideSearch) -> Tensor:
-    """The inside test by the tree, opened as far as it takes to be certain."""
+    """Return the inside test by the tree, opened as far as it takes to be certain."""
     query, vertices, tree = search.query, search.vertices, search.tree
     out = torch.zeros(query.shape, dtype=torch.bool, device=query.points.device)
     used = vertices[:, torch.unique(tree.faces)] if len(tree.faces) else vertices[:, :0]

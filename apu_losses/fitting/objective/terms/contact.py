@@ -64,7 +64,7 @@ class ContactTerm:
         return batch.per_scene(contact_energy(points_a, points_b, chosen), batch.edge_scene)
 
     def residuals(self, state: FitState, movement: Movement) -> Residuals:
-        """What separates the points that decide each contact; its weight is that of the moment."""
+        """Return what separates the points that decide each contact; its weight is that of the moment."""
         if not len(self._edges(state.batch)):
             return no_residuals(state, movement)
         chosen, (points_a, points_b) = state.once(self, lambda: self._search(state))
@@ -145,14 +145,14 @@ class MinimumDistanceTerm:
         return batch.per_scene(minimum_distance_energy(points_a, points_b, found), batch.pair_scene[named])
 
     def residuals(self, state: FitState, movement: Movement) -> Residuals:
-        """What separates the nearest points."""
+        """Return what separates the nearest points."""
         if not len(self._named(state.batch)):
             return no_residuals(state, movement)
         found, (points_a, points_b) = state.once(self, lambda: self._search(state))
         return _between(movement, points_a, points_b, found, found.valid.to(points_a.dtype))
 
     def _named(self, batch: SceneBatch) -> Tensor:
-        """Indices of the pairs of people that are pulled together."""
+        """Return indices of the pairs of people that are pulled together."""
         if self.between == "people":
             return torch.arange(len(batch.pair_a), device=batch.pair_a.device)
         return torch.nonzero(_joined_by_an_edge(batch))[:, 0]
@@ -185,7 +185,7 @@ def _between(
     chosen: ContactSelection | NearestSelection,
     weight: Tensor,
 ) -> Residuals:
-    """The differences of chosen points, and how they move."""
+    """Return the differences of chosen points, and how they move."""
     rows = torch.cat([chosen.row_a, chosen.row_b])
     moved = movement.select(rows, torch.cat([chosen.vertex_a, chosen.vertex_b]))
     count = len(chosen)

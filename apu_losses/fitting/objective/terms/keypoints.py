@@ -97,7 +97,7 @@ class KeypointTerm:
         confidence: Tensor,
         min_confidence: float,
     ) -> Residuals:
-        """The residuals of one skeleton; only of the joints that count."""
+        """Return the residuals of one skeleton; only of the joints that count."""
         row, joint = torch.nonzero(is_seen(confidence, min_confidence), as_tuple=True)
         camera = batch.camera.rows(row)
         where, scale = points.detach()[row, joint][:, None], batch.scale[row][:, None]

@@ -62,7 +62,7 @@ class SmoothnessTerm:
 
 
 def tracks(scene: Scene) -> list[list[int]]:
-    """The people of a scene who are one person in several frames, each list in order of time."""
+    """Return the people of a scene who are one person in several frames, each list in order of time."""
     found: dict[str, list[int]] = {}
     for index, person in enumerate(scene.people):
         if person.track:

@@ -110,7 +110,7 @@ class _Pushed:
         return cls(found, points[:count], target_points(corners, found))
 
     def energy(self, energy: Energy) -> Tensor:
-        """The loss of each owner of the selection."""
+        """Return the loss of each owner of the selection."""
         return penetration_energy(self.points, self.targets, self.found, energy=energy)
 
     def residuals(self, movement: Movement, energy: Energy) -> Residuals:
@@ -137,7 +137,9 @@ class _Pushed:
 
 
 def _thinned(owner: Tensor, owners: int, most: int) -> tuple[Tensor, Tensor]:
-    """Indices of under ``2 most`` items of each owner, evenly chosen, and how many items each stands for."""
+    """Return indices of under ``2 most`` items of each owner, evenly chosen, and how many items each stands
+    for.
+    """
     count = torch.bincount(owner, minlength=owners)
     stride = (count // most).clamp(min=1)
     kept = torch.nonzero(rank_within(owner, owners) % stride[owner] == 0)[:, 0]

@@ -118,7 +118,7 @@ def middle_depth(state: FitState) -> Tensor:
 
 
 def _middle(joint_names: Sequence[str]) -> list[int]:
-    """The joints whose mean is the middle of a body."""
+    """Return the joints whose mean is the middle of a body."""
     for names in (("pelvis",), ("left_hip", "right_hip")):
         if set(names) <= set(joint_names):
             return [joint_names.index(name) for name in names]

@@ -80,7 +80,7 @@ class InitialPoseTerm:
         )
 
     def residuals(self, state: FitState, movement: Movement) -> Residuals:
-        """The turn of each joint from the reference."""
+        """Return the turn of each joint from the reference."""
         if not pose_joints(state.body):
             return no_residuals(state, movement)
         pose, reference = state.params["body_pose"], state.reference["body_pose"]
@@ -120,7 +120,7 @@ class OrientationTerm:
         return state.per_scene(turned.square().sum((1, 2)))
 
     def residuals(self, state: FitState, movement: Movement) -> Residuals:
-        """The turn from the start's orientation."""
+        """Return the turn from the start's orientation."""
         orient, start = state.params["global_orient"], state.start["global_orient"]
         return _turns(movement, "global_orient", orient, start, torch.ones_like(orient[0, :1]), "geodesic")
 

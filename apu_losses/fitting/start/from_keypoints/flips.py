@@ -104,7 +104,7 @@ def _unit(vector: Array) -> Array:
 
 
 def _towards(one: Array, other: Array) -> Rotation:
-    """The shortest turn from one direction to another."""
+    """Return the shortest turn from one direction to another."""
     axis = np.cross(one, other)
     sine, cosine = float(np.linalg.norm(axis)), float(one @ other)
     if sine < 1e-9:
@@ -113,7 +113,7 @@ def _towards(one: Array, other: Array) -> Rotation:
 
 
 def _about(axis: Array, one: Array, other: Array) -> Rotation:
-    """The turn about an axis that brings one direction as near as it can to another."""
+    """Return the turn about an axis that brings one direction as near as it can to another."""
     across = one - (one @ axis) * axis, other - (other @ axis) * axis
     angle = np.arctan2(np.cross(across[0], across[1]) @ axis, across[0] @ across[1])
     return Rotation.from_rotvec(axis * angle)

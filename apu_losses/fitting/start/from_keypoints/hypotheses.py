@@ -42,7 +42,9 @@ def hypotheses(outline: Outline, body: BodyModel) -> list[dict[str, Array]]:
 
 
 def _body_pose(body: BodyModel, *, sitting: bool) -> Array:
-    """A relaxed pose by the body's own joints; joints that the 21 of SMPL-X do not name stay at rest."""
+    """Return a relaxed pose by the body's own joints; joints that the 21 of SMPL-X do not name stay at
+    rest.
+    """
     relaxed = relaxed_pose().double().numpy().reshape(-1, 3)
     for side in ("left", "right") if sitting else ():
         for joint, degrees in _SITTING_DEGREES.items():

@@ -123,7 +123,7 @@ class _Points:
         self.index = SKELETONS[keypoints.skeleton].index.__getitem__
 
     def middle(self, *names: str) -> Array | None:
-        """The mean of those that are seen."""
+        """Return the mean of those that are seen."""
         rows = [self.index(name) for name in names]
         seen = [row for row in rows if self.keypoints.confidence[row] > 0]
         return np.asarray(self.keypoints.xy[seen].mean(0)) if seen else None

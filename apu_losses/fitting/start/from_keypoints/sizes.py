@@ -50,7 +50,7 @@ def settle_sizes(
     order: Sequence[tuple[int, int]],
     options: KeypointStartOptions,
 ) -> Sizes:
-    """The sizes that put everybody's feet on one floor, and who hides another before them.
+    """Return the sizes that put everybody's feet on one floor, and who hides another before them.
 
     Args:
         ankles: of each person, ``(2, 3)`` metres in the camera frame, and ``(2,)`` confidences of their
@@ -92,7 +92,7 @@ def settle_sizes(
 
 
 def ankles_of(keypoints: Keypoints2D, joints: Array, joint_names: Sequence[str]) -> tuple[Array, Array]:
-    """What `settle_sizes` takes of a person.
+    """Return what `settle_sizes` takes of a person.
 
     Args:
         keypoints: in BODY_25 order.

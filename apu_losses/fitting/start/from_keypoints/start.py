@@ -79,7 +79,7 @@ class KeypointStart:
         return self.hypotheses[0]
 
     def initial(self, which: int = 0) -> InitialBody:
-        """What a `ScenePerson` starts from: hypothesis number ``which``.
+        """Return what a `ScenePerson` starts from: hypothesis number ``which``.
 
         The joints stand beside the parameters, so that any other body is put on them, too.
         """
@@ -111,7 +111,7 @@ def start_from_keypoints(
     ages: Sequence[float | None] | None = None,
     in_front: Sequence[tuple[int, int]] | None = None,
 ) -> list[KeypointStart]:
-    """A start for each person of one image, from 2D keypoints alone.
+    """Return a start for each person of one image, from 2D keypoints alone.
 
     Headings all around and two poses of the legs are fitted to the keypoints by the library's own terms, all
     in one batch; then the likeliest with each arm and leg mirrored in depth. Everybody is of mean size at
@@ -186,7 +186,7 @@ def _check(
 
 
 def _notes(keypoints: Keypoints2D) -> tuple[str, ...]:
-    """What is a guess, since no keypoint shows it."""
+    """Return what is a guess, since no keypoint shows it."""
     names = SKELETONS[keypoints.skeleton].joint_names
     seen = {name for name, valid in zip(names, keypoints.valid, strict=True) if valid}
     parts = {
@@ -299,7 +299,7 @@ class _Search:
         return self.loss + options.against_flips * np.array(self.mirrored)
 
     def distinct(self, person: int, options: KeypointStartOptions) -> list[int]:
-        """The hypotheses of a person that differ, the likeliest first.
+        """Return the hypotheses of a person that differ, the likeliest first.
 
         Raises:
             ValueError: if none could be fitted.
@@ -320,7 +320,7 @@ class _Search:
         return kept
 
     def with_flips(self, camera: Camera, options: KeypointStartOptions) -> _Search:
-        """The distinct hypotheses, and the likeliest with each limb mirrored, settled."""
+        """Return the distinct hypotheses, and the likeliest with each limb mirrored, settled."""
         rows: list[int] = []
         poses: list[Array | None] = []
         for person in range(len(self.people)):
@@ -338,7 +338,7 @@ class _Search:
     def resized(
         self, sizes: Sizes, shapes: Sequence[_Shape], camera: Camera, options: KeypointStartOptions
     ) -> _Search:
-        """The distinct hypotheses with bodies of these sizes."""
+        """Return the distinct hypotheses with bodies of these sizes."""
         rows = [row for person in range(len(self.people)) for row in self.distinct(person, options)]
         params = {name: value[rows].clone() for name, value in self.params.items()}
         self._resize(params, rows, sizes, shapes)
@@ -394,7 +394,7 @@ class _Search:
     def start(
         self, person: int, size_sigma: float, notes: tuple[str, ...], options: KeypointStartOptions
     ) -> KeypointStart:
-        """What is kept of one person's hypotheses."""
+        """Return what is kept of one person's hypotheses."""
         rows = self.distinct(person, options)
         cost = self.cost(options)[rows]
         odds = np.exp(-(cost - cost[0]) / options.temperature)
