@@ -48,6 +48,7 @@ def test_sizes_and_unique_names() -> None:
         "halpe26": 26,
         "body25_hands_face": 137,
         "hands": 42,
+        "mediapipe33": 33,
     }
     for s in SKELETONS.values():
         assert len(set(s.joint_names)) == len(s)
