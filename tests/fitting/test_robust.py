@@ -126,7 +126,7 @@ CASES: dict[str, tuple[Callable[..., Scene], str | None]] = {
 def short():
     """The own recipe with a few steps a stage: every term is evaluated, with and without penetration."""
     best = load_preset("best")
-    return replace(best, stages=tuple(replace(s, max_iterations=4) for s in best.stages))
+    return replace(best, stages=tuple(replace(s, max_iterations=4, relative_slope=None) for s in best.stages))
 
 
 @pytest.fixture(scope="module")
@@ -174,9 +174,12 @@ def test_a_bad_scene_ends_with_a_reason(case, fitter_of, short, body, good, undi
 
 # a step of Levenberg-Marquardt to nowhere is not taken, so a scene cannot break there
 @pytest.mark.bits
-@pytest.mark.parametrize(("recipe", "iteration"), [("short", 0), ("short", 3), ("first_order", 5)])
+# A second-order step to where a term is NaN is not taken: the scene breaks where the next stage begins.
+@pytest.mark.parametrize(
+    ("recipe", "iteration", "stage"), [("short", 0, 0), ("short", 3, 1), ("first_order", 5, 1)]
+)
 def test_a_scene_that_breaks_on_the_way_leaves_the_others_their_bits(
-    recipe, iteration, fitter_of, body, good, request
+    recipe, iteration, stage, fitter_of, body, good, request
 ):
     short = request.getfixturevalue(recipe)
     calls: list[int] = []
@@ -192,9 +195,7 @@ def test_a_scene_that_breaks_on_the_way_leaves_the_others_their_bits(
     calls.clear()
     results = fitter.fit([good[0], couple(body), good[1]])
     assert [r.failed for r in results] == [False, True, False]
-    assert (
-        f"the term 'mine' is nan in stage '{short.stages[iteration // 4].name}'" in results[1].verdict.reason
-    )
+    assert f"the term 'mine' is nan in stage '{short.stages[stage].name}'" in results[1].verdict.reason
     assert_same_bits(results[0], plain[0])
     assert_same_bits(results[2], plain[1])
 
