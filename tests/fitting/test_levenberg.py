@@ -196,6 +196,25 @@ def test_curvature_of_a_separable_term_is_its_second_derivative(posed, name):
     assert own.abs().max() > 0
 
 
+def test_curvature_of_a_function_that_is_a_square_is_its_second_derivative(posed):
+    """A user's own term says not what it squares; the curvature of ``(a . x)^2`` is 2 a a^T."""
+    along = torch.linspace(-1.0, 2.0, 6, dtype=torch.float64).reshape(2, 3)
+
+    def term(state):
+        return state.per_scene((along * state.params["transl"]).sum(1)).square()
+
+    moves = torch.ones(2, 80, dtype=torch.float64)
+    (matrix,) = curvature([("mine", term, 3.0)], posed, FREE, moves).matrices
+    first = sum(posed.params[name].shape[1] for name in FREE[: FREE.index("transl")])
+    places = torch.cat([torch.arange(first, first + 3), torch.arange(80 + first, 83 + first)])
+    expected = torch.zeros_like(matrix)
+    expected[places[:, None], places] = 6 * torch.outer(along.flatten(), along.flatten())
+    torch.testing.assert_close(matrix, expected)
+
+    below = curvature([("mine", lambda state: -term(state), 1.0)], posed, FREE, moves).matrices[0]
+    assert (below == 0).all()  # no square is negative
+
+
 class Line:
     """A term that is linear least squares in the pose: ``|A x - b|^2`` a person."""
 

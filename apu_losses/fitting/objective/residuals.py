@@ -3,7 +3,7 @@
 A term may have a method ``residuals(state, movement) -> Residuals`` (it is a weighted sum of squares, or is
 treated as one with the weights of the moment: iteratively reweighted least squares), or an attribute
 ``separable = True`` (a sum of functions of single numbers of the parameters, whose curvature is a diagonal).
-A term with neither takes part with its gradient alone.
+A term with neither, such as a user's own function, is taken for the square of its root: one residual a scene.
 """
 
 from __future__ import annotations
@@ -155,40 +155,72 @@ def curvature(
     movement = Movement(state, names)
     diagonal = batch.keypoints.new_zeros(batch.rows, movement.size)
     squares: list[tuple[Residuals, float]] = []
+    roots: list[Tensor] = []
     for _, term, weight in weighted:
         if isinstance(term, SquaresTerm):
             with torch.no_grad():
                 squares.append((term.residuals(state, movement), weight))
         elif getattr(term, "separable", False):
             diagonal += weight * _separable_curvature(term, state, movement)
+        else:
+            roots.append(weight**0.5 * _root_jacobian(term, state, movement))
     people = torch.bincount(batch.row_scene, minlength=batch.size)
     jacobians = _jacobians(squares, batch.row_scene, people, diagonal)
     numbers, matrices = [], []
-    for jacobian, own, free in zip(
-        jacobians, diagonal.split(people.tolist()), moves.split(people.tolist()), strict=True
+    of_roots = [root.split(people.tolist()) for root in roots]
+    for scene, (jacobian, own, free) in enumerate(
+        zip(jacobians, diagonal.split(people.tolist()), moves.split(people.tolist()), strict=True)
     ):
         which = torch.nonzero(free.flatten())[:, 0]
         j = jacobian[:, which]
+        matrix = j.T @ j + torch.diag(own.flatten()[which])
+        for root in of_roots:
+            row = root[scene].flatten()[which]
+            matrix = matrix + row[:, None] * row
         numbers.append(which)
-        matrices.append(j.T @ j + torch.diag(own.flatten()[which]))
+        matrices.append(matrix)
     return Curvature(tuple(numbers), tuple(matrices))
+
+
+def _with_leaves(state: FitState, movement: Movement) -> tuple[FitState, list[Tensor]]:
+    """Return the same state by free parameters of its own, and these."""
+    leaves = {name: state.params[name].detach().clone().requires_grad_() for name in movement.columns}
+    moved = FitState(
+        state.body,
+        state.regions,
+        state.topology,
+        state.batch,
+        {**state.params, **leaves},
+        state.start,
+        state.reference,
+    )
+    return moved, list(leaves.values())
+
+
+def _root_jacobian(term: Term, state: FitState, movement: Movement) -> Tensor:
+    """``(N, D)`` the derivative of the root of each scene's value, times the root of two.
+
+    The outer product of a scene's is ``g g^T / 2v``, the curvature of the square of one residual: exact for
+    a square, and never negative. Zero where the value is not positive.
+    """
+    with torch.enable_grad():
+        moved, wanted = _with_leaves(state, movement)
+        value = term(moved)
+        if not value.requires_grad:  # of parameters that do not move
+            return torch.zeros_like(torch.cat(wanted, 1).detach())
+        first = torch.autograd.grad(value.sum(), wanted, allow_unused=True)
+    pairs = zip(first, wanted, strict=True)
+    gradient = torch.cat([torch.zeros_like(leaf) if g is None else g for g, leaf in pairs], 1)
+    each = value.detach()[state.batch.row_scene, None]
+    found = gradient / (2 * each).sqrt()
+    return torch.where((each > 0) & found.isfinite(), found, 0.0)
 
 
 def _separable_curvature(term: Term, state: FitState, movement: Movement) -> Tensor:
     """``(N, D)`` second derivatives of a separable term: the derivative of the sum of its gradient."""
     with torch.enable_grad():
-        leaves = {name: state.params[name].detach().clone().requires_grad_() for name in movement.columns}
-        moved = FitState(
-            state.body,
-            state.regions,
-            state.topology,
-            state.batch,
-            {**state.params, **leaves},
-            state.start,
-            state.reference,
-        )
+        moved, wanted = _with_leaves(state, movement)
         value = term(moved).sum()
-        wanted = list(leaves.values())
         if not value.requires_grad:  # of parameters that do not move
             return torch.zeros_like(torch.cat(wanted, 1).detach())
         first = torch.autograd.grad(value, wanted, create_graph=True, allow_unused=True)
