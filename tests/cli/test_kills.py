@@ -126,12 +126,12 @@ def size_of_journal(folder: Path) -> int:
 def kill_proposals(folder, count, images, seed) -> None:
     rng = random.Random(seed)
     write_detections(folder / "d", images)
-    first = start(["propose", "d", "-o", "whole.jsonl"], folder)
+    first = start(["propose", "d", "--start", "estimate", "-o", "whole.jsonl"], folder)
     out, _ = first.communicate(timeout=TIME_OUT)
     assert first.returncode == 1  # there is a note: nobody has an estimate
     signals = [list(CODES)[number % 3] for number in range(count)]
     kill_and_go_on(
-        ["propose", "d", "-o", "out.jsonl"],
+        ["propose", "d", "--start", "estimate", "-o", "out.jsonl"],
         folder,
         [rng.uniform(0, 0.3) for _ in range(count)],
         signals,
@@ -141,7 +141,7 @@ def kill_proposals(folder, count, images, seed) -> None:
     )
     assert (folder / "out.jsonl").read_bytes() == (folder / "whole.jsonl").read_bytes()
     assert not hidden(folder)
-    last = start(["propose", "d", "-o", "third.jsonl"], folder)
+    last = start(["propose", "d", "--start", "estimate", "-o", "third.jsonl"], folder)
     assert last.communicate(timeout=TIME_OUT)[0].replace("third", "whole") == out
 
 
@@ -156,7 +156,7 @@ def test_many_kills_of_propose(tmp_path):
 
 def test_two_proposals_into_one_file(tmp_path):
     write_detections(tmp_path / "d", 100)
-    both = [start(["propose", "d", "-o", "out.jsonl"], tmp_path) for _ in range(2)]
+    both = [start(["propose", "d", "--start", "estimate", "-o", "out.jsonl"], tmp_path) for _ in range(2)]
     said = [process.communicate(timeout=TIME_OUT) for process in both]
     codes = [process.returncode for process in both]
     assert 1 in codes and set(codes) <= {1, 2}, said
