@@ -11,30 +11,20 @@ from __future__ import annotations
 import numpy as np
 
 from apu_contacts import ContactMap, RegionMap
+from apu_losses import evaluation as ev
 from apu_losses.bodies import load_body
-from apu_losses.evaluation import (
-    METRICS,
-    FittedPair,
-    Measuring,
-    MethodRecords,
-    NamedJoints,
-    TruthFrame,
-    TruthSet,
-    mean_of,
-    measure_method,
-)
 from apu_losses.geometry import RegionIndex
 from apu_losses.synthetic import load_truth_scenes
 
 JOINTS = ("left_wrist", "right_wrist", "left_ankle", "right_ankle", "left_hip", "right_hip", "head")
 
 
-def main(scenes: int = 4) -> MethodRecords:
+def main(scenes: int = 4) -> ev.MethodRecords:
     """Return what was measured of each frame."""
     names, regions = load_body().joint_names, RegionMap.load("free")
     known = load_truth_scenes("held_out", per_type=1)[:scenes]
     frames = [
-        TruthFrame(
+        ev.TruthFrame(
             key=scene.name,
             group=scene.interaction,
             cluster=scene.name,  # frames of one recording share it
@@ -45,16 +35,18 @@ def main(scenes: int = 4) -> MethodRecords:
     ]
     meshes = {scene.name: scene.vertices for scene in known}
 
-    def method(frame: TruthFrame) -> FittedPair:
+    def method(frame: ev.TruthFrame) -> ev.FittedPair:
         """Your estimates go here; these stand 5 cm too far apart."""
         off = np.array([[0.0, 0, 0], [0, 0, 0.05]])
-        return FittedPair({k: v + off for k, v in frame.points.items()}, meshes[frame.key] + off[:, None])
+        return ev.FittedPair({k: v + off for k, v in frame.points.items()}, meshes[frame.key] + off[:, None])
 
-    measuring = Measuring(NamedJoints(JOINTS), "given", RegionIndex.build(regions, regions.vertex_count))
-    records = measure_method("5 cm too far apart", TruthSet("mine", frames), method, measuring)
+    measuring = ev.Measuring(
+        ev.NamedJoints(JOINTS), "given", RegionIndex.build(regions, regions.vertex_count)
+    )
+    records = ev.measure_method("5 cm too far apart", ev.TruthSet("mine", frames), method, measuring)
     for metric in ("joint_none", "joint_pa", "person_pa", "contact_mm", "pcc_5"):
-        found, count = mean_of(records, metric)
-        print(f"{METRICS[metric]}: {found.mean:.1f} [{found.low:.1f}, {found.high:.1f}], {count} frames")
+        found, count = ev.mean_of(records, metric)
+        print(f"{ev.METRICS[metric]}: {found.mean:.1f} [{found.low:.1f}, {found.high:.1f}], {count} frames")
     return records
 
 

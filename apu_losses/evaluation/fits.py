@@ -190,7 +190,7 @@ def _posed(params: Mapping[str, FloatArray], body: LinearBlendBody, path: Path) 
             continue
         if value.shape[0] != 2 or value.shape[1:] != (spec.size,):
             raise ValueError(f"{path}: {name} must have shape (2, {spec.size}), got {value.shape}")
-        tensors[name] = torch.as_tensor(value, dtype=body.dtype)
+        tensors[name] = torch.as_tensor(value, dtype=body.dtype, device=body.device)
     posed = body.pose(tensors)
     vertices = posed.vertices().double().cpu().numpy()
     joints = posed.joints.double().cpu().numpy()

@@ -208,7 +208,7 @@ def contact_metrics(
     pairs = ContactMap(np.unique(contacts.pairs, axis=0))
     edges = ContactEdges.from_maps([pairs], [0], [1], dtype=vertices.dtype)
     distances, _ = contact_distances(vertices, edges, regions)
-    shares = pcc(distances, torch.zeros(len(distances), dtype=torch.int64), 1)[0]
+    shares = pcc(distances, torch.zeros(len(distances), dtype=torch.int64, device=distances.device), 1)[0]
     metrics = {"contact_mm": 1000 * float(distances.mean()), "pcc": 100 * float(shares.mean())}
     for radius, share in zip(PCC_RADII, shares.tolist(), strict=True):
         if radius in (0.05, 0.1, 0.15, 0.2):
@@ -242,7 +242,7 @@ def _contacts(
 
 
 def _penetration(vertices: Tensor, topology: MeshTopology) -> Metrics:
-    row = torch.zeros(1, dtype=torch.int64)
+    row = torch.zeros(1, dtype=torch.int64, device=vertices.device)
     depth = penetration_depth(vertices, topology, row, row + 1)
     return {"depth_mm": 1000 * float(depth.largest), "inside": float(depth.inside)}
 

@@ -134,7 +134,7 @@ def one_mesh(name: str, vertices: Vertices) -> Tensor:
     Raises:
         TypeError, ValueError: what is none.
     """
-    given = vertices if isinstance(vertices, Tensor) else torch.as_tensor(np.asarray(vertices))
+    given = vertices if isinstance(vertices, Tensor) else torch.from_numpy(np.array(vertices))
     if given.dim() == 3 and len(given) == 1:
         given = given[0]
     if given.dim() != 2 or given.shape[1] != 3:
@@ -206,9 +206,15 @@ class _Pair(NamedTuple):
         return ((self.a @ directions.T).amax(0) - (self.b @ directions.T).amin(0)).clamp(min=0)
 
 
+def _spread(count: int, device: torch.device) -> Tensor:
+    """Return at most `_POINTS` of ``count`` places, evenly."""
+    kept = min(count, _POINTS)
+    return torch.arange(kept, device=device) * (count - 1) // max(kept - 1, 1)
+
+
 def _shortest_way(pair: _Pair, tolerance: float) -> Tensor:
     """``(3,)`` a shift of b after which nothing is deeper than the tolerance."""
-    some = tuple(x[torch.linspace(0, len(x) - 1, min(len(x), _POINTS)).long()] for x in (pair.a, pair.b))
+    some = tuple(x[_spread(len(x), x.device)] for x in (pair.a, pair.b))
     directions = _all_around(pair)
     lengths = _first_free(pair, directions, tolerance, some)  # type: ignore[arg-type]
     kept = lengths.argsort()[:_KEPT]
@@ -231,7 +237,7 @@ def _shortest_way(pair: _Pair, tolerance: float) -> Tensor:
 
 def _all_around(pair: _Pair) -> Tensor:
     """``(K, 3)`` unit directions: of the axes and diagonals, and between the centres."""
-    steps = torch.tensor([-1.0, 0.0, 1.0])
+    steps = torch.arange(-1, 2, device=pair.a.device)
     grid = torch.cartesian_prod(steps, steps, steps).to(pair.a)
     middles = pair.b.mean(0) - pair.a.mean(0)
     centres = (pair.b.amin(0) + pair.b.amax(0) - pair.a.amin(0) - pair.a.amax(0)) / 2
@@ -248,7 +254,7 @@ def _cone(direction: Tensor, angle: float) -> Tensor:
     first = torch.linalg.cross(direction, axis)
     first = first / first.norm()
     second = torch.linalg.cross(direction, first)
-    turn = torch.arange(8).to(direction) * (math.pi / 4)
+    turn = torch.arange(8, device=direction.device).to(direction) * (math.pi / 4)
     ring = turn.cos()[:, None] * first + turn.sin()[:, None] * second
     cone: Tensor = math.cos(angle) * direction + math.sin(angle) * ring
     return cone
@@ -269,7 +275,7 @@ def _first_free(
     if limit is not None:
         far = far.clamp(max=limit)
     count = len(directions)
-    share = torch.arange(1, _STEPS + 1).to(far) / _STEPS
+    share = torch.arange(1, _STEPS + 1, device=far.device).to(far) / _STEPS
     tried = far[:, None] * share
     shifts = (tried[:, :, None] * directions[:, None]).reshape(-1, 3)
     free = (pair.depths(shifts, points) <= tolerance).reshape(count, _STEPS)

@@ -77,7 +77,7 @@ def _stacked(values: list[Any], where: str) -> Any:
     if isinstance(values[0], (Tensor, np.ndarray)):
         if any(isinstance(value, np.ndarray) and value.dtype.kind in "OSU" for value in values):
             return values  # of objects or text
-        tensors = [torch.as_tensor(value) for value in values]
+        tensors = [value if isinstance(value, Tensor) else torch.from_numpy(value) for value in values]
         if len({tensor.shape for tensor in tensors}) > 1:
             return tensors
         if len({tensor.dtype for tensor in tensors}) > 1:

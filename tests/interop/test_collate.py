@@ -7,16 +7,11 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import torch
-from torch.utils.data import DataLoader, Dataset, default_collate
+from map_samples import MAPS, Maps
+from torch.utils.data import DataLoader, default_collate
 
-from apu_contacts import ContactMap, PartContact
+from apu_contacts import ContactMap
 from apu_losses import collate_contacts
-
-MAPS = [
-    ContactMap([(3, 50)]),
-    ContactMap.empty(),
-    ContactMap.from_parts([PartContact("hand", "left", "back", "none")]),
-]
 
 
 class Sample(NamedTuple):
@@ -74,14 +69,6 @@ def test_nested_and_ragged():
 def test_samples_that_are_not_alike_are_named(samples, said):
     with pytest.raises(ValueError, match=said):
         collate_contacts(samples)
-
-
-class Maps(Dataset):
-    def __len__(self):
-        return len(MAPS)
-
-    def __getitem__(self, number):
-        return {"touch": MAPS[number], "number": number}
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])

@@ -111,7 +111,9 @@ def _posed(
     if params["betas"].shape[1] < size:
         raise ValueError(f"{path}: betas must hold at least {size} numbers, got {params['betas'].shape[1]}")
     params = {**params, "betas": params["betas"][:, :size]}
-    posed = body.pose({name: torch.as_tensor(value, dtype=body.dtype) for name, value in params.items()})
+    posed = body.pose(
+        {name: torch.as_tensor(v, dtype=body.dtype, device=body.device) for name, v in params.items()}
+    )
     vertices = posed.vertices().double().cpu().numpy()
     return body_points(body, vertices, posed.joints.double().cpu().numpy()), vertices
 

@@ -332,7 +332,7 @@ class _Search:
         params = {name: value[rows].clone() for name, value in self.params.items()}
         for number, pose in enumerate(poses):
             if pose is not None:
-                params["body_pose"][number] = torch.as_tensor(pose, dtype=params["body_pose"].dtype)
+                params["body_pose"][number] = torch.from_numpy(pose).to(params["body_pose"])
         return self._again(rows, [pose is not None for pose in poses], params, camera, options)
 
     def resized(
@@ -389,7 +389,7 @@ class _Search:
             low, high = _statures(self.body, [InitialBody(given), InitialBody({**given, "betas": unit})])
             params["betas"][number, 0] += low * (factor - 1) / (high - low)
             shift = self.joints[row, 0] * (factor - 1)
-            params["transl"][number] += torch.as_tensor(shift, dtype=params["transl"].dtype)
+            params["transl"][number] += torch.from_numpy(shift).to(params["transl"])
 
     def start(
         self, person: int, size_sigma: float, notes: tuple[str, ...], options: KeypointStartOptions

@@ -4,7 +4,7 @@ Samples are dictionaries of tensors and contact maps, with any number of contact
 `collate_contacts` makes batches of them. The loss is taken apart into its contacts, so that it can be learned
 which of them to trust: a kind of contact that the meshes keep contradicting loses its weight.
 
-    python examples/13_train_with_a_data_loader.py
+    python examples/16_train_with_a_data_loader.py
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ import apu_losses as al
 
 PARTS = ("shoulder", "back", "chest", "upper arm")
 WRONG = "left foot - head"
-DOUBT = 0.5  # square metres
 
 
 class Pairs(Dataset[dict[str, object]]):
@@ -30,8 +29,8 @@ class Pairs(Dataset[dict[str, object]]):
         said = [ac.PartContact("hand", "left", PARTS[number % 4], "right")]
         wrong = [ac.PartContact("foot", "left", "head", "none")] * (number % 3 == 0)
         places = torch.tensor([[-0.25, 0.0, 0.0], [0.25, 0.0, 0.1 * (number % 4)]])
-        keypoints = torch.zeros(9 + number % 3, 2)  # as many as were seen
-        return {"touch": ac.ContactMap.from_parts(said + wrong), "transl": places, "xy": keypoints}
+        seen = {"xy": torch.zeros(9 + number % 3, 2)}  # as many keypoints as were seen
+        return {"touch": ac.ContactMap.from_parts(said + wrong), "transl": places, **seen}
 
 
 def main(epochs: int = 3, workers: int = 2) -> tuple[float, float]:
@@ -46,17 +45,16 @@ def main(epochs: int = 3, workers: int = 2) -> tuple[float, float]:
         for batch in loader:
             vertices = body(transl=batch["transl"].flatten(0, 1)).vertices().unflatten(0, (-1, 2))
             found = contact.values(vertices[:, 0], vertices[:, 1], batch["touch"])
-            names = [group.name for touch in batch["touch"] for group in touch.groups()]
-            trust = torch.sigmoid(belief[[kinds[name] for name in names]])
-            # a contact that costs more than DOUBT is cheaper to doubt
-            loss = found.per_pair(found.weight * trust).mean() + DOUBT * (1 - trust).mean()
+            chosen = [kinds[group.name] for touch in batch["touch"] for group in touch.groups()]
+            trust = torch.sigmoid(belief[chosen])
+            # a contact that costs more than 0.5 square metres is cheaper to doubt
+            loss = found.per_pair(found.weight * trust).mean() + 0.5 * (1 - trust).mean()
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
     trusted = torch.sigmoid(belief.detach())
-    right, wrong = trusted[:-1].mean().item(), trusted[-1].item()
-    print(f"trust in contacts that are right {right:.2f}, in those that are wrong {wrong:.2f}")
-    return right, wrong
+    print(f"trust in right contacts {trusted[:-1].mean():.2f}, in those that are wrong {trusted[-1]:.2f}")
+    return trusted[:-1].mean().item(), trusted[-1].item()
 
 
 if __name__ == "__main__":
