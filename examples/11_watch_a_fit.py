@@ -16,7 +16,7 @@ from apu_losses.app.demo import demo_scene
 from apu_losses.fitting import FitLog, FitProgress
 
 
-def main(log_file: str = "fit.jsonl", every: int = 20) -> list[torch.Tensor]:
+def main(log_file: str = "fit.jsonl", every: int = 5) -> list[torch.Tensor]:
     """Return where the left wrist of each person was in each iteration, (2, 3) metres."""
     fitter = al.SceneFitter(preset="best")
     wrist = fitter.body.joint_names.index("left_wrist")

@@ -111,7 +111,7 @@ def test_bev(folder: Path, people: dict[str, Any]) -> None:
 
 
 def test_keypoints_alone(folder: Path, people: dict[str, Any]) -> None:
-    result = run("13_start_from_keypoints.py", folder, folder / "out", tries=2)
+    result = run("14_start_from_keypoints.py", folder, folder / "out", tries=2)
     assert not result.failed and (folder / "out.npz").exists()
     assert max(result.before.keypoint_error) < 12 and result.notes[-1].startswith("from start")
 
