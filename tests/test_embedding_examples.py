@@ -11,7 +11,9 @@ import pytest
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 EMBEDDING = sorted(
-    p for p in EXAMPLES.glob("*.py") if p.name[:2] in ("01", "02", "07", "08", "09", "10", "11", "13", "15", "16")
+    p
+    for p in EXAMPLES.glob("*.py")
+    if p.name[:2] in ("01", "02", "07", "08", "09", "10", "11", "13", "15", "16")
 )
 
 

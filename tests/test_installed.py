@@ -69,6 +69,7 @@ def installed() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
+@pytest.mark.long
 @pytest.mark.skipif(os.name == "nt", reason="users and modes are POSIX")
 def test_a_user_without_a_home_and_a_package_that_cannot_be_written(installed):
     if os.getuid() == 0 and shutil.which("setpriv") is None:
@@ -88,6 +89,7 @@ def test_a_user_without_a_home_and_a_package_that_cannot_be_written(installed):
     assert "problem" not in done.stdout and str(kept) in done.stdout
 
 
+@pytest.mark.long
 def test_without_the_compiler_auto_takes_torch_and_says_so_once():
     here = {"PYTHONPATH": str(ROOT), "NUMBA_DISABLE_JIT": "1"}
     done = child("-c", USE, **here)

@@ -337,6 +337,7 @@ def about_it(handler: Handler) -> None:
     handler.send(200, json.dumps(completion(words_about(handler.body))).encode())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("moment", ["half an answer sent", "answer sent", "line half written"])
 def test_a_killed_run_is_resumed_and_pays_once(server: Server, tmp_path: Path, moment: str) -> None:
     """`apu ask` in a process of its own, killed when the third of six questions is with the server."""

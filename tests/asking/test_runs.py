@@ -372,6 +372,7 @@ def server() -> Iterator[Server]:
     running.server_close()
 
 
+@pytest.mark.long
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_keeps_what_was_paid_and_waits_for_nobody(

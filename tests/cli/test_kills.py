@@ -97,6 +97,7 @@ def kill_fits(scenes, quick, folder, count, seed) -> None:
     assert not hidden(folder)
 
 
+@pytest.mark.long
 def test_three_kills_of_fit(scenes, quick, tmp_path):
     kill_fits(scenes, quick, tmp_path, 3, 0)
 

@@ -13,6 +13,7 @@ import pytest
 HERE = Path(__file__).resolve().parent
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not fake_device.AVAILABLE, reason="this torch has no devices that are written in Python")
 def test_fits_on_another_device():
     checks = [

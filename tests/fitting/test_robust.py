@@ -229,6 +229,7 @@ def crowd(body, count=5) -> Scene:
     return scene([person(body, start) for start in starts], contacts, f"crowd of {count}")
 
 
+@pytest.mark.long
 @pytest.mark.bits
 def test_a_mixed_batch_of_every_defect(fitter_of, short, body, good):
     """Scenes of 1, 2 and 5 people and every defect at once; then the same without what cannot be fitted."""

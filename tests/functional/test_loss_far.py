@@ -81,6 +81,7 @@ def test_near_and_far_pairs_in_one_call():
     assert int((found.pair == 0).sum()) == len(alone)
 
 
+@pytest.mark.long
 def test_other_losses_in_double_precision_far_away():
     a, b = pair()
     far_a, far_b = pair(FAR)

@@ -151,6 +151,7 @@ def test_a_run_leaves_every_stage_and_a_page(
     assert contents(out) == before
 
 
+@pytest.mark.long
 def test_twenty_interruptions_end_as_none_and_ask_nothing_twice(
     photos: Path, out: Path, config: RunConfig, server: Server
 ) -> None:
@@ -215,6 +216,7 @@ def test_what_a_person_mended_is_kept_and_what_follows_is_made_again(
     assert len(run([photos], out, config).scenes) == 3 and len(server.requests) == 3
 
 
+@pytest.mark.long
 def test_a_denial_a_refusal_and_an_unreadable_answer_are_told_apart(
     photos: Path, out: Path, config: RunConfig, server: Server
 ) -> None:

@@ -301,6 +301,7 @@ def test_data_loader_workers(context):
         assert torch.equal(got, want)
 
 
+@pytest.mark.long
 def test_warmup_leaves_nothing_to_compile():
     """In a process of its own, where no kernel has run before."""
     path = os.pathsep.join([str(ROOT), str(ROOT / "tests" / "helpers")])

@@ -71,6 +71,7 @@ def test_people_touch_where_they_mean_to(every):
             assert np.linalg.norm(gap) <= 0.005, (scene.name, contact)
 
 
+@pytest.mark.long
 def test_nobody_is_inside_another(one_of_each, faces):
     igl = pytest.importorskip("igl", reason="libigl is an extra: pip install 'apu-losses[synthetic]'")
     for scene in one_of_each:
