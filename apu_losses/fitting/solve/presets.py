@@ -140,8 +140,9 @@ def best() -> Preset:
             # only now: bodies that may not pass through each other stay on the wrong side of each other.
             # Shapes are held from here on: bodies that lie deep in each other would get thin to come apart
             # (on eight photographs one lost 78 % of its volume, and now none loses more than 3 %)
-            _second_order("light penetration", {**weights, "penetration": 1e3}, unshaped, 8),
-            _second_order("firm penetration", {**near, "penetration": 3e3}, unshaped, 6),
+            # With half of these steps one of four real pairs stayed locked in each other without contact
+            _second_order("light penetration", {**weights, "penetration": 1e3}, unshaped, 16),
+            _second_order("firm penetration", {**near, "penetration": 3e3}, unshaped, 12),
             _second_order("penetration", {**near, "penetration": 3e4}, unshaped, 20),
         ),
         description="Our own: robust contact that hardens, stature in centimetres, a firm spine; damped "
