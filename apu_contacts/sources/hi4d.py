@@ -99,7 +99,7 @@ def read_hi4d_cameras(path: str | Path) -> dict[int, Hi4dCamera]:
 
 
 def read_hi4d_frame(path: str | Path) -> Hi4dFrame:
-    """Return the people of ``smpl/000XXX.npz``.
+    """Return the people of a file such as ``smpl/000012.npz``.
 
     Raises:
         SourceMissingError, UnsafePickleError, SourceFormatError: if it is missing, or is something else.
