@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from apu_contacts.contacts import ContactMap
+from apu_losses.bodies.keypoints import SMPL_VERTEX_COUNT
 from apu_losses.evaluation.frames import FittedPair, FloatArray, PersonOrder, TruthFrame, TruthSet
 from apu_losses.evaluation.joint_sets import Joints
 from apu_losses.functional.contact_edges import ContactEdges
@@ -30,6 +31,11 @@ from apu_losses.geometry.topology import MeshTopology, RegionIndex
 
 TOUCHING = 0.013
 """Metres: below this two regions touch in the binary scores, as in BUDDI's evaluation."""
+
+_TURNED = 60.0
+"""Degrees; a fit in the camera's axes is turned by less even where it is bad, one with y up by 180."""
+_RESIZED = 3.0
+"""A factor that no person's size has; millimetres or feet have it."""
 
 Metrics = dict[str, float]
 
@@ -125,7 +131,11 @@ def measure_method(
                 records.append(measure_frame(frame, fit, measuring))
             except ValueError as error:
                 raise ValueError(f"{name}, frame {frame.key}: {error}") from error
-    notes = []
+    notes = _notes_on_axes(records)
+    if missing:
+        notes.append(f"without a fit: {_some(missing)}")
+    if broken:
+        notes.append(f"with a fit that is not finite: {_some(broken)}")
     without = sum("contact_mm" not in record.metrics for record in records)
     if measuring.regions is not None and without:
         notes.append(
@@ -152,6 +162,7 @@ def measure_frame(frame: TruthFrame, fit: FittedPair, measuring: Measuring) -> F
         if exchanged:
             fit, found = fit.exchanged(), found[::-1].copy()
         metrics.update(joint_metrics(found, true, measuring.joints.names))
+        metrics["turn"], metrics["size"] = turn_and_size(found, true)
         metrics["joint_pa_other_order"] = 1000 * float(orders.given if exchanged else orders.exchanged)
     regions, contacts = measuring.regions, frame.contacts
     if regions is not None and contacts is not None and len(contacts):
@@ -161,9 +172,15 @@ def measure_frame(frame: TruthFrame, fit: FittedPair, measuring: Measuring) -> F
             exchanged = exchanged or turned
         elif measuring.joints is None:
             has = "joints only" if fit.vertices is None else f"{fit.vertices.shape[1]} vertices"
+            smpl = fit.vertices is not None and fit.vertices.shape[1] == SMPL_VERTEX_COUNT
+            way = (
+                "name the file from SMPL's mesh to the body's: --transfer"
+                if smpl
+                else "see --body, --regions"
+            )
             raise ValueError(
                 f"contacts need a mesh of the region map's {regions.vertex_count} vertices, "
-                f"and the fit has {has}"
+                f"and the fit has {has}; {way}"
             )
     if measuring.topology is not None and _is_mesh_of(fit, measuring.topology):
         metrics.update(_penetration(_mesh(fit), measuring.topology))
@@ -194,6 +211,50 @@ def joint_metrics(found: FloatArray, true: FloatArray, names: Sequence[str]) -> 
     if len(hips) == 2:
         metrics["person_hips"] = float(mpjpe(x, y, roots=hips).mean())
     return {name: 1000 * value for name, value in metrics.items()}
+
+
+def turn_and_size(found: FloatArray, true: FloatArray) -> tuple[float, float]:
+    """By how many degrees the best similarity turns the estimate, and by what factor it scales it.
+
+    Args:
+        found, true: ``(2, J, 3)``.
+
+    Example:
+        >>> true = np.random.default_rng(0).normal(size=(2, 14, 3))
+        >>> turn, size = turn_and_size(2 * true * [1, -1, -1], true)  # y up instead of down
+        >>> round(turn, 3), round(size, 3)
+        (180.0, 0.5)
+    """
+    p, q = found.reshape(-1, 3), true.reshape(-1, 3)
+    p, q = p - p.mean(0), q - q.mean(0)
+    u, s, vh = np.linalg.svd(p.T @ q)
+    sign = np.array([1.0, 1.0, np.sign(np.linalg.det(u @ vh))])
+    turn = np.degrees(np.arccos(np.clip((np.trace((u * sign) @ vh) - 1) / 2, -1, 1)))
+    spread = float((p * p).sum())
+    return float(turn), float((s * sign).sum()) / spread if spread > 0 else float("nan")
+
+
+def _notes_on_axes(records: Sequence[FrameRecord]) -> list[str]:
+    """Say whether fits lie in other axes than the truth, or are in another unit."""
+    turns = [record.metrics["turn"] for record in records if "turn" in record.metrics]
+    sizes = [record.metrics["size"] for record in records if "size" in record.metrics]
+    notes = []
+    if turns and np.median(turns) > _TURNED:
+        notes.append(
+            f"the best similarity turns the fits by {np.median(turns):.0f} degrees in the median: they are not "
+            "in the camera's axes (x right, y down, z forward), so only the figures of a similarity hold"
+        )
+    if sizes and not 1 / _RESIZED < np.median(sizes) < _RESIZED:
+        notes.append(
+            f"the best similarity scales the fits by {np.median(sizes):.3g} in the median: expected metres, "
+            "and other frames' or people's fits would do so, too"
+        )
+    return notes
+
+
+def _some(keys: Sequence[str]) -> str:
+    rest = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
+    return ", ".join(keys[:3]) + rest
 
 
 def contact_metrics(

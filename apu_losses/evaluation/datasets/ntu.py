@@ -24,7 +24,7 @@ from apu_losses.evaluation.datasets.ntu_selection import (
     joint_distance,
     two_people,
 )
-from apu_losses.evaluation.frames import FloatArray, TruthFrame, TruthSet
+from apu_losses.evaluation.frames import FloatArray, TruthFrame, TruthSet, box_around
 from apu_losses.evaluation.handedness import handedness, sides_exchanged
 from apu_losses.evaluation.joint_sets import LIMBS
 
@@ -145,6 +145,8 @@ def ntu_frames(
                 group=CLASSES.get(recording.action, f"A{recording.action:03d}"),
                 cluster=recording.name,
                 points={name: named[kinect] for name, kinect in JOINTS.items()},
+                picture=f"{recording.name}_{each.number:04d}",
+                boxes=box_around(np.stack([body.color for body in each.people])),
             )
         )
     order = {name: place for place, name in enumerate(CLASSES.values())}
