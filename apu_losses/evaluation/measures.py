@@ -162,7 +162,9 @@ def measure_frame(frame: TruthFrame, fit: FittedPair, measuring: Measuring) -> F
         if exchanged:
             fit, found = fit.exchanged(), found[::-1].copy()
         metrics.update(joint_metrics(found, true, measuring.joints.names))
-        metrics["turn"], metrics["size"] = turn_and_size(found, true)
+        turn, size = turn_and_size(found, true)
+        if np.isfinite(size):
+            metrics.update(turn=turn, size=size)
         metrics["joint_pa_other_order"] = 1000 * float(orders.given if exchanged else orders.exchanged)
     regions, contacts = measuring.regions, frame.contacts
     if regions is not None and contacts is not None and len(contacts):
@@ -183,7 +185,7 @@ def measure_frame(frame: TruthFrame, fit: FittedPair, measuring: Measuring) -> F
                 f"and the fit has {has}; {way}"
             )
     if measuring.topology is not None and _is_mesh_of(fit, measuring.topology):
-        metrics.update(_penetration(_mesh(fit), measuring.topology))
+        metrics.update(penetration_metrics(_mesh(fit), measuring.topology))
     return FrameRecord(frame.key, frame.group, frame.cluster, metrics, exchanged)
 
 
@@ -241,8 +243,8 @@ def _notes_on_axes(records: Sequence[FrameRecord]) -> list[str]:
     notes = []
     if turns and np.median(turns) > _TURNED:
         notes.append(
-            f"the best similarity turns the fits by {np.median(turns):.0f} degrees in the median: they are not "
-            "in the camera's axes (x right, y down, z forward), so only the figures of a similarity hold"
+            f"the best similarity turns the fits by {np.median(turns):.0f} degrees in the median: they are "
+            "not in the camera's axes (x right, y down, z forward), so only the figures of a similarity hold"
         )
     if sizes and not 1 / _RESIZED < np.median(sizes) < _RESIZED:
         notes.append(
@@ -302,7 +304,10 @@ def _contacts(
     return fit, own, exchanged
 
 
-def _penetration(vertices: Tensor, topology: MeshTopology) -> Metrics:
+def penetration_metrics(vertices: Tensor, topology: MeshTopology) -> Metrics:
+    """``depth_mm``: how deep the deepest vertex of two meshes ``(2, V, 3)`` lies inside the other, to its
+    surface; ``inside``: how many vertices of both do.
+    """
     row = torch.zeros(1, dtype=torch.int64, device=vertices.device)
     depth = penetration_depth(vertices, topology, row, row + 1)
     return {"depth_mm": 1000 * float(depth.largest), "inside": float(depth.inside)}

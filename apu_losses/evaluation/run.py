@@ -177,8 +177,8 @@ def _nameless(method: str, vertices: int, body: LinearBlendBody | None) -> str:
     has = "no --body is named" if body is None else f"the body {body.name!r} has {body.num_vertices}"
     if vertices == SMPL_VERTEX_COUNT:
         way = (
-            "this is SMPL's mesh: name the file that leads from it to the body's, --transfer, or your SMPL as "
-            "--body"
+            "this is SMPL's mesh: name the file that leads from it to the body's, --transfer, or your SMPL "
+            "as --body"
         )
     else:
         way = "name the body of this mesh as --body, or put joints and joint_names into the files"
@@ -246,8 +246,8 @@ def _noted(
         )
     if sample.lsp_joints is not None and regressed:
         notes.append(
-            "joints of BEV: LSP's 14 of its own file, regressed from SMPL's mesh by Human3.6M's regressor, as "
-            "in its published rows"
+            "joints of BEV: LSP's 14 of its own file, regressed from SMPL's mesh by Human3.6M's regressor, "
+            "as in its published rows"
         )
     if sample.lsp_joints is not None and carried:
         notes.append("meshes of BEV are carried to the body's by the transfer file, for contacts and depth")
