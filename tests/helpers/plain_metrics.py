@@ -81,20 +81,32 @@ def mean_share(distances: Sequence[float]) -> float:
     return sum(share_within(distances, k / 20) for k in range(20)) / 20
 
 
-def scores(
-    vertices: np.ndarray, pairs: Sequence[tuple[int, int]], regions: Sequence[np.ndarray], threshold: float
-) -> tuple[float, float, float]:
+def touching(vertices: np.ndarray, regions: Sequence[np.ndarray], threshold: float) -> list[tuple[int, int]]:
+    """Pairs of regions, nearer than a threshold."""
     from scipy.spatial import cKDTree
 
     trees = [cKDTree(vertices[1][ids]) for ids in regions]
-    said = {
+    return [
         (a, b)
         for a, own in enumerate(regions)
         for b, tree in enumerate(trees)
         if tree.query(vertices[0][own])[0].min() < threshold
-    }
+    ]
+
+
+def scores(
+    vertices: np.ndarray,
+    pairs: Sequence[tuple[int, int]],
+    regions: Sequence[np.ndarray],
+    threshold: float,
+    none: tuple[float, float, float] | None = None,
+) -> tuple[float, float, float]:
+    """Precision, recall, F1; ``none`` where nothing touches."""
+    said = set(touching(vertices, regions, threshold))
     true = set(map(tuple, pairs))
     hits = len(said & true)
+    if not said and none is not None:
+        return none
     return hits / len(said), hits / len(true), 2 * hits / (len(said) + len(true))
 
 
