@@ -34,8 +34,8 @@ TOUCHING = 0.013
 
 _TURNED = 60.0
 """Degrees; a fit in the camera's axes is turned by less even where it is bad, one with y up by 180."""
-_RESIZED = 3.0
-"""A factor that no person's size has; millimetres or feet have it."""
+_SMALL, _LARGE = 0.3, 4.0
+"""Metres: the larger of two people is neither smaller, an infant, nor larger, whatever they do."""
 
 Metrics = dict[str, float]
 
@@ -151,7 +151,7 @@ def measure_frame(frame: TruthFrame, fit: FittedPair, measuring: Measuring) -> F
     Raises:
         ValueError: the fit does not have what is to be measured.
     """
-    metrics: Metrics = {}
+    metrics: Metrics = {"height": height_of(fit)}
     exchanged = False
     if measuring.joints is not None:
         found, true = measuring.joints.of_fit(fit), measuring.joints.of_truth(frame)
@@ -178,7 +178,7 @@ def measure_frame(frame: TruthFrame, fit: FittedPair, measuring: Measuring) -> F
             way = (
                 "name the file from SMPL's mesh to the body's: --transfer"
                 if smpl
-                else "see --body, --regions"
+                else "give meshes of --body"
             )
             raise ValueError(
                 f"contacts need a mesh of the region map's {regions.vertex_count} vertices, "
@@ -236,20 +236,26 @@ def turn_and_size(found: FloatArray, true: FloatArray) -> tuple[float, float]:
     return float(turn), float((s * sign).sum()) / spread if spread > 0 else float("nan")
 
 
+def height_of(fit: FittedPair) -> float:
+    """How far the points of the larger of two people reach from each other along one axis, in metres."""
+    points = fit.vertices if fit.vertices is not None else np.stack(list(fit.points.values()), 1)
+    return float(np.ptp(points, axis=1).max())
+
+
 def _notes_on_axes(records: Sequence[FrameRecord]) -> list[str]:
     """Say whether fits lie in other axes than the truth, or are in another unit."""
-    turns = [record.metrics["turn"] for record in records if "turn" in record.metrics]
-    sizes = [record.metrics["size"] for record in records if "size" in record.metrics]
     notes = []
+    turns = [record.metrics["turn"] for record in records if "turn" in record.metrics]
     if turns and np.median(turns) > _TURNED:
         notes.append(
             f"the best similarity turns the fits by {np.median(turns):.0f} degrees in the median: they are "
             "not in the camera's axes (x right, y down, z forward), so only the figures of a similarity hold"
         )
-    if sizes and not 1 / _RESIZED < np.median(sizes) < _RESIZED:
+    heights = [record.metrics["height"] for record in records if "height" in record.metrics]
+    if heights and not _SMALL < np.median(heights) < _LARGE:
         notes.append(
-            f"the best similarity scales the fits by {np.median(sizes):.3g} in the median: expected metres, "
-            "and other frames' or people's fits would do so, too"
+            f"the larger of the two people reaches over {np.median(heights):.3g} m in the median, which "
+            "nobody does: are the fits in metres?"
         )
     return notes
 

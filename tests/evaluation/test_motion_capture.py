@@ -126,16 +126,16 @@ def dancers():
     return found
 
 
-def test_the_rule_keeps_captured_contact_and_leaves_people_who_are_apart(captured):
+def test_the_rule_keeps_captured_contact_and_leaves_people_who_are_apart():
     """20 cm, where the answer is known: the gap between the bodies that were laid on the capture."""
     with np.load(FILE) as file:
         joints, gap = file["joints"].astype(float), file["raw_gap"]
-    good = np.isfinite(joints).all((1, 2, 3))
-    joints, gap = joints[good], gap[good]
-    nearest = np.linalg.norm(joints[:, 0, :, None] - joints[:, 1, None], axis=-1).min((1, 2))
+    nearest = np.nanmin(np.linalg.norm(joints[:, 0, :, None] - joints[:, 1, None], axis=-1), (1, 2))
     near = nearest <= ContactRule().max_distance
-    assert (gap < 0.01).sum() > 10
-    assert near[gap < 0.01].all()
+    assert (gap < 0.01).sum() > 400
+    assert near[gap < 0.01].mean() > 0.99
+    assert (nearest[gap < 0.01] <= 0.1).mean() < 0.8  # a smaller one would lose contacts
+    assert (gap > 0.1).sum() > 10
     assert not near[gap > 0.1].any()
 
 

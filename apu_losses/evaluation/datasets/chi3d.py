@@ -61,7 +61,9 @@ def chi3d_frames(
     meshes = body is not None and body.name != "free" and body.num_vertices == 10475
     frames: list[TruthFrame] = []
     for subject in subjects:
-        folder = data_folder(train / subject, f"the pair {subject}, with {_SIGNATURES}")
+        folder = data_folder(
+            train / subject, f"the pair {subject}, with {_SIGNATURES}; --data names the folder with train/"
+        )
         for action, contact in read_chi3d_signatures(folder / _SIGNATURES).items():
             if meshes and body is not None:
                 path = needed_file(folder / "smplx" / f"{action}.json", "SMPL-X parameters")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from apu_contacts.sources import Hi4dCamera, read_hi4d_cameras, read_hi4d_frame, read_hi4d_meta
 from apu_contacts.sources.names import SMPL_OUTPUT_JOINTS
-from apu_losses.evaluation.datasets.folders import data_folder, needed_file, trimmed
+from apu_losses.evaluation.datasets.folders import data_folder, needed_file, others, trimmed
 from apu_losses.evaluation.frames import FloatArray, TruthFrame, TruthSet, box_around
 from apu_losses.evaluation.smpl_mesh import SMPL_HEAD_TOP, SmplToBody
 
@@ -52,8 +52,10 @@ def hi4d_frames(
     wanted = there if pairs is None else [f"pair{str(name).removeprefix('pair')}" for name in pairs]
     missing = [name for name in wanted if name not in there]
     if missing or not there:
-        which, found = missing[0] if missing else "pair00", ", ".join(there[:6]) or "no pair"
-        raise FileNotFoundError(f"{root}: expected {which}/, found {found}")
+        which, found = missing[0] if missing else "pair00", ", ".join(there[:6]) or others(root)
+        raise FileNotFoundError(
+            f"{root}: expected {which}/, found {found}; --data names the folder that holds the pairs"
+        )
     if every < 1:
         raise ValueError(f"every must be at least 1, got {every}")
     frames: list[TruthFrame] = []

@@ -17,7 +17,7 @@ import numpy as np
 
 from apu_contacts.keypoints import Keypoints2D
 from apu_contacts.sources import NTU_JOINTS, NtuBody, NtuRecording, ntu_name, read_ntu_skeleton, read_openpose
-from apu_losses.evaluation.datasets.folders import data_folder, frame_list
+from apu_losses.evaluation.datasets.folders import data_folder, frame_list, others
 from apu_losses.evaluation.datasets.ntu_selection import (
     Chosen,
     ContactRule,
@@ -162,9 +162,8 @@ def _skeleton_files(root: Path) -> dict[str, Path]:
         if (root / name).is_dir():
             files.update({path.stem: path for path in sorted((root / name).glob("S*.skeleton"))})
     if not files:
-        there = ", ".join(sorted(item.name for item in root.iterdir())[:6]) or "nothing"
         raise FileNotFoundError(
-            f"{root}: expected files such as nturgb+d_skeletons/S001C001P001R001A055.skeleton, found {there}"
+            f"{root}: expected files such as nturgb+d_skeletons/S001C001P001R001A055.skeleton, found {others(root)}"
         )
     return files
 
