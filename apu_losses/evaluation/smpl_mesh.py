@@ -16,8 +16,8 @@ from apu_losses.evaluation.frames import FloatArray
 from apu_losses.evaluation.joint_sets import LIMBS
 
 _FAR = 0.1
-"""Metres, the mean over limb joints: those regressed from a posed mesh lie some centimetres from the joints that
-posed it (hips of a bent leg 15 cm), those of a mesh in another order anywhere."""
+"""Metres, the mean over limb joints: those regressed from a posed mesh lie some centimetres from the joints
+that posed it (hips of a bent leg 15 cm), those of a mesh in another order anywhere."""
 SMPL_HEAD_TOP = 411
 """The vertex of SMPL's mesh that SMPLify takes for the top of the head."""
 
@@ -100,6 +100,6 @@ class SmplToBody:
             farthest = int(away.argmax())
             raise ValueError(
                 f"{self.path}: {whose}: carried to the body {body.name!r}, limb joints lie "
-                f"{100 * away.mean():.0f} cm from SMPL's own, {names[farthest]} {100 * away[farthest]:.0f} cm: "
-                "is the matrix for another mesh?"
+                f"{100 * away.mean():.0f} cm from SMPL's own, {names[farthest]} "
+                f"{100 * away[farthest]:.0f} cm: is the matrix for another mesh?"
             )

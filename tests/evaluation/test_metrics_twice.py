@@ -24,6 +24,7 @@ from apu_losses.evaluation.measures import (
 from apu_losses.evaluation.summary import Resampling
 from apu_losses.functional.metrics import aligned_mpjpe
 from apu_losses.geometry.topology import MeshTopology, RegionIndex
+from apu_losses.synthetic import load_truth_scenes
 
 
 def two_people(seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -108,16 +109,28 @@ def pushed_together(scene, by: float) -> np.ndarray:
     return moved
 
 
-@pytest.mark.parametrize("number", [0, 2])
-def test_penetration_of_two_people(scenes, number):
+def in_both_boxes(vertices: np.ndarray) -> int:
+    low, high = vertices.min(1).max(0), vertices.max(1).min(0)
+    return int(((vertices > low) & (vertices < high)).all(2).sum())
+
+
+def test_penetration_of_two_people():
+    """Whose hands or arms meet: every vertex in the other's box is asked by loops, which takes its time."""
+    pushed = [pushed_together(scene, 0.04) for scene in load_truth_scenes("held_out", per_type=1)]
     body = load_body()
-    faces = np.asarray(body.faces)
-    moved = pushed_together(scenes[number], 0.04)
-    found = penetration_metrics(torch.from_numpy(moved), MeshTopology.build(body.faces, body.num_vertices))
-    depth, inside = plain.penetration(moved, faces)
-    assert inside > 20
-    assert found["depth_mm"] == pytest.approx(depth, abs=0.01)
-    assert abs(found["inside"] - inside) <= 1  # a vertex on the surface may be called either way
+    topology = MeshTopology.build(body.faces, body.num_vertices)
+    compared = 0
+    for vertices in sorted(pushed, key=in_both_boxes):
+        found = penetration_metrics(torch.from_numpy(vertices), topology)
+        if found["inside"] < 20:
+            continue
+        depth, inside = plain.penetration(vertices, np.asarray(body.faces))
+        assert found["depth_mm"] == pytest.approx(depth, abs=0.01)
+        assert abs(found["inside"] - inside) <= 1  # a vertex on the surface may be called either way
+        compared += 1
+        if compared == 2:
+            break
+    assert compared == 2
 
 
 def test_penetration_of_what_was_made_to_touch(scenes):

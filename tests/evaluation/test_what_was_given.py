@@ -57,9 +57,7 @@ def test_another_mesh_says_what_would_carry_it(tmp_path, scenes):
     keys = layouts.write_flickr(tmp_path / "flickr", scenes[:1])
     layouts.write_fit(tmp_path / "smpl", keys[0], vertices=np.zeros((2, 6890, 3)))
     layouts.write_fit(tmp_path / "joints", keys[0], joints=np.zeros((2, 14, 3)))
-    with pytest.raises(
-        ValueError, match=r"12242 vertices, and the fit has 6890 vertices; name the .*--transfer"
-    ):
+    with pytest.raises(ValueError, match=r"and the fit has 6890 vertices; name the .*--transfer"):
         run("flickrci3d", tmp_path / "flickr", tmp_path / "smpl")
     with pytest.raises(ValueError, match="the fit has joints only; give meshes of --body"):
         run("flickrci3d", tmp_path / "flickr", tmp_path / "joints")
@@ -68,16 +66,14 @@ def test_another_mesh_says_what_would_carry_it(tmp_path, scenes):
         (
             "a",
             6890,
-            r"meshes of 6890 vertices, and the body 'free' has 12242; this is SMPL's mesh: .*--transfer",
+            r"meshes of 6890 vertices, .*; this is SMPL's mesh: .*--transfer",
         ),
         ("b", 777, r"meshes of 777 vertices, .*; name the body of this mesh as --body, or put joints"),
     ):
         layouts.write_fit(tmp_path / name, key, vertices=np.zeros((2, count, 3)))
         with pytest.raises(ValueError, match=message):
             run("hi4d", tmp_path / "hi4d", tmp_path / name)
-    with pytest.raises(
-        FileNotFoundError, match="expected pair00/, found .*; --data names the folder that holds"
-    ):
+    with pytest.raises(FileNotFoundError, match=r"expected pair00/, found .*; --data names"):
         run("hi4d", tmp_path / "hi4d" / "pair00", tmp_path / "a")
 
 
@@ -87,9 +83,7 @@ def test_a_matrix_for_another_mesh_is_found_out(tmp_path, scenes, files):
     points = layouts.joints_by_name(scenes[0])
     to_body.check(body, vertices, points, "the truth")
     shuffled = vertices[:, np.random.default_rng(0).permutation(vertices.shape[1])]
-    with pytest.raises(
-        ValueError, match="limb joints lie .* cm from SMPL's own, .*: is the matrix for another"
-    ):
+    with pytest.raises(ValueError, match=r"limb joints lie .* cm from SMPL's own, .* another"):
         to_body.check(body, shuffled, points, "the truth")
     with pytest.raises(ValueError, match="leads to 100 vertices, but the body 'free' has 12242"):
         to_body.check(body, vertices[:, :100], points, "the truth")

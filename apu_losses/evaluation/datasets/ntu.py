@@ -163,7 +163,8 @@ def _skeleton_files(root: Path) -> dict[str, Path]:
             files.update({path.stem: path for path in sorted((root / name).glob("S*.skeleton"))})
     if not files:
         raise FileNotFoundError(
-            f"{root}: expected files such as nturgb+d_skeletons/S001C001P001R001A055.skeleton, found {others(root)}"
+            f"{root}: expected files such as nturgb+d_skeletons/S001C001P001R001A055.skeleton, found "
+            f"{others(root)}"
         )
     return files
 
