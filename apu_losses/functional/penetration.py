@@ -22,7 +22,7 @@ from apu_losses.functional.rows import bounding_boxes, gather_points, stack_pair
 from apu_losses.geometry.operators import Faces, penetration, unlooked_penetration
 from apu_losses.geometry.orientation import check_outward
 from apu_losses.geometry.topology import MeshTopology, as_topology
-from apu_losses.geometry.types import Backend
+from apu_losses.geometry.types import BackendName
 from apu_losses.numerics.distances import distance2
 from apu_losses.numerics.precision import for_search, say_if_far, search_origin, widen
 
@@ -41,7 +41,7 @@ def select_penetrations(
     target: Target = "surface",
     rule: Rule = "either",
     vertex_ids: Tensor | None = None,
-    backend: Backend = "auto",
+    backend: BackendName = "auto",
 ) -> PenetrationSelection:
     """Find the vertices of each body that are inside the other, both ways. No gradient.
 
@@ -101,7 +101,7 @@ def select_penetrations(
     return _select(near, faces, rows_a, rows_b, target, rule, vertex_ids, backend)
 
 
-def _pairs_near_origin(vertices: Tensor, rows_a: Tensor, rows_b: Tensor, backend: Backend) -> Tensor:
+def _pairs_near_origin(vertices: Tensor, rows_a: Tensor, rows_b: Tensor, backend: BackendName) -> Tensor:
     """``(2 Q, V, 3)`` the bodies of pairs, side after side, each pair moved to the origin of its first."""
     origin = search_origin(vertices)[rows_a]
     return torch.cat([for_search(vertices[rows], backend, origin) for rows in (rows_a, rows_b)])
@@ -115,7 +115,7 @@ def _select(
     target: Target,
     rule: Rule,
     vertex_ids: Tensor | None,
-    backend: Backend,
+    backend: BackendName,
 ) -> PenetrationSelection:
     """`select_penetrations` of vertices as they are searched."""
     topology = as_topology(faces, vertices).to(vertices.device)
@@ -170,7 +170,7 @@ def _penetrating(
     pair: Tensor,
     target: Literal["vertex", "surface"],
     vertex_ids: Tensor | None,
-    backend: Backend,
+    backend: BackendName,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Return the columns of a `PenetrationSelection` for vertices of bodies ``own`` inside bodies
     ``other``."""
@@ -236,7 +236,7 @@ def penetration_loss(
     target: Target = "surface",
     energy: Energy = "l2",
     rule: Rule = "either",
-    backend: Backend = "auto",
+    backend: BackendName = "auto",
 ) -> Tensor:
     """How much B pairs of bodies penetrate each other.
 
@@ -294,7 +294,7 @@ def _one_way(
     topology: MeshTopology,
     target: Literal["vertex", "surface"],
     energy: Energy,
-    backend: Backend,
+    backend: BackendName,
 ) -> Tensor:
     """``(B, V)`` energies of the vertices ``points`` that are inside ``container``, ``(B, V, 3)`` each.
 

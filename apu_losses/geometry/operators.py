@@ -43,7 +43,7 @@ from apu_losses.geometry.requests import (
 )
 from apu_losses.geometry.topology import MeshTopology, RegionIndex, RegionLists, as_region_index, as_topology
 from apu_losses.geometry.types import (
-    Backend,
+    BackendName,
     NearestSurface,
     NearestVertex,
     Penetration,
@@ -61,7 +61,7 @@ WindingMethod = Literal["tree", "exact", "rays"]
 Target = Literal["vertex", "surface"]
 
 
-def _answer(operator: Operator[Any], request: Any, backend: Backend) -> Any:
+def _answer(operator: Operator[Any], request: Any, backend: BackendName) -> Any:
     """By the reference directly, which autograd goes through any number of times; else by the operator."""
     if check_backend(backend) == "reference":
         return operator.by_reference(request)
@@ -141,7 +141,7 @@ def region_min_distance(
     regions: Regions,
     regions_b: Regions | None = None,
     *,
-    backend: Backend = "auto",
+    backend: BackendName = "auto",
 ) -> RegionMinimum:
     """Squared distance and nearest vertices of two vertex groups, for each edge of ``pairs``.
 
@@ -177,7 +177,7 @@ def region_nearest_vertex(
     regions: Regions,
     regions_b: Regions | None = None,
     *,
-    backend: Backend = "auto",
+    backend: BackendName = "auto",
 ) -> RegionNearest:
     """For every vertex of either group of each edge of ``pairs``, the nearest vertex of the other group.
 
@@ -211,7 +211,7 @@ def region_distance_matrix(
     regions_b: Regions | None = None,
     *,
     cutoff: float | None = None,
-    backend: Backend = "auto",
+    backend: BackendName = "auto",
 ) -> RegionMinimum:
     """`region_min_distance` of every region of a to every region of b: ``(B, Ra, Rb)``.
 
@@ -242,7 +242,7 @@ def region_soft_minimum(
     regions_b: Regions | None = None,
     *,
     temperature: float,
-    backend: Backend = "auto",
+    backend: BackendName = "auto",
 ) -> Tensor:
     """Soft minimum ``-T log sum exp(-d^2 / T)`` over all vertex pairs of two groups: ``(K,)``, squared units.
 
@@ -276,7 +276,7 @@ def nearest_vertex(
     cutoff: float | None = None,
     points_topology: MeshTopology | None = None,
     vertices_topology: MeshTopology | None = None,
-    backend: Backend = "auto",
+    backend: BackendName = "auto",
 ) -> NearestVertex:
     """Return the nearest of ``vertices (B, V, 3)`` for each of ``points (B, Q, 3)``: squared distance and
     vertex id.
@@ -338,22 +338,22 @@ class _Mesh(NamedTuple):
         query = self.query._replace(points=self.query.points.detach())
         return self._replace(query=query, vertices=self.vertices.detach())
 
-    def nearest_vertex(self, skipped: float, backend: Backend) -> tuple[Tensor, Tensor]:
+    def nearest_vertex(self, skipped: float, backend: BackendName) -> tuple[Tensor, Tensor]:
         slots = _slots(self.topology, self.vertices)
         search = VertexSearch(self.query, self.vertices, slots, math.inf, skipped)
         found: tuple[Tensor, Tensor] = _answer(custom_ops.nearest_vertex, search, backend)
         return found
 
-    def nearest_surface(self, limit: float, skipped: float, backend: Backend) -> NearestSurface:
+    def nearest_surface(self, limit: float, skipped: float, backend: BackendName) -> NearestSurface:
         faces = self.topology.faces, self.topology.face_slots
         search = SurfaceSearch(self.query, self.vertices, *faces, limit, skipped)
         return NearestSurface(*_answer(custom_ops.nearest_surface, search, backend))
 
-    def winding_number(self, method: WindingMethod, boxed: bool, backend: Backend) -> WindingNumber:
+    def winding_number(self, method: WindingMethod, boxed: bool, backend: BackendName) -> WindingNumber:
         search = WindingSearch(*self.detached()[:2], self.topology.tree, method, FAR, boxed)
         return WindingNumber(*_answer(custom_ops.winding_number, search, backend))
 
-    def inside(self, method: WindingMethod, backend: Backend) -> Tensor:
+    def inside(self, method: WindingMethod, backend: BackendName) -> Tensor:
         if method != "tree":
             return self.winding_number(method, True, backend).value > 0.5
         search = InsideSearch(*self.detached()[:2], self.topology.tree)
@@ -375,7 +375,7 @@ def nearest_surface(
     wanted: Tensor | None = None,
     cutoff: float | None = None,
     points_topology: MeshTopology | None = None,
-    backend: Backend = "auto",
+    backend: BackendName = "auto",
 ) -> NearestSurface:
     """Return the closest surface point for each of ``points (B, Q, 3)``: squared distance, face, weights.
 
@@ -416,7 +416,7 @@ def winding_number(
     wanted: Tensor | None = None,
     method: WindingMethod = "tree",
     points_topology: MeshTopology | None = None,
-    backend: Backend = "auto",
+    backend: BackendName = "auto",
 ) -> Tensor:
     """Winding number of the mesh around each of ``points (B, Q, 3)``: ``(B, Q)``, without gradient.
 
@@ -440,7 +440,7 @@ def winding_number_bounded(
     rows: Rows = None,
     wanted: Tensor | None = None,
     points_topology: MeshTopology | None = None,
-    backend: Backend = "auto",
+    backend: BackendName = "auto",
 ) -> WindingNumber:
     """`winding_number` by the tree, and for each point a bound on its error: ``(B, Q)`` each.
 
@@ -468,7 +468,7 @@ def inside(
     wanted: Tensor | None = None,
     method: WindingMethod = "tree",
     points_topology: MeshTopology | None = None,
-    backend: Backend = "auto",
+    backend: BackendName = "auto",
 ) -> Tensor:
     """Which of ``points (B, Q, 3)`` lie inside the mesh: ``(B, Q)`` bool, winding number above 0.5.
 
@@ -493,7 +493,7 @@ def penetration(
     target: Target = "vertex",
     method: WindingMethod = "tree",
     points_topology: MeshTopology | None = None,
-    backend: Backend = "auto",
+    backend: BackendName = "auto",
 ) -> Penetration:
     """Which of ``points (B, Q, 3)`` lie inside the mesh, how deep, and towards where they get out.
 
@@ -527,7 +527,7 @@ def unlooked_penetration(
     *,
     points_topology: MeshTopology | None,
     target: Target,
-    backend: Backend,
+    backend: BackendName,
 ) -> Penetration:
     """`penetration` of meshes of which the caller knows which way their faces look."""
     _check_target(target)
@@ -540,7 +540,7 @@ def _check_target(target: str) -> None:
         raise ValueError(f"target: expected 'vertex' or 'surface', got {target!r}")
 
 
-def _penetration(mesh: _Mesh, target: Target, method: WindingMethod, backend: Backend) -> Penetration:
+def _penetration(mesh: _Mesh, target: Target, method: WindingMethod, backend: BackendName) -> Penetration:
     within = mesh.inside(method, backend)
     mesh = mesh._replace(query=mesh.query._replace(wanted=within))
     if target == "vertex":
@@ -557,7 +557,7 @@ def contact_map_from_meshes(
     threshold: float,
     faces: Faces | None = None,
     faces_b: Faces | None = None,
-    backend: Backend = "auto",
+    backend: BackendName = "auto",
 ) -> Tensor:
     """Which regions touch: ``(B, Ra, Rb)`` bool, True where two regions come nearer than ``threshold``.
 
@@ -591,7 +591,7 @@ def contact_map_from_meshes(
 
 
 def _regions_inside(
-    points: Tensor, vertices: Tensor, faces: Faces, own: RegionIndex, other: RegionIndex, backend: Backend
+    points: Tensor, vertices: Tensor, faces: Faces, own: RegionIndex, other: RegionIndex, backend: BackendName
 ) -> Tensor:
     """``(B, R, S)`` which regions of ``points`` reach into the mesh, and the regions they would leave by."""
     with torch.no_grad():

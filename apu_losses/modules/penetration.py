@@ -11,7 +11,7 @@ from apu_losses.functional.options import check_choice
 from apu_losses.functional.penetration import Energy, Rule, Target, penetration_loss
 from apu_losses.functional.self_penetration import self_penetration_loss
 from apu_losses.functional.skin import SkinPatches
-from apu_losses.geometry.types import Backend
+from apu_losses.geometry.types import BackendName
 from apu_losses.modules.mesh import mesh_of
 
 
@@ -47,7 +47,7 @@ class PenetrationLoss(nn.Module):
         target: Target = "surface",
         energy: Energy = "l2",
         rule: Rule = "either",
-        backend: Backend = "auto",
+        backend: BackendName = "auto",
     ) -> None:
         super().__init__()
         check_choice("target", target, Target)
@@ -58,7 +58,7 @@ class PenetrationLoss(nn.Module):
         self.target: Target = target
         self.energy: Energy = energy
         self.rule: Rule = rule
-        self.backend: Backend = backend
+        self.backend: BackendName = backend
 
     def forward(self, verts_a: Tensor, verts_b: Tensor) -> Tensor:
         """``(B, V, 3)`` twice to ``(B,)``."""
@@ -100,7 +100,7 @@ class SelfPenetrationLoss(nn.Module):
         template: ArrayLike | Tensor,
         apart: float = 0.5,
         energy: Energy = "l2",
-        backend: Backend = "auto",
+        backend: BackendName = "auto",
     ) -> None:
         super().__init__()
         check_choice("energy", energy, Energy)
@@ -108,7 +108,7 @@ class SelfPenetrationLoss(nn.Module):
         self.skin = SkinPatches(mesh_of(faces, len(template), template).topology, template, apart)
         self._first_look = FirstLook()
         self.energy: Energy = energy
-        self.backend: Backend = backend
+        self.backend: BackendName = backend
 
     def forward(self, vertices: Tensor) -> Tensor:
         """``(N, V, 3)`` to ``(N,)``."""
