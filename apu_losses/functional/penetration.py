@@ -19,7 +19,7 @@ from torch import Tensor
 from apu_losses.functional.penetration_entry import towards_entry
 from apu_losses.functional.penetration_selection import PenetrationSelection, penetration_points, weights_in
 from apu_losses.functional.rows import bounding_boxes, gather_points, stack_pairs
-from apu_losses.geometry.operators import Faces, penetration, unlooked_penetration
+from apu_losses.geometry.operators import Faces, penetration, unchecked_penetration
 from apu_losses.geometry.orientation import check_outward
 from apu_losses.geometry.topology import MeshTopology, as_topology
 from apu_losses.geometry.types import BackendName
@@ -178,7 +178,7 @@ def _penetrating(
     used, row = torch.unique(torch.cat([own, other]), return_inverse=True)
     few = 0 < len(used) < len(vertices)
     bodies = vertices.index_select(0, used) if few else vertices
-    found = unlooked_penetration(
+    found = unchecked_penetration(
         bodies if vertex_ids is None else bodies[:, vertex_ids],
         bodies,
         topology,
