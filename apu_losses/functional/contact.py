@@ -19,8 +19,8 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from apu_contacts.contacts import ContactMap
-from apu_losses.functional.contact_edges import ContactEdges, Order, Over, edges_of_pairs, maps_of_pairs
+from apu_contacts.contacts import ContactMap, Order
+from apu_losses.functional.contact_edges import ContactEdges, Over, edges_of_pairs, maps_of_pairs
 from apu_losses.functional.options import described
 from apu_losses.functional.robust import geman_mcclure
 from apu_losses.functional.rows import gather_points, stack_pairs

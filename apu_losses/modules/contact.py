@@ -9,7 +9,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-from apu_contacts.contacts import ContactMap
+from apu_contacts.contacts import ContactMap, Order
 from apu_contacts.regions import RegionMap
 from apu_losses.functional.contact import (
     ContactForm,
@@ -22,7 +22,6 @@ from apu_losses.functional.contact import (
 )
 from apu_losses.functional.contact_edges import (
     ContactEdges,
-    Order,
     Over,
     edges_of_pairs,
     maps_of_pairs,
