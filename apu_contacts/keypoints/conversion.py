@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from apu_contacts.keypoints.skeletons import Skeleton, skeleton
+from apu_contacts.keypoints.skeletons import skeleton
 from apu_contacts.keypoints.types import Keypoints2D
 
 # Joints that a skeleton without them can supply as the midpoint of two others.
