@@ -123,8 +123,8 @@ class PriorLayout:
         if (self.joints, self.shape) != (other.joints, other.shape):
             raise ValueError(
                 f"{where}: this prior speaks of {len(self.joints)} joints and {dict(self.shape)}, the "
-                f"body has {len(other.joints)} joints and {dict(other.shape)}: it was trained for another body; "
-                "`apu train-prior` trains one for yours"
+                f"body has {len(other.joints)} joints and {dict(other.shape)}: it was "
+                "trained for another body; `apu train-prior` trains one for yours"
             )
 
     def to_dict(self) -> dict[str, object]:
