@@ -59,13 +59,9 @@ def train_prior(
         except (*EXPECTED, ImportError, FloatingPointError) as problem:
             raise BadInput(in_words(problem)) from problem
         write_config(settings, out)
-    typer.echo(
-        f"{done.path}: {settings.design}, {done.steps} steps, {done.seconds:.0f} s, loss {done.loss:.3g}"
-    )
+    took = "" if settings.design == "gaussian" else f", {done.steps} steps, loss {done.loss:.3g}"
+    typer.echo(f"{done.path}: {settings.design}{took}, {done.seconds:.0f} s")
     if overfit:
         typer.echo(f"learned by heart to {error:.3f} (root mean square; below 0.1 training works)")
         if not error < 0.1:
             raise typer.Exit(1)
-    typer.echo(
-        f'use it: apu fit SCENE --preset prior.json, with "prior": {{"prior": "{done.path}"}} in terms'
-    )

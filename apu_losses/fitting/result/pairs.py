@@ -34,14 +34,11 @@ def pairs_of_results(
     ]
     if not chosen:
         raise ValueError(f"none of {len(results)} results is a fit of two people that the filter keeps")
-    tables = [
-        {
-            name: np.stack([getattr(result, what)[name] for result, _ in chosen])
-            for name in chosen[0][0].parameters
-        }
-        for what in ("parameters", "start")
-    ]
-    return PairSet(tables[0], tables[1], [name for _, name in chosen])
+    fitted, begun = (
+        {name: np.stack([table[name] for table in tables]) for name in tables[0]}
+        for tables in ([r.parameters for r, _ in chosen], [r.start for r, _ in chosen])
+    )
+    return PairSet(fitted, begun, [name for _, name in chosen])
 
 
 def read_fitted_pairs(folder: str | Path, *, kept_only: bool = True) -> PairSet:
