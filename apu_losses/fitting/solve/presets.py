@@ -154,8 +154,8 @@ def best() -> Preset:
 def prior() -> Preset:
     """Return the paper's preset for pictures without contact maps: a prior of two people in place of contact.
 
-    The weights are those of BUDDI's ``buddi_cond_bev``: no mixture of poses, no pull of the shape to the mean,
-    noise at t = 10.
+    The weights are those of BUDDI's ``buddi_cond_bev``: no mixture of poses, no pull of the shape to
+    the mean, noise at t = 10.
     """
     first = {"keypoints": 0.02, "initial_pose": 200.0, "prior": 100.0}
     second = {**first, "penetration": 10.0}
