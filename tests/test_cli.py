@@ -287,11 +287,11 @@ def test_presets_are_listed_printed_saved_and_used(apu, scenes, tmp_path):
     assert code == 0 and all(name in out for name in PRESET_NAMES)
     code, out, _ = apu("presets", "best")
     assert code == 0 and Preset.from_dict(json.loads(out)) == load_preset("best")
-    recipe = json.loads(out)
-    recipe["stages"] = [{**stage, "max_iterations": 1} for stage in recipe["stages"]]
-    (tmp_path / "mine.json").write_text(json.dumps(recipe))
+    preset = json.loads(out)
+    preset["stages"] = [{**stage, "max_iterations": 1} for stage in preset["stages"]]
+    (tmp_path / "mine.json").write_text(json.dumps(preset))
     code, _, err = apu("presets", tmp_path / "mine.json", "-o", tmp_path / "copy.json")
-    assert code == 0 and load_preset(tmp_path / "copy.json") == Preset.from_dict(recipe), err
+    assert code == 0 and load_preset(tmp_path / "copy.json") == Preset.from_dict(preset), err
     code, _, err = apu(
         "fit",
         scenes / "hug.json",
