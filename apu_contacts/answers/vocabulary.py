@@ -104,7 +104,7 @@ NO_PART = frozenset(
 )
 """Entries that say that there is nothing here."""
 
-# People, as prompts and models call them; the first is the person on the left. Han words stand without spaces.
+# People, as prompts and models call them; the first is the person on the left. Chinese has no spaces.
 _PERSON = re.compile(
     r"(?:(?:\b(?:of|von|de|del|da|di)\s+)?(?:\b(?:the|der|la|el|les?)\s+)?\b(?:"
     r"(?:persona|personne|pessoa|person|individual|subject|human|people|figure)[\s_]*(?:on\s+the\s+|#\s*)?"

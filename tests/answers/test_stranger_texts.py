@@ -1,7 +1,8 @@
-"""Texts as strangers wrote them to cause trouble: letters for people, other languages, fields that take back."""
+"""Texts that strangers wrote to cause trouble: letters for people, languages, fields that take back."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import Any
 
@@ -33,7 +34,6 @@ def contact(**more: Any) -> str:
         "- back [B] - left hand [A]",
         "- left hand of A touches back of B",
         "- A's left hand touches B's back",
-        "| Part | Part |\n|---|---|\n| left hand (A) | back (B) |",
         '{"contacts": [{"from": "left hand of A", "to": "back of B"}]}',
         '{"contacts": [{"source": "B\'s back", "target": "Person 1\'s left hand"}]}',
         "- linke Hand von Person 1 - Rücken von Person 2",
@@ -73,17 +73,15 @@ def test_a_legend_says_who_a_bare_letter_is(legend, line):
         "- 人物1的左手几乎碰到人物2的后背",
         "- linke Hand von Person 1 berührt beinahe Rücken von Person 2",
         "- mano izquierda de la Persona 1 casi toca espalda de la Persona 2",
-        "没有接触：\n- 人物1的左手 - 人物2的后背",
+        "没有接触:\n- 人物1的左手 - 人物2的后背",
         "Sin contacto:\n- mano izquierda de la Persona 1 - espalda de la Persona 2",
         "Kein Kontakt:\n- linke Hand von Person 1 - Rücken von Person 2",
         "Aucun contact :\n- main gauche de la personne 1 - dos de la personne 2",
     ],
 )
 def test_letters_and_languages_that_state_no_contact(text):
-    try:
+    with contextlib.suppress(AnswerParseError):  # the question is put again
         assert rows(parse_answer(text)) == []
-    except AnswerParseError:
-        pass  # the question is put again
 
 
 def test_a_part_between_letters_of_the_other_keys_is_left_out():
@@ -105,7 +103,7 @@ def test_a_part_between_letters_of_the_other_keys_is_left_out():
         {"note": "touches only the coat that hangs on the chair"},
         {"Anmerkung": "schwebt knapp über dem Rücken"},
         {"nota": "flota sobre la espalda"},
-        {"备注": "悬空，没有贴上"},
+        {"备注": "悬空没有贴上"},
     ],
     ids=str,
 )
