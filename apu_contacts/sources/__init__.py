@@ -2,7 +2,7 @@
 
 from apu_contacts.camera import Camera
 from apu_contacts.sources._model_pickle import read_model_pickle
-from apu_contacts.sources._numpy_pickle import read_numpy_pickle
+from apu_contacts.sources._numpy_pickle import read_numpy_pickle, read_torch
 from apu_contacts.sources.bev import BEV_JOINTS, BevPerson, bev_focal, camera_residual, read_bev
 from apu_contacts.sources.checks import ConventionError
 from apu_contacts.sources.chi3d import (
@@ -107,6 +107,7 @@ __all__ = [
     "read_smplerx",
     "read_smplerx_folder",
     "read_smplifyx",
+    "read_torch",
     "read_vitpose_body25",
     "write_amass",
     "write_coco_results",
