@@ -94,6 +94,9 @@ class People:
 
     def __init__(self, content: Any, where: str, counted: Mapping[str, int]) -> None:
         self.where = where
+        if isinstance(content, Mapping) and isinstance(content.get("instances"), list):
+            # the package sam3d: {"task": "body", "instances": [one dictionary a person]}
+            content = content["instances"]
         if isinstance(content, Mapping) and len(content) == 1:
             # np.savez(path, results=...) wraps the output in a name of the user's choice
             (only,) = content.values()
