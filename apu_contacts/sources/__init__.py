@@ -4,6 +4,7 @@ from apu_contacts.camera import Camera
 from apu_contacts.sources._model_pickle import read_model_pickle
 from apu_contacts.sources._numpy_pickle import read_numpy_pickle, read_torch
 from apu_contacts.sources.bev import BEV_JOINTS, BevPerson, bev_focal, camera_residual, read_bev
+from apu_contacts.sources.bodies import body_of_vertices, which_body
 from apu_contacts.sources.checks import ConventionError
 from apu_contacts.sources.chi3d import (
     CHI3D_JOINTS,
@@ -34,6 +35,7 @@ from apu_contacts.sources.hi4d import (
 )
 from apu_contacts.sources.hmr2 import read_camerahmr, read_hmr2
 from apu_contacts.sources.human3r import read_human3r
+from apu_contacts.sources.inspecting import Inspection, inspect_file
 from apu_contacts.sources.keypoint_files import (
     keypoints_from_arrays,
     read_coco_results,
@@ -79,6 +81,7 @@ __all__ = [
     "Hi4dFrame",
     "Hi4dRecording",
     "InitialEstimate",
+    "Inspection",
     "NoPeopleError",
     "NtuBody",
     "NtuRecording",
@@ -89,8 +92,10 @@ __all__ = [
     "SourceWarning",
     "UnsafePickleError",
     "bev_focal",
+    "body_of_vertices",
     "camera_residual",
     "frames_together",
+    "inspect_file",
     "keypoints_from_arrays",
     "ntu_name",
     "people_in_frame",
@@ -132,6 +137,7 @@ __all__ = [
     "read_tram_folder",
     "read_vitpose_body25",
     "read_wham",
+    "which_body",
     "write_amass",
     "write_coco_results",
     "write_openpose",

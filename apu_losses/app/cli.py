@@ -294,6 +294,40 @@ def convert(
 
 
 @app.command()
+def inspect(
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE", help="Files of any tool, or folders of one person a file.")
+    ],
+    size: Annotated[
+        tuple[int, int] | None,
+        typer.Option(metavar="W H", help="Size of the picture or video in pixels; else that of one beside."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One line of JSON a file instead.")] = False,
+) -> None:
+    """Say what a file is, who is in it, in which frame, units and body, and what would be read or refused."""
+    import json
+    from dataclasses import asdict
+
+    from apu_contacts.sources import inspect_file
+
+    unknown = 0
+    for number, file in enumerate(files):
+        with _input():
+            found = inspect_file(file, size)
+        unknown += bool(found.refused)
+        if as_json:
+            typer.echo(json.dumps(asdict(found)))
+            continue
+        if number:
+            typer.echo("")
+        typer.echo(str(file))
+        for name, words in found.rows():
+            typer.echo(f"  {name}: {words}")
+    if unknown:
+        raise typer.Exit(1)
+
+
+@app.command()
 def ask(
     pictures: Annotated[
         list[Path] | None,

@@ -54,7 +54,7 @@ def poses(joints: int, frames: int = FRAMES) -> np.ndarray:
 
 
 def places(frames: int = FRAMES) -> np.ndarray:
-    return rng().normal(0, 0.1, (frames, 3)) + [0.3, 0.2, 4.0]
+    return rng().normal(0, 0.1, (frames, 3)) + np.array([0.3, 0.2, 4.0])
 
 
 def matrices(pose: np.ndarray) -> np.ndarray:
@@ -230,12 +230,12 @@ def test_prompthmr_on_a_picture_is_in_a_padded_square(tmp_path: Path) -> None:
         assert person.camera.center == pytest.approx((640, 360))
         np.testing.assert_allclose(person.parameters["body_pose"], pose[1:].ravel(), atol=1e-9)
         np.testing.assert_allclose(person.joints[0], place + MEAN_PELVIS["smplx"])
-    tall = {**output, "cam_int": torch.tensor(np.stack([k + [[0, 0, 30.0], [0, 0, 0], [0, 0, 0]]] * 2))}
+    tall = {**output, "cam_int": torch.tensor(np.stack([k + 30 * np.eye(3, k=2)] * 2))}
     assert any("principal point" in note for note in read_prompthmr(tall, SIZE)[0].notes)
 
 
 def anny_person() -> dict[str, Any]:
-    joints = rng().uniform(-0.4, 0.4, (163, 3)) + [0, 0, 4]
+    joints = rng().uniform(-0.4, 0.4, (163, 3)) + np.array([0, 0, 4])
     k = np.array([[1200.0, 0, 448], [0, 1200, 448], [0, 0, 1]])
     return {
         "K": k,
