@@ -225,7 +225,9 @@ class RegionMap:
             vertices, faces, weights, joints, joint_names, topology=topology, provenance=provenance
         )
 
-    def transfer(self, correspondence: Any, *, topology: str) -> RegionTransfer:
+    def transfer(
+        self, correspondence: Any, *, topology: str, lend: ArrayLike | None = None
+    ) -> RegionTransfer:
         """Carries the map to another mesh topology; see `apu_contacts.regions.transfer.transfer_map`.
 
         Args:
@@ -233,13 +235,15 @@ class RegionMap:
                 nowhere), a matrix ``(V, vertex_count)``, or what `regions.transfer.correspond` finds
                 between two surfaces in a common pose.
             topology: name of the new topology.
+            lend: ``(vertex_count, 3)`` vertices of this mesh, for meshes so coarse that regions would have no
+                vertex: each such region gets the nearest one.
 
         Returns:
             The map, the vertices that are unsure, and how many for which reason.
         """
         from apu_contacts.regions.transfer import transfer_map
 
-        return transfer_map(self, correspondence, topology=topology)
+        return transfer_map(self, correspondence, topology=topology, lend=lend)
 
     def save(self, path: str | Path) -> None:
         """Write the map as ``.npz`` (numbers and text only, no pickle) or, with that suffix, ``.json``.

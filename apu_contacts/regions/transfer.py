@@ -104,7 +104,8 @@ class RegionTransfer:
         regions: the map on the new topology.
         unsure: ``(V,)`` bool, vertices whose region is a guess.
         counts: how many are unsure for which reason: ``"far"`` from the other surface, ``"turned"`` away from
-            it, ``"unmatched"``, or on a ``"border"``, where no region has two thirds of the weight.
+            it, ``"unmatched"``, or on a ``"border"``, where no region has two thirds of the weight;
+            ``"lent"`` to a region that would have no vertex.
     """
 
     regions: RegionMap
@@ -113,7 +114,11 @@ class RegionTransfer:
 
 
 def transfer_map(
-    source: RegionMap, correspondence: SurfaceCorrespondence | ArrayLike | Any, *, topology: str
+    source: RegionMap,
+    correspondence: SurfaceCorrespondence | ArrayLike | Any,
+    *,
+    topology: str,
+    lend: ArrayLike | None = None,
 ) -> RegionTransfer:
     """Carry a map to the mesh whose vertices a correspondence places on the map's own mesh.
 
@@ -124,6 +129,8 @@ def transfer_map(
         source: the map to move.
         correspondence: of the new mesh's vertices; also ``(V,)`` vertex ids or a ``(V, S)`` matrix.
         topology: name of the new topology.
+        lend: ``(source.vertex_count, 3)`` vertices of the map's own mesh. A region that no vertex of a coarse
+            mesh falls into then gets the vertex nearest to its middle, too; that one is unsure.
 
     Raises:
         ValueError: if the correspondence is of another mesh, or a region would have no vertex left.
@@ -148,6 +155,14 @@ def transfer_map(
     chosen = (share >= 0.5) | ((share == best[:, None]) & (best > 0)[:, None])
     rows = [np.flatnonzero(chosen[:, rid]) for rid in range(NUM_REGIONS)]
     lost = [rid for rid in range(NUM_REGIONS) if len(rows[rid]) == 0 and len(source.vertices(rid))]
+    lent = np.zeros(len(share), dtype=bool)
+    if lend is not None:
+        places = correspondence.apply(lend)
+        for rid in lost:
+            middle = np.asarray(lend, dtype=np.float64)[source.vertices(rid)].mean(0)
+            rows[rid] = np.array([int(((places - middle) ** 2).sum(1).argmin())])
+            lent[rows[rid]] = True
+        lost = []
     if lost:
         listed = ", ".join(f"{rid} ({REGIONS[rid].name})" for rid in lost[:6])
         raise ValueError(
@@ -158,6 +173,8 @@ def transfer_map(
     border = (best < _CLEAR) & ~unmatched
     reasons = {"far": correspondence.far, "turned": correspondence.turned}
     reasons |= {"unmatched": unmatched, "border": border}
+    if lend is not None:
+        reasons["lent"] = lent
     unsure = np.logical_or.reduce(list(reasons.values()))
     regions = RegionMap.from_lists(
         rows,

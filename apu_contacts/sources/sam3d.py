@@ -84,6 +84,20 @@ def read_sam3d_body(
     return people.each(build, "sam3d")
 
 
+def own_camera(path: str | Path) -> Camera | None:
+    """Return the camera that the 2D and 3D keypoints of a file's first person tell of; None without them.
+
+    Raises:
+        SourceMissingError, UnsafePickleError, SourceFormatError: as `read_sam3d_body`.
+    """
+    content, where, _ = _load(path)
+    people = People(content, where, {"pred_keypoints_3d": 2})
+    if not people.count or not people.has("pred_keypoints_2d", 0):
+        return None
+    pixels = people.get("pred_keypoints_2d", 0, -1, 2, finite=False)[: len(MHR70_JOINTS)]
+    return solve_camera(_points(people, 0), pixels, where)
+
+
 def _load(source: Source) -> tuple[Any, str, dict[int, SourceFormatError]]:
     """Return the records of a file, or of all files of a folder or a list; what is wrong with files, by
     record.
