@@ -94,7 +94,7 @@ class _Storage(Described):
 
     def build(self, resolve: Resolve) -> NDArray[Any]:
         brain = self.kind == _BFLOAT16
-        dtype = np.dtype("u2" if brain else self.kind).newbyteorder(self.order)
+        dtype = np.dtype("u2" if brain else self.kind).newbyteorder(">" if self.order == ">" else "<")
         size = self.count * dtype.itemsize
         resolve.budget.spend(size * (2 if brain else 1))
         data = self.read()

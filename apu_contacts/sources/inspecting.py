@@ -422,7 +422,7 @@ def _unknown(file: Path, content: Any) -> Inspection:
     keys = set(content) if isinstance(content, Mapping) else set()
     for wanted, title, use in _OURS:
         if set(wanted) <= keys:
-            note = ()
+            note: tuple[str, ...] = ()
             if "triangle_ids" in keys:
                 count = len(content["triangle_ids"])
                 note = (f"it places {count} vertices: {body_of_vertices(count) or 'of no body known here'}",)

@@ -42,10 +42,10 @@ def read_prompthmr(
         if allow_empty:
             return []
         raise NoPeopleError(f"{where}: PromptHMR found nobody in this picture")
-    size = np.asarray(image_size, dtype=np.float64)
+    size = [float(n) for n in image_size]
     padded = camera_of_matrix(people.shared("cam_int", 3, 3), f"{where}: cam_int")
     middle = padded_to_image(np.array(padded.center), size, input_size)
-    camera = Camera(padded.focal * float(size.max()) / input_size, (float(middle[0]), float(middle[1])))
+    camera = Camera(padded.focal * max(size) / input_size, (float(middle[0]), float(middle[1])))
     note = center_of_image(camera, size, where)
     return people.each(lambda i: _person(people, i, camera, note), "prompthmr")
 

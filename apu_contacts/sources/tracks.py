@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -54,7 +55,7 @@ class BodyTrack:
 
     estimator: str
     identity: str
-    frames: NDArray[np.int64]
+    frames: NDArray[Any]
     values: Mapping[str, Array]
     model: str
     camera: Camera | tuple[Camera, ...] | None = None

@@ -336,8 +336,10 @@ def convert(
 
 def _residuals(result: Conversion, there_and_back: tuple[str, ...] = ()) -> None:
     figures = zip(*(each.tolist() for each in (result.mean_mm, result.p95_mm, result.max_mm)), strict=True)
-    rows = [(person, *(f"{value:.2f}" for value in row)) for person, row in enumerate(figures)]
-    header = ("person", "residual mean, mm", "95 %, mm", "largest, mm")
+    rows: list[tuple[object, ...]] = [
+        (person, *(f"{value:.2f}" for value in row)) for person, row in enumerate(figures)
+    ]
+    header: tuple[str, ...] = ("person", "residual mean, mm", "95 %, mm", "largest, mm")
     if there_and_back:
         header = (*header, "there and back, mm")
         rows = [(*row, back) for row, back in zip(rows, there_and_back, strict=True)]

@@ -42,11 +42,13 @@ class United:
     def rows(self) -> list[tuple[str, str, str]]:
         """Return the table of what was measured before and after."""
         a, b = self.result.before, self.result.after
+        near = [f"{100 * min(m.contact_distance):.1f}" for m in (a, b)]
+        off = [f"{max(m.keypoint_error):.1f}" for m in (a, b)]
         moved = np.linalg.norm(self.result.parameters["transl"], axis=1)
         return [
-            ("nearest contact, cm", *(f"{100 * min(m.contact_distance):.1f}" for m in (a, b))),
-            ("keypoint error, px of 512", *(f"{max(m.keypoint_error):.1f}" for m in (a, b))),
-            ("vertices inside the other", *(str(m.inside_vertices) for m in (a, b))),
+            ("nearest contact, cm", near[0], near[1]),
+            ("keypoint error, px of 512", off[0], off[1]),
+            ("vertices inside the other", str(a.inside_vertices), str(b.inside_vertices)),
             ("moved, cm", "", ", ".join(f"{100 * each:.1f}" for each in moved)),
         ]
 
@@ -124,10 +126,11 @@ def unite(
     camera = chosen[0].camera
     assert camera is not None  # SAM 3D Body's reader always gives one
     width, height = (round(2 * c) for c in camera.center) if size is None else (int(n) for n in size)
+    seen = [estimate.projected for estimate in chosen if estimate.projected is not None]
     scene = Scene(
         width,
         height,
-        [ScenePerson(e.projected, InitialBody({"mesh": np.array([float(k)])})) for k, e in enumerate(chosen)],
+        [ScenePerson(points, InitialBody({"mesh": np.array([float(k)])})) for k, points in enumerate(seen)],
         [SceneContact(0, 1, ContactMap.from_parts(list(touching)))],
         camera,
         "united",

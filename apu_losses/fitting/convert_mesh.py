@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -131,7 +132,7 @@ def _vertices(body: LinearBlendBody, params: dict[str, Tensor]) -> Floats:
 
 
 def _to_nearest(
-    own: Floats, triangles: NDArray[np.int64], surfaces: Floats, faces: NDArray[np.int64]
+    own: Floats, triangles: NDArray[np.integer[Any]], surfaces: Floats, faces: NDArray[np.int64]
 ) -> tuple[Tensor, Tensor]:
     """``(M, S)`` distances of a body's vertices from the nearest surface that faces the same way, of those
     that have one on every mesh, and which ``(V,)`` have none.
