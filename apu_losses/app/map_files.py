@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from apu_contacts.reading import read_array, read_json
 from apu_contacts.regions import RegionMap, read_surface_mapping
-from apu_contacts.regions.transfer import RegionTransfer
+from apu_contacts.regions.region_map import RegionTransfer
 
 Mesh = tuple[NDArray[np.float64] | None, NDArray[np.int64]]
 
