@@ -79,6 +79,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "sam3d"
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore")
 def test_meshes_become_parameters_that_pose_them_again(folder: Path, tmp_path: Path) -> None:
     body, params = people()
