@@ -67,7 +67,7 @@ def test_a_stature_is_taken_to_the_centimetre_and_what_fits_stays(body, words, w
 def test_a_child_in_contact_is_as_far_away_as_whom_it_touches(body):
     scene = pair(body, gap=0.1)
     far = {**scene.people[1].initial.parameters}
-    far["transl"] = np.asarray(far["transl"], dtype=float) * 1.4
+    far["transl"] = np.asarray(far["transl"], dtype=float) * 1.7
     other = replace(scene.people[1], initial=replace(scene.people[1].initial, parameters=far))
     scene = replace(scene, people=[scene.people[0], other])
     params = rows(body, scene)
