@@ -69,7 +69,7 @@ def test_an_order_that_is_said_is_not_tried_the_other_way(fitter_of, body):
 @pytest.fixture(scope="module")
 def short():
     best = load_preset("best")
-    return replace(best, stages=tuple(replace(s, max_iterations=4) for s in best.stages))
+    return replace(best, stages=tuple(replace(s, max_iterations=2) for s in best.stages[:2]))
 
 
 def test_the_better_end_is_kept_with_what_was_tried(fitter_of, body, short, tmp_path):
