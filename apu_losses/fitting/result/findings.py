@@ -36,7 +36,7 @@ class Limits:
         stature: metres won or lost from the start.
         pose: degrees that a joint turned from the start.
         spine: degrees that a joint of the spine turned from the start.
-        order: metres by which the one who is said to be nearer is farther away.
+        depth_order: metres by which the one who is said to be nearer is farther away.
         size: share by which somebody starts farther away than one whom they touch: a child in contact who is
             taken for an adult, or the reverse. Of sixteen fits of photographs, good ones start up to 0.47, and
             a child far away at 1.03.
@@ -50,7 +50,7 @@ class Limits:
     stature: float = 0.10
     pose: float = 120.0
     spine: float = 45.0
-    order: float = 0.10
+    depth_order: float = 0.10
     size: float = 0.60
 
 
@@ -103,8 +103,8 @@ def look_at(
 
     Returns:
         one finding a measure; that of contacts only where the scene has contacts of any weight, that of
-        the order only where the scene says who is in front, and that of size only where two people touch and
-        ``before`` is given.
+        the depth order only where the scene says who is in front, and that of size only where two people
+        touch and ``before`` is given.
 
     Example:
         >>> [f.said for f in look_at(scene, result.after) if not f.right]  # doctest: +SKIP
@@ -121,7 +121,7 @@ def look_at(
         "spine": _largest(metrics.spine_change_max),
     }
     if scene.depth_order:
-        measured["order"] = metrics.order_wrong
+        measured["depth_order"] = metrics.depth_order_wrong
     if before is not None:
         apart = _apart(scene, before)
         if apart is not None:
