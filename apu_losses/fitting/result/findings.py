@@ -38,8 +38,8 @@ class Limits:
         spine: degrees that a joint of the spine turned from the start.
         depth_order: metres by which the one who is said to be nearer is farther away.
         size: share by which somebody starts farther away than one whom they touch: a child in contact who is
-            taken for an adult, or the reverse. Of sixteen fits of photographs, good ones start up to 0.47, and
-            a child far away at 1.03.
+            taken for an adult, or the reverse. On photographs sound fits start up to 0.47, and a child far
+            away at 1.03.
     """
 
     keypoints: float = 20.0
