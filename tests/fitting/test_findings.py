@@ -68,7 +68,7 @@ def test_who_is_in_front_is_held_against_the_scene(fitter, start):
 def test_who_starts_far_behind_whom_they_touch_may_be_a_child(fitter, start):
     _, near = found(fitter, start)
     transl = start["transl"].copy()
-    transl[1] += 0.8 * fitter.body.pose(fitter.tensors(start)).joints[1, 0].numpy()
+    transl[1] += 1.2 * fitter.body.pose(fitter.tensors(start)).joints[1, 0].numpy()
     _, far = found(fitter, start, transl=transl)
     ratio = np.sort(near.depth)[1] / np.sort(near.depth)[0] - 1
     looks = {f.name: f for f in look_at(demo_scene(), near, before=near)}
