@@ -221,6 +221,8 @@ def run_all(
             for line in summary_lines(interrupted.summary):
                 typer.echo(line)
             raise typer.Exit(128 + interrupted.number) from None
+    if done.detector:
+        typer.echo(f"detector: {done.detector}")
     for note in done.notes:
         _complain("run", f"note: {note}")
     if done.dry is not None:
@@ -520,29 +522,32 @@ def detect(
     """Find people and their keypoints in pictures; write the list that `propose` reads."""
     with _input():
         from apu_contacts.detect import (
-            KeypointDetector,
-            MediapipeDetector,
+            chosen_detector,
             detect_pictures,
             find_pictures,
             named_models,
+            open_detector,
         )
-        from apu_contacts.detect.models import chosen_detector, own_models
-        from apu_contacts.detect.pictures import Detector
+        from apu_contacts.detect.models import own_models
         from apu_contacts.images import left_out, left_out_words
 
         found = find_pictures(pictures)
         patterns = _patterns(estimates or [])
         used = chosen_detector(detector, own_weights=bool(person_weights or pose_weights))
         with _progress() as tell:
-            find: Detector
-            if used == "mediapipe":
-                find = MediapipeDetector(min_confidence=min_box_score)
-            else:
+            models = None
+            if used == "pose":
                 others = None if person_weights and pose_weights else named_models(model)
                 models = own_models(person_weights, pose_weights, others)
                 if score_scale is not None:
                     models = replace(models, score_scale=score_scale)
-                find = KeypointDetector(models, device=device, min_box_score=min_box_score, progress=tell)
+            find = open_detector(
+                detector if models is None else "pose",
+                models=models,
+                device=device,
+                min_box_score=min_box_score,
+                progress=tell,
+            )
             summary = detect_pictures(found, find, out, estimates=patterns, progress=tell)
     typer.echo(f"detector: {used}")
     for problem in filter(None, [left_out_words(left_out(pictures)), *summary.unread]):

@@ -25,14 +25,20 @@ class DetectConfig:
     """Who is in the pictures, where no keypoint file says so.
 
     Args:
-        model: detector, as of `apu detect`.
+        detector: ``"pose"`` (rtmlib), ``"mediapipe"``, or ``"auto"``: the first of these that is installed.
+        model: of ``"pose"``, as of `apu detect`.
         min_box_score: below this a box is nobody.
-        device: where it computes.
+        device: where it computes; MediaPipe has the CPU only.
     """
 
+    detector: str = "auto"
     model: str = "wholebody"
     min_box_score: float = 0.3
     device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        if self.detector not in ("auto", "pose", "mediapipe"):
+            raise ValueError(f"detect.detector must be auto, pose or mediapipe, got {self.detector!r}")
 
 
 @dataclass(frozen=True)

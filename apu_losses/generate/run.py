@@ -86,6 +86,8 @@ class RunSummary:
     Attributes:
         out: its folder.
         inputs: the photographs.
+        detector: what looked at those without keypoints, where this run looked at any: ``"pose"`` or
+            ``"mediapipe"``.
         proposal: what became of people and pairs, where this run looked for them; else None.
         asked: what became of the questions; None in a dry run.
         contacts: what the answers came to.
@@ -99,6 +101,7 @@ class RunSummary:
 
     out: Path
     inputs: RunInputs = field(default_factory=RunInputs)
+    detector: str = ""
     proposal: ProposalReport | None = None
     asked: AskSummary | None = None
     contacts: ContactsReport | None = None
@@ -275,14 +278,12 @@ def _detect(
             __version__,
             [(f.name, _stamp(f.image), sorted(map(str, f.files.values()))) for f in everything],
             [f.name for f in inputs.to_detect],
-            dataclasses.asdict(config.detect) if inputs.to_detect else None,
+            [dataclasses.asdict(config.detect), config.propose.start] if inputs.to_detect else None,
         ]
     )
 
     def make(path: Path) -> list[str]:
-        found, unread = (
-            _detected(inputs, config, detector, tell, summary.out) if inputs.to_detect else ({}, [])
-        )
+        found, unread = _detected(inputs, config, detector, tell, summary) if inputs.to_detect else ({}, [])
         ready = {files.name for files in inputs.ready} | set(found)
         write_text(path, manifest([files for files in everything if files.name in ready], found))
         return unread
@@ -293,21 +294,35 @@ def _detect(
 
 
 def _detected(
-    inputs: RunInputs, config: RunConfig, detector: Detector | None, tell: _Told, out: Path
-) -> tuple[dict[str, Path], list[str]]:
-    """Keypoint files of the pictures that have none, by name; and what could not be read."""
-    from apu_contacts.detect import KeypointDetector, detect_pictures, named_models
+    inputs: RunInputs, config: RunConfig, detector: Detector | None, tell: _Told, summary: RunSummary
+) -> tuple[dict[str, dict[str, Path]], list[str]]:
+    """Files of what was found in the pictures that have no keypoints, by name and kind; and notes.
 
+    Pictures that a run before has come to are not looked at again.
+    """
+    from apu_contacts.detect import chosen_detector, detect_pictures, open_detector
+
+    settings = config.detect
+    used = type(detector).__qualname__ if detector is not None else chosen_detector(settings.detector)
+    summary.detector = used
     if detector is None:
-        settings = config.detect
-        detector = KeypointDetector(
-            named_models(settings.model), device=settings.device, min_box_score=settings.min_box_score
+        detector = open_detector(
+            settings.detector,
+            model=settings.model,
+            device=settings.device,
+            min_box_score=settings.min_box_score,
+            progress=tell,
         )
     pictures = {f.name: f.image for f in inputs.to_detect if f.image is not None}
-    listing = out / "detected.jsonl"
-    done = detect_pictures(pictures, detector, listing, progress=tell)
-    files = {name: listing.with_suffix("") / f"{name}.npz" for name in pictures}
-    return {name: file for name, file in files.items() if file.is_file()}, done.unread
+    listing = summary.out / "detected.jsonl"
+    same = digest([__version__, used, dataclasses.asdict(settings)])
+    done = detect_pictures(pictures, detector, listing, progress=tell, resume=same)
+    found = {}
+    for files in find_images(listing) if listing.stat().st_size else []:
+        # landmarks in 3D are an estimate like any other file's
+        kinds = ("keypoints",) if config.propose.start == "keypoints" else ("keypoints", "mediapipe")
+        found[files.name] = {kind: files.files[kind] for kind in kinds if kind in files.files}
+    return found, done.unread
 
 
 def _propose(
