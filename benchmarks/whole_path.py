@@ -2,7 +2,7 @@
 
     python benchmarks/whole_path.py --out /tmp/whole_path           # from keypoints alone, ten photographs
     python benchmarks/whole_path.py --out /tmp/whole_auto --start auto --only college_232334 girls_250416
-    python benchmarks/whole_path.py --out /tmp/whole_detected --detector mediapipe    # pictures and nothing else
+    python benchmarks/whole_path.py --out /tmp/whole_detected --detector mediapipe    # pictures alone
 
 Photographs, keypoints and answers lie in ../shared/real and are no part of the repository. Pairs that nobody
 wrote an answer for are refused by the server, as a model may. The table says how each fit ended.

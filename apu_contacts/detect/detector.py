@@ -67,7 +67,7 @@ class DetectedPeople:
 
     def save(self, path: str | Path, made_from: str | None = None) -> None:
         """Write an ``.npz`` that `read_keypoint_arrays` reads: ``keypoints``, ``scores`` (the confidences),
-        ``raw_scores``, ``boxes``, ``size``; ``landmarks``, where there are; and ``made_from``, if it is given.
+        ``raw_scores``, ``boxes``, ``size``; ``landmarks``, where there are; ``made_from``, where it is given.
         """
         more: dict[str, Any] = {} if self.landmarks is None else {"landmarks": self.landmarks}
         if made_from is not None:

@@ -2,7 +2,8 @@
 
     python run_with_detector.py PHOTOS OUT CONFIG.toml LOOKED_AT
 
-The detector finds the bundled pair in every picture, takes its time, and writes to LOOKED_AT whom it looked at.
+The detector finds the bundled pair in every picture, takes its time, and writes to LOOKED_AT what it
+looked at.
 """
 
 from __future__ import annotations

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from apu_contacts.camera import Camera
-from apu_contacts.detect import DetectedPeople
+from apu_contacts.detect import DetectedPeople, choice, chosen_detector
 from apu_contacts.detect.mediapipe_pose import same_person
-from apu_contacts.detect import chosen_detector, choice
 from apu_contacts.keypoints import SKELETONS, convert_keypoints
 from apu_contacts.sources import SourceFormatError, read_keypoint_arrays, read_mediapipe
 from apu_contacts.sources.conventions import axis_angle_to_matrices
