@@ -319,6 +319,10 @@ def ask(
     temperature: Annotated[float, typer.Option(help="0: the likeliest answer; samples need more.")] = 0.0,
     action: Annotated[str | None, typer.Option(help="Known label of the interaction.")] = None,
     example: Annotated[bool, typer.Option(help="Show an example before the question.")] = True,
+    attributes: Annotated[
+        bool,
+        typer.Option("--attributes", help="Ask for age group, sex, build, who is taller and in front, too."),
+    ] = False,
     cache: Annotated[Path | None, typer.Option(help="Folder of answers that are not asked again.")] = None,
     timeout: Annotated[float, typer.Option(help="Seconds for a whole answer.")] = 300.0,
     retries: Annotated[int, typer.Option(min=0, help="Further attempts after a failed one.")] = 5,
@@ -381,6 +385,7 @@ def ask(
             parallel=parallel,
             action=action,
             example=example,
+            attributes=attributes,
             cache=cache,
             temperature=temperature,
             again=tuple(again or ()),
@@ -396,7 +401,7 @@ def ask(
             price_in=price_in,
             price_out=price_out,
         )
-        queries, problems = _questions(pictures or [], action)
+        queries, problems = _questions(pictures or [], action, attributes)
         for problem in problems:
             _complain("ask", f"note: {problem}")
         if repair and (batch_out or batch_in):
@@ -435,14 +440,16 @@ def ask(
         raise typer.Exit(1)
 
 
-def _questions(given: Sequence[Path], action: str | None) -> tuple[list[PairQuery], list[str]]:
+def _questions(
+    given: Sequence[Path], action: str | None, attributes: bool
+) -> tuple[list[PairQuery], list[str]]:
     """Return the questions about scenes, or about whole pictures; and what is left out."""
     from apu_contacts.asking.commands import left_out_note
     from apu_contacts.asking.queries import image_queries
 
     scenes = [path for path in given if path.suffix in (".jsonl", ".json")]
     if not scenes:
-        return image_queries(given, action), list(filter(None, [left_out_note(given)]))
+        return image_queries(given, action, attributes=attributes), list(filter(None, [left_out_note(given)]))
     if len(scenes) < len(given):
         other = next(path for path in given if path not in scenes)
         raise ValueError(f"ask takes scenes or pictures, not both: got {scenes[0]} and {other}")
@@ -450,7 +457,7 @@ def _questions(given: Sequence[Path], action: str | None) -> tuple[list[PairQuer
     from apu_losses.generate.files import read_scenes
 
     found = [scene for path in scenes for scene in read_scenes(path)]
-    queries, problems = scene_queries(found, action)
+    queries, problems = scene_queries(found, action, attributes=attributes)
     if not queries:
         why = problems[0] if problems else "no scene has a pair of people; `apu propose` finds them"
         raise ValueError(f"{scenes[0]}: nothing to ask: {why}")

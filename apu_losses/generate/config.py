@@ -71,6 +71,8 @@ class AskConfig:
     """Of whom, how often and how is asked, as of `apu ask`; see `apu_contacts.asking.AskOptions`.
 
     Args:
+        attributes: ask for age group, sex and build of the people, too, and who is taller and in front; what
+            is said of them goes into the starts (see `StartConfig`).
         repair: ask once more where an answer could not be read whole.
     """
 
@@ -82,6 +84,7 @@ class AskConfig:
     parallel: int = 4
     action: str = ""
     example: bool = True
+    attributes: bool = False
     repair: bool = True
     timeout: float = 300.0
     max_retries: int = 5

@@ -179,7 +179,7 @@ def run(
         tell.stage("proposing")
         _propose(steps, config, body, tell, summary)
         scenes = read_scene_lines(folder / SCENES) if (folder / SCENES).stat().st_size else []
-        queries, problems = scene_queries(scenes, config.ask.action or None)
+        queries, problems = scene_queries(scenes, config.ask.action or None, attributes=config.ask.attributes)
         summary.notes += problems
         tell.stage("asking")
         answers = folder / ANSWERS
