@@ -1,4 +1,4 @@
-"""What an answer says of the people themselves: schema, prompt, both readers, fusing, resolving, scene file."""
+"""What an answer says of the people themselves: schema, prompt, readers, fusing, resolving, scene file."""
 
 from __future__ import annotations
 
