@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from apu_contacts.files import refuse_foreign, refuse_inputs
 from apu_losses.app.console import EXPECTED, BadInput, Group, in_words, run, say_when_interrupted
@@ -69,6 +70,20 @@ def _root(
         typer.echo(context.get_help())
 
 
+class _TwoWords(TyperCommand):
+    """A command whose ``--person 1 child`` takes two words, which typer cannot say of a list."""
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:
+        joined: list[str] = []
+        words = iter(args)
+        for word in words:
+            joined.append(word)
+            if word == "--person":
+                number, said = next(words, None), next(words, None)
+                joined += [" ".join(one for one in (number, said) if one is not None)] if number else []
+        return super().parse_args(ctx, joined)
+
+
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")] = Path("apu_demo"),
@@ -93,7 +108,7 @@ def demo(
         typer.echo(f"  {file}")
 
 
-@app.command()
+@app.command(cls=_TwoWords)
 def fit(
     scene: Annotated[
         Path, typer.Argument(metavar="SCENE.json|DIR|SCENES.jsonl", help="A scene, a folder, or one a line.")
@@ -116,6 +131,21 @@ def fit(
     batch_size: Annotated[
         int, typer.Option(min=1, help="Scenes fitted at once; results are written after each batch.")
     ] = 32,
+    person: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NUMBER WORDS",
+            help="What is known of a person's size: --person 1 child, --person 0 1.8m. May be repeated.",
+        ),
+    ] = None,
+    hypotheses: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Starts tried of each scene: who is in front, and arms and legs mirrored in depth; "
+            "8 take about ten times as long. The preset's own if left out.",
+        ),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help=_OVERWRITE)] = False,
 ) -> None:
     """Fit bodies to scenes; leave parameters, a record, meshes and a picture of each.
@@ -124,7 +154,8 @@ def fit(
     """
     from apu_losses.bodies import load_body
     from apu_losses.bodies.region_map import region_map_for
-    from apu_losses.fitting import SceneFitter
+    from apu_losses.fitting import SceneFitter, load_preset
+    from apu_losses.fitting.start.said import SAY_SO
     from apu_losses.generate.fit_files import fit_scenes, load_scenes
 
     _use_threads(threads)
@@ -132,15 +163,19 @@ def fit(
         raise BadInput(f"--out {out}: results would lie among the scenes; name another folder")
     model = load_body(body, device=_device(device))
     found = load_scenes(scene, model)
+    scenes = _sized(found.scenes, person or ())
     with warnings.catch_warnings(record=True) as caught:
         region_map = region_map_for(model, regions)
-    fitter = SceneFitter(model, regions=region_map, preset=preset, device=device, batch_size=batch_size)
+    chosen = load_preset(preset)
+    if hypotheses is not None:
+        chosen = replace(chosen, hypotheses=hypotheses)
+    fitter = SceneFitter(model, regions=region_map, preset=chosen, device=device, batch_size=batch_size)
     for warning in caught:
         _complain("fit", f"note: {warning.message}")
     say_when_interrupted(lambda: f"interrupted; what is done is in {out}, the same command goes on from it")
     with _progress() as tell:
         summary = fit_scenes(
-            found.scenes,
+            scenes,
             fitter,
             out,
             pictures=pictures,
@@ -155,6 +190,10 @@ def fit(
     loud = _without_contacts(found.scenes)
     if loud:
         _complain("fit", f"warning: {loud}")
+    for name, record in summary.records.items():
+        for note in record.get("notes", ()):
+            if note.endswith(SAY_SO):
+                _complain("fit", f"warning: {name}: {note}")
     unwritten = [f"{name}: results not written: {why}" for name, why in summary.unwritten.items()]
     for problem in [*found.unusable, *unwritten, *summary.notes]:
         _complain("fit", f"note: {problem}")
@@ -162,6 +201,24 @@ def fit(
     typer.echo(f"results in {out}{there}" + (f", films in {film}" if film else ""))
     if summary.failed or found.unusable:
         raise typer.Exit(1)
+
+
+def _sized(scenes: Mapping[str, Scene], said: Sequence[str]) -> dict[str, Scene]:
+    """Return the scenes with what `--person` says of people: ``["1 child"]``."""
+    from apu_losses.fitting import with_people_said
+
+    if not said:
+        return dict(scenes)
+    words = {}
+    for one in said:
+        number, _, rest = one.partition(" ")
+        if not number.isdigit() or not rest.strip():
+            raise BadInput(f"--person {one}: a number and a word are expected, such as --person 1 child")
+        words[int(number)] = f"{words.get(int(number), '')} {rest}".strip()
+    try:
+        return {name: with_people_said(scene, words) for name, scene in scenes.items()}
+    except ValueError as error:
+        raise BadInput(f"--person: {error}") from None
 
 
 def _given_files(*values: object) -> list[Path]:

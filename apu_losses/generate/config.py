@@ -118,6 +118,8 @@ class FitConfig:
         regions: region map of ``body``; empty: found or derived.
         pictures: draw the people before and after, for the page.
         batch_size: scenes fitted at once.
+        hypotheses: starts tried of each scene, see `Preset.hypotheses`; 0: the preset's own.
+        people: what is known of the size of the people of every picture: ``"1 child, 0 1.8m"``.
     """
 
     preset: str = "best"
@@ -127,6 +129,22 @@ class FitConfig:
     pictures: bool = True
     batch_size: int = 8
     threads: int = 1
+    hypotheses: int = 0
+    people: str = ""
+
+    def said(self) -> dict[int, str]:
+        """Words on people by their number.
+
+        Raises:
+            ValueError: something else than numbers with words.
+        """
+        words = {}
+        for one in self.people.split(",") if self.people.strip() else ():
+            number, _, rest = one.strip().partition(" ")
+            if not number.isdigit() or not rest:
+                raise ValueError(f'fit.people must be like "1 child, 0 1.8m", got {self.people!r}')
+            words[int(number)] = rest
+        return words
 
 
 @dataclass(frozen=True)

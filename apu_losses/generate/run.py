@@ -448,7 +448,7 @@ def _fit(folder: Path, config: RunConfig, body: FittedBody | None, tell: _Told, 
         return
     from apu_losses.bodies import load_body
     from apu_losses.bodies.region_map import region_map_for
-    from apu_losses.fitting import SceneFitter
+    from apu_losses.fitting import SceneFitter, load_preset, with_people_said
     from apu_losses.generate.fit_files import fit_scenes, load_scenes
 
     settings = config.fit
@@ -456,18 +456,22 @@ def _fit(folder: Path, config: RunConfig, body: FittedBody | None, tell: _Told, 
     with warnings.catch_warnings(record=True) as caught:
         regions = region_map_for(body, settings.regions or None)
     summary.notes += [str(warning.message) for warning in caught]
+    preset = load_preset(settings.preset)
+    if settings.hypotheses:
+        preset = dataclasses.replace(preset, hypotheses=settings.hypotheses)
     fitter = SceneFitter(
         body,
         regions=regions,
-        preset=settings.preset,
+        preset=preset,
         device=settings.device,
         batch_size=settings.batch_size,
     )
     found = load_scenes(folder / CONTACTS, body)
     summary.notes += found.unusable
+    said = settings.said()
     # these results are this run's own: another answer or option makes them again
     done = fit_scenes(
-        found.scenes,
+        {name: with_people_said(scene, said) for name, scene in found.scenes.items()},
         fitter,
         folder / FITS,
         pictures=settings.pictures,

@@ -9,6 +9,7 @@ from apu_losses.bodies.protocol import BodyModel
 from apu_losses.fitting.body_parameters import pose_joints
 from apu_losses.fitting.scene.types import Scene, ScenePerson
 from apu_losses.fitting.start.from_keypoints import start_from_keypoints, unstartable
+from apu_losses.fitting.start.said import usual_age
 
 
 def started(scenes: Sequence[Scene], body: BodyModel) -> tuple[list[Scene], list[tuple[str, ...]]]:
@@ -48,7 +49,16 @@ def _people_of(scene: Scene, body: BodyModel) -> tuple[list[ScenePerson], list[s
         else:
             missing.append(number)
     assert scene.camera is not None  # set by Scene itself
-    starts = start_from_keypoints([people[number].keypoints for number in missing], scene.camera, body)
+    ages = [usual_age(body, people[number]) for number in missing]
+    place = {number: index for index, number in enumerate(missing)}
+    order = [(place[a], place[b]) for a, b in scene.depth_order if {a, b} <= set(place)]
+    starts = start_from_keypoints(
+        [people[number].keypoints for number in missing],
+        scene.camera,
+        body,
+        ages=ages,
+        in_front=order or None,
+    )
     for number, found in zip(missing, starts, strict=True):
         people[number] = replace(people[number], initial=found.initial())
         said.append(f"person {number} came without a start and was started from keypoints alone")
