@@ -529,13 +529,35 @@ def contacts(
     policy: Annotated[
         str, typer.Option(help="How answers become contacts: 'best', 'paper', or a .json file.")
     ] = "best",
+    starts: Annotated[
+        str,
+        typer.Option(
+            help="What answers tell starts from keypoints: 'all', 'contacts' (parts that touch are at one "
+            "depth) or 'none'."
+        ),
+    ] = "all",
     overwrite: Annotated[bool, typer.Option("--overwrite", help=_OVERWRITE)] = False,
 ) -> None:
-    """Put answers into scenes: fused, who is meant, sides repaired; each pair with what it rests on."""
+    """Put answers into scenes: fused, who is meant, sides repaired; each pair with what it rests on.
+
+    People who started from their keypoints alone start once more, with what the answers say.
+    """
     from apu_losses.generate.config import load_policy
     from apu_losses.generate.files import contacts_file
+    from apu_losses.generate.said import check_from_answers
 
-    report = contacts_file(scenes, answers, out, load_policy(policy), overwrite=overwrite)
+    with _input():
+        check_from_answers(starts)
+    with _progress() as tell:
+        report = contacts_file(
+            scenes,
+            answers,
+            out,
+            load_policy(policy),
+            from_answers=starts,  # type: ignore[arg-type]  # checked above
+            progress=tell,
+            overwrite=overwrite,
+        )
     for problem in report.problems:
         _complain("contacts", f"note: {problem}")
     _table(("scene", "people", "what is known"), report.pairs_in_words)

@@ -13,6 +13,7 @@ from typing import Any
 from apu_contacts.asking.commands import AskOptions
 from apu_contacts.reading import read_json
 from apu_contacts.resolve import ContactPolicy
+from apu_losses.generate.said import check_from_answers
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -72,7 +73,7 @@ class AskConfig:
 
     Args:
         attributes: ask for age group, sex and build of the people, too, and who is taller and in front; what
-            is said of them goes into the starts (see `StartConfig`).
+            is said of them goes into the starts (see `StartsConfig`).
         repair: ask once more where an answer could not be read whole.
     """
 
@@ -108,6 +109,21 @@ class AskConfig:
         for name in ("base_url", "action", "length_field", "max_calls", "max_tokens", "max_cost"):
             values[name] = values[name] or None
         return AskOptions(**values)
+
+
+@dataclass(frozen=True)
+class StartsConfig:
+    """What answers tell the starts of people who started from their keypoints alone.
+
+    Args:
+        from_answers: ``"all"``: parts that touch are put at one depth, a child is a child, who is called in
+            front is so; ``"contacts"``: the first of these alone; ``"none"``: starts stay as they were.
+    """
+
+    from_answers: str = "all"
+
+    def __post_init__(self) -> None:
+        check_from_answers(self.from_answers)
 
 
 @dataclass(frozen=True)
@@ -152,7 +168,8 @@ class RunConfig:
     """All options of a run. `save` and `load` are TOML with one table for each part.
 
     Args:
-        detect, propose, ask, contacts, fit: of the stages; ``contacts`` is the policy by name or file.
+        detect, propose, ask, contacts, starts, fit: of the stages; ``contacts`` is the policy by name or
+            file.
 
     Example:
         >>> RunConfig().changed({"ask": {"model": "m"}, "fit": {"preset": "paper"}}).ask.model
@@ -163,6 +180,7 @@ class RunConfig:
     propose: ProposeConfig = field(default_factory=ProposeConfig)
     ask: AskConfig = field(default_factory=AskConfig)
     contacts: str = "best"
+    starts: StartsConfig = field(default_factory=StartsConfig)
     fit: FitConfig = field(default_factory=FitConfig)
 
     @classmethod

@@ -29,10 +29,12 @@ from apu_losses.generate.contacts import ContactsReport, add_contacts
 from apu_losses.generate.inputs import RunInputs, find_inputs, manifest
 from apu_losses.generate.page import page, summary_rows
 from apu_losses.generate.questions import scene_queries
+from apu_losses.generate.said import FromAnswers, started_as_said
 from apu_losses.generate.steps import Steps
 
 if TYPE_CHECKING:
     from apu_contacts.detect.pictures import Detector
+    from apu_contacts.regions import RegionMap
     from apu_losses.bodies.anny_adapter import AnnyBody
     from apu_losses.bodies.posed_mesh import PosedMeshBody
     from apu_losses.bodies.skinning import LinearBlendBody
@@ -45,7 +47,7 @@ IMAGES, SCENES, ANSWERS, CONTACTS = "images.jsonl", "scenes.jsonl", "answers.jso
 FITS, PAGE, CONFIG = "fits", "index.html", "run.toml"
 
 # share of the bar at which each stage ends: fits take most of the time
-_ENDS = {"detecting": 0.1, "proposing": 0.25, "asking": 0.45, "resolving": 0.46, "fitting": 0.99}
+_ENDS = {"detecting": 0.1, "proposing": 0.25, "asking": 0.45, "resolving": 0.55, "fitting": 0.99}
 
 
 @dataclass
@@ -200,8 +202,14 @@ def run(
         done, report = add_contacts(scenes, _of_this_run(records, queries), policy)
         summary.contacts = report
         summary.notes += report.problems
-        resolved_from = digest([file_digest(folder / SCENES), policy.to_dict(), _said(records)])
-        steps.make(CONTACTS, resolved_from, lambda path: _write_lines(path, done))
+        resolved_from = digest(
+            [file_digest(folder / SCENES), policy.to_dict(), _said(records), config.starts, config.fit.body]
+        )
+        steps.make(
+            CONTACTS,
+            resolved_from,
+            lambda path: _write_lines(path, _started_as_said(done, config, body, tell)),
+        )
         summary.scenes = read_scene_lines(folder / CONTACTS) if done else []
         tell.stage("fitting")
         if summary.asked is None or not summary.asked.stopped:
@@ -388,6 +396,22 @@ def _scenes_in(path: Path) -> list[Scene]:
 def _write_lines(path: Path, scenes: Sequence[Scene]) -> list[str]:
     write_scene_lines(path, scenes)
     return []
+
+
+def _started_as_said(
+    scenes: Sequence[Scene], config: RunConfig, body: FittedBody | None, tell: _Told
+) -> list[Scene]:
+    from apu_losses.bodies import load_body
+    from apu_losses.bodies.region_map import region_map_for
+
+    own = cache(lambda: load_body(config.fit.body) if body is None else body)
+
+    def regions() -> RegionMap:
+        with warnings.catch_warnings(record=True):  # the fit says it again
+            return region_map_for(own(), config.fit.regions or None)
+
+    wanted: FromAnswers = config.starts.from_answers  # type: ignore[assignment]  # checked there
+    return started_as_said(scenes, own, cache(regions), wanted, tell)
 
 
 def _of_this_run(records: Sequence[dict[str, Any]], queries: Sequence[PairQuery]) -> list[dict[str, Any]]:

@@ -94,7 +94,7 @@ class Runs:
         PRESET.save(folder / "short.json")
         ask = {"model": "m", "base_url": server.url, "example": False, "parallel": 1}
         fit = {"preset": str(folder / "short.json"), "batch_size": 1, "pictures": False}
-        config = RunConfig().changed({"ask": ask, "fit": fit})
+        config = RunConfig().changed({"ask": ask, "fit": fit, "starts": {"from_answers": "none"}})
         (folder / "run.toml").write_text(config.to_toml(), encoding="utf-8")
 
     def start(self, out: Path, looked_at: Path) -> subprocess.Popen[str]:
