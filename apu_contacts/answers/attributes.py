@@ -6,7 +6,7 @@ Each is optional and has a confidence. Nothing is made up: a word that is not kn
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple
 
 AGE_GROUPS = ("adult", "teenager", "child", "infant")
@@ -134,11 +134,11 @@ def attributes_of_document(document: Mapping[str, Any]) -> PairAttributes | None
         value = entry["value"]
         return None if value == UNKNOWN else Judgement(who.get(value, value), float(entry["confidence"]))
 
-    people = [
+    left, right = (
         PersonAttributes(*(judged(said[person][name]) for name in OF_ONE))
         for person in ("person_left", "person_right")
-    ]
-    return PairAttributes(*people, judged(said["taller"]), judged(said["in_front"]))
+    )
+    return PairAttributes(left, right, judged(said["taller"]), judged(said["in_front"]))
 
 
 def document_of(told: PairAttributes) -> dict[str, Any]:
@@ -174,11 +174,10 @@ def fuse_attributes(told: Sequence[PairAttributes]) -> PairAttributes | None:
         best = max(values, key=lambda v: weight[v])  # the first of equals
         return Judgement(best, weight[best] / len(said))
 
-    people = [
+    first, second = (
         PersonAttributes(
             *(fused([getattr(getattr(t, person), f.name) for t in told]) for f in fields(PersonAttributes))
         )
         for person in ("a", "b")
-    ]
-    pair = PairAttributes(*people)
-    return replace(pair, taller=fused([t.taller for t in told]), in_front=fused([t.in_front for t in told]))
+    )
+    return PairAttributes(first, second, fused([t.taller for t in told]), fused([t.in_front for t in told]))

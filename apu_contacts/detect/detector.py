@@ -96,7 +96,10 @@ class DetectedPeople:
             width, height = arrays["size"].tolist()
             return cls(
                 str(arrays["skeleton"]),
-                *(arrays[name] for name in ("keypoints", "scores", "raw_scores", "boxes")),
+                arrays["keypoints"],
+                arrays["scores"],
+                arrays["raw_scores"],
+                arrays["boxes"],
                 (width, height),
                 arrays.get("landmarks"),
             )

@@ -91,8 +91,8 @@ def settle_sizes(
             above = (height - down @ foot * np.exp(size[person]) - _SOLE) / options.floor_sigma
             # a foot that is lifted is let go
             found.append(above / np.sqrt(1 + (above * options.floor_sigma / options.lifted) ** 2))
-        for near, far in order:
-            behind = depths[far] * np.exp(size[far]) - depths[near] * np.exp(size[near])
+        for front, back in order:
+            behind = depths[back] * np.exp(size[back]) - depths[front] * np.exp(size[front])
             missing = max(0.0, _MORE_THAN - behind)
             found.append(missing / options.order_sigma / np.sqrt(1 + (missing / options.order_reach) ** 2))
         for one, other in near:
