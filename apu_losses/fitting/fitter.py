@@ -348,7 +348,7 @@ class SceneFitter:
                 "provenance": self.regions.provenance,
             },
             notes=self.notes,
-            findings=() if any(report.failed for report in reports) else look_at(scene, after),
+            findings=() if any(report.failed for report in reports) else look_at(scene, after, before=before),
         )
 
     def _without_start(self, scenes: Sequence[Scene], error: ValueError) -> dict[int, FitResult]:

@@ -32,7 +32,7 @@ def test_the_start_has_changed_nothing(fitter, start):
     looks, metrics = found(fitter, start)
     for name in ("volume", "thickness", "stature", "pose", "spine"):
         assert looks[name].right and looks[name].value == pytest.approx(0, abs=1e-5)
-    assert "order" not in looks and metrics.order_wrong == 0
+    assert "depth_order" not in looks and metrics.depth_order_wrong == 0
 
 
 def test_a_body_that_got_thin_is_found_by_its_litres_and_its_thickness(fitter, start):
@@ -60,9 +60,22 @@ def test_who_is_in_front_is_held_against_the_scene(fitter, start):
     transl[:, 2] = [4.0, 3.5]
     scene = replace(demo_scene(), depth_order=[(0, 1)])
     looks, metrics = found(fitter, start, scene, transl=transl)
-    assert metrics.order_wrong == pytest.approx(0.5, abs=0.2) and not looks["order"].right
+    assert metrics.depth_order_wrong == pytest.approx(0.5, abs=0.2) and not looks["depth_order"].right
     right, _ = found(fitter, start, replace(scene, depth_order=[(1, 0)]), transl=transl)
-    assert right["order"].right and right["order"].value == 0
+    assert right["depth_order"].right and right["depth_order"].value == 0
+
+
+def test_who_starts_far_behind_whom_they_touch_may_be_a_child(fitter, start):
+    _, near = found(fitter, start)
+    transl = start["transl"].copy()
+    transl[1] += 1.2 * fitter.body.pose(fitter.tensors(start)).joints[1, 0].numpy()
+    _, far = found(fitter, start, transl=transl)
+    ratio = np.sort(near.depth)[1] / np.sort(near.depth)[0] - 1
+    looks = {f.name: f for f in look_at(demo_scene(), near, before=near)}
+    assert looks["size"].right and looks["size"].value == pytest.approx(ratio)
+    looks = {f.name: f for f in look_at(demo_scene(), near, before=far)}
+    assert not looks["size"].right and looks["size"].value > 0.6
+    assert "size" not in {f.name for f in look_at(replace(demo_scene(), contacts=[]), near, before=far)}
 
 
 def test_hands_a_metre_apart_are_no_contact(fitter, start):
@@ -102,7 +115,7 @@ def test_what_cannot_be_measured_is_not_right(fitter, start):
 def test_a_result_says_what_it_looks_like(fitter, tmp_path):
     short = replace(fitter.preset, stages=[replace(s, max_iterations=2) for s in fitter.preset.stages[:1]])
     result = SceneFitter(fitter.body, preset=short).fit([demo_scene()])[0]
-    assert result.findings == look_at(demo_scene(), result.after)
+    assert result.findings == look_at(demo_scene(), result.after, before=result.before)
     assert result.looks_right == all(f.right for f in result.findings)
     result.save(tmp_path / "hug")
     assert type(result).load(tmp_path / "hug").findings == result.findings
