@@ -281,6 +281,8 @@ def run_all(
             for line in summary_lines(interrupted.summary):
                 typer.echo(line)
             raise typer.Exit(128 + interrupted.number) from None
+    if done.detector:
+        typer.echo(f"detector: {done.detector}")
     for note in done.notes:
         _complain("run", f"note: {note}")
     if done.dry is not None:
@@ -463,6 +465,10 @@ def ask(
     temperature: Annotated[float, typer.Option(help="0: the likeliest answer; samples need more.")] = 0.0,
     action: Annotated[str | None, typer.Option(help="Known label of the interaction.")] = None,
     example: Annotated[bool, typer.Option(help="Show an example before the question.")] = True,
+    attributes: Annotated[
+        bool,
+        typer.Option("--attributes", help="Ask for age group, sex, build, who is taller and in front, too."),
+    ] = False,
     cache: Annotated[Path | None, typer.Option(help="Folder of answers that are not asked again.")] = None,
     timeout: Annotated[float, typer.Option(help="Seconds for a whole answer.")] = 300.0,
     retries: Annotated[int, typer.Option(min=0, help="Further attempts after a failed one.")] = 5,
@@ -525,6 +531,7 @@ def ask(
             parallel=parallel,
             action=action,
             example=example,
+            attributes=attributes,
             cache=cache,
             temperature=temperature,
             again=tuple(again or ()),
@@ -540,7 +547,7 @@ def ask(
             price_in=price_in,
             price_out=price_out,
         )
-        queries, problems = _questions(pictures or [], action)
+        queries, problems = _questions(pictures or [], action, attributes)
         for problem in problems:
             _complain("ask", f"note: {problem}")
         if repair and (batch_out or batch_in):
@@ -579,14 +586,16 @@ def ask(
         raise typer.Exit(1)
 
 
-def _questions(given: Sequence[Path], action: str | None) -> tuple[list[PairQuery], list[str]]:
+def _questions(
+    given: Sequence[Path], action: str | None, attributes: bool
+) -> tuple[list[PairQuery], list[str]]:
     """Return the questions about scenes, or about whole pictures; and what is left out."""
     from apu_contacts.asking.commands import left_out_note
     from apu_contacts.asking.queries import image_queries
 
     scenes = [path for path in given if path.suffix in (".jsonl", ".json")]
     if not scenes:
-        return image_queries(given, action), list(filter(None, [left_out_note(given)]))
+        return image_queries(given, action, attributes=attributes), list(filter(None, [left_out_note(given)]))
     if len(scenes) < len(given):
         other = next(path for path in given if path not in scenes)
         raise ValueError(f"ask takes scenes or pictures, not both: got {scenes[0]} and {other}")
@@ -594,7 +603,7 @@ def _questions(given: Sequence[Path], action: str | None) -> tuple[list[PairQuer
     from apu_losses.generate.files import read_scenes
 
     found = [scene for path in scenes for scene in read_scenes(path)]
-    queries, problems = scene_queries(found, action)
+    queries, problems = scene_queries(found, action, attributes=attributes)
     if not queries:
         why = problems[0] if problems else "no scene has a pair of people; `apu propose` finds them"
         raise ValueError(f"{scenes[0]}: nothing to ask: {why}")
@@ -609,13 +618,35 @@ def contacts(
     policy: Annotated[
         str, typer.Option(help="How answers become contacts: 'best', 'paper', or a .json file.")
     ] = "best",
+    starts: Annotated[
+        str,
+        typer.Option(
+            help="What answers tell starts from keypoints: 'all', 'contacts' (parts that touch are at one "
+            "depth) or 'none'."
+        ),
+    ] = "all",
     overwrite: Annotated[bool, typer.Option("--overwrite", help=_OVERWRITE)] = False,
 ) -> None:
-    """Put answers into scenes: fused, who is meant, sides repaired; each pair with what it rests on."""
+    """Put answers into scenes: fused, who is meant, sides repaired; each pair with what it rests on.
+
+    People who started from their keypoints alone start once more, with what the answers say.
+    """
     from apu_losses.generate.config import load_policy
     from apu_losses.generate.files import contacts_file
+    from apu_losses.generate.said import check_from_answers
 
-    report = contacts_file(scenes, answers, out, load_policy(policy), overwrite=overwrite)
+    with _input():
+        check_from_answers(starts)
+    with _progress() as tell:
+        report = contacts_file(
+            scenes,
+            answers,
+            out,
+            load_policy(policy),
+            from_answers=starts,  # type: ignore[arg-type]  # checked above
+            progress=tell,
+            overwrite=overwrite,
+        )
     for problem in report.problems:
         _complain("contacts", f"note: {problem}")
     _table(("scene", "people", "what is known"), report.pairs_in_words)
@@ -666,29 +697,32 @@ def detect(
     """Find people and their keypoints in pictures; write the list that `propose` reads."""
     with _input():
         from apu_contacts.detect import (
-            KeypointDetector,
-            MediapipeDetector,
+            chosen_detector,
             detect_pictures,
             find_pictures,
             named_models,
+            open_detector,
         )
-        from apu_contacts.detect.models import chosen_detector, own_models
-        from apu_contacts.detect.pictures import Detector
+        from apu_contacts.detect.models import own_models
         from apu_contacts.images import left_out, left_out_words
 
         found = find_pictures(pictures)
         patterns = _patterns(estimates or [])
         used = chosen_detector(detector, own_weights=bool(person_weights or pose_weights))
         with _progress() as tell:
-            find: Detector
-            if used == "mediapipe":
-                find = MediapipeDetector(min_confidence=min_box_score)
-            else:
+            models = None
+            if used == "pose":
                 others = None if person_weights and pose_weights else named_models(model)
                 models = own_models(person_weights, pose_weights, others)
                 if score_scale is not None:
                     models = replace(models, score_scale=score_scale)
-                find = KeypointDetector(models, device=device, min_box_score=min_box_score, progress=tell)
+            find = open_detector(
+                detector if models is None else "pose",
+                models=models,
+                device=device,
+                min_box_score=min_box_score,
+                progress=tell,
+            )
             summary = detect_pictures(found, find, out, estimates=patterns, progress=tell)
     typer.echo(f"detector: {used}")
     for problem in filter(None, [left_out_words(left_out(pictures)), *summary.unread]):

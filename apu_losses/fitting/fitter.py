@@ -238,7 +238,7 @@ class SceneFitter:
 
     def _laid(self, scenes: Sequence[Scene]) -> tuple[dict[str, Tensor], list[tuple[str, ...]]]:
         """Return the start of every person, and for each scene what was done or is doubtful, in words."""
-        ready, begun = started(scenes, self.body)
+        ready, begun = started(scenes, self.body, self.regions)
         people = [person.initial for scene in ready for person in scene.people]
         laid, _ = initial_parameters(self.body, people, self.retarget, device=self.device, dtype=self.dtype)
         laid, sized = as_said(self.body, ready, laid)

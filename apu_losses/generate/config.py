@@ -13,6 +13,7 @@ from typing import Any
 from apu_contacts.asking.commands import AskOptions
 from apu_contacts.reading import read_json
 from apu_contacts.resolve import ContactPolicy
+from apu_losses.generate.said import check_from_answers
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -25,14 +26,20 @@ class DetectConfig:
     """Who is in the pictures, where no keypoint file says so.
 
     Args:
-        model: detector, as of `apu detect`.
+        detector: ``"pose"`` (rtmlib), ``"mediapipe"``, or ``"auto"``: the first of these that is installed.
+        model: of ``"pose"``, as of `apu detect`.
         min_box_score: below this a box is nobody.
-        device: where it computes.
+        device: where it computes; MediaPipe has the CPU only.
     """
 
+    detector: str = "auto"
     model: str = "wholebody"
     min_box_score: float = 0.3
     device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        if self.detector not in ("auto", "pose", "mediapipe"):
+            raise ValueError(f"detect.detector must be auto, pose or mediapipe, got {self.detector!r}")
 
 
 @dataclass(frozen=True)
@@ -65,6 +72,8 @@ class AskConfig:
     """Of whom, how often and how is asked, as of `apu ask`; see `apu_contacts.asking.AskOptions`.
 
     Args:
+        attributes: ask for age group, sex and build of the people, too, and who is taller and in front; what
+            is said of them goes into the starts (see `StartsConfig`).
         repair: ask once more where an answer could not be read whole.
     """
 
@@ -76,6 +85,7 @@ class AskConfig:
     parallel: int = 4
     action: str = ""
     example: bool = True
+    attributes: bool = False
     repair: bool = True
     timeout: float = 300.0
     max_retries: int = 5
@@ -99,6 +109,21 @@ class AskConfig:
         for name in ("base_url", "action", "length_field", "max_calls", "max_tokens", "max_cost"):
             values[name] = values[name] or None
         return AskOptions(**values)
+
+
+@dataclass(frozen=True)
+class StartsConfig:
+    """What answers tell the starts of people who started from their keypoints alone.
+
+    Args:
+        from_answers: ``"all"``: parts that touch are put at one depth, a child is a child, who is called in
+            front is so; ``"contacts"``: the first of these alone; ``"none"``: starts stay as they were.
+    """
+
+    from_answers: str = "all"
+
+    def __post_init__(self) -> None:
+        check_from_answers(self.from_answers)
 
 
 @dataclass(frozen=True)
@@ -143,7 +168,8 @@ class RunConfig:
     """All options of a run. `save` and `load` are TOML with one table for each part.
 
     Args:
-        detect, propose, ask, contacts, fit: of the stages; ``contacts`` is the policy by name or file.
+        detect, propose, ask, contacts, starts, fit: of the stages; ``contacts`` is the policy by name or
+            file.
 
     Example:
         >>> RunConfig().changed({"ask": {"model": "m"}, "fit": {"preset": "paper"}}).ask.model
@@ -154,6 +180,7 @@ class RunConfig:
     propose: ProposeConfig = field(default_factory=ProposeConfig)
     ask: AskConfig = field(default_factory=AskConfig)
     contacts: str = "best"
+    starts: StartsConfig = field(default_factory=StartsConfig)
     fit: FitConfig = field(default_factory=FitConfig)
 
     @classmethod
