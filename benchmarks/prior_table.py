@@ -6,8 +6,8 @@
 
 Rows share the recipe `best`. The prior that ships has seen the truth of development types only. With
 `--generated` the system first fits other scenes of the held-out types by automatic contact maps, keeps what
-the filter keeps, and counts a second prior with these fits added: still no truth of an unseen type. Scores lie
-in --cache, a block of scenes of a method to a file.
+the filter keeps, and counts a second prior with these fits added: still no truth of an unseen type. Scores
+lie in --cache, a block of scenes of a method to a file.
 """
 
 from __future__ import annotations
