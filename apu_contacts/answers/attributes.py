@@ -95,12 +95,12 @@ class PairAttributes:
             ValueError: an unknown key or word.
         """
         try:
-            people = {
-                person: PersonAttributes(**{k: Judgement(**v) for k, v in data.get(person, {}).items()})
+            a, b = (
+                PersonAttributes(**{k: Judgement(**v) for k, v in data.get(person, {}).items()})
                 for person in ("a", "b")
-            }
+            )
             rest = {name: Judgement(**value) for name, value in data.items() if name not in ("a", "b")}
-            return cls(**people, **rest)
+            return cls(a=a, b=b, **rest)
         except (TypeError, AttributeError) as error:
             raise ValueError(f"attributes: {error}; known are {', '.join((*OF_ONE, 'taller'))}") from None
 

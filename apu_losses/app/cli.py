@@ -75,7 +75,7 @@ def _root(
 class _TwoWords(TyperCommand):
     """A command whose ``--person 1 child`` takes two words, which typer cannot say of a list."""
 
-    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         joined: list[str] = []
         words = iter(args)
         for word in words:
@@ -211,7 +211,7 @@ def _sized(scenes: Mapping[str, Scene], said: Sequence[str]) -> dict[str, Scene]
 
     if not said:
         return dict(scenes)
-    words = {}
+    words: dict[int, str] = {}
     for one in said:
         number, _, rest = one.partition(" ")
         if not number.isdigit() or not rest.strip():
