@@ -48,6 +48,20 @@ class FitResult:
         regions: ``topology``, ``kind`` (official, transferred, derived) and ``provenance`` of the region map.
         notes: what the preset asked for and this body does not have.
         findings: what a look from every side found, see `look_at`; empty for a fit that failed.
+
+    Example:
+        >>> import tempfile
+        >>> from dataclasses import replace
+        >>> from pathlib import Path
+        >>> from apu_losses import FitResult, SceneFitter, load_preset
+        >>> from apu_losses.app.demo import demo_scene
+        >>> preset = load_preset("no_contact")
+        >>> short = replace(preset, stages=(replace(preset.stages[0], max_iterations=1),))
+        >>> (result,) = SceneFitter(preset=short).fit([demo_scene()])
+        >>> _ = result.save(folder := Path(tempfile.mkdtemp()))
+        >>> loaded = FitResult.load(folder)
+        >>> loaded.scene, loaded.body, loaded.failed, loaded.parameters["transl"].shape
+        ('side_hug', 'free', False, (2, 3))
     """
 
     scene: str
