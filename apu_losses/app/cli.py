@@ -24,6 +24,7 @@ from apu_losses.app.console import complain as _complain
 from apu_losses.app.console import progress_bar as _progress
 from apu_losses.app.console import table as _table
 from apu_losses.app.evaluate import evaluate
+from apu_losses.app.train_prior import train_prior
 
 if TYPE_CHECKING:
     from apu_contacts.asking.queries import PairQuery
@@ -170,6 +171,7 @@ def _given_files(*values: object) -> list[Path]:
 
 
 app.command()(evaluate)
+app.command("train-prior")(train_prior)
 
 
 @app.command("run")

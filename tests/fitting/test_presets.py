@@ -184,8 +184,6 @@ def test_unknown_terms_options_and_presets_are_named(tmp_path):
         build_terms(Preset("p", {"contact": {"colour": 1}}, ()), {})
     with pytest.raises(ValueError, match=r"stage 's'.*weighs \['mine'\]"):
         build_terms(Preset("p", {}, (stage(weights={"mine": 1.0}),)), {})
-    with pytest.raises(ValueError, match=r"'prior' needs the diffusion prior .* there is paper"):
-        load_preset("prior")
     with pytest.raises(ValueError, match=r"no preset 'good'; there is paper"):
         load_preset("good")
     with pytest.raises(ValueError, match="around must be 'zero' or 'start'"):
