@@ -153,7 +153,10 @@ def usual() -> dict[str, list[Tensor]]:
     return {}
 
 
-@pytest.mark.parametrize("value", ["bfloat16", "float16", "float64", "meta"])
+@pytest.mark.parametrize(
+    "value",
+    ["bfloat16", "meta", *(pytest.param(name, marks=pytest.mark.long) for name in ("float16", "float64"))],
+)
 @pytest.mark.parametrize("subject", SUBJECTS)
 def test_defaults_change_nothing(value, subject, usual):
     if subject not in usual:

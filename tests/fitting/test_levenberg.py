@@ -33,6 +33,7 @@ SQUARES = [
     ("initial_pose", {"metric": "geodesic"}),
     ("orientation", {}),
     ("stature", {}),
+    ("prior", {"t": 100, "shape": 0.1, "orient": 3.0}),
 ]
 SEPARABLE = ["pose_prior", "shape", "age", "initial_pose"]
 

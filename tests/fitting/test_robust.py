@@ -252,6 +252,7 @@ def test_a_mixed_batch_of_every_defect(fitter_of, short, body, good):
         assert_same_bits(results[index], other)
 
 
+@pytest.mark.long
 def test_every_term_takes_every_defect(fitter_of, short, body):
     """Terms that no preset weighs, too: finite losses where the scene can be fitted."""
     every = short.weighted(

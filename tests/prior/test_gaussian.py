@@ -41,19 +41,23 @@ def test_it_is_the_conditional_of_pair_estimate_and_noise(layout, data):
     both = np.concatenate(every, 1)
     mean, cov = both.mean(0), np.cov(both.T, bias=True)
     n = 2 * layout.size
-    cov[:n, :n] += (0.1 * ridge) ** 2 * np.eye(n)
-    cov[n:, n:] += ridge**2 * np.eye(n)
+    # an estimate that is off by what was seen, and by the ridge along what was not
+    own, given, cross = cov[:n, :n], cov[n:, n:], cov[:n, n:]
+    gain = np.eye(n) + (cross - given) @ np.linalg.inv(given + ridge**2 * np.eye(n))
+    centred = both - mean
+    rest = centred[:, :n] - centred[:, n:] @ gain.T
+    left = rest.T @ rest / len(rest) + 0.02**2 * np.eye(n)
+    alone_cov = own + 0.02**2 * np.eye(n)
     for t in (5, 200, 700):
         kept = float(design.schedule.kept[t])
-        # (x_0, c, x_t) is normal, too
         to = np.sqrt(kept)
-        big_mean = np.concatenate([mean, to * mean[:n]])
-        cross = to * cov[:, :n]
-        big = np.block([[cov, cross], [cross.T, kept * cov[:n, :n] + (1 - kept) * np.eye(n)]])
         noisy, seen = x[0].flatten().numpy() + 0.1, c[0].flatten().numpy()
-        told = conditional(big_mean, big, np.arange(n, 3 * n), np.concatenate([seen, noisy]))
-        alone = conditional(np.concatenate([mean[:n], to * mean[:n]]), big[np.ix_(
-            np.r_[:n, 2 * n : 3 * n], np.r_[:n, 2 * n : 3 * n])], np.arange(n, 2 * n), noisy)  # fmt: skip
+        answers = []
+        for middle, wide in ((mean[:n] + gain @ (seen - mean[n:]), left), (mean[:n], alone_cov)):
+            joint_cov = np.block([[wide, to * wide], [to * wide, kept * wide + (1 - kept) * np.eye(n)]])
+            joint_mean = np.concatenate([middle, to * middle])
+            answers.append(conditional(joint_mean, joint_cov, np.arange(n, 2 * n), noisy))
+        told, alone = answers
         time = torch.tensor([t])
         as_pair = torch.tensor(noisy).reshape(1, 2, -1)
         found = design(as_pair, time, c[:1])
@@ -71,3 +75,14 @@ def test_weights_count_as_repetitions(layout, data):
     for name, value in weighted.state_dict().items():
         if "axes" not in name:  # of which only the signs may differ
             torch.testing.assert_close(value, repeated.state_dict()[name], atol=1e-9, rtol=0)
+
+
+def test_an_estimate_is_believed_where_nothing_was_seen(layout, data):
+    """With a ridge without end nothing but the mean error is taken off."""
+    x, c = data
+    design = GaussianDesign(layout).double()
+    design.fit(x, c + 0.2, ridge=1e6)
+    every = [torch.cat([v, v.flip(1)]) for v in (x, c + 0.2)]
+    mean = torch.cat([every[0] - every[1], layout.mirror(every[0]) - layout.mirror(every[1])]).mean(0)
+    found = design(x[:5], torch.full((5,), 999), c[:5] + 0.2)
+    torch.testing.assert_close(found, c[:5] + 0.2 + mean, atol=2e-3, rtol=0)

@@ -118,7 +118,7 @@ class TrainConfig:
     seed: int = 0
     precision: str = "auto"
     every: int = 500
-    ridge: float = 0.05
+    ridge: float = 0.3
     tensorboard: bool = False
 
     def __post_init__(self) -> None:
