@@ -35,7 +35,7 @@ from apu_losses.app.demo import demo_scene
 from apu_losses.fitting import PRESET_NAMES, Preset, load_preset
 from apu_losses.synthetic import annotate, load_truth_scenes, observe
 
-PRESETS = tuple(name for name in PRESET_NAMES if name != "prior")  # which waits for a trained prior
+PRESETS = tuple(name for name in PRESET_NAMES if name != "prior")  # which tests/prior hold
 RECORD = Path(__file__).with_suffix(".json")
 CLOSE = 1e-3  # relative, of sums of magnitudes on other machines; two steps of a fit move last digits only
 
