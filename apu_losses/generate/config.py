@@ -66,6 +66,7 @@ class AskConfig:
 
     Args:
         repair: ask once more where an answer could not be read whole.
+        again: statuses whose questions are asked anew, with commas: ``"empty"``.
     """
 
     model: str = ""
@@ -88,6 +89,7 @@ class AskConfig:
     max_cost: float = 0.0
     price_in: float = 0.0
     price_out: float = 0.0
+    again: str = ""
 
     def options(self) -> AskOptions:
         """For the functions of `apu_contacts.asking`; empty words and caps of 0 are none.
@@ -98,6 +100,7 @@ class AskConfig:
         values = {name: value for name, value in dataclasses.asdict(self).items() if name != "repair"}
         for name in ("base_url", "action", "length_field", "max_calls", "max_tokens", "max_cost"):
             values[name] = values[name] or None
+        values["again"] = tuple(word.strip() for word in self.again.split(",") if word.strip())
         return AskOptions(**values)
 
 
