@@ -89,6 +89,7 @@ class AnswerServer(ThreadingHTTPServer):
     def __init__(self, answers: Sequence[str], port: int = 0) -> None:
         super().__init__(("127.0.0.1", port), _Handler)
         self.answers, self.asked = list(answers), 0
+        self.status, self.blank = 200, False
         self.seen: dict[str, int] = {}
         self.lock = threading.Lock()
 
@@ -109,8 +110,11 @@ class _Handler(BaseHTTPRequestHandler):
         with self.server.lock:
             self.server.asked += 1
             self.server.seen[name] = self.server.seen.get(name, 0) + 1
+        if self.server.status != 200:
+            self.send_error(self.server.status)
+            return
         text = self.server.answers[int(name, 16) % len(self.server.answers)]
-        self.reply(text)
+        self.reply("" if self.server.blank else text)
 
     def reply(self, text: str) -> None:
         message = {"role": "assistant", "content": text}
