@@ -144,13 +144,13 @@ def audit(
 ) -> None:
     """Hold every pair of a data set, ours or another's, against named rules with thresholds."""
     from apu_contacts.files import refuse_foreign, write_text
-    from apu_losses.app.generate import _thresholds
+    from apu_losses.app.generate import thresholds
     from apu_losses.dataset.audit import audit as look
     from apu_losses.dataset.rules import Rules
 
     if out is not None:
         refuse_foreign(out, _is_audit, "a report of apu audit", overwrite=overwrite)
-    found = look(folder, Rules.changed(_thresholds(rule or [])))
+    found = look(folder, Rules.changed(thresholds(rule or [])))
     for problem in found.problems:
         complain("audit", f"note: {problem}")
     table(("rule", "threshold", "pairs measured", "against it", "share"), found.rows())

@@ -57,7 +57,7 @@ def generate(
     settings = settings.changed(changes_of(settings, set_ or []))
     given = {name: value for name, value in (("model", model), ("base_url", base_url)) if value is not None}
     settings = settings.changed({"ask": given})
-    options = LineOptions(settings, Rules.changed(_thresholds(rule or [])), pictures, keep_work, overwrite)
+    options = LineOptions(settings, Rules.changed(thresholds(rule or [])), pictures, keep_work, overwrite)
     torch.set_num_threads(settings.fit.threads)
     say_when_interrupted(lambda: f"interrupted; what is done is in {out}, the same command goes on from it")
     with progress_bar() as tell:
@@ -103,7 +103,8 @@ def _part(text: str) -> tuple[int, int]:
     return int(first), int(second)
 
 
-def _thresholds(given: list[str]) -> dict[str, float]:
+def thresholds(given: list[str]) -> dict[str, float]:
+    """Return NAME=NUMBER of the command line by name."""
     found = {}
     for text in given:
         name, _, value = text.partition("=")

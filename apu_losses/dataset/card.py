@@ -16,7 +16,12 @@ from apu_losses.dataset.shard import read_records, shard_path
 CARD, DATASHEET, DUPLICATES = "README.md", "datasheet.md", "duplicates.json"
 FOR_A_PERSON = "**to be filled in by a person**"
 _BEGIN = "<!-- written by apu: changes below are lost when it is written again -->"
-_SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+_SIZES: tuple[tuple[int, str], ...] = (
+    (1_000, "n<1K"),
+    (10_000, "1K<n<10K"),
+    (100_000, "10K<n<100K"),
+    (1_000_000, "100K<n<1M"),
+)
 _SIZES = (*_SIZES, (10_000_000, "1M<n<10M"), (100_000_000, "10M<n<100M"))
 
 

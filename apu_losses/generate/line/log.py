@@ -45,7 +45,7 @@ class Totals:
     cost: float = 0.0
     seconds: float = 0.0
     reasons: Counter[str] = field(default_factory=Counter)
-    stages: Counter[str] = field(default_factory=Counter)
+    stages: dict[str, float] = field(default_factory=dict)
 
     def add(self, outcome: ShardOutcome) -> None:
         """Add what became of a shard."""
@@ -57,7 +57,7 @@ class Totals:
             setattr(self, name, getattr(self, name) + getattr(outcome, name))
         self.reasons.update(outcome.reasons)
         for stage, seconds in outcome.stages.items():
-            self.stages[stage] += seconds  # type: ignore[assignment]  # seconds are no whole numbers
+            self.stages[stage] = self.stages.get(stage, 0.0) + seconds
 
     def scalars(self) -> dict[str, float]:
         """Return names and numbers, ``"rejected/depth"`` for each rule."""

@@ -39,6 +39,21 @@ _PEOPLE = (
     "volume_change",
     "thickness_change",
 )
+_ANSWER_TEXTS = (
+    "question",
+    "model",
+    "asked_model",
+    "asked_of",
+    "server",
+    "prompt_version",
+    "prompt_hash",
+    "wording",
+    "image_hash",
+    "text",
+    "reasoning",
+    "status",
+    "repair_of",
+)
 _OF_SCENE = ("inside_vertices", "depth_p95", "depth_max", "order_wrong")
 
 
@@ -75,7 +90,7 @@ def records_of_run(folder: str | Path, images: Sequence[ImageFiles], origin: Ori
     answers: dict[tuple[str, frozenset[int]], list[Mapping[str, Any]]] = {}
     asked = place / "answers.jsonl"
     for entry in read_answers(asked) if asked.is_file() else ():
-        people = frozenset((entry.get("person_left"), entry.get("person_right")))
+        people = frozenset((int(entry.get("person_left", -1)), int(entry.get("person_right", -1))))
         answers.setdefault((str(entry.get("scene")), people), []).append(entry)
     files = {image.name: image for image in images}
     found = []
@@ -254,21 +269,10 @@ def _answer(entry: Mapping[str, Any]) -> dict[str, Any]:
                 for c in answer.contacts
             ],
         }
-    texts = (
-        "question",
-        "model",
-        "asked_model",
-        "asked_of",
-        "server",
-        "prompt_version",
-        "prompt_hash",
-        "wording",
-    )
-    texts = (*texts, "image_hash", "text", "reasoning", "status", "repair_of")
     crop = entry.get("crop")
     temperature = entry.get("temperature")
     return {
-        **{name: str(entry.get(name) or "") for name in texts},
+        **{name: str(entry.get(name) or "") for name in _ANSWER_TEXTS},
         **{name: entry.get(name) for name in ("refusal", "finish_reason", "error")},
         **{name: entry.get(name) for name in ("prompt_tokens", "completion_tokens")},
         "temperature": None if temperature is None else float(temperature),

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from apu_contacts.files import OutputError, exclusive, made_folder, refuse_inputs, write_text
 from apu_losses.dataset.card import write_cards
-from apu_losses.dataset.shard import ShardIndex, shard_path
+from apu_losses.dataset.shard import shard_path
 from apu_losses.generate.config import RunConfig, load_policy
 from apu_losses.generate.line.log import LOG, Callback, LineLog, Totals
 from apu_losses.generate.line.plan import make_plan
@@ -18,6 +20,8 @@ from apu_losses.generate.line.shard_work import LineOptions, ShardOutcome
 from apu_losses.generate.line.workers import attempted, in_processes
 
 CONFIG = "generate.toml"
+PATIENCE = 600.0
+"""Seconds that a job waits for others that plan, or write the card, at the same moment."""
 Tell = Callable[[float, str], None]
 
 
@@ -109,7 +113,7 @@ def generate(
     with ExitStack() as stack:
         stack.enter_context(made_folder(folder))
         log = stack.enter_context(LineLog(folder / own, callback))
-        with exclusive(folder / CONFIG):
+        with _in_turn(folder / CONFIG):
             _keep_config(folder, options.config)
             estimates = options.config.propose.start != "keypoints"
             planned = make_plan(images, folder, images_per_shard=images_per_shard, estimates=estimates)
@@ -135,7 +139,7 @@ def generate(
         summary.totals = log.totals
         summary.unfinished.sort()
         if all(shard_path(folder, number, "json").is_file() for number in range(planned)):
-            with exclusive(folder / CONFIG):
+            with _in_turn(folder / CONFIG):
                 write_cards(folder)
             summary.whole = True
     return summary
@@ -155,9 +159,25 @@ def _worked(
         yield from on_ray(folder, numbers, options, processes)
     elif processes == 1:
         for number in numbers:
-            yield attempted(folder, number, options, lambda share, doing, n=number: tell(n, share, doing))
+            yield attempted(folder, number, options, partial(tell, number))
     else:
         yield from in_processes(folder, numbers, options, min(processes, max(1, len(numbers))), tell)
+
+
+@contextmanager
+def _in_turn(path: Path) -> Iterator[None]:
+    """Hold a lock for the moment that the block takes; jobs of an array that begin together wait."""
+    with ExitStack() as stack:
+        until = time.monotonic() + PATIENCE
+        while True:
+            try:
+                stack.enter_context(exclusive(path))
+                break
+            except OutputError:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(0.2)
+        yield
 
 
 def _keep_config(folder: Path, config: RunConfig) -> None:
@@ -171,9 +191,3 @@ def _keep_config(folder: Path, config: RunConfig) -> None:
     text = config.to_toml()
     if not path.is_file() or path.read_text(encoding="utf-8") != text:
         write_text(path, text)
-
-
-def finished(out: str | Path, planned: int) -> list[ShardIndex]:
-    """Return the indices of the shards that are there."""
-    paths = [shard_path(out, number, "json") for number in range(planned)]
-    return [ShardIndex.load(path) for path in paths if path.is_file()]

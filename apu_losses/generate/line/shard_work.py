@@ -255,7 +255,7 @@ class _Watch:
 
     def __init__(self, tell: Tell | None) -> None:
         self._tell, self._stage, self._since = tell, "starting", time.perf_counter()
-        self._spent: Counter[str] = Counter()
+        self._spent: dict[str, float] = {}
 
     def __call__(self, share: float, doing: str) -> None:
         stage = doing.partition(":")[0]
@@ -263,7 +263,7 @@ class _Watch:
             stage = "writing fits"
         if stage != self._stage:
             now = time.perf_counter()
-            self._spent[self._stage] += now - self._since
+            self._spent[self._stage] = self._spent.get(self._stage, 0.0) + now - self._since
             self._stage, self._since = stage, now
         if self._tell is not None:
             self._tell(share, doing)
