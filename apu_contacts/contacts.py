@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 SCHEMA = "apu-contact-map/1"
 Contact = TypeVar("Contact", bound="PartContact")
+Order = Literal["given", "either"]
+"""Which two people contacts are of: a and b as given, or it stays open which of the two is a."""
 
 
 @dataclass(frozen=True)

@@ -14,14 +14,14 @@ from apu_contacts.answers.answer import AnswerParseError, ContactAnswer
 from apu_contacts.answers.fusion import FusedContact, fuse_answers
 from apu_contacts.answers.parse import parse_answer
 from apu_contacts.answers.records import answer_of_record
-from apu_contacts.contacts import ContactMap, PartContact
+from apu_contacts.contacts import ContactMap, Order, PartContact
 from apu_contacts.keypoints.seen import SEEN, is_seen
 from apu_contacts.keypoints.types import Keypoints2D
 from apu_contacts.sides.belief import SideBelief
 from apu_contacts.sides.chirality import (
     DEFAULT_TAU,
     DenoisedContact,
-    Rule,
+    SideRule,
     denoise_chirality,
     person_order,
 )
@@ -158,7 +158,7 @@ class ContactEvidence:
     unreadable: int = 0
     partly_read: int = 0
     left: Literal["a", "b"] = "a"
-    order: Literal["given", "either"] = "given"
+    order: Order = "given"
     exchanged: bool = False
     order_margin: float = 0.0
     interaction: str = ""
@@ -214,7 +214,7 @@ class ResolvedContacts:
 
     contacts: tuple[ResolvedContact, ...]
     contact_map: ContactMap
-    order: Literal["given", "either"]
+    order: Order
     evidence: ContactEvidence = field(repr=False)
 
     @property
@@ -388,7 +388,7 @@ def _told(answers: Sequence[ContactAnswer], models: Sequence[str]) -> list[PartC
 
 def _decided(
     told: list[PartContact], first: Person, second: Person, policy: ContactPolicy
-) -> tuple[list[ResolvedContact], Literal["given", "either"], bool, float]:
+) -> tuple[list[ResolvedContact], Order, bool, float]:
     """Return the contacts of the person on the left with the one on the right, their order, whether the two
     had to be exchanged, and how clear that was.
     """
@@ -396,7 +396,7 @@ def _decided(
         return [], "given", False, 0.0
     keypoints = first.keypoints, second.keypoints
     found = person_order(told, *keypoints)
-    order: Literal["given", "either"] = "given"
+    order: Order = "given"
     exchanged = policy.order == "exchanged"
     if policy.order == "either" or (policy.order == "decided" and not found.clear):
         order = "either"
@@ -406,11 +406,11 @@ def _decided(
         told = [contact.transposed() for contact in told]
     fixed: list[PartContact] = list(told)
     if policy.sides != "as told":
-        rule: Rule = "paper" if policy.sides == "paper" else "posterior"
+        rule: SideRule = "paper" if policy.sides == "paper" else "posterior"
         estimates = (_joints(first), _joints(second)) if policy.depths else None
         fixed = list(
             denoise_chirality(
-                told, *keypoints, rule=rule, tau=policy.tau, belief=policy.belief, estimates=estimates
+                told, *keypoints, sides=rule, tau=policy.tau, belief=policy.belief, estimates=estimates
             )
         )
     return [_resolved(c, t, policy) for c, t in zip(fixed, told, strict=True)], order, exchanged, found.margin

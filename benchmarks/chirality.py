@@ -136,7 +136,7 @@ def count(
         for truth in pair.contacts:
             for case, stated, own in statements(truth):
                 chosen: DenoisedContact = denoise_chirality(
-                    [stated], pair.a, pair.b, rule=rule, belief=belief, distances=model
+                    [stated], pair.a, pair.b, sides=rule, belief=belief, distances=model
                 )[0]
                 right = (chosen.side_a, chosen.side_b) == (truth.side_a, truth.side_b)
                 decidable = is_decidable(truth, stated, pair, own, model or DistanceModel())
@@ -199,7 +199,7 @@ def answers_supported(detector: str, folder: Path = REAL) -> dict[str, tuple[int
             a, b = (detections[by_box[i].source[detector]] for i in (left, right))
             versions: dict[str, Sequence[PartContact]] = {"as told": answer.contacts}
             for rule in ("paper", "posterior"):
-                versions[rule] = denoise_chirality(answer, a, b, rule=rule)
+                versions[rule] = denoise_chirality(answer, a, b, sides=rule)
             for name, contacts in versions.items():
                 good = sum(_supported(contact, regions.tolist()) for contact in contacts)
                 before = found.get(name, (0, 0))

@@ -72,7 +72,7 @@ def denoised(rule: str, depth: bool) -> Rule:
             contacts,
             a.keypoints,
             b.keypoints,
-            rule="paper" if rule == "paper" else "posterior",
+            sides="paper" if rule == "paper" else "posterior",
             estimates=(a.initial, b.initial) if depth else None,
         )
 

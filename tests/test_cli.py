@@ -254,6 +254,7 @@ def test_fit_writes_a_log_of_every_loss(apu, scenes, quick, tmp_path):
     assert code == 2 and err.startswith("apu fit: ") and not (tmp_path / "out2").exists()
 
 
+@pytest.mark.long
 def test_fit_films_each_scene(apu, scenes, quick, tmp_path):
     films = tmp_path / "films"
     arguments = ("--preset", quick, "--no-pictures", "--film", films)
@@ -287,11 +288,11 @@ def test_presets_are_listed_printed_saved_and_used(apu, scenes, tmp_path):
     assert code == 0 and all(name in out for name in PRESET_NAMES)
     code, out, _ = apu("presets", "best")
     assert code == 0 and Preset.from_dict(json.loads(out)) == load_preset("best")
-    recipe = json.loads(out)
-    recipe["stages"] = [{**stage, "max_iterations": 1} for stage in recipe["stages"]]
-    (tmp_path / "mine.json").write_text(json.dumps(recipe))
+    preset = json.loads(out)
+    preset["stages"] = [{**stage, "max_iterations": 1} for stage in preset["stages"]]
+    (tmp_path / "mine.json").write_text(json.dumps(preset))
     code, _, err = apu("presets", tmp_path / "mine.json", "-o", tmp_path / "copy.json")
-    assert code == 0 and load_preset(tmp_path / "copy.json") == Preset.from_dict(recipe), err
+    assert code == 0 and load_preset(tmp_path / "copy.json") == Preset.from_dict(preset), err
     code, _, err = apu(
         "fit",
         scenes / "hug.json",
@@ -356,6 +357,7 @@ def test_doctor_says_what_is_wrong(apu, monkeypatch):
     assert code == 1 and "free.npz" in out and "1 problem" in err
 
 
+@pytest.mark.long
 def test_demo_leaves_its_files_and_does_not_need_them_absent(quick, tmp_path):
     folder = tmp_path / "apu_demo"
     said: list[tuple[float, str]] = []
@@ -376,6 +378,7 @@ def test_demo_leaves_its_files_and_does_not_need_them_absent(quick, tmp_path):
         assert film.n_frames == 3
 
 
+@pytest.mark.long
 def test_the_demo_starts_apart_and_ends_in_contact(tmp_path):
     done = run_demo(tmp_path / "demo")
     before, after = done.result.before, done.result.after

@@ -124,9 +124,9 @@ def body_and_losses() -> Iterator[Tensor]:
 def short_fit() -> Iterator[Tensor]:
     from apu_losses.app.demo import demo_scene
 
-    recipe = al.load_preset("best")
-    stages = tuple(dataclasses.replace(stage, max_iterations=2) for stage in recipe.stages)
-    fitter = al.SceneFitter(al.load_body(), preset=dataclasses.replace(recipe, stages=stages))
+    preset = al.load_preset("best")
+    stages = tuple(dataclasses.replace(stage, max_iterations=2) for stage in preset.stages)
+    fitter = al.SceneFitter(al.load_body(), preset=dataclasses.replace(preset, stages=stages))
     result = fitter.fit([demo_scene()])[0]
     assert {len(result.stages), *result.parameters} >= {len(stages), "body_pose", "transl"}
     yield from (torch.from_numpy(np.array(value)) for value in result.parameters.values())
@@ -153,7 +153,10 @@ def usual() -> dict[str, list[Tensor]]:
     return {}
 
 
-@pytest.mark.parametrize("value", ["bfloat16", "float16", "float64", "meta"])
+@pytest.mark.parametrize(
+    "value",
+    ["bfloat16", "meta", *(pytest.param(name, marks=pytest.mark.long) for name in ("float16", "float64"))],
+)
 @pytest.mark.parametrize("subject", SUBJECTS)
 def test_defaults_change_nothing(value, subject, usual):
     if subject not in usual:

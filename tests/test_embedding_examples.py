@@ -40,6 +40,7 @@ def test_an_example_of_embedding_has_under_forty_lines(path):
     assert lines_of_code(path) < 40
 
 
+@pytest.mark.long
 def test_smplify_loop_on_a_body_of_smplx():
     pytest.importorskip("smplx")
     before, after, error = main_of("07")(iterations=60)
@@ -51,6 +52,7 @@ def test_refinement_of_posed_vertices():
     assert before > 40 and after < 4 and sideways < 1
 
 
+@pytest.mark.long
 def test_compiled_training_step():
     history = main_of("09")(steps=15, pairs=2, backend="aot_eager")
     assert history[-1] < 0.5 * history[0]
@@ -73,6 +75,7 @@ def test_data_loader_with_workers_and_learned_trust():
     assert right > 0.7 and wrong < 0.4
 
 
+@pytest.mark.long
 def test_watching_a_fit(tmp_path, capsys):
     path = main_of("11")(log_file=str(tmp_path / "fit.jsonl"))
     said = capsys.readouterr().out.splitlines()

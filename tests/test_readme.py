@@ -52,9 +52,9 @@ def test_the_first_screen_runs():
     scene = demo_scene()
     generator = torch.Generator().manual_seed(0)
     verts_a = torch.rand(2, 12242, 3, generator=generator).requires_grad_()
-    # the recipe as printed takes minutes; its first steps show that it runs
-    recipe = load_preset("paper")
-    recipe = replace(recipe, stages=tuple(replace(stage, max_iterations=2) for stage in recipe.stages))
+    # the preset as printed takes minutes; its first steps show that it runs
+    preset = load_preset("paper")
+    preset = replace(preset, stages=tuple(replace(stage, max_iterations=2) for stage in preset.stages))
     names = {
         "text": ANSWER,
         "keypoints_a": scene.people[0].keypoints,
@@ -62,10 +62,10 @@ def test_the_first_screen_runs():
         "verts_a": verts_a,
         "verts_b": torch.rand(2, 12242, 3, generator=generator),
         "scenes": [scene],
-        "recipe": recipe,
+        "preset": preset,
     }
     assert code.count('preset="paper"') == 1
-    code = code.replace('preset="paper"', "preset=recipe")
+    code = code.replace('preset="paper"', "preset=preset")
     exec(compile(code, "README.md", "exec"), names)
 
     loss = names["loss"]

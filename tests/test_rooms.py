@@ -57,3 +57,66 @@ def test_a_drawer_is_found_out() -> None:
     assert drawers_opened(source, "apu_losses.fitting.result.log") == ["apu_losses.fitting.solve.adam._Adam"]
     assert drawers_opened(source, "apu_losses.fitting.solve.loop") == []
     assert drawers_opened("import apu_contacts.sources._json", "apu_contacts.people.x") != []
+
+
+def modules_of(root: Path) -> dict[str, Path]:
+    """Every module of both packages by its dotted name."""
+    paths = [path for package in PACKAGES for path in sorted((root / package).rglob("*.py"))]
+    dotted = [".".join(path.relative_to(root).with_suffix("").parts) for path in paths]
+    return {name.removesuffix(".__init__"): path for name, path in zip(dotted, paths, strict=True)}
+
+
+def imported_modules(source: str, known: frozenset[str]) -> set[str]:
+    """What a module imports of the house, inside functions too, but not what type checkers alone see."""
+    found: set[str] = set()
+    waiting: list[ast.AST] = [ast.parse(source)]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            waiting += node.orelse
+            continue
+        if isinstance(node, ast.ImportFrom) and node.module is not None:
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                found.add(inner if inner in known else node.module)
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        waiting += ast.iter_child_nodes(node)
+    return found & known
+
+
+def circle_in(arrows: dict[str, set[str]]) -> list[str]:
+    """Modules that import each other in a circle, in its order; empty if there is none."""
+    done: set[str] = set()
+
+    def follow(name: str, way: list[str]) -> list[str]:
+        if name in way:
+            return way[way.index(name) :]
+        if name in done:
+            return []
+        for other in sorted(arrows[name] - {name}):
+            if found := follow(other, [*way, name]):
+                return found
+        done.add(name)
+        return []
+
+    return next((found for name in sorted(arrows) if (found := follow(name, []))), [])
+
+
+def test_no_modules_import_each_other() -> None:
+    modules = modules_of(ROOT)
+    known = frozenset(modules)
+    arrows = {
+        name: imported_modules(path.read_text(encoding="utf-8"), known) for name, path in modules.items()
+    }
+    assert sum(map(len, arrows.values())) > 1000
+    assert circle_in(arrows) == []
+
+
+def test_a_circle_is_found_out() -> None:
+    known = frozenset({"a", "b", "c.d"})
+    lazily = imported_modules("def f():\n    from c import d\n    import b, sys\n", known)
+    assert lazily == {"b", "c.d"}
+    assert imported_modules("if TYPE_CHECKING:\n    import a\nelse:\n    import b\n", known) == {"b"}
+    assert circle_in({"a": {"b"}, "b": lazily, "c.d": {"a"}}) == ["a", "b", "c.d"]
+    assert circle_in({"a": {"b", "c.d"}, "b": {"c.d"}, "c.d": set()}) == []

@@ -157,5 +157,6 @@ def _scaled(draft: Draft, percent: bool, default: float, into: Collected) -> flo
             draft.end,
             f"{value:g} fits no scale; the default was taken",
         )
+        into.reject(draft.start, draft.end, "a confidence that was not understood")
         return default
     return value

@@ -9,7 +9,13 @@ from functools import lru_cache
 
 from apu_contacts.answers.keys import is_remark, says_whether, tidy_key
 from apu_contacts.answers.lenient import Node
-from apu_contacts.answers.stance import KEEPS, Stance, heading_stance, remark_stance
+from apu_contacts.answers.stance import (
+    KEEPS,
+    Stance,
+    heading_stance,
+    is_another_moment,
+    remark_stance,
+)
 
 # Where in the picture something is, how well it is seen, what it is called: none of it denies a contact.
 _PLACE = re.compile(
@@ -19,6 +25,7 @@ _PLACE = re.compile(
     r"|area|size|image|frame"
     r"|uncertain|ambiguous|pressure|strength|intensity|duration|timestamp|time|source|model)(?:_|$)"
 )
+_MOMENT = re.compile(r"(?:^|_)(?:image|picture|photo|frame|time|when|moment|source)(?:_|$)")
 _DISTANCE = re.compile(r"(?:^|_)(?:distance|dist|gap|separation|clearance|spacing)(?:_|$)")
 _VERDICT = re.compile(
     r"(?:^|_)(?:verdict|status|state|decision|holds?|present|exists?|confirmed|valid|true|real|is_real"
@@ -49,6 +56,8 @@ def field_stance(key: str, value: Node) -> Stance:
         if said is None:
             return Stance.DENIES if value.kind in ("string", "word", "number") else Stance.UNKNOWN
         return Stance.DENIES if said else Stance.NEUTRAL
+    if _MOMENT.search(tidy) and value.kind in ("string", "word") and is_another_moment(str(value.value)):
+        return Stance.UNKNOWN
     if _PLACE.search(tidy) and not says_whether(key):
         return Stance.DENIES if _words_deny(value) else Stance.NEUTRAL
     if says_whether(key) or _VERDICT.search(tidy):
@@ -63,6 +72,11 @@ def field_stance(key: str, value: Node) -> Stance:
             return Stance.DENIES
         return Stance.NEUTRAL if is_remark(key) and _no_flags(value) else Stance.UNKNOWN
     return Stance.NEUTRAL if is_remark(key) and value.kind == "number" else Stance.UNKNOWN
+
+
+def says_when(key: str) -> bool:
+    """Whether the key's words say of which moment, or which picture, the contact is."""
+    return _MOMENT.search(tidy_key(key)) is not None
 
 
 def speaks_of_contact(key: str) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from apu_contacts.answers.blocks import read_text
 from apu_contacts.answers.collected import Collected, add_contact, join_sides
-from apu_contacts.answers.fields import denying_key, field_stance, speaks_of_contact
+from apu_contacts.answers.fields import denying_key, field_stance, says_when, speaks_of_contact
 from apu_contacts.answers.keys import (
     ContactKey,
     contact_key,
@@ -66,6 +66,8 @@ def read_value(node: Node, into: Collected, depth: int = 0) -> bool:
 
 def is_contact(node: Node) -> bool:
     """Whether an object names a body part for each of two people, whole or not."""
+    if _ends(node):
+        return True
     people = set()
     for key, value in node.value:
         if (found := contact_key(key)) is not None:
@@ -86,6 +88,27 @@ def is_contact(node: Node) -> bool:
         ):
             return True
     return False
+
+
+_END_KEYS = frozenset({"from", "to", "source", "target", "subject", "object", "part", "other_part", "with"})
+
+
+def _ends(node: Node) -> dict[str, str]:
+    """``{"from": "a", "to": "b"}``: keys without a person whose values name one, ``"left hand of A"``.
+
+    Empty unless there are two, one of each person.
+    """
+    found = {}
+    for key, value in node.value:
+        if tidy_key(key) not in _END_KEYS or value.kind != "string":
+            continue
+        try:
+            people = {phrase.person for phrase in read_part(str(value.value))}
+        except UnknownWordError:
+            continue
+        if people <= {"a", "b"} and len(people) == 1:
+            found[key] = people.pop()
+    return found if sorted(found.values()) == ["a", "b"] else {}
 
 
 def _read_list(node: Node, into: Collected, depth: int) -> bool:
@@ -365,9 +388,12 @@ def read_contact(node: Node, into: Collected) -> None:
     if not node.closed:
         into.reject(node.start, node.end, "cut off before the contact ends")
         return
-    fields = _Fields()
+    fields, ends = _Fields(), _ends(node)
     for key, value in node.value:
-        _take_field(key, value, fields, into)
+        if key in ends:
+            fields.put(ends[key], "part", value)
+        else:
+            _take_field(key, value, fields, into)
     renamed = [key for key, _ in node.value if key not in _CONTACT_KEYS and contact_key(key) is not None]
     if renamed:
         meaning = ", ".join(key[:40] for key in renamed[:6])
@@ -454,8 +480,9 @@ def _take_remark(key: str, value: Node, fields: _Fields, into: Collected) -> Non
 
 
 def _not_understood(key: str, value: Node) -> bool:
-    said = value.kind in ("string", "word") and speaks_of_contact(key)
-    return said and remark_stance(str(value.value)) is Stance.UNKNOWN
+    if value.kind not in ("string", "word"):
+        return False
+    return says_when(key) or (speaks_of_contact(key) and remark_stance(str(value.value)) is Stance.UNKNOWN)
 
 
 def _is_yes_no(value: Node) -> bool:
@@ -570,7 +597,9 @@ def _confidence(node: Node | None, into: Collected) -> Stated | None:
         stated = read_confidence(str(node.value))
         if stated is not None:
             into.repair("confidence in words", node.start, node.end, f"read as {stated.value:g}")
-    if stated is None or not math.isfinite(stated.value) or stated.value < 0:
-        into.repair("confidence not readable", node.start, node.end, "the default was taken")
-        return None
-    return stated
+    if stated is not None and math.isfinite(stated.value) and stated.value >= 0:
+        return stated
+    into.repair("confidence not readable", node.start, node.end, "the default was taken")
+    if node.kind not in ("literal", "missing") and not (stated is not None and math.isnan(stated.value)):
+        into.reject(node.start, node.end, "a confidence that was not understood")
+    return None

@@ -44,12 +44,13 @@ _WHERE = re.compile(
 )
 _EXPLICIT = re.compile(
     r"(?:person|individual|subject|people|figure|human)[\s_]*(?:on[\s_]+the[\s_]+)?(?:left|right)"
-    r"|(?:left|right)[\s_-]*(?:person|individual|subject|human|figure)",
+    r"|(?:left|right)[\s_-]*(?:person|individual|subject|human|figure)|[左右][边侧邊側]的?(?:人物|人)",
     re.IGNORECASE,
 )
 _LABELLED = re.compile(
-    r"(?:person|individual|subject|people|figure|human|(?<![a-z])p)[\s_#]*(?:a|b|1|2|one|two)(?![a-z0-9])"
-    r"|(?<![a-z0-9])(?:a|b)(?=['’]s\b)"
+    r"(?:person|individual|subject|people|figure|human|persona|personne|pessoa|人物?|(?<![a-z])p)[\s_#]*"
+    r"(?:a|b|1|2|one|two)(?![a-z0-9])"
+    r"|(?<![a-z0-9])(?:a|b)(?=['’]s\b)|(?-i:[(\[]\s*[AB]\s*[)\]]|\bof\s+[AB]\b)"
     r"|(?:first|second)[\s_-]+(?:person|individual|subject|human|figure)",
     re.IGNORECASE,
 )

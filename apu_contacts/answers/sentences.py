@@ -47,7 +47,8 @@ _CUT = re.compile(
 _MOST_CUTS = 16
 # Without such words no line says whose the parts are; most lines of other texts end here.
 _NAMES_PEOPLE = re.compile(
-    r"person|individual|subject|human|people|figure|\bp[12]\b"
+    r"person|individual|subject|human|people|figure|pessoa|人|\bp[12]\b"
+    r"|[(\[]\s*[ab]\s*[)\]]|\bof\s+[ab]\b|\b[ab]['’]s\b"
     r"|\b(?:left|right|1|2|a|b|one|two|first|second)\b[^:]{0,60}:",
     re.IGNORECASE,
 )
@@ -68,7 +69,9 @@ _TOUCHING = re.compile(
     r"|stroking|strokes|supporting|supports"
     r"|(?:draped|wrapped|wrapping|placed|laid|hooked|slung) (?:around|over|across|onto|through)|wraps "
     r"around|brush(?:ing|es)(?: against)?"
-    r"|(?:interlocked|interlaced|linked|intertwined|joined|locked) with|against|on|with)\s+"
+    r"|(?:interlocked|interlaced|linked|intertwined|joined|locked) with|against|on|with"
+    r"|berührt|liegt (?:auf|an)|toca(?: a)?|touche)\s+"
+    r"|\s*(?:接触|接觸|触碰|碰到|碰触|搭在|贴着)\s*"
     r"|\s*(?:<-+>|<=+>|↔|-+>|=+>|→|⟷|⇔|⇒)\s*",
     re.IGNORECASE,
 )

@@ -89,6 +89,7 @@ _APART = re.compile(
         r"missing",
         "spaced; detached; (?:some |a )?(?:space|room|daylight) between; near[- ]contact; (?:close"
         "|near)[- ](?:by )?only; only (?:close|near)\\w*; near[- ]?miss\\w*; mid-?air; absent",
+        r"schweb\w*; knapp (?:über|neben|vor); flot\w*; sin llegar; survol\w*",
         r"proximity(?: only)?; near(?: contact)?(?=\W*$); close(?=\W*$); adjacent(?=\W*$); visual(?: "
         r"only)?(?=\W*$)",
         r"abstand; lücke\w*; getrennt; beinahe; fast; entfernt; nur nah\w*",
@@ -96,7 +97,7 @@ _APART = re.compile(
         r"écart; éloign\w*; séparé\w*; presque; à distance; proches?(?=\W*$)",
     )
     + r"(?![^\W_])|(?<![^\W_])(?:un|non)[-_ ]?(?:touch\w*|contacts?|contacting|connected)|间隙|空隙|分开"
-    r"|分離|距离|几乎|差点",
+    r"|悬空|悬在|快要|差一点|分離|距离|几乎|差点",
     re.IGNORECASE,
 )
 # Negations of languages of which nothing else is read: words beside a contact that hold one are not
@@ -117,6 +118,24 @@ _IN_THE_PLANE = re.compile(
     r"\boverlap\w*\b[^.;]{0,60}\b(?:image|picture|photo\w*|plane|view|viewpoint|perspective|projection|2d"
     r"|frame|background|visual\w*)\b"
     r"|\b(?:visual\w*|projected|2d|image)[- ](?:plane )?overlap",
+    re.IGNORECASE,
+)
+# A contact under a condition, or with a thing, is none that is stated of two people.
+_CONDITION = re.compile(
+    r"^\W*(?:only )?(?:if|unless|provided that|assuming|wenn|falls|si|s['’]il|à moins)(?![^\W_])"
+    r"|(?<![^\W_])(?:would|could|might) (?:touch|meet|be touching|be in contact)(?![^\W_])|如果|假如|要是",
+    re.IGNORECASE,
+)
+_ONLY_WHAT = re.compile(
+    r"(?<![^\W_])(?:touch\w*|rest\w*|hold\w*|grip\w*|grasp\w*|l(?:ies|ying))\s+(?:only|just|merely)\s+"
+    r"(?:on\s+|against\s+)?(?P<what>[^.;,()]+)",
+    re.IGNORECASE,
+)
+# Of when or in which picture something is seen, beside the moment of the picture that was asked about.
+_ANOTHER_MOMENT = re.compile(
+    r"(?<![^\W_])(?:previous\w*|earlier|before|prior|next|later|after|following|past|future|last|other|another"
+    r"|example|reference|vorher\w*|später|anterior|siguiente|précédente?|suivante?)(?![^\W_])"
+    r"|之前|之后|上一|下一|另一",
     re.IGNORECASE,
 )
 _SOMEBODY_ELSE = re.compile(
@@ -165,7 +184,8 @@ _DOUBT = re.compile(
         r"doubt\w*; seems?",
         r"seemingly; appears?; apparently; tempt\w*; borderline; unable; open questions?; to (?:verify"
         r"|confirm|check)",
-        r"would-be; expected; planned; next; soon; later; earlier; before; previous\w*; past; used to",
+        r"would-be; expected; planned; pending; tb[cd]; to be (?:verified|confirmed|checked|determined);"
+        r" unchecked; next; soon; later; earlier; before; previous\w*; past; used to",
         r"vielleicht; möglich\w*; eventuell\w*; könnte\w*; unsicher\w*; vermut\w*; geprüft\w*",
         r"posible\w*; quiz[aá]s?; tal vez; podr[ií]a\w*; dudos\w*; revisad\w*; peut-être; pourrai\w*; "
         r"incertain\w*; vérifié\w*",
@@ -315,7 +335,8 @@ def remark_stance(words: str) -> Stance:
         return Stance.AFFIRMS
     affirmed = doubted = near = False
     unread = in_unread_script(words) or _only_signs(words) or _UNREAD_NEGATION.search(words) is not None
-    unread |= _SOMEBODY_ELSE.search(words) is not None
+    unread |= _SOMEBODY_ELSE.search(words) is not None or _CONDITION.search(words) is not None
+    unread |= any(not _mentions_parts(match.group("what")) for match in _ONLY_WHAT.finditer(words))
     for clause in clauses(words):
         if (
             _negates_touch(clause)
@@ -730,6 +751,11 @@ def denial_of(sentence: str) -> str | None:
         if apart is not None and not _HOLD.search(_SURE.sub(" ", clause)):
             return clause
     return None
+
+
+def is_another_moment(words: str) -> bool:
+    """Whether the words name another moment or picture than the one that was asked about."""
+    return _ANOTHER_MOMENT.search(words) is not None
 
 
 def retracts(sentence: str) -> bool:

@@ -104,19 +104,24 @@ NO_PART = frozenset(
 )
 """Entries that say that there is nothing here."""
 
-# People, as prompts and models call them; the first is the person on the left.
+# People, as prompts and models call them; the first is the person on the left. Chinese has no spaces.
 _PERSON = re.compile(
-    r"\b(?:of\s+)?(?:the\s+)?(?:"
-    r"(?:person|individual|subject|human|people|figure)[\s_]*(?:on\s+the\s+|#\s*)?(?P<after>left|right|1|2"
-    r"|a|b|one|two)"
+    r"(?:(?:\b(?:of|von|de|del|da|di)\s+)?(?:\b(?:the|der|la|el|les?)\s+)?\b(?:"
+    r"(?:persona|personne|pessoa|person|individual|subject|human|people|figure)[\s_]*(?:on\s+the\s+|#\s*)?"
+    r"(?P<after>left|right|1|2|a(?<!persona)|b|one|two)"
     r"|(?P<before>left|right|first|second)[\s_-]+(?:person|individual|subject|human|figure)"
     r"|p(?P<short>1|2)"
-    r")\b(?:\s+(?:side\s+)?of\s+the\s+(?:image|picture|photo(?:graph)?|frame)\b)?(?:['’]s?(?=\W|$))?",
+    r")\b(?:\s+(?:side\s+)?of\s+the\s+(?:image|picture|photo(?:graph)?|frame)\b)?(?:['’]s?(?=\W|$))?"
+    r"|(?:人物|人)\s*(?P<han>[12ab])(?![0-9a-z])\s*的?|(?P<han_side>左|右)(?:边|侧|邊|側)的?(?:人物|人)的?)",
     re.IGNORECASE,
 )
+# "left hand (A)", "left hand of A", "A's left hand": capitals alone, since "a" is an article.
+_LETTER = re.compile(
+    r"[(\[]\s*(?P<bracketed>[AB])\s*[)\]]|\bof\s+(?P<of>[AB])(?![\w'’-])(?=\s*(?:$|[(\[,;:]))|\b(?P<own>[AB])['’]s\b"
+)
 _PERSON_OF = {
-    **dict.fromkeys(("left", "1", "a", "one", "first"), "a"),
-    **dict.fromkeys(("right", "2", "b", "two", "second"), "b"),
+    **dict.fromkeys(("left", "1", "a", "one", "first", "左"), "a"),
+    **dict.fromkeys(("right", "2", "b", "two", "second", "右"), "b"),
 }
 _OWNER = re.compile(
     r"\b(?:man|woman|boy|girl|child|kid|baby|mother|father|player|dancer|his|her|their)['’]s\b", re.I
@@ -262,7 +267,8 @@ def read_part(text: str) -> tuple[PartPhrase, ...]:
     """
     if len(text) > MAX_PHRASE:
         raise UnknownWordError(text[:MAX_PHRASE])
-    phrase = _INDEX.sub(r"\1", _CAMEL.sub(" ", text).lower()).strip(_EDGES)
+    named = text if _PERSON.search(text) else _LETTER.sub(_letter_as_person, text)
+    phrase = _INDEX.sub(r"\1", _CAMEL.sub(" ", named).lower()).strip(_EDGES)
     if phrase in NO_PART:
         return ()
     if _VERB.search(phrase):
@@ -307,15 +313,19 @@ def read_part(text: str) -> tuple[PartPhrase, ...]:
     return tuple(dict.fromkeys(found))
 
 
+def _letter_as_person(match: re.Match[str]) -> str:
+    return f" person {match.group('bracketed') or match.group('of') or match.group('own')} "
+
+
 def _take_person(phrase: str) -> tuple[str, str]:
-    match = _PERSON.search(phrase)
-    if match is None:
-        return "", phrase
-    named = match.group("after") or match.group("before") or match.group("short")
-    rest = f"{phrase[: match.start()]} {phrase[match.end() :]}"
-    if _PERSON.search(rest):
+    """Return whose part it is, and the phrase without that; said twice over it is still one person's."""
+    people, rest = set(), phrase
+    while (match := _PERSON.search(rest)) is not None:
+        people.add(_PERSON_OF[next(name for name in match.groups() if name).lower()])
+        rest = f"{rest[: match.start()]} {rest[match.end() :]}"
+    if len(people) > 1:
         raise UnknownWordError(phrase[:MAX_PHRASE])
-    return _PERSON_OF[named.lower()], rest
+    return (people.pop() if people else ""), rest
 
 
 def _take_parentheses(phrase: str) -> tuple[str, str]:

@@ -62,7 +62,7 @@ class DetectedPeople:
     @property
     def people(self) -> list[Keypoints2D]:
         """The keypoints of each."""
-        return keypoints_from_arrays(self.xy, self.confidence, order=self.skeleton)
+        return keypoints_from_arrays(self.xy, self.confidence, skeleton=self.skeleton)
 
     def save(self, path: str | Path) -> None:
         """Write an ``.npz`` that `read_keypoint_arrays` reads: ``keypoints``, ``scores`` (the confidences),

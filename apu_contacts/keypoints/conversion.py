@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from apu_contacts.keypoints.skeletons import Skeleton, skeleton
+from apu_contacts.keypoints.skeletons import skeleton
 from apu_contacts.keypoints.types import Keypoints2D
 
 # Joints that a skeleton without them can supply as the midpoint of two others.
@@ -36,7 +36,7 @@ def convert_keypoints(keypoints: Keypoints2D, target: str) -> Keypoints2D:
         >>> body25.xy.shape, int(body25.valid.sum())
         ((25, 2), 19)
     """
-    source, wanted = _checked(keypoints), skeleton(target)
+    source, wanted = skeleton(keypoints.skeleton), skeleton(target)
     if source is wanted:
         return keypoints
     xy, confidence = np.zeros((len(wanted), 2)), np.zeros(len(wanted))
@@ -59,15 +59,6 @@ def mirror(keypoints: Keypoints2D, image_width: float) -> Keypoints2D:
     left and right joints change places, since the flipped person's right hand looks like a left hand. Missing
     joints keep (0, 0).
     """
-    order = np.array(_checked(keypoints).mirror)
+    order = np.array(skeleton(keypoints.skeleton).mirror)
     xy = np.where(keypoints.valid[:, None], [image_width, 0.0] + keypoints.xy * [-1.0, 1.0], keypoints.xy)
     return Keypoints2D(keypoints.skeleton, xy[order], keypoints.confidence[order])
-
-
-def _checked(keypoints: Keypoints2D) -> Skeleton:
-    order = skeleton(keypoints.skeleton)
-    if len(keypoints.xy) != len(order):
-        raise ValueError(
-            f"keypoints of the skeleton {order.name!r} must have {len(order)} joints, got {len(keypoints.xy)}"
-        )
-    return order

@@ -7,19 +7,22 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from apu_contacts.keypoints.skeletons import SKELETONS
+
 
 @dataclass(frozen=True, eq=False)
 class Keypoints2D:
     """2D keypoints of one person, in pixels of the full image.
 
     Args:
-        skeleton: name of the joint order: ``"body25"``, ``"coco17"`` or ``"coco_wholebody133"``.
+        skeleton: name of the joint order, a key of `SKELETONS`: ``"coco17"``, ``"body25"``,
+            ``"coco_wholebody133"`` and others. Another name is kept as it is; conversions refuse it.
         xy: ``(J, 2)`` pixel coordinates, origin at the image's top-left corner, x right, y down.
         confidence: ``(J,)`` in [0, 1]; 0 means that the joint was not detected.
 
     Raises:
-        ValueError: on shapes that do not agree with each other, values that are not finite where the
-            confidence is above 0, or confidences outside [0, 1].
+        ValueError: on shapes that do not agree with each other or with the skeleton, values that are not
+            finite where the confidence is above 0, or confidences outside [0, 1].
 
     Example:
         >>> import numpy as np
@@ -37,6 +40,11 @@ class Keypoints2D:
         confidence = np.asarray(self.confidence, dtype=np.float64)
         if xy.ndim != 2 or xy.shape[1] != 2:
             raise ValueError(f"xy must have shape (J, 2), got {xy.shape}")
+        known = SKELETONS.get(self.skeleton)
+        if known is not None and len(xy) != len(known):
+            raise ValueError(
+                f"keypoints of the skeleton {self.skeleton!r} must have {len(known)} joints, got {len(xy)}"
+            )
         if confidence.shape != (len(xy),):
             raise ValueError(f"confidence must have shape ({len(xy)},), got {confidence.shape}")
         if (

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from apu_contacts.reading import parse_json
-from apu_contacts.regions.region_map import RegionMap
 from apu_contacts.regions.table import NUM_REGIONS
 
 OFFICIAL_BLOB = "a1fd74693dac4964ba44c7b400a249d253a86b2f"
@@ -26,6 +25,15 @@ def git_blob_sha1(data: bytes) -> str:
     return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
 
 
+class ContactRegions(NamedTuple):
+    """What the file says of a body: the vertices of each region, of how many there are, and where from."""
+
+    rows: list[NDArray[np.int64]]
+    vertex_count: int
+    provenance: str
+    official: bool
+
+
 def read_contact_regions(
     path: str | Path,
     faces: ArrayLike,
@@ -33,7 +41,7 @@ def read_contact_regions(
     *,
     body: str = "smplx",
     allow_modified: bool = False,
-) -> RegionMap:
+) -> ContactRegions:
     """Read the official map and turn its face ids into vertex ids.
 
     The file lists the faces of each region; the vertices of a region are the corners of its faces, so that a
@@ -44,8 +52,8 @@ def read_contact_regions(
         faces: ``(F, 3)`` triangles of the body in its official order (``f`` of ``SMPLX_NEUTRAL.npz``).
         vertex_count: number of vertices; one more than the largest id in ``faces`` if None.
         body: ``"smplx"`` or ``"ghum"``: which of the file's two lists to read.
-        allow_modified: accept a file that is not the official one; the map then says so in its provenance,
-            is marked approximate, and its content is checked all the same.
+        allow_modified: accept a file that is not the official one; the provenance then says so, and its
+            content is checked all the same.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -80,13 +88,8 @@ def read_contact_regions(
         np.unique(triangles[_check_ids(path.name, rid, ids, len(triangles))]) for rid, ids in enumerate(lists)
     ]
     state = "official file" if official else "modified file, accepted with allow_modified=True"
-    return RegionMap.from_lists(
-        rows,
-        count,
-        topology=body,
-        provenance=f"contact_regions.json ({state}, git blob {blob}), {_BODY_KEYS[body]}",
-        approximate=not official,
-    )
+    provenance = f"contact_regions.json ({state}, git blob {blob}), {_BODY_KEYS[body]}"
+    return ContactRegions(rows, count, provenance, official)
 
 
 def _check_faces(faces: ArrayLike, vertex_count: int | None) -> tuple[NDArray[np.int64], int]:

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from apu_contacts.files import staged_file, write_text
 from apu_contacts.reading import ArrayFile, parse_json, read_json
+from apu_contacts.regions.official import read_contact_regions
+from apu_contacts.regions.segment import segment_template
 from apu_contacts.regions.table import NUM_REGIONS, explain_region, region
-
-if TYPE_CHECKING:
-    from apu_contacts.regions.transfer import RegionTransfer
+from apu_contacts.regions.transfer import carry_regions
 
 FORMAT = "apu-region-map/1"
 KINDS = ("official", "transferred", "derived")
@@ -196,10 +197,18 @@ class RegionMap:
         body: str = "smplx",
         allow_modified: bool = False,
     ) -> RegionMap:
-        """Read the official map; arguments as `apu_contacts.regions.official.read_contact_regions`."""
-        from apu_contacts.regions.official import read_contact_regions
+        """Read the official map; arguments as `apu_contacts.regions.official.read_contact_regions`.
 
-        return read_contact_regions(path, faces, vertex_count, body=body, allow_modified=allow_modified)
+        A modified file that is allowed makes an approximate map.
+        """
+        found = read_contact_regions(path, faces, vertex_count, body=body, allow_modified=allow_modified)
+        return cls.from_lists(
+            found.rows,
+            found.vertex_count,
+            topology=body,
+            provenance=found.provenance,
+            approximate=not found.official,
+        )
 
     @classmethod
     def from_template(
@@ -213,20 +222,28 @@ class RegionMap:
         topology: str = "template",
         provenance: str | None = None,
     ) -> RegionMap:
-        """Derive an approximate map from a T-posed template; see
+        """Derive an approximate map from a T-posed template; arguments as
         `apu_contacts.regions.segment.segment_template`.
 
         Warns:
             UserWarning: that the map is approximate.
         """
-        from apu_contacts.regions.segment import map_from_template
-
-        return map_from_template(
-            vertices, faces, weights, joints, joint_names, topology=topology, provenance=provenance
+        left, right = segment_template(vertices, faces, weights, joints, joint_names)
+        warnings.warn(
+            f"the region map of {topology!r} is approximate: its borders come from geometric rules, not from "
+            "the official contact_regions.json; do not compare figures with published ones",
+            stacklevel=2,
+        )
+        return cls.from_lists(
+            [np.flatnonzero((left == rid) | (right == rid)) for rid in range(NUM_REGIONS)],
+            len(left),
+            topology=topology,
+            provenance=provenance
+            or "approximate: geometric rules of apu_contacts.regions.segment on a T-posed template",
         )
 
     def transfer(self, correspondence: Any, *, topology: str) -> RegionTransfer:
-        """Carries the map to another mesh topology; see `apu_contacts.regions.transfer.transfer_map`.
+        """Carry the map to another mesh topology; see `apu_contacts.regions.transfer.carry_regions`.
 
         Args:
             correspondence: where the vertices of the new mesh lie on this one: vertex ids ``(V,)`` (-1:
@@ -236,10 +253,23 @@ class RegionMap:
 
         Returns:
             The map, the vertices that are unsure, and how many for which reason.
-        """
-        from apu_contacts.regions.transfer import transfer_map
 
-        return transfer_map(self, correspondence, topology=topology)
+        Raises:
+            ValueError: if the correspondence is of another mesh, or a region would have no vertex left.
+        """
+        rows = [self.vertices(rid) for rid in range(NUM_REGIONS)]
+        found = carry_regions(
+            rows, self.vertex_count, correspondence, source=self.topology, topology=topology
+        )
+        unsure = f"{int(found.unsure.sum())} of {len(found.unsure)} vertices unsure"
+        regions = RegionMap.from_lists(
+            found.rows,
+            len(found.unsure),
+            topology=topology,
+            provenance=f"transferred from {self.topology!r} ({self.provenance}) by {found.note}; {unsure}",
+            kind="transferred",
+        )
+        return RegionTransfer(regions, found.unsure, found.counts)
 
     def save(self, path: str | Path) -> None:
         """Write the map as ``.npz`` (numbers and text only, no pickle) or, with that suffix, ``.json``.
@@ -316,3 +346,19 @@ class RegionMap:
             raise ValueError(f"{wrong}: {error} is missing") from None
         except (TypeError, ValueError, OverflowError, IndexError) as error:
             raise ValueError(f"{wrong}: {error}") from None
+
+
+@dataclass(frozen=True)
+class RegionTransfer:
+    """A transferred map with what is unsure about it.
+
+    Args:
+        regions: the map on the new topology.
+        unsure: ``(V,)`` bool, vertices whose region is a guess.
+        counts: how many are unsure for which reason: ``"far"`` from the other surface, ``"turned"`` away from
+            it, ``"unmatched"``, or on a ``"border"``, where no region has two thirds of the weight.
+    """
+
+    regions: RegionMap
+    unsure: NDArray[np.bool_]
+    counts: Mapping[str, int]

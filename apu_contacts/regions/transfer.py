@@ -1,15 +1,14 @@
-"""Moving a region map from one mesh topology to another, and saying where that is unsure."""
+"""Carrying regions from one mesh topology to another, and saying where that is unsure."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from apu_contacts.regions.region_map import RegionMap
 from apu_contacts.regions.table import NUM_REGIONS, REGIONS
 
 Floats = NDArray[np.float64]
@@ -96,34 +95,39 @@ class SurfaceCorrespondence:
         return cls(corners, weights, rows.shape[1], none, none, "a given matrix")
 
 
-@dataclass(frozen=True)
-class RegionTransfer:
-    """A transferred map with what is unsure about it.
+class CarriedRegions(NamedTuple):
+    """The vertices of each region on the new mesh, which of all ``(V,)`` are unsure, and why.
 
-    Args:
-        regions: the map on the new topology.
-        unsure: ``(V,)`` bool, vertices whose region is a guess.
-        counts: how many are unsure for which reason: ``"far"`` from the other surface, ``"turned"`` away from
-            it, ``"unmatched"``, or on a ``"border"``, where no region has two thirds of the weight.
+    ``counts``: how many are unsure for which reason: ``"far"`` from the other surface, ``"turned"`` away from
+    it, ``"unmatched"``, or on a ``"border"``, where no region has two thirds of the weight. ``note``: how the
+    correspondence was found.
     """
 
-    regions: RegionMap
+    rows: list[NDArray[np.int64]]
     unsure: NDArray[np.bool_]
     counts: Mapping[str, int]
+    note: str
 
 
-def transfer_map(
-    source: RegionMap, correspondence: SurfaceCorrespondence | ArrayLike | Any, *, topology: str
-) -> RegionTransfer:
-    """Carry a map to the mesh whose vertices a correspondence places on the map's own mesh.
+def carry_regions(
+    rows: Sequence[NDArray[np.int64]],
+    vertex_count: int,
+    correspondence: SurfaceCorrespondence | ArrayLike | Any,
+    *,
+    source: str,
+    topology: str,
+) -> CarriedRegions:
+    """Carry regions to the mesh whose vertices a correspondence places on their own mesh.
 
     A vertex gets every region that has at least half of the weight at its place, or the heaviest one; so
     a vertex on the midline, which belongs to both sides, stays on both.
 
     Args:
-        source: the map to move.
+        rows: the vertices of each of the 75 regions.
+        vertex_count: of their mesh.
         correspondence: of the new mesh's vertices; also ``(V,)`` vertex ids or a ``(V, S)`` matrix.
-        topology: name of the new topology.
+        source: name of their topology, for messages.
+        topology: name of the new topology, for messages.
 
     Raises:
         ValueError: if the correspondence is of another mesh, or a region would have no vertex left.
@@ -131,23 +135,23 @@ def transfer_map(
     if not isinstance(correspondence, SurfaceCorrespondence):
         flat = getattr(correspondence, "ndim", np.ndim(correspondence)) == 1
         correspondence = (
-            SurfaceCorrespondence.from_ids(correspondence, source.vertex_count)
+            SurfaceCorrespondence.from_ids(correspondence, vertex_count)
             if flat
             else SurfaceCorrespondence.from_matrix(correspondence)
         )
-    if correspondence.source_count != source.vertex_count:
+    if correspondence.source_count != vertex_count:
         raise ValueError(
             f"correspondence leads to a mesh of {correspondence.source_count} vertices, but the map "
-            f"{source.topology!r} is for {source.vertex_count}; are the two meshes the other way round?"
+            f"{source!r} is for {vertex_count}; are the two meshes the other way round?"
         )
-    member = np.zeros((source.vertex_count, NUM_REGIONS))
+    member = np.zeros((vertex_count, NUM_REGIONS))
     for rid in range(NUM_REGIONS):
-        member[source.vertices(rid), rid] = 1
+        member[rows[rid], rid] = 1
     share = correspondence.apply(member)
     best = share.max(1)
     chosen = (share >= 0.5) | ((share == best[:, None]) & (best > 0)[:, None])
-    rows = [np.flatnonzero(chosen[:, rid]) for rid in range(NUM_REGIONS)]
-    lost = [rid for rid in range(NUM_REGIONS) if len(rows[rid]) == 0 and len(source.vertices(rid))]
+    carried = [np.flatnonzero(chosen[:, rid]) for rid in range(NUM_REGIONS)]
+    lost = [rid for rid in range(NUM_REGIONS) if len(carried[rid]) == 0 and len(rows[rid])]
     if lost:
         listed = ", ".join(f"{rid} ({REGIONS[rid].name})" for rid in lost[:6])
         raise ValueError(
@@ -159,15 +163,8 @@ def transfer_map(
     reasons = {"far": correspondence.far, "turned": correspondence.turned}
     reasons |= {"unmatched": unmatched, "border": border}
     unsure = np.logical_or.reduce(list(reasons.values()))
-    regions = RegionMap.from_lists(
-        rows,
-        len(share),
-        topology=topology,
-        provenance=f"transferred from {source.topology!r} ({source.provenance}) by {correspondence.note}; "
-        f"{int(unsure.sum())} of {len(share)} vertices unsure",
-        kind="transferred",
-    )
-    return RegionTransfer(regions, unsure, {name: int(mask.sum()) for name, mask in reasons.items()})
+    counts = {name: int(mask.sum()) for name, mask in reasons.items()}
+    return CarriedRegions(carried, unsure, counts, correspondence.note)
 
 
 def correspond(

@@ -24,7 +24,7 @@ from apu_contacts.sides.pair_keypoints import part_distance as part_distance
 from apu_contacts.sides.pair_keypoints import people_size as people_size
 from apu_contacts.sides.posterior import side_posteriors
 
-Rule = Literal["paper", "posterior"]
+SideRule = Literal["paper", "posterior"]
 Estimates = tuple[Joints | NamedPoints | None, Joints | NamedPoints | None]
 """Bodies estimated of two people: ``joint_names`` and ``joints`` as `InitialEstimate` has them, or ``names``
 and ``xyz`` as the start of a person in a scene file (``ScenePerson.initial.joints``)."""
@@ -103,7 +103,7 @@ def denoise_chirality(
     keypoints_a: Keypoints2D,
     keypoints_b: Keypoints2D,
     *,
-    rule: Rule = "paper",
+    sides: SideRule = "paper",
     tau: float = DEFAULT_TAU,
     belief: SideBelief | None = None,
     distances: DistanceModel | None = None,
@@ -111,8 +111,8 @@ def denoise_chirality(
 ) -> list[DenoisedContact]:
     """Set each contact's sides to those that the keypoints support, and give it the weight W_ij.
 
-    ``rule="paper"`` (section 3.1) believes the model where it says that the two sides are the same or
-    opposite and lets only both flip together. ``rule="posterior"`` weighs all four combinations:
+    ``sides="paper"`` (section 3.1) believes the model where it says that the two sides are the same or
+    opposite and lets only both flip together. ``sides="posterior"`` weighs all four combinations:
     how far stated sides are believed times how likely each keypoint distance is between parts that touch, for
     all contacts of the answer together (`side_posteriors`). So give it whole answers.
 
@@ -131,7 +131,7 @@ def denoise_chirality(
             sides.
         keypoints_a: of person a, in pixels of the full picture.
         keypoints_b: of person b.
-        rule: how sides are chosen.
+        sides: how they are chosen, as `apu_contacts.ContactPolicy` calls it.
         tau: fall-off of the weight, a fraction of the people's size.
         belief: how far stated sides are believed, for the posterior; the default if None.
         distances: likelihood of keypoint distances, for the posterior; the default if None.
@@ -144,7 +144,7 @@ def denoise_chirality(
         one contact per contact given, in the same order.
 
     Raises:
-        ValueError: on an unknown rule, a tau that is not above 0, or people without keypoints.
+        ValueError: on unknown ``sides``, a tau that is not above 0, or people without keypoints.
         TypeError: on estimates without named joints.
 
     Example:
@@ -157,15 +157,15 @@ def denoise_chirality(
         >>> contact.side_a, contact.side_b, 0 < contact.effective_weight < 1
         ('left', 'right', True)
     """
-    if rule not in ("paper", "posterior"):
-        raise ValueError(f"rule must be 'paper' or 'posterior', got {rule!r}")
+    if sides not in ("paper", "posterior"):
+        raise ValueError(f"sides must be 'paper' or 'posterior', got {sides!r}")
     if not tau > 0:
         raise ValueError(f"tau must be above 0, got {tau}")
     contacts = answer.contacts if isinstance(answer, ContactAnswer) else tuple(answer)
     if not contacts:
         return []
     pair = KeypointPair.of(keypoints_a, keypoints_b, estimates)
-    if rule == "paper":
+    if sides == "paper":
         return [_by_paper(contact, pair, tau) for contact in contacts]
     posteriors = side_posteriors(contacts, pair, belief, distances)
     return [_by_posterior(c, pair, tau, found) for c, found in zip(contacts, posteriors, strict=True)]

@@ -2,7 +2,7 @@
 
 from apu_contacts.camera import Camera
 from apu_contacts.sources._model_pickle import read_model_pickle
-from apu_contacts.sources._numpy_pickle import read_numpy_pickle
+from apu_contacts.sources._numpy_pickle import read_npz, read_numpy_pickle
 from apu_contacts.sources.bev import BEV_JOINTS, BevPerson, bev_focal, camera_residual, read_bev
 from apu_contacts.sources.checks import ConventionError
 from apu_contacts.sources.chi3d import (
@@ -99,6 +99,7 @@ __all__ = [
     "read_model_pickle",
     "read_multihmr",
     "read_nlf",
+    "read_npz",
     "read_ntu_skeleton",
     "read_numpy_pickle",
     "read_openpose",

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from apu_contacts.keypoints import SKELETONS, Keypoints2D, skeleton
+from apu_contacts.keypoints import SKELETONS, Keypoints2D
+from apu_contacts.keypoints import skeleton as skeleton_named
 from apu_contacts.sources._json import kind, read_json
 from apu_contacts.sources._records import Array, Source, as_array, load_content
 from apu_contacts.sources.checks import ConventionError, check_pixels
@@ -39,7 +40,7 @@ def keypoints_from_arrays(
     keypoints: ArrayLike,
     scores: ArrayLike | None = None,
     *,
-    order: str | None = None,
+    skeleton: str | None = None,
     score_scale: float = 1.0,
     where: str = "keypoints",
 ) -> list[Keypoints2D]:
@@ -48,7 +49,7 @@ def keypoints_from_arrays(
     Args:
         keypoints: ``(N, J, 2)`` pixels, or ``(N, J, 3)`` with the score third.
         scores: ``(N, J)``; not needed where the third column is there.
-        order: name of the skeleton; where it is not given, what J says: 17 (COCO), 26 (Halpe), 25 (BODY_25)
+        skeleton: its name; where it is not given, what J says: 17 (COCO), 26 (Halpe), 25 (BODY_25)
             or 133 (COCO-WholeBody).
         score_scale: what scores are divided by. Detectors of the SimCC kind (RTMPose) may give scores of
             several units; then say which score means certain.
@@ -57,7 +58,7 @@ def keypoints_from_arrays(
     Raises:
         SourceFormatError: on other shapes, an unknown number of joints, or scores of another scale.
         ConventionError: on three columns beside scores, or coordinates that are no pixels.
-        ValueError: on an unknown ``order``, or a ``score_scale`` that is not positive.
+        ValueError: on an unknown ``skeleton``, or a ``score_scale`` that is not positive.
 
     Example:
         >>> import numpy as np
@@ -88,7 +89,7 @@ def keypoints_from_arrays(
                 f"{where}: keypoints have three columns beside scores: 3D joints of a lifter, whose order "
                 "(Human3.6M's 17) and metres are not those of a 2D detector?"
             )
-    name = skeleton_of_count(xy.shape[1], where, order)
+    name = skeleton_of_count(xy.shape[1], where, skeleton)
     confidence = confidences(confidence, where, score_scale=score_scale)
     # a joint that lies nowhere was not seen, whatever its score
     confidence = np.where(np.isfinite(xy[..., :2]).all(axis=-1), confidence, 0.0)
@@ -98,17 +99,19 @@ def keypoints_from_arrays(
     return [Keypoints2D(name, person, c) for person, c in zip(visible, confidence, strict=True)]
 
 
-def skeleton_of_count(joints: int, where: str, order: str | None = None) -> str:
-    """Return the skeleton of a number of joints, or ``order`` if it has as many.
+def skeleton_of_count(joints: int, where: str, skeleton: str | None = None) -> str:
+    """Return the skeleton of a number of joints, or ``skeleton`` if it has as many.
 
     Raises:
         SourceFormatError: if there is none.
-        ValueError: on an unknown ``order``.
+        ValueError: on an unknown ``skeleton``.
     """
-    if order is not None:
-        if len(skeleton(order)) != joints:
-            raise SourceFormatError(f"{where}: {order!r} has {len(skeleton(order))} joints, got {joints}")
-        return order
+    if skeleton is not None:
+        if len(skeleton_named(skeleton)) != joints:
+            raise SourceFormatError(
+                f"{where}: {skeleton!r} has {len(skeleton_named(skeleton))} joints, got {joints}"
+            )
+        return skeleton
     if joints not in BY_COUNT:
         hint = f" ({_OTHERS[joints]})" if joints in _OTHERS else ""
         known = ", ".join(f"{n} ({s})" for n, s in BY_COUNT.items())
@@ -117,12 +120,12 @@ def skeleton_of_count(joints: int, where: str, order: str | None = None) -> str:
 
 
 def read_keypoint_arrays(
-    path: str | Path, *, order: str | None = None, score_scale: float = 1.0, allow_empty: bool = False
+    path: str | Path, *, skeleton: str | None = None, score_scale: float = 1.0, allow_empty: bool = False
 ) -> list[Keypoints2D]:
     """People of an ``.npz`` with ``keypoints`` and ``scores`` (rtmlib's two arrays under these names), or of
     an ``.npy`` of shape (N, J, 3).
 
-    Args: ``order``, ``score_scale`` as `keypoints_from_arrays`; ``allow_empty`` returns an empty list for
+    Args: ``skeleton``, ``score_scale`` as `keypoints_from_arrays`; ``allow_empty`` returns an empty list for
         nobody instead of raising.
 
     Raises:
@@ -139,7 +142,7 @@ def read_keypoint_arrays(
         xy, scores = content["keypoints"], None if key is None else content[key]
     else:
         xy, scores = content, None
-    people = keypoints_from_arrays(xy, scores, order=order, score_scale=score_scale, where=where)
+    people = keypoints_from_arrays(xy, scores, skeleton=skeleton, score_scale=score_scale, where=where)
     if not people and not allow_empty:
         raise NoPeopleError(f"{where}: nobody was detected in this image")
     return people
@@ -149,7 +152,7 @@ def read_mmpose(
     source: Source,
     frame: int = 0,
     *,
-    order: str | None = None,
+    skeleton: str | None = None,
     score_scale: float = 1.0,
     allow_empty: bool = False,
 ) -> list[Keypoints2D]:
@@ -167,7 +170,7 @@ def read_mmpose(
     Args:
         source: the file, or what it holds.
         frame: position of the image where there are several (a video).
-        order, score_scale: as `keypoints_from_arrays`.
+        skeleton, score_scale: as `keypoints_from_arrays`.
         allow_empty: return an empty list for nobody instead of raising.
 
     Raises:
@@ -184,15 +187,15 @@ def read_mmpose(
     instances = _instances(content, frame, where)
 
     def read(i: int) -> Keypoints2D:
-        return _instance(instances[i], f"{where}: person {i}", order, score_scale)
+        return _instance(instances[i], f"{where}: person {i}", skeleton, score_scale)
 
-    people = each_person(len(instances), read, _order_of(instances, order), where)
+    people = each_person(len(instances), read, _skeleton_of(instances, skeleton), where)
     if not people and not allow_empty:
         raise NoPeopleError(f"{where}: nobody was detected in this image")
     return people
 
 
-def _instance(instance: Any, place: str, order: str | None, score_scale: float) -> Keypoints2D:
+def _instance(instance: Any, place: str, skeleton: str | None, score_scale: float) -> Keypoints2D:
     """One person of MMPose's, transformers' or ultralytics' records."""
     if not isinstance(instance, Mapping) or instance.get("keypoints") is None:
         raise SourceFormatError(f"{place}: expected an object with 'keypoints', got {kind(instance)}")
@@ -212,16 +215,20 @@ def _instance(instance: Any, place: str, order: str | None, score_scale: float) 
     if xy.ndim == 3 and len(xy) == 1:
         xy = xy[0]
     if xy.size == 0:
-        name = order or "coco17"
-        return Keypoints2D(name, np.zeros((len(skeleton(name)), 2)), np.zeros(len(skeleton(name))))
+        name = skeleton or "coco17"
+        return Keypoints2D(
+            name, np.zeros((len(skeleton_named(name)), 2)), np.zeros(len(skeleton_named(name)))
+        )
     if xy.ndim != 2:
         raise SourceFormatError(f"{place}: keypoints must have shape (joints, 2 or 3), got {xy.shape}")
     if scores is not None:
         scores = scores.reshape(-1)
-        if instance.get("labels") is not None and order is None:
+        if instance.get("labels") is not None and skeleton is None:
             xy, scores = _by_label(xy, scores, instance["labels"], place)
         scores = scores[None]
-    (person,) = keypoints_from_arrays(xy[None], scores, order=order, score_scale=score_scale, where=place)
+    (person,) = keypoints_from_arrays(
+        xy[None], scores, skeleton=skeleton, score_scale=score_scale, where=place
+    )
     return person
 
 
@@ -239,10 +246,10 @@ def _by_label(xy: Array, scores: Array, labels: Any, place: str) -> tuple[Array,
     return points, found
 
 
-def _order_of(instances: Sequence[Any], order: str | None) -> str:
+def _skeleton_of(instances: Sequence[Any], skeleton: str | None) -> str:
     """Return the skeleton of the first record whose number of joints says it."""
-    if order is not None:
-        return order
+    if skeleton is not None:
+        return skeleton
     for instance in instances[:100]:
         points = instance.get("keypoints") if isinstance(instance, Mapping) else None
         size = 0 if points is None or not hasattr(points, "__len__") else len(points)

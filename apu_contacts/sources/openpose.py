@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from apu_contacts.keypoints import SKELETONS, Keypoints2D, skeleton
+from apu_contacts.keypoints import SKELETONS, Keypoints2D
+from apu_contacts.keypoints import skeleton as skeleton_named
 from apu_contacts.sources._json import kind, read_json_object, xyc
 from apu_contacts.sources.errors import NoPeopleError, SourceFormatError
 from apu_contacts.sources.keypoint_records import each_person
@@ -19,9 +20,9 @@ _FACE_JOINTS = 70
 _OTHER_BODIES = {
     54: "18 joints: the COCO body model; run OpenPose with --model_pose BODY_25",
     45: "15 joints: MPI",
-    78: "26 joints: Halpe-26 of rtmlib or AlphaPose in OpenPose's layout; read it with order='halpe26'",
-    51: "17 joints: COCO's in OpenPose's layout; read it with order='coco17'",
-    399: "133 joints: COCO-WholeBody's in OpenPose's layout; read it with order='coco_wholebody133'",
+    78: "26 joints: Halpe-26 of rtmlib or AlphaPose in OpenPose's layout; read it with skeleton='halpe26'",
+    51: "17 joints: COCO's in OpenPose's layout; read it with skeleton='coco17'",
+    399: "133 joints: COCO-WholeBody's in OpenPose's layout; read it with skeleton='coco_wholebody133'",
     50: "25 joints without confidences",
 }
 
@@ -30,7 +31,7 @@ def read_openpose(
     path: str | Path,
     *,
     hands_and_face: bool = False,
-    order: str = "body25",
+    skeleton: str = "body25",
     score_scale: float = 1.0,
     allow_empty: bool = False,
 ) -> list[Keypoints2D]:
@@ -46,14 +47,14 @@ def read_openpose(
         hands_and_face: also read ``hand_left_keypoints_2d``, ``hand_right_keypoints_2d`` (21 each) and
             ``face_keypoints_2d`` (70) where they are there; they are missing joints where they are absent or
             empty.
-        order: the skeleton of ``pose_keypoints_2d``, where another detector's joints were written in this
+        skeleton: that of ``pose_keypoints_2d``, where another detector's joints were written in this
             layout: ``"halpe26"`` (rtmlib and AlphaPose by way of Pose2Sim), ``"coco17"``, ...; hands and face
             are then not read.
         score_scale: what confidences are divided by, where they are not in [0, 1].
         allow_empty: return an empty list for a file without people instead of raising.
 
     Returns:
-        keypoints of the skeleton ``"body25"`` or ``"body25_hands_face"``, or of ``order``.
+        keypoints of the skeleton ``"body25"`` or ``"body25_hands_face"``, or of ``skeleton``.
 
     Warns:
         SourceWarning: for each person whose record is damaged.
@@ -63,7 +64,7 @@ def read_openpose(
         SourceFormatError: if it is not JSON in this layout; the person, the key and what came are named.
         ConventionError: if the coordinates are no pixels.
         NoPeopleError: if the list of people is empty.
-        ValueError: on an unknown ``order``.
+        ValueError: on an unknown ``skeleton``.
 
     Example:
         >>> import numpy as np
@@ -77,7 +78,7 @@ def read_openpose(
         >>> read_openpose(path)[0].skeleton
         'body25'
     """
-    joints = len(skeleton(order))
+    joints = len(skeleton_named(skeleton))
     content = read_json_object(path)
     people = content.get("people")
     if not isinstance(people, list):
@@ -90,14 +91,14 @@ def read_openpose(
 
     def read(i: int) -> Keypoints2D:
         where = f"{path}: people[{i}]"
-        if order != "body25":
+        if skeleton != "body25":
             pose = _pose(people[i], where)
             pose = [0.0] * (3 * joints) if pose == [] else pose
             person = xyc(pose, joints, f"{where}.pose_keypoints_2d", score_scale=score_scale)
-            return Keypoints2D(order, person[:, :2], person[:, 2])
+            return Keypoints2D(skeleton, person[:, :2], person[:, 2])
         return _read_person(people[i], where, hands_and_face, score_scale)
 
-    named = "body25_hands_face" if hands_and_face and order == "body25" else order
+    named = "body25_hands_face" if hands_and_face and skeleton == "body25" else skeleton
     return each_person(len(people), read, named)
 
 

@@ -26,6 +26,7 @@ from apu_losses.app.console import table as _table
 from apu_losses.app.dataset import audit, dataset
 from apu_losses.app.evaluate import evaluate
 from apu_losses.app.generate import generate
+from apu_losses.app.train_prior import train_prior
 
 if TYPE_CHECKING:
     from apu_contacts.asking.queries import PairQuery
@@ -175,6 +176,7 @@ app.command()(evaluate)
 app.command()(generate)
 app.command()(audit)
 app.add_typer(dataset, name="dataset")
+app.command("train-prior")(train_prior)
 
 
 @app.command("run")

@@ -211,7 +211,8 @@ def progress_bar() -> Iterator[Callable[[float, str], None]]:
     try:
         yield tell
     finally:
-        bar.stop()
+        if bar.live.is_started:  # rich below 14 writes an empty line for a bar that never was
+            bar.stop()
 
 
 def complain(where: str, message: str) -> None:

@@ -60,7 +60,7 @@ class PosedMeshBody(CalledByName):
         if vertices.ndim != 3 or vertices.shape[2] != 3 or not bool(torch.isfinite(vertices).all()):
             raise ValueError(f"vertices must be finite and of shape (M, V, 3), got {tuple(vertices.shape)}")
         if vertices.dtype == torch.float32:
-            say_if_far(vertices)
+            say_if_far(vertices, wait=True)
         count = len(vertices)
         if faces.ndim != 2 or faces.shape[1] != 3 or not len(faces):
             raise ValueError(f"faces must have shape (F, 3), F > 0, got {tuple(faces.shape)}; triangles?")

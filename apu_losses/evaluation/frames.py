@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +12,6 @@ from numpy.typing import NDArray
 from apu_contacts.contacts import ContactMap
 
 FloatArray = NDArray[np.float64]
-PersonOrder = Literal["given", "either"]
 
 
 @dataclass(frozen=True, eq=False)

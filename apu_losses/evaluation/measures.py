@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from apu_contacts.contacts import ContactMap
-from apu_losses.evaluation.frames import FittedPair, FloatArray, PersonOrder, TruthFrame, TruthSet
+from apu_contacts.contacts import ContactMap, Order
+from apu_losses.evaluation.frames import FittedPair, FloatArray, TruthFrame, TruthSet
 from apu_losses.evaluation.joint_sets import Joints
 from apu_losses.functional.contact_edges import ContactEdges
 from apu_losses.functional.metrics import (
@@ -49,7 +49,7 @@ class Measuring:
     """
 
     joints: Joints | None
-    order: PersonOrder = "either"
+    order: Order = "either"
     regions: RegionIndex | None = None
     topology: MeshTopology | None = None
     scores: bool = True

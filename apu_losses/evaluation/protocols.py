@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
+from apu_contacts.contacts import Order
 from apu_losses.bodies import LinearBlendBody
 from apu_losses.evaluation.datasets import SmplToBody, chi3d_frames, flickr_frames, hi4d_frames, ntu_frames
 from apu_losses.evaluation.datasets.chi3d import SUBJECTS
 from apu_losses.evaluation.datasets.hi4d import CAMERA, EVERY
 from apu_losses.evaluation.datasets.ntu import TABLE_CLASSES
-from apu_losses.evaluation.frames import PersonOrder, TruthSet
+from apu_losses.evaluation.frames import TruthSet
 
 Progress = Callable[[float, str], None]
 
@@ -59,7 +60,7 @@ class Protocol:
 
     name: str
     title: str
-    order: PersonOrder
+    order: Order
     joints: bool
     expects: str
     read: Callable[[str | Path, Choice, Progress], TruthSet]

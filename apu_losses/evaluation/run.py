@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
+from apu_contacts.contacts import Order
 from apu_contacts.regions import RegionMap
 from apu_losses.bodies import LinearBlendBody
 from apu_losses.evaluation.fits import FitFolder
-from apu_losses.evaluation.frames import FittedPair, PersonOrder, TruthSet
+from apu_losses.evaluation.frames import FittedPair, TruthSet
 from apu_losses.evaluation.joint_sets import Joints, RegressedJoints, common_joints, load_regressor
 from apu_losses.evaluation.measures import Measuring, MethodRecords, measure_method
 from apu_losses.evaluation.protocols import Choice, Progress, protocol_of
@@ -29,7 +30,7 @@ def evaluate_fits(
     regions: RegionMap | None = None,
     regressor: str | Path | None = None,
     pseudo_truth: str | Path | None = None,
-    order: PersonOrder | None = None,
+    order: Order | None = None,
     penetration: bool = True,
     resampling: Resampling | None = None,
     progress: Progress | None = None,

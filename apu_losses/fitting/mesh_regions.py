@@ -17,8 +17,8 @@ from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 from apu_contacts.regions import RegionMap
+from apu_contacts.regions.region_map import RegionTransfer
 from apu_contacts.regions.transfer import (
-    RegionTransfer,
     SurfaceCorrespondence,
     correspond,
     move_by_points,

@@ -19,8 +19,8 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from apu_contacts.contacts import ContactMap
-from apu_losses.functional.contact_edges import ContactEdges, Order, Over, edges_of_pairs, maps_of_pairs
+from apu_contacts.contacts import ContactMap, Order
+from apu_losses.functional.contact_edges import ContactEdges, Over, edges_of_pairs, maps_of_pairs
 from apu_losses.functional.options import described
 from apu_losses.functional.robust import geman_mcclure
 from apu_losses.functional.rows import gather_points, stack_pairs
@@ -28,7 +28,7 @@ from apu_losses.geometry.checks import check_vertices
 from apu_losses.geometry.eager import EdgePlan, goes_the_short_way, nearest_energies
 from apu_losses.geometry.operators import Regions, region_min_distance, region_nearest_vertex
 from apu_losses.geometry.topology import RegionIndex, RegionLists, as_region_index, known_region_index
-from apu_losses.geometry.types import Backend
+from apu_losses.geometry.types import BackendName
 from apu_losses.numerics.distances import distance2
 from apu_losses.numerics.precision import widen
 
@@ -128,7 +128,7 @@ def select_contacts(
     regions: Regions,
     form: ContactForm | None = None,
     *,
-    backend: Backend = "auto",
+    backend: BackendName = "auto",
 ) -> ContactSelection:
     """Find the vertices that decide the contact loss. No gradient; pass their positions to `contact_energy`.
 
@@ -188,7 +188,7 @@ def select_contacts(
 
 
 def chamfer_energy(
-    vertices: Tensor, edges: ContactEdges, regions: Regions, *, backend: Backend = "auto"
+    vertices: Tensor, edges: ContactEdges, regions: Regions, *, backend: BackendName = "auto"
 ) -> Tensor:
     """Return the contact loss of the form ``"chamfer_quartic"`` of whole bodies, with gradient, in one step.
 
@@ -386,7 +386,7 @@ def soft_contact_values(
     robust: float | None = None,
     soft: float | None = None,
     order: Order | Sequence[Order] = "given",
-    backend: Backend = "auto",
+    backend: BackendName = "auto",
 ) -> ContactValues:
     """`soft_contact` before it is summed: one value a contact, for weights that are learned or logged.
 
@@ -429,7 +429,7 @@ def pair_contact_values(
     regions: Regions,
     form: ContactForm | None = None,
     *,
-    backend: Backend = "auto",
+    backend: BackendName = "auto",
 ) -> ContactValues:
     """`soft_contact_values` with its contact maps laid out once; arguments as of `pair_contact`.
 
@@ -470,7 +470,7 @@ def soft_contact(
     robust: float | None = None,
     soft: float | None = None,
     order: Order | Sequence[Order] = "given",
-    backend: Backend = "auto",
+    backend: BackendName = "auto",
 ) -> Tensor:
     """Return the contact loss of B pairs of bodies, ``sum_k W_k d_k^2`` (paper section 3.1).
 
@@ -534,7 +534,7 @@ def pair_contact(
     regions: Regions,
     form: ContactForm | None = None,
     *,
-    backend: Backend = "auto",
+    backend: BackendName = "auto",
 ) -> Tensor:
     """`soft_contact` with its contact maps laid out once, for loops.
 
@@ -614,7 +614,7 @@ def _soft_minimum(squared: Tensor, points: Columns, zeros: Tensor, temperature: 
 
 
 def _search_minimum(
-    vertices: Tensor, edges: ContactEdges, regions: Regions, form: ContactForm, backend: Backend
+    vertices: Tensor, edges: ContactEdges, regions: Regions, form: ContactForm, backend: BackendName
 ) -> tuple[Columns, Tensor]:
     _refuse_empty_regions(edges, regions, vertices)
     searches, contact = edges.searches, edges.contact
@@ -641,7 +641,7 @@ def _search_minimum(
 
 
 def _search_every_vertex(
-    vertices: Tensor, edges: ContactEdges, regions: Regions, form: ContactForm, backend: Backend
+    vertices: Tensor, edges: ContactEdges, regions: Regions, form: ContactForm, backend: BackendName
 ) -> tuple[Columns, Tensor]:
     """For each vertex of either side of each search, the nearest vertex of the other side."""
     _refuse_empty_regions(edges, regions, vertices)

@@ -12,14 +12,13 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from apu_contacts.contacts import ContactMap, PartContact
+from apu_contacts.contacts import ContactMap, Order, PartContact
 from apu_losses.geometry.eager import EdgePlan
 from apu_losses.geometry.edge_vertices import EdgeVertices, vertices_of_edges
 from apu_losses.geometry.topology import RegionIndex, to_be_kept
 from apu_losses.geometry.types import RegionPairs
 from apu_losses.numerics.outside_graphs import outside_graphs
 
-Order = Literal["given", "either"]
 Over = Literal["pairs", "parts"]
 
 

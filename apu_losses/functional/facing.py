@@ -18,7 +18,7 @@ from apu_losses.functional.robust import geman_mcclure_weight
 from apu_losses.functional.rows import gather_points, stack_pairs
 from apu_losses.geometry.operators import Faces, Regions
 from apu_losses.geometry.topology import as_topology
-from apu_losses.geometry.types import Backend
+from apu_losses.geometry.types import BackendName
 from apu_losses.numerics.distances import distance2
 from apu_losses.numerics.normals import FaceRing, point_normals
 from apu_losses.numerics.precision import widen
@@ -80,7 +80,7 @@ def contact_facing(
     *,
     over: Over = "parts",
     within: float = 0.1,
-    backend: Backend = "auto",
+    backend: BackendName = "auto",
 ) -> Tensor:
     """How little the touching surfaces of B pairs of bodies face each other.
 

@@ -46,7 +46,7 @@ class FirstLook:
             if not any(_say_if_no_metres(name, vertices) for name, vertices in bodies.items()):
                 for vertices in bodies.values():
                     if vertices.dtype == torch.float32:
-                        say_if_far(vertices)
+                        say_if_far(vertices, wait=True)
 
 
 def _readable(vertices: Tensor) -> bool:

@@ -26,7 +26,7 @@ from apu_losses.geometry.topology import (
     known_topology,
     to_be_kept,
 )
-from apu_losses.geometry.types import Backend, RegionPairs
+from apu_losses.geometry.types import BackendName, RegionPairs
 from apu_losses.numerics.distances import distance2
 from apu_losses.numerics.precision import widen
 
@@ -63,7 +63,7 @@ class NearestSelection:
 
 @torch.no_grad()
 def select_nearest(
-    vertices: Tensor, faces: Faces, rows_a: Tensor, rows_b: Tensor, *, backend: Backend = "auto"
+    vertices: Tensor, faces: Faces, rows_a: Tensor, rows_b: Tensor, *, backend: BackendName = "auto"
 ) -> NearestSelection:
     """Find the nearest vertices of two bodies, exactly, over all vertices. No gradient.
 
@@ -134,7 +134,9 @@ def minimum_distance_energy(points_a: Tensor, points_b: Tensor, selection: Neare
     return torch.where(selection.valid, distance2(a, b), torch.nan)
 
 
-def minimum_distance(verts_a: Tensor, verts_b: Tensor, faces: Faces, *, backend: Backend = "auto") -> Tensor:
+def minimum_distance(
+    verts_a: Tensor, verts_b: Tensor, faces: Faces, *, backend: BackendName = "auto"
+) -> Tensor:
     """``min_{v, u} ||v - u||^2`` of B pairs of bodies: for contact that is known, but not where.
 
     Args:

@@ -22,6 +22,16 @@ def check_choice(name: str, value: object, kind: object) -> None:
         raise ValueError(f"{name} must be {' or '.join(map(repr, known))}, got {value!r}")
 
 
+def check_flag(name: str, value: object) -> None:
+    """Refuse what is neither True nor False.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if not isinstance(value, bool):
+        raise ValueError(f"{name} must be True or False, got {value!r}")
+
+
 def check_number(name: str, value: object, *, positive: bool = False) -> None:
     """Refuse what is no finite number, or not above 0.
 

@@ -16,18 +16,18 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from apu_losses.functional.options import check_flag
 from apu_losses.functional.penetration_entry import towards_entry
 from apu_losses.functional.penetration_selection import PenetrationSelection, penetration_points, weights_in
 from apu_losses.functional.rows import bounding_boxes, gather_points, stack_pairs
-from apu_losses.geometry.operators import Faces, penetration, unlooked_penetration
+from apu_losses.geometry.operators import Faces, penetration, unchecked_penetration
 from apu_losses.geometry.orientation import check_outward
 from apu_losses.geometry.topology import MeshTopology, as_topology
-from apu_losses.geometry.types import Backend
+from apu_losses.geometry.types import BackendName
 from apu_losses.numerics.distances import distance2
 from apu_losses.numerics.precision import for_search, say_if_far, search_origin, widen
 
 Target = Literal["vertex", "surface", "entry"]
-Rule = Literal["either", "both"]
 Energy = Literal["l2", "quartic"]
 
 
@@ -39,9 +39,9 @@ def select_penetrations(
     rows_b: Tensor,
     *,
     target: Target = "surface",
-    rule: Rule = "either",
+    mutual: bool = False,
     vertex_ids: Tensor | None = None,
-    backend: Backend = "auto",
+    backend: BackendName = "auto",
 ) -> PenetrationSelection:
     """Find the vertices of each body that are inside the other, both ways. No gradient.
 
@@ -51,8 +51,8 @@ def select_penetrations(
         rows_a, rows_b: ``(Q,)`` the pairs of bodies to test.
         target: the nearest point of the surface; or the nearest vertex (BUDDI's choice); or ``"entry"``, the
             surface on the side that a vertex came in by, see `apu_losses.functional.penetration_entry`.
-        rule: ``"either"``: what one mesh sees counts. ``"both"``: only pairs count of which each has vertices
-            inside the other (BUDDI's rule, for comparison).
+        mutual: only pairs count of which each has vertices inside the other (BUDDI's rule, for comparison);
+            by default what lies inside counts whatever the other direction finds.
         vertex_ids: ``(M,)`` test these vertices only; all by default.
         backend: of the geometry operators.
 
@@ -70,11 +70,9 @@ def select_penetrations(
         >>> chosen.row.tolist(), chosen.target_row.tolist()  # seven vertices of each ball
         ([0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1], [1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0])
     """
-    if target not in ("vertex", "surface", "entry") or rule not in ("either", "both"):
-        raise ValueError(
-            "target must be 'vertex' or 'surface' or 'entry', and rule 'either' or 'both', "
-            f"got {target!r} and {rule!r}"
-        )
+    if target not in ("vertex", "surface", "entry"):
+        raise ValueError(f"target must be 'vertex' or 'surface' or 'entry', got {target!r}")
+    check_flag("mutual", mutual)
     if rows_a.shape != rows_b.shape or rows_a.dim() != 1:
         raise ValueError(
             f"rows_a and rows_b must have shape (Q,), got {tuple(rows_a.shape)} and {tuple(rows_b.shape)}"
@@ -90,7 +88,7 @@ def select_penetrations(
             one,
             one + len(one),
             target,
-            rule,
+            mutual,
             vertex_ids,
             backend,
         )
@@ -98,10 +96,10 @@ def select_penetrations(
     near = for_search(vertices, backend)
     if vertices.dtype == torch.float32:
         say_if_far(near)
-    return _select(near, faces, rows_a, rows_b, target, rule, vertex_ids, backend)
+    return _select(near, faces, rows_a, rows_b, target, mutual, vertex_ids, backend)
 
 
-def _pairs_near_origin(vertices: Tensor, rows_a: Tensor, rows_b: Tensor, backend: Backend) -> Tensor:
+def _pairs_near_origin(vertices: Tensor, rows_a: Tensor, rows_b: Tensor, backend: BackendName) -> Tensor:
     """``(2 Q, V, 3)`` the bodies of pairs, side after side, each pair moved to the origin of its first."""
     origin = search_origin(vertices)[rows_a]
     return torch.cat([for_search(vertices[rows], backend, origin) for rows in (rows_a, rows_b)])
@@ -113,9 +111,9 @@ def _select(
     rows_a: Tensor,
     rows_b: Tensor,
     target: Target,
-    rule: Rule,
+    mutual: bool,
     vertex_ids: Tensor | None,
-    backend: Backend,
+    backend: BackendName,
 ) -> PenetrationSelection:
     """`select_penetrations` of vertices as they are searched."""
     topology = as_topology(faces, vertices).to(vertices.device)
@@ -132,7 +130,7 @@ def _select(
     ]
     row, vertex, target_row, corner, weight, pair_of = (torch.cat(c) for c in zip(*found, strict=True))
     selection = PenetrationSelection(row, vertex, target_row, corner, weight, pair_of, broken)
-    if rule == "both":
+    if mutual:
         selection = _seen_by_both(selection, rows_a)
     return towards_entry(selection, vertices, topology, backend=backend) if target == "entry" else selection
 
@@ -170,7 +168,7 @@ def _penetrating(
     pair: Tensor,
     target: Literal["vertex", "surface"],
     vertex_ids: Tensor | None,
-    backend: Backend,
+    backend: BackendName,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Return the columns of a `PenetrationSelection` for vertices of bodies ``own`` inside bodies
     ``other``."""
@@ -178,7 +176,7 @@ def _penetrating(
     used, row = torch.unique(torch.cat([own, other]), return_inverse=True)
     few = 0 < len(used) < len(vertices)
     bodies = vertices.index_select(0, used) if few else vertices
-    found = unlooked_penetration(
+    found = unchecked_penetration(
         bodies if vertex_ids is None else bodies[:, vertex_ids],
         bodies,
         topology,
@@ -235,15 +233,15 @@ def penetration_loss(
     *,
     target: Target = "surface",
     energy: Energy = "l2",
-    rule: Rule = "either",
-    backend: Backend = "auto",
+    mutual: bool = False,
+    backend: BackendName = "auto",
 ) -> Tensor:
     """How much B pairs of bodies penetrate each other.
 
     Args:
         verts_a, verts_b: ``(B, V, 3)`` metres, of one closed mesh topology.
         faces: ``(F, 3)`` outward faces, or a `MeshTopology`.
-        target, rule: see `select_penetrations`; ``"entry"`` and ``"both"`` need eager code.
+        target, mutual: see `select_penetrations`; ``"entry"`` and ``mutual=True`` need eager code.
         energy: ``"l2"`` or ``"quartic"``, see `penetration_energy`.
         backend: of the geometry operators.
 
@@ -270,13 +268,13 @@ def penetration_loss(
     # compiled and mapped code needs shapes that do not depend on values
     if not torch.compiler.is_compiling() and not torch._C._functorch.is_functorch_wrapped_tensor(vertices):
         selection = select_penetrations(
-            vertices, faces, rows_a, rows_b, target=target, rule=rule, backend=backend
+            vertices, faces, rows_a, rows_b, target=target, mutual=mutual, backend=backend
         )
         return penetration_energy(*penetration_points(vertices, selection), selection, energy=energy)
-    if target == "entry" or rule == "both":
+    if target == "entry" or mutual:
         raise ValueError(
-            f"target={target!r} with rule={rule!r} depends on values and cannot be compiled or mapped; "
-            "take target='surface' and rule='either', or call it outside"
+            f"target={target!r} with mutual={mutual!r} depends on values and cannot be compiled or mapped; "
+            "take target='surface' and mutual=False, or call it outside"
         )
     topology = as_topology(faces, vertices).to(vertices.device)
     finite = vertices.isfinite().flatten(1).all(1)
@@ -294,7 +292,7 @@ def _one_way(
     topology: MeshTopology,
     target: Literal["vertex", "surface"],
     energy: Energy,
-    backend: Backend,
+    backend: BackendName,
 ) -> Tensor:
     """``(B, V)`` energies of the vertices ``points`` that are inside ``container``, ``(B, V, 3)`` each.
 

@@ -23,7 +23,7 @@ from torch import Tensor
 from apu_losses.functional.penetration_selection import PenetrationSelection, target_points
 from apu_losses.geometry.operators import nearest_surface
 from apu_losses.geometry.topology import MeshTopology
-from apu_losses.geometry.types import Backend
+from apu_losses.geometry.types import BackendName
 
 _ON_EDGE = 1e-4  # weight of a corner below which a point counts as on the edge opposite; there both agree
 _TOUCHING = 1e-5  # metres; below it, a way has no direction: float32 rounds as coarsely at 60 m
@@ -35,7 +35,7 @@ def towards_entry(
     vertices: Tensor,
     topology: MeshTopology,
     *,
-    backend: Backend = "auto",
+    backend: BackendName = "auto",
 ) -> PenetrationSelection:
     """Return the selection with the targets of deep vertices moved to the side that they came in by. No
     gradient.

@@ -24,7 +24,7 @@ from apu_losses.functional.penetration_selection import PenetrationSelection, pe
 from apu_losses.functional.skin import SkinPatches, Surroundings
 from apu_losses.geometry.checks import check_vertices
 from apu_losses.geometry.operators import inside, nearest_surface, winding_number
-from apu_losses.geometry.types import Backend
+from apu_losses.geometry.types import BackendName
 from apu_losses.numerics.normals import vertex_normals
 from apu_losses.numerics.outside_graphs import outside_graphs
 from apu_losses.numerics.precision import for_search
@@ -35,7 +35,7 @@ _OFF = 1e-3  # metres out of the own skin: more than rounding at 60 m, less than
 @outside_graphs
 @torch.no_grad()
 def select_self_penetrations(
-    vertices: Tensor, skin: SkinPatches, *, backend: Backend = "auto"
+    vertices: Tensor, skin: SkinPatches, *, backend: BackendName = "auto"
 ) -> PenetrationSelection:
     """Find the vertices of each body that are inside another part of the same body. No gradient.
 
@@ -102,7 +102,7 @@ def _way_out(
     total: Tensor,
     body: Tensor,
     around: Surroundings,
-    backend: Backend,
+    backend: BackendName,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Row, vertex, corners and weights of those vertices of one patch that far skin encloses.
 
@@ -124,7 +124,7 @@ def _way_out(
 
 
 def self_penetration_loss(
-    vertices: Tensor, skin: SkinPatches, *, energy: Energy = "l2", backend: Backend = "auto"
+    vertices: Tensor, skin: SkinPatches, *, energy: Energy = "l2", backend: BackendName = "auto"
 ) -> Tensor:
     """How much each body penetrates itself.
 

@@ -14,7 +14,7 @@ from apu_losses.functional.options import check_choice, check_number
 from apu_losses.geometry.checks import check_alike, check_vertices
 from apu_losses.geometry.operators import Faces, penetration
 from apu_losses.geometry.topology import MeshTopology, as_topology
-from apu_losses.geometry.types import Backend
+from apu_losses.geometry.types import BackendName
 
 Vertices = Tensor | NDArray[Any]
 Move = Literal["both", "a", "b"]
@@ -67,7 +67,7 @@ def separate(
     *,
     tolerance: float = 0.001,
     move: Move = "both",
-    backend: Backend = "auto",
+    backend: BackendName = "auto",
 ) -> Separation:
     """Push two given meshes apart: the shortest translation found after which none is in the other.
 
@@ -166,10 +166,10 @@ class _Pair(NamedTuple):
     b: Tensor
     topology_a: MeshTopology
     topology_b: MeshTopology
-    backend: Backend
+    backend: BackendName
 
     @classmethod
-    def build(cls, a: Tensor, b: Tensor, faces_a: Any, faces_b: Any, backend: Backend) -> _Pair:
+    def build(cls, a: Tensor, b: Tensor, faces_a: Any, faces_b: Any, backend: BackendName) -> _Pair:
         topology_a = as_topology(faces_a, a[None])
         topology_b = topology_a if faces_a is faces_b else as_topology(faces_b, b[None])
         return cls(a, b, topology_a.to(a.device), topology_b.to(b.device), backend)

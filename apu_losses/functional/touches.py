@@ -25,7 +25,7 @@ from apu_losses.geometry.operators import (
     region_distance_matrix,
 )
 from apu_losses.geometry.topology import MeshTopology, RegionIndex, as_region_index, as_topology
-from apu_losses.geometry.types import Backend
+from apu_losses.geometry.types import BackendName
 
 SCHEMA = "apu-touches/1"
 Bools = NDArray[np.bool_]
@@ -178,7 +178,7 @@ def what_touches(
     faces: Faces | ArrayLike | None = None,
     faces_b: Faces | ArrayLike | None = None,
     threshold: float = 0.02,
-    backend: Backend = "auto",
+    backend: BackendName = "auto",
 ) -> Touches:
     """Say what touches what between two given meshes: a contact map, distances, parts in words.
 
@@ -275,7 +275,7 @@ def _faces(faces: Any) -> Any:
 
 
 def _distances(
-    a: Tensor, b: Tensor, index_a: RegionIndex, index_b: RegionIndex, backend: Backend
+    a: Tensor, b: Tensor, index_a: RegionIndex, index_b: RegionIndex, backend: BackendName
 ) -> tuple[Floats, Ids]:
     """``(75, 75)`` metres, infinite for a region without vertices, and the vertices ``(75, 75, 2)``."""
     found = region_distance_matrix(a, b, index_a, index_b, backend=backend)
@@ -320,7 +320,7 @@ def _inside(
     topology: MeshTopology,
     own: RegionIndex,
     other: RegionIndex,
-    backend: Backend,
+    backend: BackendName,
 ) -> _Inside:
     """Seen from the body whose vertices ``points`` are: its regions are ``of_a``."""
     topology = topology.to(mesh.device)
@@ -343,7 +343,7 @@ def _regions_of(index: RegionIndex, vertex_ids: Tensor) -> Bools:
     return chosen
 
 
-def _near(points: Tensor, mesh: Tensor, threshold: float, backend: Backend) -> Bools:
+def _near(points: Tensor, mesh: Tensor, threshold: float, backend: BackendName) -> Bools:
     near: Bools = (
         (nearest_vertex(points, mesh, cutoff=threshold, backend=backend).vertex[0] >= 0).cpu().numpy()
     )

@@ -19,7 +19,6 @@ from apu_losses.geometry.operators import (
     region_min_distance,
     region_nearest_vertex,
     region_soft_minimum,
-    safe_sqrt,
     winding_number,
     winding_number_bounded,
 )
@@ -34,6 +33,7 @@ from apu_losses.geometry.types import (
     WindingNumber,
 )
 from apu_losses.geometry.warm import warmup
+from apu_losses.numerics.distances import safe_sqrt
 
 __all__ = [
     "BackendStatus",

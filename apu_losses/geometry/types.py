@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-Backend = Literal["auto", "reference", "torch", "cpu", "cuda"]
+BackendName = Literal["auto", "reference", "torch", "cpu", "cuda"]
 BACKENDS: tuple[str, ...] = ("reference", "torch", "cpu", "cuda")
 
 

@@ -11,12 +11,12 @@ from torch import Tensor
 from apu_losses.geometry import operators as op
 from apu_losses.geometry.dispatch import resolve_name
 from apu_losses.geometry.topology import MeshTopology, RegionIndex
-from apu_losses.geometry.types import Backend, RegionPairs
+from apu_losses.geometry.types import BackendName, RegionPairs
 
 _TETRAHEDRON = [[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]]
 
 
-def warmup(backend: Backend = "auto", device: torch.device | str = "cpu") -> float:
+def warmup(backend: BackendName = "auto", device: torch.device | str = "cpu") -> float:
     """Compile (or load from numba's cache on disk) all kernels of a back end; seconds it took.
 
     A worker that calls this at start-up does not pay for it at its first batch. Raises as the back end would.
@@ -39,7 +39,7 @@ def warmup(backend: Backend = "auto", device: torch.device | str = "cpu") -> flo
     return time.perf_counter() - begin
 
 
-def _differentiable(verts: Tensor, backend: Backend) -> Iterator[Tensor]:
+def _differentiable(verts: Tensor, backend: BackendName) -> Iterator[Tensor]:
     device = verts.device
     mesh = MeshTopology.build(_TETRAHEDRON, 4, verts.detach()[0]).to(device)
     regions = RegionIndex.from_lists([[0, 1], [2, 3]], 4, verts.detach()[0]).to(device)
@@ -53,7 +53,7 @@ def _differentiable(verts: Tensor, backend: Backend) -> Iterator[Tensor]:
     yield op.nearest_surface(verts, verts, mesh, backend=backend).distance2
 
 
-def _plain(verts: Tensor, backend: Backend) -> None:
+def _plain(verts: Tensor, backend: BackendName) -> None:
     mesh = MeshTopology.build(_TETRAHEDRON, 4, verts[0])
     op.inside(verts, verts, mesh, backend=backend)
     for method in ("tree", "exact", "rays"):

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-from apu_contacts.contacts import ContactMap
+from apu_contacts.contacts import ContactMap, Order
 from apu_contacts.regions import RegionMap
 from apu_losses.functional.contact import (
     ContactForm,
@@ -22,7 +22,6 @@ from apu_losses.functional.contact import (
 )
 from apu_losses.functional.contact_edges import (
     ContactEdges,
-    Order,
     Over,
     edges_of_pairs,
     maps_of_pairs,
@@ -30,7 +29,7 @@ from apu_losses.functional.contact_edges import (
 from apu_losses.functional.first_look import FirstLook
 from apu_losses.functional.options import check_choice
 from apu_losses.geometry.topology import RegionIndex
-from apu_losses.geometry.types import Backend
+from apu_losses.geometry.types import BackendName
 
 
 class SoftContactLoss(nn.Module):
@@ -82,7 +81,7 @@ class SoftContactLoss(nn.Module):
         soft: float | None = None,
         order: Order = "given",
         template: ArrayLike | Tensor | None = None,
-        backend: Backend = "auto",
+        backend: BackendName = "auto",
     ) -> None:
         super().__init__()
         check_choice("over", over, Over)
@@ -95,7 +94,7 @@ class SoftContactLoss(nn.Module):
         self.regions = regions
         self.over: Over = over
         self.order: Order = order
-        self.backend: Backend = backend
+        self.backend: BackendName = backend
         self._laid_out: list[tuple[list[ContactMap], ContactEdges]] = []
         self._first_look = FirstLook()
 

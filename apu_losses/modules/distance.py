@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from apu_losses.functional.first_look import FirstLook
 from apu_losses.functional.nearest import minimum_distance
-from apu_losses.geometry.types import Backend
+from apu_losses.geometry.types import BackendName
 from apu_losses.modules.mesh import mesh_of
 
 
@@ -37,12 +37,12 @@ class MinimumDistanceLoss(nn.Module):
         *,
         vertex_count: int | None = None,
         template: ArrayLike | Tensor | None = None,
-        backend: Backend = "auto",
+        backend: BackendName = "auto",
     ) -> None:
         super().__init__()
         self._mesh = mesh_of(faces, vertex_count, template)
         self._first_look = FirstLook()
-        self.backend: Backend = backend
+        self.backend: BackendName = backend
 
     def forward(self, verts_a: Tensor, verts_b: Tensor) -> Tensor:
         """``(B, V, 3)`` twice to ``(B,)`` squared metres."""

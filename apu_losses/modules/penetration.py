@@ -7,11 +7,11 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from apu_losses.functional.first_look import FirstLook
-from apu_losses.functional.options import check_choice
-from apu_losses.functional.penetration import Energy, Rule, Target, penetration_loss
+from apu_losses.functional.options import check_choice, check_flag
+from apu_losses.functional.penetration import Energy, Target, penetration_loss
 from apu_losses.functional.self_penetration import self_penetration_loss
 from apu_losses.functional.skin import SkinPatches
-from apu_losses.geometry.types import Backend
+from apu_losses.geometry.types import BackendName
 from apu_losses.modules.mesh import mesh_of
 
 
@@ -25,7 +25,7 @@ class PenetrationLoss(nn.Module):
             that is seen is it; code that is compiled before one is seen searches slowly without.
         target: depth to the nearest ``"surface"`` point or ``"vertex"``, or by ``"entry"``, the way in.
         energy: ``"l2"`` or BUDDI's ``"quartic"``.
-        rule: ``"either"``, or BUDDI's ``"both"``.
+        mutual: only pairs count of which each has vertices inside the other, as BUDDI has it.
         backend: of the geometry operators.
 
     Example:
@@ -46,19 +46,19 @@ class PenetrationLoss(nn.Module):
         template: ArrayLike | Tensor | None = None,
         target: Target = "surface",
         energy: Energy = "l2",
-        rule: Rule = "either",
-        backend: Backend = "auto",
+        mutual: bool = False,
+        backend: BackendName = "auto",
     ) -> None:
         super().__init__()
         check_choice("target", target, Target)
         check_choice("energy", energy, Energy)
-        check_choice("rule", rule, Rule)
+        check_flag("mutual", mutual)
         self._mesh = mesh_of(faces, vertex_count, template)
         self._first_look = FirstLook()
         self.target: Target = target
         self.energy: Energy = energy
-        self.rule: Rule = rule
-        self.backend: Backend = backend
+        self.mutual = mutual
+        self.backend: BackendName = backend
 
     def forward(self, verts_a: Tensor, verts_b: Tensor) -> Tensor:
         """``(B, V, 3)`` twice to ``(B,)``."""
@@ -69,7 +69,7 @@ class PenetrationLoss(nn.Module):
             self._mesh.of(verts_a),
             target=self.target,
             energy=self.energy,
-            rule=self.rule,
+            mutual=self.mutual,
             backend=self.backend,
         )
 
@@ -100,7 +100,7 @@ class SelfPenetrationLoss(nn.Module):
         template: ArrayLike | Tensor,
         apart: float = 0.5,
         energy: Energy = "l2",
-        backend: Backend = "auto",
+        backend: BackendName = "auto",
     ) -> None:
         super().__init__()
         check_choice("energy", energy, Energy)
@@ -108,7 +108,7 @@ class SelfPenetrationLoss(nn.Module):
         self.skin = SkinPatches(mesh_of(faces, len(template), template).topology, template, apart)
         self._first_look = FirstLook()
         self.energy: Energy = energy
-        self.backend: Backend = backend
+        self.backend: BackendName = backend
 
     def forward(self, vertices: Tensor) -> Tensor:
         """``(N, V, 3)`` to ``(N,)``."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import warnings
-from functools import cache
+from functools import cache, partial
 
 import torch
 from torch import Tensor
+
+from apu_losses.numerics.late_look import look_late
 
 _HALF = (torch.float16, torch.bfloat16)
 _COARSE = 2e-3  # metres between neighbouring numbers
@@ -17,7 +19,7 @@ def widen(x: Tensor) -> Tensor:
     """Half precision is computed in float32: squared millimetres do not fit its mantissa.
 
     What was rounded before stays lost; where positions were rounded to more than two millimetres, that is
-    said once.
+    said once: on a GPU in a later call, since no call waits for the device (`look_late`).
     """
     if x.dtype not in _HALF:
         return x
@@ -30,9 +32,12 @@ def _look_at_rounding(x: Tensor) -> None:
     wrapped = type(x) is not Tensor or torch._C._functorch.is_functorch_wrapped_tensor(x)
     if wrapped or x.is_meta or not x.numel():
         return  # without numbers to look at
-    away = float(x.detach().abs().amax())
-    if _COARSE < away * torch.finfo(x.dtype).eps < float("inf"):
-        _warn_of_rounding(x.dtype)
+    look_late(("rounding", x.dtype), x.detach().abs().amax(), partial(_judge_rounding, x.dtype))
+
+
+def _judge_rounding(dtype: torch.dtype, away: float) -> None:
+    if _COARSE < away * torch.finfo(dtype).eps < float("inf"):
+        _warn_of_rounding(dtype)
 
 
 @cache
@@ -43,7 +48,7 @@ def _warn_of_rounding(dtype: torch.dtype) -> None:
         f"to {4e3 * eps:.0f} mm at 4 m: contact and penetration of such bodies are that wrong. "
         "Pose bodies in float32 (outside of autocast), or near the origin",
         RuntimeWarning,
-        stacklevel=4,
+        stacklevel=6,
     )
 
 
@@ -52,17 +57,27 @@ _FAR = 60.0
 there, its gradient to 1e-4."""
 
 
-def say_if_far(vertices: Tensor) -> None:
+def say_if_far(vertices: Tensor, *, wait: bool = False) -> None:
     """Say once that bodies in float32 are so far from the origin that rounding moves their vertices.
 
-    Looks at the first vertex of each body, on the CPU only: elsewhere to look is to wait for the device.
+    Looks at the first vertex of each body. Compiled and mapped code does not look.
 
     Args:
-        vertices: ``(N, V, 3)`` in float32.
+        vertices: ``(N, V, 3)`` in float32, on any device.
+        wait: for a GPU. Else it is said in a later call, and no call waits for the device (`look_late`).
     """
-    if vertices.device.type != "cpu" or not vertices.numel():
+    if torch.compiler.is_compiling() or torch._C._functorch.is_functorch_wrapped_tensor(vertices):
         return
-    away = float(vertices.detach()[:, 0].abs().nan_to_num(0.0, 0.0, 0.0).amax())
+    if vertices.is_meta or not vertices.numel():
+        return
+    away = vertices.detach()[:, 0].abs().nan_to_num(0.0, 0.0, 0.0).amax()
+    if wait:
+        _judge_distance(float(away))
+    else:
+        look_late("distance", away, _judge_distance)
+
+
+def _judge_distance(away: float) -> None:
     if away > _FAR:
         _warn_of_distance(math.floor(math.log2(away)))
 
@@ -76,7 +91,7 @@ def _warn_of_distance(power: int) -> None:
         "the bodies are in float64 (are these coordinates of a map, or other units than metres?), or pass "
         "float64",
         RuntimeWarning,
-        stacklevel=4,
+        stacklevel=5,
     )
 
 

@@ -124,8 +124,8 @@ def test_the_posterior_takes_the_distribution_as_its_prior() -> None:
     )
     names = {"left_wrist": (0.0, 0.0), "right_wrist": (0.0, 40.0)}
     a, b = person(names), person({"left_wrist": (10.0, 25.0), "right_wrist": (300.0, 0.0)})
-    kept = denoise_chirality(one_sided, a, b, rule="posterior")[0]
-    changed = denoise_chirality(split.contacts, a, b, rule="posterior")[0]
+    kept = denoise_chirality(one_sided, a, b, sides="posterior")[0]
+    changed = denoise_chirality(split.contacts, a, b, sides="posterior")[0]
     # The right wrist is a little nearer: enough where the answers were split, not where they agreed.
     assert (kept.side_a, changed.side_a) == ("left", "right")
     assert changed.probability > 0.5 and len(ContactMap.from_parts([changed])) > 0

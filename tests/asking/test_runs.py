@@ -414,6 +414,7 @@ def test_ctrl_c_keeps_what_was_paid_and_waits_for_nobody(
     assert done.returncode == 0 and "2 asked (2 answer), 2 already there" in done.stdout, done.stderr
 
 
+@pytest.mark.long
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 def test_an_interrupt_in_a_program_carries_the_summary(pictures: Path, out: Path) -> None:
     program = SLOW.replace("ask_all(", "try:\n    ask_all(") + (

@@ -201,6 +201,7 @@ def test_all_rows_share_everything_but_contact() -> None:
     assert [n.missed for n in noises] == [0, 0.5]
 
 
+@pytest.mark.long
 def test_a_run_resumes_to_the_same_figures(made_scenes: list[TruthScene], tmp_path: Path) -> None:
     methods = [m for m in main_rows(SHORT, ContactSource()) if m.key in ("initial", "automatic")]
     told: list[str] = []

@@ -25,18 +25,18 @@ SHORT = Preset(
 
 
 @pytest.fixture
-def recipe(tmp_path: Path) -> Path:
+def preset(tmp_path: Path) -> Path:
     SHORT.save(tmp_path / "short.json")
     return tmp_path / "short.json"
 
 
 def test_the_quick_form_runs_and_resumes(
-    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    preset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "benchmarks"))
     import run_method_table
 
-    arguments = ["--quick", "--scenes", "2", "--preset", str(recipe), "--cache", str(tmp_path / "kept")]
+    arguments = ["--quick", "--scenes", "2", "--preset", str(preset), "--cache", str(tmp_path / "kept")]
     monkeypatch.setattr(sys, "argv", ["run_method_table.py", *arguments])
     tables = []
     for fitted in (6, 0):

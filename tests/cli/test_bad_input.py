@@ -238,7 +238,9 @@ def test_an_error_of_the_program_can_be_looked_at(apu, tmp_path, monkeypatch):
     assert "Traceback" in err and err.rstrip().endswith("gone.json: no such file or folder")
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "cp932"])
+@pytest.mark.parametrize(
+    "encoding", ["ascii", *(pytest.param(name, marks=pytest.mark.long) for name in ("cp1252", "cp932"))]
+)
 def test_a_name_that_the_terminal_lacks_is_escaped(encoding, quick, tmp_path):
     save_scene(demo_scene(), tmp_path / "ü名.json")
     environment = {**os.environ, "PYTHONIOENCODING": encoding}

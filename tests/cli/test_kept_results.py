@@ -49,9 +49,9 @@ def test_what_is_there_is_kept_and_the_rest_is_fitted(fit, scenes, tmp_path):
 def test_results_made_otherwise_are_refused_and_replaced_when_told(fit, scenes, quick, tmp_path):
     assert fit()[0] == 0
     before = contents(tmp_path / "out")
-    recipe = json.loads(quick.read_text())
-    recipe["stages"][0]["max_iterations"] = 1
-    (tmp_path / "other.json").write_text(json.dumps(recipe))
+    preset = json.loads(quick.read_text())
+    preset["stages"][0]["max_iterations"] = 1
+    (tmp_path / "other.json").write_text(json.dumps(preset))
     code, out, err = fit("--preset", tmp_path / "other.json")
     assert code == 2 and "'s0' made otherwise (another preset)" in err and "--overwrite" in err
     assert contents(tmp_path / "out") == before
@@ -173,12 +173,12 @@ def test_parameters_of_another_body_are_refused(apu, fit, scenes, tmp_path):
     assert code == 2 and "of the body 'TALL'" in err
 
 
-def test_a_changed_recipe_is_the_users(apu, tmp_path):
+def test_a_changed_preset_is_the_users(apu, tmp_path):
     path = tmp_path / "mine.json"
     assert apu("presets", "best", "-o", path)[0] == apu("presets", "paper", "-o", path)[0] == 0
-    recipe = json.loads(path.read_text())
-    recipe["filter_pixels"] = 7
-    path.write_text(json.dumps(recipe))
+    preset = json.loads(path.read_text())
+    preset["filter_pixels"] = 7
+    path.write_text(json.dumps(preset))
     code, _, err = apu("presets", "best", "-o", path)
-    assert code == 2 and "not an unchanged preset" in err and json.loads(path.read_text()) == recipe
+    assert code == 2 and "not an unchanged preset" in err and json.loads(path.read_text()) == preset
     assert apu("presets", "best", "-o", path, "--overwrite")[0] == 0

@@ -146,6 +146,7 @@ def kill_proposals(folder, count, images, seed) -> None:
     assert last.communicate(timeout=TIME_OUT)[0].replace("third", "whole") == out
 
 
+@pytest.mark.long
 def test_three_kills_of_propose(tmp_path):
     kill_proposals(tmp_path, 3, 60, 0)
 
@@ -155,6 +156,7 @@ def test_many_kills_of_propose(tmp_path):
     kill_proposals(tmp_path, 12, 1500, 1)
 
 
+@pytest.mark.long
 def test_two_proposals_into_one_file(tmp_path):
     write_detections(tmp_path / "d", 100)
     both = [start(["propose", "d", "--start", "estimate", "-o", "out.jsonl"], tmp_path) for _ in range(2)]

@@ -82,7 +82,7 @@ def test_one_answer_is_what_the_steps_give_by_hand() -> None:
         parse_answer(HANDS),
         LEFT.keypoints,
         RIGHT.keypoints,
-        rule="posterior",
+        sides="posterior",
         estimates=(LEFT.initial.joints, RIGHT.initial.joints),
     )
     assert [c.effective_weight for c in found.contacts] == [1 / 12 * c.effective_weight for c in by_hand]

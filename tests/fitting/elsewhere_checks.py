@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 import trimesh
-from fitting_scenes import BUILT_IN_NAMES, pair, parameters, person, recipe, scene, some_pose
+from fitting_scenes import BUILT_IN_NAMES, make_preset, pair, parameters, person, scene, some_pose
 from PIL import Image
 
 from apu_contacts import ContactMap, PartContact
@@ -73,7 +73,7 @@ def test_presets(name, scenes):
 
 def test_every_term(scenes):
     weights = dict.fromkeys(BUILT_IN_NAMES, 1.0)
-    fit(recipe(weights, ("body_pose", "betas", "transl", "global_orient", "age"), iterations=1), scenes)
+    fit(make_preset(weights, ("body_pose", "betas", "transl", "global_orient", "age"), iterations=1), scenes)
 
 
 def test_operators():
@@ -116,7 +116,7 @@ def test_it_would_be_seen(scenes):
         chosen = state.joints[state.batch.pair_a] * torch.ones(55, 1)
         return state.batch.per_scene(chosen.sum((1, 2)), state.batch.pair_scene)
 
-    preset = recipe({"keypoints": 1.0}, iterations=1)
+    preset = make_preset({"keypoints": 1.0}, iterations=1)
     preset = replace(
         preset, stages=(replace(preset.stages[0], weights={"keypoints": 1.0, "forgetful": 1.0}),)
     )

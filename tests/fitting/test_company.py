@@ -23,7 +23,7 @@ def short(name: str, steps: int = 3):
 
 
 def everything():
-    """A recipe that weighs every term that needs nothing but scenes."""
+    """A preset that weighs every term that needs nothing but scenes."""
     every = short("best", 2).weighted(
         **dict.fromkeys(("facing", "minimum_distance", "ground", "depth_order", "smoothness", "age"), 1.0),
         self_penetration=1.0,
@@ -77,9 +77,9 @@ def assert_same_bits(one, other):
     np.testing.assert_equal(one.after.to_dict(), other.after.to_dict())
 
 
-@pytest.mark.parametrize("recipe", ["best", "paper", "heuristic", "flickr_fits", "everything"])
-def test_a_fit_keeps_its_bits_in_any_company_on_any_library(recipe, fitter_of, scenes):
-    preset = everything() if recipe == "everything" else short(recipe)
+@pytest.mark.parametrize("name", ["best", "paper", "heuristic", "flickr_fits", "everything"])
+def test_a_fit_keeps_its_bits_in_any_company_on_any_library(name, fitter_of, scenes):
+    preset = everything() if name == "everything" else short(name)
     fitter = fitter_of(preset)
     with FickleLibrary() as library:
         (alone,) = fitter.fit(scenes[-1:])
@@ -140,7 +140,7 @@ def test_least_squares_take_the_same_step_in_any_company():
 
 
 def test_the_mixture_prior_is_the_same_in_any_company():
-    """No recipe of the package weighs it; recipes of others do."""
+    """No preset of the package weighs it; presets of others do."""
     generator = torch.Generator().manual_seed(5)
     factors = torch.randn(3, 63, 63, generator=generator, dtype=torch.float64).numpy() / 8
     covariances = factors @ factors.transpose(0, 2, 1) + np.eye(63)

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from fitting_scenes import CAMERA, nobody_saw, parameters, person, recipe, scene, some_pose, tensors
+from fitting_scenes import CAMERA, make_preset, nobody_saw, parameters, person, scene, some_pose, tensors
 from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
@@ -29,7 +29,7 @@ TWO_GROUPS = ContactMap([[3, 44], [3, 45], [10, 60]], [1, 1, 0.5], [0, 0, 1])
 
 @pytest.fixture(scope="module")
 def fitter(body):
-    return SceneFitter(body, preset=recipe({"keypoints": 0.02, "contact": 1e4}, iterations=3))
+    return SceneFitter(body, preset=make_preset({"keypoints": 0.02, "contact": 1e4}, iterations=3))
 
 
 @pytest.fixture(scope="module")

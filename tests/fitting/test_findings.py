@@ -32,7 +32,7 @@ def test_the_start_has_changed_nothing(fitter, start):
     looks, metrics = found(fitter, start)
     for name in ("volume", "thickness", "stature", "pose", "spine"):
         assert looks[name].right and looks[name].value == pytest.approx(0, abs=1e-5)
-    assert "order" not in looks and metrics.order_wrong == 0
+    assert "depth_order" not in looks and metrics.depth_order_wrong == 0
 
 
 def test_a_body_that_got_thin_is_found_by_its_litres_and_its_thickness(fitter, start):
@@ -60,9 +60,9 @@ def test_who_is_in_front_is_held_against_the_scene(fitter, start):
     transl[:, 2] = [4.0, 3.5]
     scene = replace(demo_scene(), depth_order=[(0, 1)])
     looks, metrics = found(fitter, start, scene, transl=transl)
-    assert metrics.order_wrong == pytest.approx(0.5, abs=0.2) and not looks["order"].right
+    assert metrics.depth_order_wrong == pytest.approx(0.5, abs=0.2) and not looks["depth_order"].right
     right, _ = found(fitter, start, replace(scene, depth_order=[(1, 0)]), transl=transl)
-    assert right["order"].right and right["order"].value == 0
+    assert right["depth_order"].right and right["depth_order"].value == 0
 
 
 def test_hands_a_metre_apart_are_no_contact(fitter, start):

@@ -10,12 +10,12 @@ import torch
 from fitting_scenes import (
     HAND_ON_SHOULDER,
     assert_same,
+    make_preset,
     mixed_scenes,
     nobody_saw,
     pair,
     parameters,
     person,
-    recipe,
     scene,
     some_pose,
     tensors,
@@ -28,15 +28,15 @@ WEIGHTS = {"keypoints": 0.02, "contact": 1e4, "initial_pose": 20.0}
 PARTS = {"contact": {"over": "parts"}}
 
 
-def contact_recipe(iterations=20, **options):
-    return recipe(WEIGHTS, iterations=iterations, options=PARTS, **options)
+def contact_preset(iterations=20, **options):
+    return make_preset(WEIGHTS, iterations=iterations, options=PARTS, **options)
 
 
 # --- what it reaches ---
 
 
 def test_contact_brings_a_hand_to_a_shoulder(fitter_of, body):
-    preset = recipe({**WEIGHTS, "keypoints": 0.002}, iterations=100, options=PARTS, learning_rate=0.03)
+    preset = make_preset({**WEIGHTS, "keypoints": 0.002}, iterations=100, options=PARTS, learning_rate=0.03)
     (result,) = fitter_of(preset).fit([pair(body, gap=0.15)])
     assert result.before.part_distance[0] > 0.19
     assert result.after.part_distance[0] < 0.01
@@ -46,13 +46,13 @@ def test_contact_brings_a_hand_to_a_shoulder(fitter_of, body):
 
 def test_keypoints_bring_the_body_under_them(fitter_of, body):
     truth = parameters(body_pose=some_pose(3), transl=[0.2, 0.4, 4.2])
-    preset = recipe({"keypoints": 0.02}, iterations=80, learning_rate=0.03)
+    preset = make_preset({"keypoints": 0.02}, iterations=80, learning_rate=0.03)
     (result,) = fitter_of(preset).fit([scene([person(body, parameters(), truth)])])
     assert result.before.keypoint_error[0] > 30 and result.after.keypoint_error[0] < 3
 
 
 def test_penetration_pushes_bodies_apart(fitter_of, body):
-    preset = recipe({"penetration": 10.0}, ["transl"], iterations=15, learning_rate=0.02)
+    preset = make_preset({"penetration": 10.0}, ["transl"], iterations=15, learning_rate=0.02)
     (result,) = fitter_of(preset).fit([pair(body, gap=-0.45)])
     assert result.before.inside_vertices > 100
     assert result.after.depth_max < 0.5 * result.before.depth_max
@@ -80,7 +80,7 @@ def fist_in_belly(body, depth):
 def test_a_fist_past_the_middle_of_a_belly_leaves_by_the_way_that_it_came(fitter_of, body, target, sign):
     """Only with ``target="entry"``: the nearest surface is that of the other side."""
     lost, way_in = fist_in_belly(body, 0.28)
-    preset = recipe(
+    preset = make_preset(
         {"penetration": 1e3, "initial_pose": 1.0},
         ["transl"],
         80,
@@ -97,7 +97,7 @@ def test_self_contact(fitter_of, body):
     start = parameters(body_pose=arm_across())
     hand_on_chest = ContactMap.from_parts([PartContact("hand", "left", "chest", "none")])
     touching = scene([person(body, start)], [SceneContact(0, 0, hand_on_chest)])
-    preset = recipe(
+    preset = make_preset(
         {"contact": 1e4, "initial_pose": 5.0}, ["body_pose"], 60, options=PARTS, learning_rate=0.03
     )
     (result,) = fitter_of(preset).fit([touching])
@@ -108,7 +108,7 @@ def test_a_hand_leaves_the_own_belly(fitter_of, body):
     pose = np.zeros((21, 3))
     pose[15], pose[17] = [0.39, -0.55, -0.66], [0.27, -1.44, -1.38]  # left shoulder and elbow
     weights = {"self_penetration": 3e2, "initial_pose": 10.0, "keypoints": 1e-4}
-    preset = recipe(weights, ["body_pose"], 30, learning_rate=0.03)
+    preset = make_preset(weights, ["body_pose"], 30, learning_rate=0.03)
     alone = scene([person(body, parameters(body_pose=pose.ravel()))])
     losses = []
     (result,) = fitter_of(preset).fit(
@@ -129,7 +129,7 @@ def test_either_order_finds_the_swapped_one(fitter_of, body):
     there = pair(body, 0.1, map=HAND_ON_SHOULDER.transposed(), name="swapped")
     open_order = pair(body, 0.1, map=HAND_ON_SHOULDER.transposed(), order="either")
     right = pair(body, 0.1)
-    fitter = fitter_of(contact_recipe(30))
+    fitter = fitter_of(contact_preset(30))
     wrong, found, known = fitter.fit([there, open_order, right])
     vertices = [body.pose(fitter.tensors(r.parameters)).vertices() for r in (wrong, found, known)]
     regions = RegionMap.load("free")
@@ -147,7 +147,7 @@ def test_a_parameter_that_is_not_free_keeps_its_bits(fitter_of, body, free):
     # half grown, so that age can move either way
     starts = [parameters(transl=[x, 0.3, 4.0], age=[0.4]) for x in (-0.6, 0.55)]
     children = scene([person(body, start) for start in starts], [SceneContact(0, 1, HAND_ON_SHOULDER)])
-    (result,) = fitter_of(recipe(WEIGHTS, free, iterations=3, options=PARTS)).fit([children])
+    (result,) = fitter_of(make_preset(WEIGHTS, free, iterations=3, options=PARTS)).fit([children])
     assert set(result.parameters) == set(body.parameter_specs)
     for name, value in result.parameters.items():
         same = np.array_equal(value, result.start[name])
@@ -158,7 +158,7 @@ def test_people_whom_nothing_pulls_stay(fitter_of, body):
     bystander = nobody_saw(parameters(transl=[3, 0.3, 6]))
     couple = pair(body, 0.1)
     with_bystander = scene([*couple.people, bystander], couple.contacts, "with a bystander")
-    fitter = fitter_of(contact_recipe(10))
+    fitter = fitter_of(contact_preset(10))
     (alone,), (result,) = fitter.fit([couple]), fitter.fit([with_bystander])
     for name, value in result.parameters.items():
         np.testing.assert_array_equal(value[2], result.start[name][2])
@@ -187,7 +187,7 @@ def test_stages_run_one_after_the_other(fitter_of, body):
 
 
 def test_no_iterations_and_no_stages(fitter_of, body):
-    for preset in (contact_recipe(0), Preset("none", {}, ())):
+    for preset in (contact_preset(0), Preset("none", {}, ())):
         (result,) = fitter_of(preset).fit([pair(body)])
         assert result.iterations == 0 and not result.failed
         for name, value in result.parameters.items():
@@ -196,21 +196,23 @@ def test_no_iterations_and_no_stages(fitter_of, body):
 
 
 def test_a_result_records_every_option(fitter_of, body):
-    preset = recipe({"contact": 1.0, "penetration": 1.0}, iterations=0, options={"contact": {"robust": 0.2}})
+    preset = make_preset(
+        {"contact": 1.0, "penetration": 1.0}, iterations=0, options={"contact": {"robust": 0.2}}
+    )
     (result,) = fitter_of(preset).fit([pair(body)])
     recorded = result.to_dict()["preset"]["terms"]
     assert recorded["contact"] == {"over": "parts", "mode": "min", "robust": 0.2, "soft": None}
-    assert recorded["penetration"] == {"target": "surface", "energy": "l2", "rule": "either"}
+    assert recorded["penetration"] == {"target": "surface", "energy": "l2", "mutual": False}
     again = Preset.from_dict(json.loads(json.dumps(result.to_dict()["preset"])))
     assert fitter_of(again).fit([pair(body)])[0].preset == again
 
 
 def test_no_scenes_and_no_contacts(fitter_of, body):
     shares = []
-    assert fitter_of(contact_recipe(2)).fit([], progress=shares.append) == []
+    assert fitter_of(contact_preset(2)).fit([], progress=shares.append) == []
     assert shares == [1.0]
     couple = pair(body)
-    (without, empty) = fitter_of(contact_recipe(5)).fit(
+    (without, empty) = fitter_of(contact_preset(5)).fit(
         [scene(couple.people, ()), scene(couple.people, [SceneContact(0, 1, ContactMap.empty())])]
     )
     assert_same(without, empty)
@@ -223,7 +225,7 @@ def test_no_scenes_and_no_contacts(fitter_of, body):
 
 def test_two_runs_give_the_same_bits(fitter_of, body):
     scenes = mixed_scenes(body)
-    preset = recipe({**WEIGHTS, "penetration": 10.0}, iterations=8, options=PARTS)
+    preset = make_preset({**WEIGHTS, "penetration": 10.0}, iterations=8, options=PARTS)
     for a, b in zip(fitter_of(preset).fit(scenes), fitter_of(preset).fit(scenes), strict=True):
         assert_same(a, b)
         assert a.stages == b.stages and a.before == b.before
@@ -231,9 +233,9 @@ def test_two_runs_give_the_same_bits(fitter_of, body):
 
 def test_a_scene_ends_alike_alone_and_in_any_batch(fitter_of, body):
     scenes = mixed_scenes(body)
-    together = fitter_of(contact_recipe(15)).fit(scenes)
-    one_by_one = fitter_of(contact_recipe(15), batch_size=1).fit(scenes)
-    backwards = fitter_of(contact_recipe(15), batch_size=2).fit(scenes[::-1])[::-1]
+    together = fitter_of(contact_preset(15)).fit(scenes)
+    one_by_one = fitter_of(contact_preset(15), batch_size=1).fit(scenes)
+    backwards = fitter_of(contact_preset(15), batch_size=2).fit(scenes[::-1])[::-1]
     for a, b, c in zip(together, one_by_one, backwards, strict=True):
         assert a.scene == b.scene == c.scene
         assert_same(a, b, atol=1e-4)
@@ -241,7 +243,7 @@ def test_a_scene_ends_alike_alone_and_in_any_batch(fitter_of, body):
 
 
 def test_a_converged_scene_leaves_and_ends_as_it_would_alone(fitter_of, body):
-    preset = contact_recipe(40, relative_slope=0.03, window=8)
+    preset = contact_preset(40, relative_slope=0.03, window=8)
     scenes = mixed_scenes(body)
     active = []
     together = fitter_of(preset).fit(scenes, callback=lambda e: active.append(e.scenes.tolist()))
@@ -264,7 +266,7 @@ def broken_start(body):
 
 def test_a_start_that_is_not_finite_ends_with_a_reason(fitter_of, body):
     scenes = mixed_scenes(body)
-    fitter = fitter_of(contact_recipe(10))
+    fitter = fitter_of(contact_preset(10))
     results = fitter.fit([scenes[0], broken_start(body), *scenes[1:]])
     broken = results.pop(1)
     assert broken.failed and broken.iterations == 0 and not broken.verdict.kept
@@ -277,7 +279,7 @@ def test_a_start_that_is_not_finite_ends_with_a_reason(fitter_of, body):
 
 
 def test_a_start_that_fails_for_scenes_together_only_is_an_error(fitter_of, body, monkeypatch):
-    fitter = fitter_of(contact_recipe(2))
+    fitter = fitter_of(contact_preset(2))
     alone = fitter.start
 
     def start(scenes):
@@ -308,12 +310,12 @@ def breaking(bad_scene, iteration):
 def test_a_scene_that_breaks_ends_with_a_reason_and_its_last_good_parameters(fitter_of, body, iteration):
     scenes = mixed_scenes(body)
     seen = []
-    plain = fitter_of(contact_recipe(14).weighted(mine=1.0), terms={"mine": breaking("nobody", 0)}).fit(
+    plain = fitter_of(contact_preset(14).weighted(mine=1.0), terms={"mine": breaking("nobody", 0)}).fit(
         scenes, callback=lambda e: seen.append(e.state.params["body_pose"].detach().numpy().copy())
     )
     told = []
     results = fitter_of(
-        contact_recipe(14).weighted(mine=1.0), terms={"mine": breaking("alone", iteration)}
+        contact_preset(14).weighted(mine=1.0), terms={"mine": breaking("alone", iteration)}
     ).fit(
         scenes,
         callback=lambda e: told.append(
@@ -345,16 +347,16 @@ def test_a_gradient_that_breaks_ends_its_own_scene_only(fitter_of, body):
         alone = torch.tensor([s.name == "alone" for s in state.batch.scenes])[state.batch.row_scene]
         return state.per_scene(torch.zeros_like(moved).index_put((alone,), moved[alone].sqrt()))
 
-    results = fitter_of(contact_recipe(4).weighted(mine=1.0), terms={"mine": term}).fit(mixed_scenes(body))
+    results = fitter_of(contact_preset(4).weighted(mine=1.0), terms={"mine": term}).fit(mixed_scenes(body))
     assert [r.failed for r in results] == [False, True, False]
     assert "a gradient is not finite" in results[1].verdict.reason
     np.testing.assert_array_equal(results[1].parameters["body_pose"], results[1].start["body_pose"])
 
 
 def test_a_failed_scene_takes_no_part_in_the_next_stage(fitter_of, body):
-    first = contact_recipe(3).weighted(mine=1.0).stages[0]
+    first = contact_preset(3).weighted(mine=1.0).stages[0]
     second = Stage("after", {"keypoints": 0.02}, ("transl",), 0.02, 2, relative_slope=None)
-    preset = Preset("two", contact_recipe().terms, (first, second))
+    preset = Preset("two", contact_preset().terms, (first, second))
     results = fitter_of(preset, terms={"mine": breaking("pair", 1)}).fit(mixed_scenes(body))
     assert [len(r.stages) for r in results] == [1, 2, 2]
     assert [r.failed for r in results] == [True, False, False]
@@ -365,7 +367,7 @@ def test_a_failed_scene_takes_no_part_in_the_next_stage(fitter_of, body):
 
 def test_a_term_of_the_wrong_shape_is_named(fitter_of, body):
     for bad in (lambda s: s.joints.sum((1, 2)), lambda s: s.joints.sum(), lambda s: 3.0):
-        fitter = fitter_of(contact_recipe(2).weighted(mine=1.0), terms={"mine": bad})
+        fitter = fitter_of(contact_preset(2).weighted(mine=1.0), terms={"mine": bad})
         with pytest.raises(
             ValueError, match=r"'mine' must return one value a scene, a tensor of shape \(3,\)"
         ):
@@ -375,7 +377,9 @@ def test_a_term_of_the_wrong_shape_is_named(fitter_of, body):
 def test_age_stays_between_adult_and_infant_whatever_pulls(fitter_of, body):
     for sign in (1.0, -1.0):
         pull = {"pull": lambda state, sign=sign: state.per_scene(sign * state.params["age"].sum(1))}
-        result = fitter_of(recipe({"pull": 1.0}, ["age"], 40, options={}), terms=pull).fit([pair(body)])[0]
+        result = fitter_of(make_preset({"pull": 1.0}, ["age"], 40, options={}), terms=pull).fit([pair(body)])[
+            0
+        ]
         assert ((result.parameters["age"] >= 0) & (result.parameters["age"] <= 1)).all()
 
 
@@ -383,18 +387,18 @@ def test_what_the_fitter_refuses(fitter_of, body):
     with pytest.raises(ValueError, match="no preset 'good'"):
         fitter_of("good")
     with pytest.raises(ValueError, match=r"weighs \['mine'\]"):
-        fitter_of(contact_recipe().weighted(mine=1.0))
+        fitter_of(contact_preset().weighted(mine=1.0))
     with pytest.raises(ValueError, match="no option"):
-        fitter_of(contact_recipe().with_options("contact", colour=1))
+        fitter_of(contact_preset().with_options("contact", colour=1))
     with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
-        fitter_of(contact_recipe(), batch_size=0)
+        fitter_of(contact_preset(), batch_size=0)
     with pytest.raises(ValueError, match=r"'only': the body has no parameter \['hair'\].*body_pose"):
-        fitter_of(recipe(WEIGHTS, ["hair"], 1, options=PARTS))
+        fitter_of(make_preset(WEIGHTS, ["hair"], 1, options=PARTS))
     other = RegionMap(
         "other", 100, np.zeros(76, dtype=np.int64), np.zeros(0, dtype=np.int64), "made up", True
     )
     with pytest.raises(ValueError, match=r"'other' is for 100 vertices, but the body 'free' has"):
-        fitter_of(contact_recipe(), regions=other)
+        fitter_of(contact_preset(), regions=other)
 
 
 def test_the_callback_sees_every_iteration_of_every_scene(fitter_of, body):
@@ -407,15 +411,15 @@ def test_the_callback_sees_every_iteration_of_every_scene(fitter_of, body):
         assert event.state.batch.size == len(event.scenes)
         events.append((event.iteration, tuple(event.scenes.tolist())))
 
-    fitter_of(contact_recipe(4), batch_size=2).fit(mixed_scenes(body), callback=see)
+    fitter_of(contact_preset(4), batch_size=2).fit(mixed_scenes(body), callback=see)
     assert events == [(i, (0, 1)) for i in range(4)] + [(i, (2,)) for i in range(4)]
 
 
 def test_progress_never_falls_and_ends_at_one(fitter_of, body):
-    first = contact_recipe(6, relative_slope=0.5, window=3).stages[0]
+    first = contact_preset(6, relative_slope=0.5, window=3).stages[0]
     second = Stage("after", {"keypoints": 0.02}, ("transl",), 0.02, 3, relative_slope=None)
     shares = []
-    fitter_of(Preset("two", contact_recipe().terms, (first, second)), batch_size=2).fit(
+    fitter_of(Preset("two", contact_preset().terms, (first, second)), batch_size=2).fit(
         [*mixed_scenes(body), broken_start(body)], progress=shares.append
     )
     assert shares[-1] == 1.0 and all(a <= b for a, b in pairwise(shares))
@@ -424,13 +428,13 @@ def test_progress_never_falls_and_ends_at_one(fitter_of, body):
 
 def test_losses_of_the_report_are_those_of_the_parameters(fitter_of, body):
     couple = pair(body, 0.1)
-    fitter = fitter_of(contact_recipe(6))
+    fitter = fitter_of(contact_preset(6))
     (result,) = fitter.fit([couple])
     # the same keypoints; start where the first fit ended
     ends = [InitialBody({name: v[i] for name, v in result.parameters.items()}) for i in range(2)]
     moved = scene([replace(p, initial=e) for p, e in zip(couple.people, ends, strict=True)], couple.contacts)
     again = []
-    fitter_of(recipe({"contact": 1e4, "keypoints": 0.02}, iterations=1, options=PARTS)).fit(
+    fitter_of(make_preset({"contact": 1e4, "keypoints": 0.02}, iterations=1, options=PARTS)).fit(
         [moved], callback=lambda e: again.append(e.terms)
     )
     for name in ("contact", "keypoints"):
@@ -445,7 +449,7 @@ def test_a_person_sixty_metres_away(fitter_of, body):
     shift = np.array([0.0, 0.0, 56.0])
     starts = [{**p.initial.parameters, "transl": p.initial.parameters["transl"] + shift} for p in near.people]
     far = scene([person(body, s) for s in starts], near.contacts, "far")
-    preset = recipe({"contact": 1e4, "initial_pose": 20.0}, ["body_pose"], 20, options=PARTS)
+    preset = make_preset({"contact": 1e4, "initial_pose": 20.0}, ["body_pose"], 20, options=PARTS)
     a, b = fitter_of(preset).fit([near, far])
     # single floats are 4 micrometres apart there; the fit must not notice
     assert b.before.part_distance[0] == pytest.approx(a.before.part_distance[0], abs=2e-5)

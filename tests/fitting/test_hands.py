@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from fitting_scenes import CAMERA, pair, parameters, recipe, scene, some_pose, tensors
+from fitting_scenes import CAMERA, make_preset, pair, parameters, scene, some_pose, tensors
 
 from apu_contacts import Keypoints2D
 from apu_contacts.keypoints import SKELETONS
@@ -114,7 +114,7 @@ def test_hands_leave_the_batch_with_their_scene(fitter_of, body):
         breaks = state.per_scene(state.batch.sees_hand.any(1).float()) > 0
         return torch.where(breaks & (len(calls) == 4), torch.nan, 0.0)
 
-    preset = recipe({"keypoints": 0.02, "hand_pose": 1.0, "trap": 1.0}, ["transl"], 8)
+    preset = make_preset({"keypoints": 0.02, "hand_pose": 1.0, "trap": 1.0}, ["transl"], 8)
     preset = replace(preset, stages=(replace(preset.stages[0], free_where_seen=HANDS),))
     broken, other = fitter_of(preset, terms={"trap": trap}).fit([scene([one], name="one"), pair(body)])
     assert calls[:4] == [True] * 4 and not any(calls[4:])
@@ -131,7 +131,7 @@ def test_keypoints_of_hands_equal_the_formula_by_hand(fitter_of, body):
     values = {}
     for weight in (0.0, 0.7):
         options = {"keypoints": {"hands": weight, "hand_min_confidence": 0.3}}
-        (result,) = fitter_of(recipe({"keypoints": 1.0}, ["transl"], 1, options)).fit([scene([person])])
+        (result,) = fitter_of(make_preset({"keypoints": 1.0}, ["transl"], 1, options)).fit([scene([person])])
         values[weight] = result.stages[0].loss
     with torch.no_grad():
         points = (

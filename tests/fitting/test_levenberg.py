@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from fitting_scenes import assert_same, mixed_scenes, pair, parameters, person, recipe, scene, some_pose
+from fitting_scenes import assert_same, make_preset, mixed_scenes, pair, parameters, person, scene, some_pose
 
 from apu_losses.bodies import load_body
 from apu_losses.camera import PinholeCamera
@@ -33,12 +33,13 @@ SQUARES = [
     ("initial_pose", {"metric": "geodesic"}),
     ("orientation", {}),
     ("stature", {}),
+    ("prior", {"t": 100, "shape": 0.1, "orient": 3.0}),
 ]
 SEPARABLE = ["pose_prior", "shape", "age", "initial_pose"]
 
 
-def lm_recipe(iterations=12, weights=WEIGHTS, **options):
-    return recipe(weights, free=("body_pose", "transl"), iterations=iterations, **LM, **options)
+def lm_preset(iterations=12, weights=WEIGHTS, **options):
+    return make_preset(weights, free=("body_pose", "transl"), iterations=iterations, **LM, **options)
 
 
 def couple_state(dtype):
@@ -245,7 +246,9 @@ def test_one_step_solves_a_linear_problem(body, prior):
 
     pull.separable = True
     name = "initial_pose" if prior == "initial_pose" else "pull"
-    preset = recipe({name: 0.5}, free=("body_pose",), iterations=2, damping=1e-9, **LM).weighted(line=2.0)
+    preset = make_preset({name: 0.5}, free=("body_pose",), iterations=2, damping=1e-9, **LM).weighted(
+        line=2.0
+    )
     terms = {"line": line} if name == "initial_pose" else {"line": line, "pull": pull}
     (result,) = SceneFitter(body, preset=preset, terms=terms).fit([scene([person(body, start)])])
     a, b = line.matrix.numpy().astype(float), line.target.numpy().astype(float)
@@ -261,7 +264,7 @@ def test_a_term_of_anybody_takes_part_with_its_gradient(body):
     def quartic(state):
         return state.per_scene((state.params["transl"] - state.start["transl"] - 0.1).pow(4).sum(1))
 
-    preset = recipe({"orientation": 1.0}, free=("transl", "body_pose"), iterations=40, **LM)
+    preset = make_preset({"orientation": 1.0}, free=("transl", "body_pose"), iterations=40, **LM)
     preset = preset.weighted(quartic=1.0, initial_pose=1.0)
     preset = replace(preset, terms={**preset.terms, "initial_pose": {}})
     (result,) = SceneFitter(body, preset=preset, terms={"quartic": quartic}).fit(
@@ -290,7 +293,7 @@ def test_the_loss_of_adam_falls_with_every_step(body):
                 (event.scenes.tolist(), {k: v.detach().clone() for k, v in event.state.params.items()})
             )
 
-    steps = lm_recipe(8)
+    steps = lm_preset(8)
     look = Stage("look", WEIGHTS, ("body_pose", "transl"), 0.0, 1)
     preset = replace(steps, stages=(*steps.stages, look))
     results = SceneFitter(body, preset=preset).fit([pair(body, -0.1), pair(body, 0.1)], callback=watch)
@@ -313,15 +316,15 @@ def test_ten_steps_reach_what_a_hundred_of_adam_do_not(body):
     """Of a smooth loss; where searches jump, steps that went down at first may end higher than Adam's."""
     scenes = mixed_scenes(body)[1:]
     weights = {"keypoints": 0.02, "initial_pose": 20.0}
-    slow = SceneFitter(body, preset=recipe(weights, iterations=100, learning_rate=0.02)).fit(scenes)
-    fast = SceneFitter(body, preset=lm_recipe(11, weights)).fit(scenes)
+    slow = SceneFitter(body, preset=make_preset(weights, iterations=100, learning_rate=0.02)).fit(scenes)
+    fast = SceneFitter(body, preset=lm_preset(11, weights)).fit(scenes)
     for a, b in zip(slow, fast, strict=True):
         assert b.stages[0].loss < a.stages[0].loss
 
 
 def test_mixed_scenes_end_where_they_end_alone(body):
     """To the bit: nothing of a scene depends on its batch, so that searches which jump jump alike."""
-    preset = lm_recipe(7)
+    preset = lm_preset(7)
     scenes = mixed_scenes(body)
     together = SceneFitter(body, preset=preset).fit(scenes)
     again = SceneFitter(body, preset=preset).fit(scenes)
@@ -337,7 +340,7 @@ def test_a_scene_that_breaks_ends_alone(body):
         bad = state.batch.keypoints.new_tensor([s.name == "bad" for s in state.batch.scenes])
         return torch.where(bad > 0, torch.nan, values)
 
-    preset = lm_recipe(5).weighted(touchy=1.0)
+    preset = lm_preset(5).weighted(touchy=1.0)
     good = [pair(body, 0.1, "a"), pair(body, -0.05, "b")]
     fitter = SceneFitter(body, preset=preset, terms={"touchy": touchy})
     first, bad, second = fitter.fit([good[0], pair(body, 0.0, "bad"), good[1]])
@@ -354,7 +357,7 @@ def test_a_step_to_where_the_loss_is_not_a_number_is_not_taken(body):
         moved = (state.params["transl"] - state.start["transl"]).norm(dim=1)
         return state.per_scene(torch.where(moved > 0.05, torch.nan, 0 * moved))
 
-    preset = recipe({"keypoints": 0.02}, free=("transl",), iterations=8, **LM).weighted(fenced=1.0)
+    preset = make_preset({"keypoints": 0.02}, free=("transl",), iterations=8, **LM).weighted(fenced=1.0)
     seen = {**start, "transl": np.array([0.2, 0.3, 4.0])}
     fitter = SceneFitter(body, preset=preset, terms={"fenced": fenced})
     (result,) = fitter.fit([scene([person(body, start, seen)])])
@@ -364,7 +367,7 @@ def test_a_step_to_where_the_loss_is_not_a_number_is_not_taken(body):
 
 
 def test_scenes_that_need_no_step_are_over(body):
-    preset = recipe({"initial_pose": 1.0}, iterations=30, relative_slope=1e-4, **LM)
+    preset = make_preset({"initial_pose": 1.0}, iterations=30, relative_slope=1e-4, **LM)
     (result,) = SceneFitter(body, preset=preset).fit([pair(body)])
     assert result.stages[0].reason == "converged"
     assert result.stages[0].iterations < 20

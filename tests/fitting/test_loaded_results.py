@@ -8,12 +8,12 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 import torch
-from fitting_scenes import pair, recipe
+from fitting_scenes import make_preset, pair
 
 from apu_losses.bodies import load_body
 from apu_losses.fitting import FitResult, SceneFitter
 
-PRESET = recipe({"keypoints": 0.02, "contact": 1e4}, iterations=2)
+PRESET = make_preset({"keypoints": 0.02, "contact": 1e4}, iterations=2)
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from fitting_scenes import pair, parameters, person, recipe, scene, some_pose
+from fitting_scenes import make_preset, pair, parameters, person, scene, some_pose
 
 from apu_losses.fitting import FitLog
 
@@ -28,7 +28,7 @@ def test_a_line_for_each_scene_and_iteration(fitter_of, body, tmp_path):
             log(event)
             assert len(path.read_text().splitlines()) == 2 * len(seen)  # while the fit runs
 
-        results = fitter_of(recipe(WEIGHTS, iterations=4)).fit(scenes_of(body), callback=both)
+        results = fitter_of(make_preset(WEIGHTS, iterations=4)).fit(scenes_of(body), callback=both)
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     assert [(x["number"], x["scene"], x["iteration"]) for x in lines] == [
         (n, name, i) for i in range(4) for n, name in ((0, "a"), (1, "b"))
@@ -51,7 +51,7 @@ def test_steps_that_were_not_taken_and_attempts_that_no_longer_count(fitter_of, 
         return torch.where(alone > 0, torch.nan, 0.0) + state.per_scene(passed)
 
     steps = {"optimizer": "levenberg_marquardt", "learning_rate": 0.0}
-    preset = recipe({"keypoints": 0.02}, free=("transl",), iterations=8, **steps).weighted(fence=1.0)
+    preset = make_preset({"keypoints": 0.02}, free=("transl",), iterations=8, **steps).weighted(fence=1.0)
     far = parameters(transl=[0.2, 0.3, 4.0])
     scenes = [scene([person(body, parameters(), far)], (), name) for name in "ab"]
     with FitLog(tmp_path / "fit.jsonl") as log:
@@ -71,13 +71,13 @@ def test_steps_that_were_not_taken_and_attempts_that_no_longer_count(fitter_of, 
 
 def test_every_few_iterations_and_what_is_not_finite(fitter_of, body, tmp_path):
     bad = {"bad": lambda state: state.per_scene(0 * state.joints.sum((1, 2))) + torch.inf}
-    fitter = fitter_of(recipe({**WEIGHTS, "bad": 1.0}, iterations=7), terms=bad)
+    fitter = fitter_of(make_preset({**WEIGHTS, "bad": 1.0}, iterations=7), terms=bad)
     with FitLog(tmp_path / "bad.jsonl") as log:
         fitter.fit(scenes_of(body)[:1], callback=log)
     (line,) = (tmp_path / "bad.jsonl").read_text().splitlines()
     assert json.loads(line)["loss"] is None and json.loads(line)["terms"]["bad"] is None
     with FitLog(tmp_path / "few.jsonl", every=3) as log:
-        fitter_of(recipe(WEIGHTS, iterations=7)).fit(scenes_of(body)[:1], callback=log)
+        fitter_of(make_preset(WEIGHTS, iterations=7)).fit(scenes_of(body)[:1], callback=log)
     few = [json.loads(line)["iteration"] for line in (tmp_path / "few.jsonl").read_text().splitlines()]
     assert few == [0, 3, 6]
     with pytest.raises(ValueError, match="every must be at least 1"):

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from fitting_scenes import HAND_ON_SHOULDER, arm_out, pair, parameters, person, recipe, scene
+from fitting_scenes import HAND_ON_SHOULDER, arm_out, make_preset, pair, parameters, person, scene
 
 from apu_contacts import ContactMap, PartContact
 from apu_losses.fitting import SceneContact, load_preset, load_scene, save_scene, sequence
@@ -24,7 +24,7 @@ def chain(body, count):
 
 @pytest.mark.parametrize("count", [3, 5])
 def test_a_chain_of_people_touches_at_every_link(fitter_of, body, count):
-    preset = recipe(WEIGHTS, iterations=80, options=PARTS, learning_rate=0.03)
+    preset = make_preset(WEIGHTS, iterations=80, options=PARTS, learning_rate=0.03)
     (result,) = fitter_of(preset).fit([chain(body, count)])
     assert min(result.before.part_distance) > 0.05
     assert len(result.after.part_distance) == count - 1 and max(result.after.part_distance) < 0.015
@@ -41,7 +41,7 @@ def carried_child(body):
 
 @pytest.mark.parametrize("free", [False, True], ids=["age fixed", "age fitted"])
 def test_an_adult_carries_a_child(fitter_of, body, free):
-    preset = recipe(
+    preset = make_preset(
         {**WEIGHTS, "age": 1000.0, "penetration": 1e3, "keypoints": 1e-3},
         ["body_pose", "transl", "global_orient", *(["age"] if free else [])],
         80,
@@ -57,7 +57,7 @@ def test_an_adult_carries_a_child(fitter_of, body, free):
     assert ((age >= 0) & (age <= 1)).all() and abs(age[1] - 0.7) < 0.2
 
 
-def test_the_own_recipe_takes_a_child_and_leaves_its_age_or_fits_it(fitter_of, body):
+def test_the_own_preset_takes_a_child_and_leaves_its_age_or_fits_it(fitter_of, body):
     best = load_preset("best")
     short = replace(best, stages=tuple(replace(s, max_iterations=10) for s in best.stages))
     (result,) = fitter_of(short).fit([carried_child(body)])
@@ -73,7 +73,7 @@ def test_a_sequence_is_smoothed_and_a_jerk_goes(fitter_of, body):
     clip[2] = replace(clip[2], people=[person(body, jerk), clip[2].people[1]])
     together = sequence(clip, "clip")
     assert len(together.people) == 10 and len(together.contacts) == 5
-    preset = recipe({"smoothness": 1.0, "initial_pose": 1.0}, ["transl"], 60, learning_rate=0.02)
+    preset = make_preset({"smoothness": 1.0, "initial_pose": 1.0}, ["transl"], 60, learning_rate=0.02)
     (result,) = fitter_of(preset).fit([together])
     depth = np.stack([result.start["transl"][0::2, 2], result.parameters["transl"][0::2, 2]])
     bend = np.abs(np.diff(depth, 2, axis=1)).max(1)

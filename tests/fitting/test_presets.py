@@ -1,4 +1,4 @@
-"""Recipes as data: names, files, changes, and what they refuse."""
+"""Presets as data: names, files, changes, and what they refuse."""
 
 import json
 from dataclasses import replace
@@ -27,7 +27,7 @@ def stage(**options):
 @pytest.mark.parametrize("name", PRESET_NAMES)
 def test_a_preset_survives_a_json_file(name, tmp_path):
     preset = load_preset(name)
-    path = tmp_path / "recipe.json"
+    path = tmp_path / "preset.json"
     path.write_text(json.dumps(preset.to_dict()))
     back = load_preset(path)
     assert back == preset
@@ -184,8 +184,6 @@ def test_unknown_terms_options_and_presets_are_named(tmp_path):
         build_terms(Preset("p", {"contact": {"colour": 1}}, ()), {})
     with pytest.raises(ValueError, match=r"stage 's'.*weighs \['mine'\]"):
         build_terms(Preset("p", {}, (stage(weights={"mine": 1.0}),)), {})
-    with pytest.raises(ValueError, match=r"'prior' needs the diffusion prior .* there is paper"):
-        load_preset("prior")
     with pytest.raises(ValueError, match=r"no preset 'good'; there is paper"):
         load_preset("good")
     with pytest.raises(ValueError, match="around must be 'zero' or 'start'"):
@@ -211,7 +209,7 @@ def test_unknown_terms_options_and_presets_are_named(tmp_path):
         ("shape", {"first": "no"}, "first must be a finite number"),
     ],
 )
-def test_options_are_refused_when_a_recipe_is_read(term, options, said):
+def test_options_are_refused_when_a_preset_is_read(term, options, said):
     with pytest.raises(ValueError, match=f"preset 'p': the term '{term}': .*{said}"):
         build_terms(Preset("p", {term: options}, ()), {})
 

@@ -124,7 +124,7 @@ CASES: dict[str, tuple[Callable[..., Scene], str | None]] = {
 
 @pytest.fixture(scope="module")
 def short():
-    """The own recipe with a few steps a stage: every term is evaluated, with and without penetration."""
+    """The own preset with a few steps a stage: every term is evaluated, with and without penetration."""
     best = load_preset("best")
     return replace(best, stages=tuple(replace(s, max_iterations=4, relative_slope=None) for s in best.stages))
 
@@ -176,12 +176,12 @@ def test_a_bad_scene_ends_with_a_reason(case, fitter_of, short, body, good, undi
 @pytest.mark.bits
 # A second-order step to where a term is NaN is not taken: the scene breaks where the next stage begins.
 @pytest.mark.parametrize(
-    ("recipe", "iteration", "stage"), [("short", 0, 0), ("short", 3, 1), ("first_order", 5, 1)]
+    ("preset", "iteration", "stage"), [("short", 0, 0), ("short", 3, 1), ("first_order", 5, 1)]
 )
 def test_a_scene_that_breaks_on_the_way_leaves_the_others_their_bits(
-    recipe, iteration, stage, fitter_of, body, good, request
+    preset, iteration, stage, fitter_of, body, good, request
 ):
-    short = request.getfixturevalue(recipe)
+    short = request.getfixturevalue(preset)
     calls: list[int] = []
 
     def term(state):
@@ -252,8 +252,9 @@ def test_a_mixed_batch_of_every_defect(fitter_of, short, body, good):
         assert_same_bits(results[index], other)
 
 
+@pytest.mark.long
 def test_every_term_takes_every_defect(fitter_of, short, body):
-    """Terms that no recipe weighs, too: finite losses where the scene can be fitted."""
+    """Terms that no preset weighs, too: finite losses where the scene can be fitted."""
     every = short.weighted(
         **dict.fromkeys(("facing", "minimum_distance", "ground", "depth_order", "smoothness", "age"), 1.0),
         self_penetration=1.0,

@@ -47,7 +47,7 @@ OPTIONS = {
     "age": [{}],
     "ground": [{}, {"feet": 0.0, "below": 2.0}, {"robust": None}],
     "depth_order": [{}, {"form": "logistic", "margin": 0.5}],
-    "smoothness": [{}, {"order": "velocity"}],
+    "smoothness": [{}, {"penalised": "velocity"}],
 }
 CASES = [(name, options) for name, several in OPTIONS.items() for options in several]
 IDS = [f"{name} {options or ''}" for name, options in CASES]
@@ -354,7 +354,7 @@ def test_depth_order_and_motion_by_hand(world, state, motion):
     np.testing.assert_allclose(value("depth_order", state), [0, costs[0], sum(costs[1:])], rtol=1e-9)
     x = joints[:, :22]
     speed = [0, ((x[2] - x[1]) ** 2).sum(), ((x[4] - x[3]) ** 2).sum() + ((x[5] - x[4]) ** 2).sum() / 4]
-    np.testing.assert_allclose(value("smoothness", motion, order="velocity"), speed, rtol=1e-9)
+    np.testing.assert_allclose(value("smoothness", motion, penalised="velocity"), speed, rtol=1e-9)
     change = (((x[5] - x[4]) / 2 - (x[4] - x[3])) / 1.5) ** 2
     np.testing.assert_allclose(value("smoothness", motion), [0, 0, change.sum()], rtol=1e-9)
     assert value("penetration", motion).tolist() == [0, 0, 0]  # frames do not share space

@@ -24,5 +24,5 @@ def test_a_term_and_its_options_are_documented(name):
 
 
 @pytest.mark.parametrize("name", PRESET_NAMES)
-def test_a_recipe_is_documented(name):
+def test_a_preset_is_documented(name):
     assert any(term == name for term, _ in ROWS)

@@ -56,7 +56,7 @@ def test_penetration_in_double_precision_is_the_same_far_away(away, way, target)
     torch.testing.assert_close(far[1], near[1], rtol=0, atol=2e-4)  # of up to 0.4; weights of the search
 
 
-@pytest.mark.parametrize("options", [{"target": "entry"}, {"rule": "both"}, {"backend": "torch"}])
+@pytest.mark.parametrize("options", [{"target": "entry"}, {"mutual": True}, {"backend": "torch"}])
 def test_options_of_penetration_far_away(options):
     loss = al.PenetrationLoss(FACES, **options)
     near, far = value_and_gradient(loss, *pair()), value_and_gradient(loss, *pair(FAR))

@@ -103,13 +103,13 @@ def test_each_search_lays_out_only_the_bodies_that_it_asks_about(monkeypatch):
     """The work of a batch grows with its pairs: no call of the search is given all bodies of the batch."""
     a, b, faces = shuffled_spheres(100)
     given = []
-    search = module_under_test.unlooked_penetration
+    search = module_under_test.unchecked_penetration
 
     def counted(points, vertices, *arguments, **options):
         given.append(len(vertices))
         return search(points, vertices, *arguments, **options)
 
-    monkeypatch.setattr(module_under_test, "unlooked_penetration", counted)
+    monkeypatch.setattr(module_under_test, "unchecked_penetration", counted)
     together = PenetrationLoss(faces, template=a[0])(a, b)
     assert sum(given) <= 2 * 200 and len(given) > 1
     monkeypatch.undo()

@@ -30,7 +30,7 @@ BALL, FACES = icosphere(0.3, (0, 0, 0), subdivisions=1)
         (lambda: SoftContactLoss(REGIONS, mode="max"), "mode must be"),
         (lambda: PenetrationLoss(FACES, target="bone"), "target must be .*, got 'bone'"),
         (lambda: PenetrationLoss(FACES, energy="l1"), "energy must be 'l2' or 'quartic', got 'l1'"),
-        (lambda: PenetrationLoss(FACES, rule="one"), "rule must be 'either' or 'both', got 'one'"),
+        (lambda: PenetrationLoss(FACES, mutual="one"), "mutual must be True or False, got 'one'"),
         (lambda: SelfPenetrationLoss(FACES, template=BALL, energy="l1"), "energy must be"),
         (lambda: KeypointReprojectionLoss(robust=-3.0), "robust must be a positive number, got -3.0"),
         (lambda: InitialPosePrior(metric="chordal"), "metric must be"),

@@ -103,20 +103,20 @@ def test_gradient_is_that_of_the_squared_way_out():
     torch.testing.assert_close(gradient[0].sum(0), -gradient[1].sum(0), rtol=1e-4, atol=1e-4)
 
 
-def test_rule_of_both_sides():
+def test_mutual_penetration():
     """A ball wholly inside is seen by one mesh only: BUDDI's rule calls that no penetration."""
     inside = torch.stack([BALL * 0.05, SLAB])
     crossing = pushed_in(0.1)
     for bodies, counts in ((inside, False), (crossing, True)):
         either = penetration_loss(bodies[:1], bodies[1:], FACES)
-        both = penetration_loss(bodies[:1], bodies[1:], FACES, rule="both")
+        both = penetration_loss(bodies[:1], bodies[1:], FACES, mutual=True)
         assert either > 0 and both == (either if counts else 0)
 
 
 def test_errors():
     bodies = pushed_in(0.1)
-    with pytest.raises(ValueError, match="rule 'either' or 'both'"):
-        select_penetrations(bodies, FACES, *PAIR, rule="one")
+    with pytest.raises(ValueError, match="mutual must be True or False"):
+        select_penetrations(bodies, FACES, *PAIR, mutual="one")
     with pytest.raises(ValueError, match="depends on values"):
         torch.func.vmap(lambda a, b: penetration_loss(a[None], b[None], FACES, target="entry"))(
             bodies[:1], bodies[1:]

@@ -101,6 +101,7 @@ def child(code: str, where: Path = ROOT, **environment: str) -> subprocess.Compl
     )
 
 
+@pytest.mark.long
 @pytest.mark.skipif(os.name == "nt", reason="limits of a process are POSIX")
 def test_a_full_disk_is_done_without(tmp_path):
     code = (

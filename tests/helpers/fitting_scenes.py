@@ -1,4 +1,4 @@
-"""Scenes made from posed free bodies, whose truth is known, and small recipes to fit them by."""
+"""Scenes made from posed free bodies, whose truth is known, and small presets to fit them by."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def pair(body: BodyModel, gap: float = 0.0, name: str = "pair", **contact: objec
     return scene([person(body, start) for start in starts], [edge], name)
 
 
-def recipe(
+def make_preset(
     weights: Mapping[str, float],
     free: Sequence[str] = ("body_pose", "transl"),
     iterations: int = 20,

@@ -18,8 +18,8 @@ from apu_contacts.keypoints.skeletons import SKELETONS
 from apu_contacts.keypoints.types import Keypoints2D
 from apu_contacts.sides.chirality import (
     DistanceModel,
-    Rule,
     SideBelief,
+    SideRule,
     denoise_chirality,
     part_distance,
     people_size,
@@ -143,8 +143,8 @@ class TestPaper:
 
     def test_says_what_is_wrong(self) -> None:
         one = [contact("hand", "left", "hand", "left")]
-        with pytest.raises(ValueError, match="rule"):
-            denoise_chirality(one, LEFT, RIGHT, rule="best")  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match="sides"):
+            denoise_chirality(one, LEFT, RIGHT, sides="best")  # type: ignore[arg-type]
         with pytest.raises(ValueError, match="tau"):
             denoise_chirality(one, LEFT, RIGHT, tau=0.0)
         nobody = Keypoints2D("coco17", np.zeros((17, 2)), np.zeros(17))
@@ -156,7 +156,7 @@ class TestPosterior:
     def test_repairs_one_side(self) -> None:
         for stated in itertools.product(("left", "right"), repeat=2):
             (chosen,) = denoise_chirality(
-                [contact("elbow", stated[0], "elbow", stated[1])], LEFT, RIGHT, rule="posterior"
+                [contact("elbow", stated[0], "elbow", stated[1])], LEFT, RIGHT, sides="posterior"
             )
             assert (chosen.side_a, chosen.side_b) == ("left", "right")
             assert 0 <= (chosen.margin or 0) <= chosen.probability <= 1
@@ -173,7 +173,9 @@ class TestPosterior:
             weights[a, b] = prior * (0.01 + 0.99 * math.exp(-d / math.hypot(0.1, 0.02 / 0.9)))
         ranked = sorted(weights.items(), key=lambda item: -item[1])
         total = sum(weights.values())
-        (chosen,) = denoise_chirality([stated], LEFT, RIGHT, rule="posterior", belief=belief, distances=model)
+        (chosen,) = denoise_chirality(
+            [stated], LEFT, RIGHT, sides="posterior", belief=belief, distances=model
+        )
         assert (chosen.side_a, chosen.side_b) == ranked[0][0]
         assert chosen.probability == pytest.approx(ranked[0][1] / total)
         assert chosen.margin == pytest.approx((ranked[0][1] - ranked[1][1]) / total)
@@ -184,7 +186,7 @@ class TestPosterior:
             [contact("elbow", "right", "elbow", "left")],
             LEFT,
             RIGHT,
-            rule="posterior",
+            sides="posterior",
             belief=SideBelief(1.0, 0.0, 0.0),
         )
         assert (chosen.side_a, chosen.side_b, chosen.probability) == ("right", "left", 1.0)
@@ -196,24 +198,24 @@ class TestPosterior:
 
     def test_fills_in_sides_that_were_not_told_where_clear(self) -> None:
         (clear,) = denoise_chirality(
-            [contact("elbow", "none", "elbow", "right")], LEFT, RIGHT, rule="posterior"
+            [contact("elbow", "none", "elbow", "right")], LEFT, RIGHT, sides="posterior"
         )
         assert (clear.side_a, clear.side_b) == ("left", "right")
         middle = person(90, right_elbow=(-90.0, 80.0))  # as far from either elbow of the other
         (unclear,) = denoise_chirality(
-            [contact("elbow", "none", "elbow", "right")], LEFT, middle, rule="posterior"
+            [contact("elbow", "none", "elbow", "right")], LEFT, middle, sides="posterior"
         )
         assert unclear.side_a == "none"
 
     def test_missing_joints_count_as_average(self) -> None:
         half = person(0, ("right_elbow",))
         (chosen,) = denoise_chirality(
-            [contact("elbow", "left", "elbow", "right")], half, RIGHT, rule="posterior"
+            [contact("elbow", "left", "elbow", "right")], half, RIGHT, sides="posterior"
         )
         assert (chosen.side_a, chosen.side_b) == ("left", "right")
         blind = person(0, ("right_elbow", "left_elbow"))
         (kept,) = denoise_chirality(
-            [contact("elbow", "right", "elbow", "right")], blind, RIGHT, rule="posterior"
+            [contact("elbow", "right", "elbow", "right")], blind, RIGHT, sides="posterior"
         )
         assert (kept.side_a, kept.probability) == ("right", pytest.approx(SideBelief().kept))
 
@@ -224,7 +226,7 @@ class TestPosterior:
                 [contact("elbow", "right", "elbow", "left")],
                 doubtful,
                 RIGHT,
-                rule="posterior",
+                sides="posterior",
                 distances=DistanceModel(error=0.05),
             )[0].probability
 
@@ -242,7 +244,7 @@ def _random_person(rng: np.random.Generator) -> Keypoints2D:
 
 
 @pytest.mark.parametrize("rule", ["paper", "posterior"])
-def test_symmetries(rule: Rule) -> None:
+def test_symmetries(rule: SideRule) -> None:
     """Neither the order of the people nor their place and size in the picture changes a decision."""
     rng = np.random.default_rng(1)
     parts = ("hand", "forearm", "shoulder", "thigh", "back", "head")
@@ -253,12 +255,12 @@ def test_symmetries(rule: Rule) -> None:
         a_part, b_part = (str(part) for part in rng.choice(parts, 2))
         a_side, b_side = (str(side) for side in rng.choice(["left", "right", "both", "none"], 2))
         stated = contact(a_part, a_side, b_part, b_side)
-        (chosen,) = denoise_chirality([stated], a, b, rule=rule)
-        (turned,) = denoise_chirality([stated.transposed()], b, a, rule=rule)
+        (chosen,) = denoise_chirality([stated], a, b, sides=rule)
+        (turned,) = denoise_chirality([stated.transposed()], b, a, sides=rule)
         assert (turned.side_b, turned.side_a) == (chosen.side_a, chosen.side_b)
         assert turned.weight == pytest.approx(chosen.weight)
         moved_a, moved_b = (Keypoints2D("coco17", 2.5 * k.xy + [70.0, -40.0], k.confidence) for k in (a, b))
-        (moved,) = denoise_chirality([stated], moved_a, moved_b, rule=rule)
+        (moved,) = denoise_chirality([stated], moved_a, moved_b, sides=rule)
         assert (moved.side_a, moved.side_b) == (chosen.side_a, chosen.side_b)
         assert moved.weight == pytest.approx(chosen.weight)
 

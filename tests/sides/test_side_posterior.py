@@ -123,9 +123,9 @@ def test_contacts_of_an_answer_tell_about_each_other() -> None:
         PartContact("elbow", "right", "elbow", "right"),
         PartContact("knee", "right", "knee", "left"),
     )
-    alone = denoise_chirality([unseen], a, b, rule="posterior")[0]
+    alone = denoise_chirality([unseen], a, b, sides="posterior")[0]
     beside = denoise_chirality(
-        [wrong, wrong, unseen], a, b, rule="posterior", belief=SideBelief(concentration=0.3)
+        [wrong, wrong, unseen], a, b, sides="posterior", belief=SideBelief(concentration=0.3)
     )
     assert not alone.flipped  # nothing speaks for either, so it stays as told
     # both elbows fit as told as well as flipped: nothing is learned of them
@@ -133,11 +133,11 @@ def test_contacts_of_an_answer_tell_about_each_other() -> None:
     xy[1, NAMES.index("right_elbow")] = (900, 10)  # now only left on left fits
     b = Keypoints2D("coco17", xy[1], np.full(17, 0.9))
     beside = denoise_chirality(
-        [wrong, wrong, unseen], a, b, rule="posterior", belief=SideBelief(concentration=0.3)
+        [wrong, wrong, unseen], a, b, sides="posterior", belief=SideBelief(concentration=0.3)
     )
     assert [c.flipped for c in beside] == [True, True, True]
     apart = SideBelief(concentration=math.inf)
-    beside = denoise_chirality([wrong, wrong, unseen], a, b, rule="posterior", belief=apart)
+    beside = denoise_chirality([wrong, wrong, unseen], a, b, sides="posterior", belief=apart)
     assert [c.flipped for c in beside] == [True, True, False]
 
 
@@ -149,17 +149,17 @@ def test_depth_decides_where_the_picture_cannot() -> None:
         a.xy[NAMES.index(name)] = b.xy[NAMES.index(name)] = (150, 150)
     stated = PartContact("hand", "left", "hand", "left")
     near, far = {"left_wrist": 3.6, "right_wrist": 4.4}, {"left_wrist": 5.0, "right_wrist": 4.5}
-    (flat,) = denoise_chirality([stated], a, b, rule="posterior")
-    (deep,) = denoise_chirality([stated], a, b, rule="posterior", estimates=(body(near), body(far)))
+    (flat,) = denoise_chirality([stated], a, b, sides="posterior")
+    (deep,) = denoise_chirality([stated], a, b, sides="posterior", estimates=(body(near), body(far)))
     assert (flat.side_a, flat.side_b) == ("left", "left")
     assert (deep.side_a, deep.side_b) == ("right", "right") and deep.probability > 0.5
     # where both stand does not matter, and an estimate of one person alone says nothing
     moved = [body({k: v + 2 for k, v in depth.items()}, 6.0) for depth in (near, far)]
-    (other,) = denoise_chirality([stated], a, b, rule="posterior", estimates=(moved[0], moved[1]))
+    (other,) = denoise_chirality([stated], a, b, sides="posterior", estimates=(moved[0], moved[1]))
     assert other.probability == pytest.approx(deep.probability)
-    (half,) = denoise_chirality([stated], a, b, rule="posterior", estimates=(body(near), None))
+    (half,) = denoise_chirality([stated], a, b, sides="posterior", estimates=(body(near), None))
     assert half == flat
-    (paper,) = denoise_chirality([stated], a, b, rule="paper", estimates=(body(near), body(far)))
+    (paper,) = denoise_chirality([stated], a, b, sides="paper", estimates=(body(near), body(far)))
     assert paper == denoise_chirality([stated], a, b)[0]
 
 
@@ -169,17 +169,17 @@ def test_the_joints_of_a_scene_are_taken_as_they_are() -> None:
     a, b = random_person(rng), random_person(rng)
     stated = [PartContact("hand", "left", "hand", "left")]
     bodies = [body({"left_wrist": 3.6, "right_wrist": 4.4}), body({"left_wrist": 5.0, "right_wrist": 4.5})]
-    wanted = denoise_chirality(stated, a, b, rule="posterior", estimates=(bodies[0], bodies[1]))
+    wanted = denoise_chirality(stated, a, b, sides="posterior", estimates=(bodies[0], bodies[1]))
     scene = [Joints3D(one.joint_names, one.joints) for one in bodies]
-    assert denoise_chirality(stated, a, b, rule="posterior", estimates=(scene[0], scene[1])) == wanted
-    assert wanted != denoise_chirality(stated, a, b, rule="posterior")
+    assert denoise_chirality(stated, a, b, sides="posterior", estimates=(scene[0], scene[1])) == wanted
+    assert wanted != denoise_chirality(stated, a, b, sides="posterior")
     # a joint that is not trusted has no depth
     untrusted = Joints3D(("left_wrist", "right_wrist"), np.ones((2, 3)), np.array([0.0, 1.0]))
     depths = dict(zip(NAMES, keypoint_depths(a, untrusted), strict=True))
     assert math.isnan(depths["left_wrist"]) and depths["right_wrist"] == 1
     start = SimpleNamespace(joints=scene[0])  # the start of a person, not its joints
     with pytest.raises(TypeError, match=r"names and xyz .* got SimpleNamespace; is its .joints"):
-        denoise_chirality(stated, a, b, rule="posterior", estimates=(start, start))  # type: ignore[arg-type]
+        denoise_chirality(stated, a, b, sides="posterior", estimates=(start, start))  # type: ignore[arg-type]
 
 
 def test_people_may_be_named_in_either_order() -> None:

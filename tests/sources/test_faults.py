@@ -271,9 +271,9 @@ def test_other_detectors_layouts(tmp_path: Path) -> None:
     old = {"people": [{"pose_keypoints": openpose()["pose_keypoints_2d"]}]}
     assert read_openpose(save(tmp_path / "a.json", old))[0].valid.all()
     path = save(tmp_path / "a.json", {"people": [{"pose_keypoints_2d": [100.0, 90.5, 0.9] * 26}]})
-    with pytest.raises(SourceFormatError, match="order='halpe26'"):
+    with pytest.raises(SourceFormatError, match="skeleton='halpe26'"):
         read_openpose(path)
-    assert read_openpose(path, order="halpe26")[0].skeleton == "halpe26"
+    assert read_openpose(path, skeleton="halpe26")[0].skeleton == "halpe26"
 
 
 def test_tensors_of_any_type() -> None:

@@ -216,6 +216,7 @@ def test_orientation_pose_and_place_are_wrong_by_as_much_as_said(made_scenes: li
     assert stats.kstest(np.ravel(elbows), "norm").pvalue > 1e-3
 
 
+@pytest.mark.long
 def test_shape_age_and_skeleton_are_wrong_by_as_much_as_said(made_scenes: list[TruthScene]) -> None:
     ages = [
         float(d.initial.parameters["age"][0])

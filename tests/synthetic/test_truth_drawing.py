@@ -154,7 +154,7 @@ def test_drawing_follows_from_the_seed():
         draw("embrace", 0)
 
 
-@pytest.mark.parametrize("interaction", ["talk", "punch"])
+@pytest.mark.parametrize("interaction", ["talk", pytest.param("punch", marks=pytest.mark.long)])
 def test_a_shipped_scene_is_drawn_again_from_its_seed(interaction):
     pytest.importorskip("igl", reason="libigl is an extra: pip install 'apu-losses[synthetic]'")
     (shipped,) = load_truth_scenes("all", interactions=[interaction], per_type=1)

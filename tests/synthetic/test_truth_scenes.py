@@ -96,6 +96,7 @@ def test_people_who_do_not_touch_are_apart(every):
         assert not scene.contact_regions
 
 
+@pytest.mark.long
 def test_contact_regions_are_those_within_a_centimetre(one_of_each):
     regions = RegionMap.load("free")
     for scene in one_of_each[::4]:

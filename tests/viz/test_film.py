@@ -34,7 +34,7 @@ from apu_losses.viz.film_frame import FrameArtist, Moment
 WEIGHTS = {"keypoints": 0.02, "contact": 1e4, "initial_pose": 1.0}
 ADAM = Stage("adam", WEIGHTS, ("body_pose", "transl"), 0.03, 8, relative_slope=None)
 LEVENBERG = Stage("levenberg", WEIGHTS, ADAM.free, 0.03, 5, optimizer="levenberg_marquardt")
-RECIPE = Preset("two", {}, (ADAM, LEVENBERG))
+PRESET = Preset("two", {}, (ADAM, LEVENBERG))
 QUICK = {"frames": 4, "height": 48}
 
 
@@ -45,7 +45,7 @@ def body():
 
 @pytest.fixture(scope="module")
 def fitter(body):
-    return SceneFitter(body, preset=RECIPE)
+    return SceneFitter(body, preset=PRESET)
 
 
 def standing(x: float, depth: float = 4.0) -> InitialBody:
@@ -99,7 +99,7 @@ def test_the_fit_has_the_same_bits_with_a_film(fitter, body, tmp_path):
     plain = fitter.fit(scenes)
     films = [FitFilm(tmp_path / f"{i}.webp", number=i, **QUICK) for i in range(2)]
     for size in (32, 1):
-        split = SceneFitter(body, preset=RECIPE, batch_size=size)
+        split = SceneFitter(body, preset=PRESET, batch_size=size)
         filmed = split.fit(scenes, callback=lambda event: [film(event) for film in films])
         for without, with_film in zip(plain, filmed, strict=True):
             assert [s.loss for s in without.stages] == [s.loss for s in with_film.stages]
@@ -119,7 +119,7 @@ def test_people_stand_where_the_camera_projects_them(body):
     """The drawn silhouette's box on the picture is that of all projected vertices, in each moment."""
     scene = make_scene(body, contacts=[])
     nobody = [ScenePerson(Keypoints2D("body25", np.zeros((25, 2)), np.zeros(25)))]  # nothing drawn on top
-    fitter = SceneFitter(body, preset=RECIPE)
+    fitter = SceneFitter(body, preset=PRESET)
     moments, boxes, shown = [], [], []
     for x in (-0.8, 0.0, 0.6):
         person = replace(nobody[0], initial=standing(x))

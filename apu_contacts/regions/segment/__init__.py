@@ -1,4 +1,4 @@
-"""Derives an approximate region map from any T-posed template with SMPL-X-like skinning.
+"""Cuts any T-posed template with SMPL-X-like skinning into the 75 regions, approximately.
 
 The official map lies on SMPL-X and may not be shipped for other bodies. The rules here cut a folded body
 (left and right laid over each other, so that the map is mirror-closed) by heights between landmarks, by the
@@ -7,7 +7,6 @@ sides of trunk and limbs, and by the direction that hands and feet face.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,7 +14,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from apu_contacts.keypoints.joints import SMPLX as SMPLX_JOINT_NAMES
-from apu_contacts.regions.region_map import RegionMap
 from apu_contacts.regions.segment.frame import fold
 from apu_contacts.regions.segment.mesh import (
     Floats,
@@ -31,43 +29,12 @@ from apu_contacts.regions.segment.mesh import (
 from apu_contacts.regions.segment.rules import label_folded
 from apu_contacts.regions.table import NUM_REGIONS, REGIONS, region
 
-__all__ = ["SMPLX_JOINT_NAMES", "map_from_template", "segment_template"]
+__all__ = ["SMPLX_JOINT_NAMES", "segment_template"]
 
 _MIRROR_TOLERANCE = 2e-3
 _MIDLINE = 5e-4
 # Fingers come in five pieces per side of the hand; all else must hang together.
 _SEVERAL_PIECES = ("left fingers (palm side)", "left fingers (back side)")
-
-
-def map_from_template(
-    vertices: ArrayLike,
-    faces: ArrayLike,
-    weights: ArrayLike,
-    joints: ArrayLike,
-    joint_names: Sequence[str] | None = None,
-    *,
-    topology: str = "template",
-    provenance: str | None = None,
-) -> RegionMap:
-    """Return an approximate `RegionMap` of a template; arguments as `segment_template`.
-
-    Warns:
-        UserWarning: that the map is approximate.
-    """
-    left, right = segment_template(vertices, faces, weights, joints, joint_names)
-    warnings.warn(
-        f"the region map of {topology!r} is approximate: its borders come from geometric rules, not from the "
-        "official contact_regions.json; do not compare figures with published ones",
-        stacklevel=3,
-    )
-    rows = [np.flatnonzero((left == rid) | (right == rid)) for rid in range(NUM_REGIONS)]
-    return RegionMap.from_lists(
-        rows,
-        len(left),
-        topology=topology,
-        provenance=provenance
-        or "approximate: geometric rules of apu_contacts.regions.segment on a T-posed template",
-    )
 
 
 def segment_template(

@@ -92,7 +92,7 @@ def ntu_frames(
     *,
     split: str = "subject",
     classes: Sequence[str] = TABLE_CLASSES,
-    rule: ContactRule | None = None,
+    contact_rule: ContactRule | None = None,
     frames: str | Path | None = None,
     progress: Callable[[float, str], None] | None = None,
 ) -> TruthSet:
@@ -108,8 +108,8 @@ def ntu_frames(
         data: the folder.
         split: ``"subject"`` (the cross-subject test set), ``"setup"`` (odd setups) or ``"all"``.
         classes: which, see `CLASSES`.
-        rule: when two people are in contact.
-        frames: a file that names the frames instead, one ``RECORDING_FRAME`` a line; split, classes and rule
+        contact_rule: when two people are in contact.
+        frames: a file that names the frames instead, one ``RECORDING_FRAME`` a line; split, classes and
             then do not count.
         progress: is told the share that is done, and what.
 
@@ -129,7 +129,7 @@ def ntu_frames(
         chosen, notes = _listed(files, frame_list(frames), frames, tell)
     else:
         wanted = {number for number, name in CLASSES.items() if name in classes}
-        chosen, notes = _selected(root, files, split, wanted, rule or ContactRule(), tell)
+        chosen, notes = _selected(root, files, split, wanted, contact_rule or ContactRule(), tell)
     if not chosen:
         raise ValueError(f"{root}: no frame was chosen: {'; '.join(notes)}")
     axes = np.median([_axes(recording) for recording, _ in chosen], axis=0)
@@ -171,7 +171,7 @@ def _selected(
     files: Mapping[str, Path],
     split: str,
     wanted: set[int],
-    rule: ContactRule,
+    contact_rule: ContactRule,
     tell: Callable[[float, str], None],
 ) -> tuple[list[tuple[NtuRecording, Chosen]], list[str]]:
     left_out = _incomplete(root)
@@ -183,12 +183,12 @@ def _selected(
     for number, name in enumerate(usable):
         tell(number / len(usable), f"choosing frames: {name}")
         recording = read_ntu_skeleton(files[name])
-        found = contact_frames(recording, rule, finder)
+        found = contact_frames(recording, contact_rule, finder)
         without += not found
         chosen += [(recording, each) for each in found]
     notes = [
         f"{len(usable)} recordings of the split {split!r}, {len(chosen)} frames by the rule "
-        f"(joints within {100 * rule.max_distance:.0f} cm), {without} recordings without contact; "
+        f"(joints within {100 * contact_rule.max_distance:.0f} cm), {without} recordings without contact; "
         "the paper's 309 frames were also chosen by hand",
         f"2D keypoints of an estimator for {finder.found} of {finder.asked} looked-at frames, "
         "Kinect's own places in the picture for the others",

@@ -66,30 +66,30 @@ class Chosen:
 
 
 def contact_frames(
-    recording: NtuRecording, rule: ContactRule | None = None, keypoints: FindKeypoints | None = None
+    recording: NtuRecording, contact_rule: ContactRule | None = None, keypoints: FindKeypoints | None = None
 ) -> list[Chosen]:
     """Return the frames of a recording in which its two people are in contact, nearest first.
 
     Args:
         recording: the people of all frames.
-        rule: thresholds.
+        contact_rule: thresholds.
         keypoints: an estimator's people; without it, or where it gives None, Kinect's own places in the
             picture stand in.
     """
-    rule = rule or ContactRule()
+    contact_rule = contact_rule or ContactRule()
     near = []
     for number, people in two_people(recording):
         distance = joint_distance(people)
-        if distance <= rule.max_distance and _tracked(people, rule.min_tracking):
+        if distance <= contact_rule.max_distance and _tracked(people, contact_rule.min_tracking):
             near.append(Chosen(number, people, distance))
     near.sort(key=lambda each: (each.distance, each.number))
     taken: list[Chosen] = []
     for each in near:
-        if len(taken) == rule.per_recording:
+        if len(taken) == contact_rule.per_recording:
             break
         seen = keypoints(recording.name, each.number) if keypoints is not None else None
-        clear = all(abs(each.number - other.number) >= rule.apart for other in taken)
-        if clear and _holds_in_picture(each.people, seen, rule):
+        clear = all(abs(each.number - other.number) >= contact_rule.apart for other in taken)
+        if clear and _holds_in_picture(each.people, seen, contact_rule):
             taken.append(each)
     return taken
 
@@ -133,7 +133,7 @@ def _tracked(people: tuple[NtuBody, NtuBody], least: int) -> bool:
 
 
 def _holds_in_picture(
-    people: tuple[NtuBody, NtuBody], seen: list[Keypoints2D] | None, rule: ContactRule
+    people: tuple[NtuBody, NtuBody], seen: list[Keypoints2D] | None, contact_rule: ContactRule
 ) -> bool:
     own = [body.color for body in people]
     height = max(_height(points) for points in own)
@@ -143,13 +143,13 @@ def _holds_in_picture(
     if seen is not None:
         limbs = [points[_LIMBS] for points in own]
         matched = _matched(limbs, seen)
-        if matched is None or max(error for error, _ in matched) > rule.max_reprojection * height:
+        if matched is None or max(error for error, _ in matched) > contact_rule.max_reprojection * height:
             return False
         places = [found for _, found in matched]
     a, b = (points[np.isfinite(points).all(1)] for points in places)
     if not len(a) or not len(b):
         return False
-    return bool(np.linalg.norm(a[:, None] - b[None], axis=-1).min() <= rule.max_gap * height)
+    return bool(np.linalg.norm(a[:, None] - b[None], axis=-1).min() <= contact_rule.max_gap * height)
 
 
 def _matched(limbs: list[FloatArray], seen: list[Keypoints2D]) -> list[tuple[float, FloatArray]] | None:

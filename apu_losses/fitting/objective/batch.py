@@ -13,14 +13,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from apu_contacts.contacts import ContactMap
+from apu_contacts.contacts import ContactMap, Order
 from apu_contacts.keypoints import SKELETONS, convert_keypoints, is_seen, person_size
 from apu_contacts.keypoints.skeletons import NUM_HAND
 from apu_contacts.keypoints.types import Keypoints2D
 from apu_losses.bodies.protocol import BodyModel
 from apu_losses.camera import PinholeCamera
 from apu_losses.fitting.body_parameters import HAND_POSES
-from apu_losses.fitting.scene.types import Order, Scene
+from apu_losses.fitting.scene.types import Scene
 from apu_losses.functional.contact_edges import ContactEdges, Over
 from apu_losses.functional.reprojection import fill_missing_ankles, keypoint_scale
 

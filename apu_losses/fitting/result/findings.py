@@ -33,7 +33,7 @@ class Limits:
         stature: metres won or lost from the start.
         pose: degrees that a joint turned from the start.
         spine: degrees that a joint of the spine turned from the start.
-        order: metres by which the one who is said to be nearer is farther away.
+        depth_order: metres by which the one who is said to be nearer is farther away.
     """
 
     keypoints: float = 20.0
@@ -44,7 +44,7 @@ class Limits:
     stature: float = 0.10
     pose: float = 120.0
     spine: float = 45.0
-    order: float = 0.10
+    depth_order: float = 0.10
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def look_at(scene: Scene, metrics: SceneMetrics, limits: Limits | None = None) -
 
     Returns:
         one finding a measure; that of contacts only where the scene has contacts of any weight, and that of
-        the order only where the scene says who is in front.
+        the depth order only where the scene says who is in front.
 
     Example:
         >>> [f.said for f in look_at(scene, result.after) if not f.right]  # doctest: +SKIP
@@ -106,7 +106,7 @@ def look_at(scene: Scene, metrics: SceneMetrics, limits: Limits | None = None) -
         "spine": _largest(metrics.spine_change_max),
     }
     if scene.depth_order:
-        measured["order"] = metrics.order_wrong
+        measured["depth_order"] = metrics.depth_order_wrong
     found = [
         Finding(name, value, getattr(limits, name), value < getattr(limits, name))
         for name, value in measured.items()

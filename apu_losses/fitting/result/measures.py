@@ -57,8 +57,8 @@ class SceneMetrics:
             joints (at least one of five or more); of all joints above 0.2 where none is above 0.5.
         volume_change: ``(P,)`` share of the volume at rest won or lost from the start, signed.
         thickness_change: ``(P,)`` the same of the thickness of the part that changed most.
-        order_wrong: metres by which somebody whom the scene's ``depth_order`` calls nearer is farther away,
-            of the worst pair; 0 where all are right.
+        depth_order_wrong: metres by which somebody whom the scene's ``depth_order`` calls nearer is farther
+            away, of the worst pair; 0 where all are right.
     """
 
     contact_distance: tuple[float, ...]
@@ -77,7 +77,7 @@ class SceneMetrics:
     robust_keypoint_error: tuple[float, ...] = ()
     volume_change: tuple[float, ...] = ()
     thickness_change: tuple[float, ...] = ()
-    order_wrong: float = 0.0
+    depth_order_wrong: float = 0.0
 
     def to_dict(self) -> dict[str, object]:
         """Plain lists and numbers."""
@@ -140,7 +140,7 @@ def evaluate(state: FitState) -> list[SceneMetrics]:
     weak = keypoint_error(state.keypoints2d, batch.keypoints, batch.confidence, batch.scale, trim=0.1)
     robust = torch.where(confident.isnan(), weak, robust)
     volume, thickness = _build_change(state)
-    order = _order_wrong(state)
+    order = _depth_order_wrong(state)
 
     def of_people(values: Tensor, scene: int) -> tuple[float, ...]:
         return tuple(values[batch.row_scene == scene].tolist())
@@ -165,7 +165,7 @@ def evaluate(state: FitState) -> list[SceneMetrics]:
                 robust_keypoint_error=of_people(robust, scene),
                 volume_change=of_people(volume, scene),
                 thickness_change=of_people(thickness, scene),
-                order_wrong=order[scene],
+                depth_order_wrong=order[scene],
             )
         )
     return metrics
@@ -197,7 +197,7 @@ def _build_change(state: FitState) -> tuple[Tensor, Tensor]:
     return volume, thickness.gather(1, most)[:, 0]
 
 
-def _order_wrong(state: FitState) -> list[float]:
+def _depth_order_wrong(state: FitState) -> list[float]:
     """Of each scene, metres by which the worst pair of its ``depth_order`` is the other way round."""
     batch = state.batch
     depth = middle_depth(state)

@@ -8,18 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from apu_contacts.camera import Camera
-from apu_contacts.contacts import ContactMap
+from apu_contacts.contacts import ContactMap, Order
 from apu_contacts.keypoints.types import Keypoints2D
 from apu_contacts.resolve import ContactEvidence
 
 Array = NDArray[np.float64]
-Order = Literal["given", "either"]
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from apu_losses.fitting.objective.terms.pose import (
     OrientationTerm,
     PosePriorTerm,
 )
+from apu_losses.fitting.objective.terms.prior import PriorTerm, PriorVertexTerm
 from apu_losses.fitting.objective.terms.shape import AgeTerm, ShapeTerm, StatureTerm
 from apu_losses.fitting.solve.group import weighted_terms
 from apu_losses.fitting.solve.stage import Preset
@@ -39,6 +40,8 @@ BUILT_IN: dict[str, type] = {
     "ground": GroundTerm,
     "depth_order": DepthOrderTerm,
     "smoothness": SmoothnessTerm,
+    "prior": PriorTerm,
+    "prior_vertices": PriorVertexTerm,
 }
 
 

@@ -14,7 +14,7 @@ from apu_losses.functional.contact import select_contacts
 from apu_losses.functional.contact_edges import ContactEdges
 from apu_losses.functional.rows import gather_points
 from apu_losses.geometry.operators import Regions
-from apu_losses.geometry.types import Backend
+from apu_losses.geometry.types import BackendName
 from apu_losses.numerics.distances import distance2
 
 PCC_RADII: tuple[float, ...] = tuple(round(0.05 * i, 2) for i in range(20))
@@ -26,7 +26,7 @@ SIDED_PARTS: tuple[tuple[str, str], ...] = tuple((part, side) for part in PARTS 
 
 @torch.no_grad()
 def contact_distances(
-    vertices: Tensor, edges: ContactEdges, regions: Regions, *, backend: Backend = "auto"
+    vertices: Tensor, edges: ContactEdges, regions: Regions, *, backend: BackendName = "auto"
 ) -> tuple[Tensor, Tensor]:
     """Return the distance of each contact: smallest distance between the vertices of its two sides.
 

@@ -11,7 +11,7 @@ from apu_losses.functional.penetration import Target, select_penetrations
 from apu_losses.functional.penetration_selection import penetration_points
 from apu_losses.geometry.operators import Faces, inside
 from apu_losses.geometry.topology import as_topology
-from apu_losses.geometry.types import Backend
+from apu_losses.geometry.types import BackendName
 from apu_losses.numerics.distances import distance2
 from apu_losses.numerics.precision import widen
 
@@ -45,7 +45,7 @@ def vertex_depths(
     rows_b: Tensor,
     *,
     target: Target = "surface",
-    backend: Backend = "auto",
+    backend: BackendName = "auto",
 ) -> VertexDepths:
     """Return the depth of every vertex of either body that is inside the other.
 
@@ -77,7 +77,7 @@ def penetration_depth(
     rows_b: Tensor,
     *,
     target: Target = "surface",
-    backend: Backend = "auto",
+    backend: BackendName = "auto",
 ) -> PenetrationDepth:
     """How many vertices of two bodies are inside each other, and how deep; arguments as of
     `vertex_depths`."""
@@ -92,7 +92,7 @@ def penetration_volume(
     rows_b: Tensor,
     *,
     spacing: float = 0.005,
-    backend: Backend = "auto",
+    backend: BackendName = "auto",
 ) -> Tensor:
     """Return the volume that two bodies share: points of a regular grid that are inside both.
 

@@ -15,6 +15,7 @@ from apu_losses.fitting.objective.terms.pose import (
     OrientationTerm,
     PosePriorTerm,
 )
+from apu_losses.fitting.objective.terms.prior import PriorTerm, PriorVertexTerm
 from apu_losses.fitting.objective.terms.shape import AgeTerm, ShapeTerm, StatureTerm
 
 __all__ = [
@@ -30,6 +31,8 @@ __all__ = [
     "OrientationTerm",
     "PenetrationTerm",
     "PosePriorTerm",
+    "PriorTerm",
+    "PriorVertexTerm",
     "SelfPenetrationTerm",
     "ShapeTerm",
     "SmoothnessTerm",

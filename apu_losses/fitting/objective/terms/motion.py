@@ -21,12 +21,12 @@ class SmoothnessTerm:
 
     Of a body without any of SMPL-X's body joints (given meshes), all its named points.
 
-    Options: ``order``: ``"acceleration"``, square metres per frame to the fourth, which leaves steady motion
-    alone; ``"velocity"``, square metres per squared frame, which holds people still. See
+    Options: ``penalised``: ``"acceleration"``, square metres per frame to the fourth, which leaves steady
+    motion alone; ``"velocity"``, square metres per squared frame, which holds people still. See
     `apu_losses.fitting.scene.types.sequence`.
     """
 
-    order: Literal["acceleration", "velocity"] = "acceleration"
+    penalised: Literal["acceleration", "velocity"] = "acceleration"
 
     def __post_init__(self) -> None:
         check_options(self)
@@ -36,7 +36,7 @@ class SmoothnessTerm:
         batch = state.batch
         wanted = [i for i, name in enumerate(state.body.joint_names) if name in BODY]
         joints = state.joints[:, wanted] if wanted else state.joints
-        count = 3 if self.order == "acceleration" else 2
+        count = 3 if self.penalised == "acceleration" else 2
         runs: list[tuple[int, ...]] = []
         frames: list[tuple[int, ...]] = []
         owner: list[int] = []
@@ -55,7 +55,7 @@ class SmoothnessTerm:
         gaps = torch.tensor(frames, dtype=joints.dtype, device=joints.device).diff(dim=1).unbind(1)
         energy = (
             acceleration_energy(*(joints[r] for r in rows), *gaps)
-            if self.order == "acceleration"
+            if self.penalised == "acceleration"
             else velocity_energy(*(joints[r] for r in rows), *gaps)
         )
         return batch.per_scene(energy, torch.tensor(owner, device=joints.device, dtype=torch.int64))

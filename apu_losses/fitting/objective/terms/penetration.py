@@ -10,7 +10,7 @@ from torch import Tensor
 from apu_losses.fitting.objective.residuals import Movement, Residuals, no_residuals, rank_within
 from apu_losses.fitting.objective.state import FitState
 from apu_losses.fitting.objective.terms.options import check_options
-from apu_losses.functional.penetration import Energy, Rule, Target, penetration_energy, select_penetrations
+from apu_losses.functional.penetration import Energy, Target, penetration_energy, select_penetrations
 from apu_losses.functional.penetration_selection import PenetrationSelection, target_points
 from apu_losses.functional.self_penetration import select_self_penetrations
 from apu_losses.functional.skin import SkinPatches
@@ -24,13 +24,13 @@ _ENOUGH = 128
 class PenetrationTerm:
     """Vertices of one person inside another are pushed to its surface; square metres (or BUDDI's quartic).
 
-    Every two people of a scene whose boxes overlap are tested. Options: ``target``, ``energy``, ``rule``, see
-    `apu_losses.functional.penetration`.
+    Every two people of a scene whose boxes overlap are tested. Options: ``target``, ``energy``, ``mutual``,
+    see `apu_losses.functional.penetration`.
     """
 
     target: Target = "surface"
     energy: Energy = "l2"
-    rule: Rule = "either"
+    mutual: bool = False
 
     def __post_init__(self) -> None:
         check_options(self)
@@ -52,7 +52,7 @@ class PenetrationTerm:
     def _search(self, state: FitState) -> _Pushed:
         pair_a, pair_b = state.batch.pair_a, state.batch.pair_b
         found = select_penetrations(
-            state.vertices, state.topology, pair_a, pair_b, target=self.target, rule=self.rule
+            state.vertices, state.topology, pair_a, pair_b, target=self.target, mutual=self.mutual
         )
         return _Pushed.of(state, found)
 

@@ -24,7 +24,7 @@ def _second_order(name: str, steps: int) -> Stage:
     )
 
 
-HEADINGS_RECIPE = Preset(
+HEADINGS_PRESET = Preset(
     "start from keypoints",
     _TERMS,
     (
@@ -37,7 +37,7 @@ HEADINGS_RECIPE = Preset(
 )
 """How every heading is fitted."""
 
-SETTLE_RECIPE = Preset(
+SETTLE_PRESET = Preset(
     "start from keypoints, settled",
     _TERMS,
     (_second_order("refine", 8),),
@@ -70,8 +70,8 @@ class KeypointStartOptions:
     The last six were tuned on the development types of the synthetic world.
     """
 
-    headings: Preset = HEADINGS_RECIPE
-    settle: Preset = SETTLE_RECIPE
+    headings: Preset = HEADINGS_PRESET
+    settle: Preset = SETTLE_PRESET
     alternatives: int = 3
     apart: float = 0.1
     temperature: float = 15.0
