@@ -75,12 +75,24 @@ def _validator() -> Any:
     plain = Draft202012Validator.VALIDATORS["items"]
     finite = {"number": float, "integer": int}
 
-    def items(validator: Any, schema: Any, values: Any, parent: Any) -> Iterator[Any]:
-        """As the standard's, but thousands of numbers are not looked at one by one; NaN is none of them."""
+    def numbers(schema: Any, values: Any) -> bool | None:
+        """Whether values are finite numbers of the kind that is asked for; None: look at them one by one."""
         kind = finite.get(schema.get("type")) if isinstance(schema.get("type"), str) else None
         if kind is not None and isinstance(values, list) and all(type(v) is kind for v in values):
-            if kind is int or bool(np.isfinite(values).all()):
-                return
+            return kind is int or bool(np.isfinite(values).all())
+        return None
+
+    def items(validator: Any, schema: Any, values: Any, parent: Any) -> Iterator[Any]:
+        """As the standard's, but thousands of numbers are not looked at one by one; NaN is none of them."""
+        right = numbers(schema, values)
+        if right is None and schema.get("type") == "array" and isinstance(values, list):
+            size, inner = schema.get("minItems"), schema["items"]
+            if size is not None and all(isinstance(v, list) and len(v) == size for v in values):
+                flat = [number for value in values for number in value]
+                right = numbers(inner, flat) or None  # what is wrong is named by its place
+        if right:
+            return
+        if right is False:
             from jsonschema import ValidationError
 
             yield ValidationError("a number is not finite: null stands for what could not be measured")

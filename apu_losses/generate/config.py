@@ -111,6 +111,7 @@ class FitConfig:
     Args:
         regions: region map of ``body``; empty: found or derived.
         pictures: draw the people before and after, for the page.
+        meshes: write a .glb of each scene.
         batch_size: scenes fitted at once.
     """
 
@@ -119,6 +120,7 @@ class FitConfig:
     regions: str = ""
     device: str = "cpu"
     pictures: bool = True
+    meshes: bool = True
     batch_size: int = 8
     threads: int = 1
 

@@ -172,7 +172,7 @@ def measured(rng: np.random.Generator, pairs: int) -> dict[str, Any]:
     found: dict[str, Any] = {name: rng.uniform(0, 5, 2).tolist() for name in names}
     found["volume_change"] = [None, None]
     found |= {"part_distance": [0.01] * min(pairs, 1), "contact_distance": [0.01] * pairs}
-    return found | {"inside_vertices": 3, "depth_p95": 0.01, "depth_max": None, "order_wrong": 0.0}
+    return found | {"inside_vertices": 3, "depth_p95": 0.01, "depth_max": None, "depth_order_wrong": 0.0}
 
 
 def write_set(folder: Any, numbers: Any, per_shard: int = 4, **options: Any) -> list[dict[str, Any]]:

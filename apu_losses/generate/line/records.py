@@ -54,7 +54,7 @@ _ANSWER_TEXTS = (
     "status",
     "repair_of",
 )
-_OF_SCENE = ("inside_vertices", "depth_p95", "depth_max", "order_wrong")
+_OF_SCENE = ("inside_vertices", "depth_p95", "depth_max", "depth_order_wrong")
 
 
 @dataclass(frozen=True)

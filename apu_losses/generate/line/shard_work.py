@@ -40,6 +40,7 @@ _NO_MATTER = (
     "price_in",
     "price_out",
 )
+_NOT_RECORDED = ("pictures", "meshes", "batch_size", "threads")
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ def made_from(plan: ShardPlan, options: LineOptions) -> str:
     """Return a digest of all that the records of a shard hang on; of files, size and date."""
     config = dataclasses.asdict(options.config)
     config["ask"] = {k: v for k, v in config["ask"].items() if k not in (*_NO_MATTER, "again")}
-    config["fit"] = {k: v for k, v in config["fit"].items() if k not in ("pictures", "batch_size", "threads")}
+    config["fit"] = {k: v for k, v in config["fit"].items() if k not in _NOT_RECORDED}
     read = [
         (f.name, _stamp(f.image), {kind: _stamp(path) for kind, path in sorted(f.files.items())})
         for f in plan.images
@@ -198,7 +199,7 @@ def _work(
     """Work on a shard that is ours, and note in ``outcome`` what became of it."""
     listing = work / "list.jsonl"
     write_text(listing, manifest(plan.images, {}))
-    config = options.config.changed({"fit": {"pictures": False}, "ask": {"again": "empty"}})
+    config = options.config.changed({"fit": {"pictures": False, "meshes": False}, "ask": {"again": "empty"}})
     there = [files for files in plan.images if files.image is None or files.image.is_file()]
     gone = [f"{files.name}: {files.image} is gone" for files in plan.images if files not in there]
     if gone:

@@ -116,8 +116,12 @@ def attempted(
     """Work on a shard; what goes wrong with it is in the outcome, and the others go on."""
     try:
         return work_shard(out, number, options, tell)
-    except (OSError, ValueError, MemoryError, RuntimeError) as error:
+    except (
+        Exception
+    ) as error:  # a fault of ours in one shard must not end the others, nor be taken for a death
         said = " ".join(str(error).split()) or type(error).__name__
+        if not isinstance(error, (OSError, ValueError)):
+            said = f"{type(error).__name__}: {said}"
         return ShardOutcome(number, problems=[f"shard {number}: {said}"])
 
 
