@@ -35,8 +35,8 @@ class Costs:
     tokens_in: int = 1500
     tokens_out: int = 200
     fit: float = 0.42
-    overhead: float = 0.25
-    record: int = 12_000
+    overhead: float = 0.49
+    record: int = 9_500
     picture: int = 150_000
 
 
@@ -54,7 +54,7 @@ class Line:
         dying: deaths of a worker an hour.
     """
 
-    pairs: int = 100_000
+    pairs: int = 4_000
     workers: int = 16
     parallel: int = 4
     servers: int = 1
@@ -161,7 +161,7 @@ def show(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--pairs", type=float, default=20_000)
+    parser.add_argument("--pairs", type=float, default=4_000)
     parser.add_argument("--workers", type=int, default=None)
     parser.add_argument("--servers", type=int, default=1)
     add_check(parser)
