@@ -278,6 +278,8 @@ def _person_from_dict(entry: dict[str, Any]) -> ScenePerson:
         entry.get("label", ""),
         entry.get("frame", 0),
         entry.get("track", ""),
+        entry.get("age_group", ""),
+        entry.get("stature"),
     )
 
 
@@ -293,10 +295,14 @@ def _person_to_dict(person: ScenePerson) -> dict[str, Any]:
     if person.initial.flat_hand_mean is not None:
         initial["flat_hand_mean"] = person.initial.flat_hand_mean
     keypoints = person.keypoints
+    said = {"age_group": person.age_group} if person.age_group else {}
+    size = {} if person.stature is None else {"stature": person.stature}
     in_sequence = {"frame": person.frame, "track": person.track} if person.track or person.frame else {}
     return {
         "label": person.label,
         **in_sequence,
+        **said,
+        **size,
         "keypoints": {
             "skeleton": keypoints.skeleton,
             # a joint that was not seen may lie nowhere, which JSON cannot say
