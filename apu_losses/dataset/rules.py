@@ -28,7 +28,7 @@ class Rules:
         age: how far an age may lie outside of 0 to 1.
         nearest: metres that a person is at least in front of the camera.
         apart: metres between the two people at most, in depth.
-        size: pixels of a person's keypoints in the image at least, along the longer side.
+        pixels: of a person's keypoints in the image at least, along the longer side.
     """
 
     paper_pixels: float = 20.0
@@ -37,7 +37,7 @@ class Rules:
     age: float = 0.05
     nearest: float = 0.2
     apart: float = 2.0
-    size: float = 48.0
+    pixels: float = 48.0
 
     @classmethod
     def changed(cls, values: Mapping[str, float]) -> Rules:
@@ -67,7 +67,7 @@ def body_findings(record: Mapping[str, Any], rules: Rules | None = None) -> list
     Rules that need what is not there (no shape, no keypoints) are left out.
 
     Returns:
-        findings of ``shape``, ``age``, ``depth``, ``apart`` and ``size``.
+        findings of ``shape``, ``age``, ``depth``, ``apart`` and ``pixels``.
     """
     rules = rules or Rules()
     people = [record["person_a"], record["person_b"]]
@@ -89,7 +89,7 @@ def body_findings(record: Mapping[str, Any], rules: Rules | None = None) -> list
     boxes = [person["box"] for person in people if person.get("box")]
     if boxes:
         smallest = min(max(box[2] - box[0], box[3] - box[1]) for box in boxes)
-        found.append(finding("size", smallest, rules.size, smallest >= rules.size))
+        found.append(finding("pixels", smallest, rules.pixels, smallest >= rules.pixels))
     return found
 
 

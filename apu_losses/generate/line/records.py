@@ -214,7 +214,7 @@ def _pair(
         "provenance": dict(shared["provenance"]),
     }
     record["verdict"] = _judged(
-        record, replace(scene, contacts=[contact]).keep_people((a, b)), result, after, origin.rules
+        record, replace(scene, contacts=[contact]).keep_people((a, b)), result, (before, after), origin.rules
     )
     return record
 
@@ -335,10 +335,11 @@ def _judged(
     record: Record,
     scene: Scene,
     result: FitResult | None,
-    after: SceneMetrics | None,
+    measures: tuple[SceneMetrics | None, SceneMetrics | None],
     rules: Rules,
 ) -> dict[str, Any]:
     """Return the verdict on a pair; ``scene`` is of the two alone."""
+    before, after = measures
     stated = record["evidence"]["status"] == "contacts"
     found: list[Finding] = [finding("contacts stated", float(len(record["contacts"])), 1, stated)]
     fitted = result is not None and not result.failed and record["person_a"]["parameters"] is not None
@@ -352,7 +353,7 @@ def _judged(
     if term is not None:
         found.append(finding("paper loss", term, rules.paper_loss, term < rules.paper_loss, decides=False))
     if fitted:
-        found += [finding(f.name, f.value, f.limit, f.right) for f in look_at(scene, after)]
+        found += [finding(f.name, f.value, f.limit, f.right) for f in look_at(scene, after, before=before)]
         found += body_findings(record, rules)
     return verdict(found, result.verdict.reason)
 
