@@ -91,7 +91,7 @@ def is_contact(node: Node) -> bool:
     return False
 
 
-_END_KEYS = frozenset({"from", "to", "source", "target", "subject", "object", "part", "other_part", "with"})
+_END_KEYS = frozenset({"from", "to", "source", "target", "part", "other_part", "with"})
 
 
 def _ends(node: Node) -> dict[str, str]:

@@ -102,10 +102,15 @@ def _own_camera(content: Mapping[str, Any], where: str) -> tuple[Camera, Array |
     values = {key: as_array(content[key], f"{where}: {key}").ravel() for key in _CAMERA}
     box = as_array(content["bbox"], f"{where}: bbox").ravel() if content.get("bbox") is not None else None
     corners = None if box is None or box.size != 4 else np.concatenate([box[:2], box[:2] + box[2:]])
-    return _pinhole(values["focal"], values["princpt"], where), corners
+    return pinhole(values["focal"], values["princpt"], where), corners
 
 
-def _pinhole(focal: Array, center: Array, where: str) -> Camera:
+def pinhole(focal: Array, center: Array, where: str) -> Camera:
+    """Return the camera of ``focal`` (one number or two) and ``princpt``.
+
+    Raises:
+        SourceFormatError: on other sizes, or focal lengths that are not positive or differ by 1 %.
+    """
     if focal.size not in (1, 2) or center.size != 2:
         raise SourceFormatError(
             f"{where}: focal and princpt must be two numbers each, got {focal.size} and {center.size}"
@@ -124,7 +129,7 @@ def _read_meta(path: str | Path) -> tuple[Camera, Array]:
         for key, length in (("focal", 2), ("princpt", 2), ("bbox", 4))
     }
     x, y, width, height = values["bbox"]
-    return _pinhole(values["focal"], values["princpt"], str(path)), np.array([x, y, x + width, y + height])
+    return pinhole(values["focal"], values["princpt"], str(path)), np.array([x, y, x + width, y + height])
 
 
 def read_smplerx_folder(folder: str | Path, frame: str | int = 1) -> list[InitialEstimate]:

@@ -30,6 +30,7 @@ from apu_losses.app.train_prior import train_prior
 if TYPE_CHECKING:
     from apu_contacts.asking.queries import PairQuery
     from apu_losses.fitting import FitResult, Scene
+    from apu_losses.fitting.convert import Conversion
 
 app = typer.Typer(
     name="apu",
@@ -332,26 +333,112 @@ def _is_bundled(path: Path) -> bool:
 
 @app.command()
 def convert(
-    parameters: Annotated[Path, typer.Argument(metavar="FIT.npz", help="Parameters, as `fit` writes them.")],
-    to: Annotated[str, typer.Option(help="'free', or the path of your SMPL-X, SMPL-H or SMPL file.")],
+    parameters: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FIT.npz|SAM3D", help="Parameters, as `fit` writes them; or SAM 3D Body's file or folder."
+        ),
+    ],
+    to: Annotated[
+        str,
+        typer.Option(help="'free', or the path of your SMPL-X, SMPL-H or SMPL file; or a mapping to a mesh."),
+    ],
     out: Annotated[Path, typer.Option("--out", "-o", help="The .npz to write.")],
     source: Annotated[
         str | None, typer.Option("--from", help="The body of FIT.npz, likewise; 'free' if left out.")
     ] = None,
+    faces: Annotated[
+        Path | None, typer.Option(help="Triangles of SAM 3D Body's meshes: mhr_face_mask.ply, or an .npy.")
+    ] = None,
+    mapping: Annotated[
+        Path | None, typer.Option(help="mhr2smplx_mapping.npz or mhr2smpl_mapping.npz, for those bodies.")
+    ] = None,
+    back: Annotated[
+        Path | None, typer.Option(help="Write what leads from the body back to such meshes: for --to.")
+    ] = None,
+    size: Annotated[
+        tuple[int, int] | None, typer.Option(metavar="W H", help="Of SAM 3D Body's picture, to be checked.")
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help=_OVERWRITE)] = False,
 ) -> None:
-    """Turn fitted parameters of one body into those of another; say how far the two surfaces are apart."""
+    """Turn fitted parameters of one body into those of another, or meshes into parameters, and back; say how
+    far the two surfaces are apart.
+    """
     from apu_losses.bodies import load_body
+    from apu_losses.fitting import convert_mesh
     from apu_losses.fitting.convert import convert_file, is_converted
+
+    if convert_mesh.is_mapping(to):
+        refuse_foreign(out, lambda _: False, "a mesh", overwrite=overwrite)
+        meshes = convert_mesh.convert_back_file(parameters, out, load_body(source or "free"), to)
+        typer.echo(f"{out} written: {len(meshes)} meshes of {meshes.shape[1]} vertices")
+        return
+    if convert_mesh.is_mesh_source(parameters):
+        if faces is None:
+            raise BadInput(
+                f"{parameters}: SAM 3D Body's meshes need their triangles: --faces mhr_face_mask.ply (of "
+                "Meta's MHR repository), or np.save of estimator.faces"
+            )
+        refuse_foreign(out, is_converted, "a result of apu convert", overwrite=overwrite)
+        found = convert_mesh.convert_mesh_file(
+            parameters, out, load_body(to), faces, mapping=mapping, back=back, size=size
+        )
+        _residuals(found.conversion, tuple(f"{1000 * there:.2f}" for there in found.round_trip.tolist()))
+        typer.echo(f"{out} written{f', {back} written' if back else ''}")
+        return
 
     refuse_inputs([out], [parameters, *_given_files(to, source)])
     refuse_foreign(out, is_converted, "a result of apu convert", overwrite=overwrite)
     result = convert_file(parameters, out, load_body(source or "free"), load_body(to))
-    figures = zip(*(each.tolist() for each in (result.mean_mm, result.p95_mm, result.max_mm)), strict=True)
-    rows = [(person, *(f"{value:.2f}" for value in row)) for person, row in enumerate(figures)]
-    _table(("person", "residual mean, mm", "95 %, mm", "largest, mm"), rows)
+    _residuals(result)
     unsure = int(result.unsure.sum())
     typer.echo(f"{out} written; {unsure} of {len(result.unsure)} vertices had no sure counterpart")
+
+
+def _residuals(result: Conversion, there_and_back: tuple[str, ...] = ()) -> None:
+    figures = zip(*(each.tolist() for each in (result.mean_mm, result.p95_mm, result.max_mm)), strict=True)
+    rows: list[tuple[object, ...]] = [
+        (person, *(f"{value:.2f}" for value in row)) for person, row in enumerate(figures)
+    ]
+    header: tuple[str, ...] = ("person", "residual mean, mm", "95 %, mm", "largest, mm")
+    if there_and_back:
+        header = (*header, "there and back, mm")
+        rows = [(*row, back) for row, back in zip(rows, there_and_back, strict=True)]
+    _table(header, rows)
+
+
+@app.command()
+def inspect(
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE", help="Files of any tool, or folders of one person a file.")
+    ],
+    size: Annotated[
+        tuple[int, int] | None,
+        typer.Option(metavar="W H", help="Size of the picture or video in pixels; else that of one beside."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One line of JSON a file instead.")] = False,
+) -> None:
+    """Say what a file is, who is in it, in which frame, units and body, and what would be read or refused."""
+    import json
+    from dataclasses import asdict
+
+    from apu_contacts.sources import inspect_file
+
+    unknown = 0
+    for number, file in enumerate(files):
+        with _input():
+            found = inspect_file(file, size)
+        unknown += bool(found.refused)
+        if as_json:
+            typer.echo(json.dumps(asdict(found)))
+            continue
+        if number:
+            typer.echo("")
+        typer.echo(str(file))
+        for name, words in found.rows():
+            typer.echo(f"  {name}: {words}")
+    if unknown:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -791,6 +878,45 @@ def touches(
 
 
 @app.command()
+def unite(
+    people: Annotated[
+        list[Path],
+        typer.Argument(metavar="SAM3D", help="SAM 3D Body's file, a folder, or files of one person each."),
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the result.")],
+    contact: Annotated[
+        list[str],
+        typer.Option(help="What touches: 'left hand: right shoulder', A's part first. May be repeated."),
+    ],
+    faces: Annotated[Path, typer.Option(help="Triangles of the meshes: mhr_face_mask.ply, or an .npy.")],
+    pair: Annotated[tuple[int, int], typer.Option(metavar="A B", help="Which two, counted from 0.")] = (0, 1),
+    regions: Annotated[
+        Path | None, typer.Option(help="Region map of the meshes; else transferred from the free body.")
+    ] = None,
+    size: Annotated[
+        tuple[int, int] | None, typer.Option(metavar="W H", help="Of the picture, to be checked.")
+    ] = None,
+    preset: Annotated[str, typer.Option(help="A preset's name, or its .json file.")] = "best",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help=_OVERWRITE)] = False,
+) -> None:
+    """Bring two of SAM 3D Body's people into contact; their meshes stay as they are, the people move."""
+    from apu_losses.app import unite_files
+
+    with _input():
+        touching = [unite_files.part_contact(words) for words in contact]
+    refuse_foreign(out / "united.npz", lambda _: False, "a result", overwrite=overwrite)
+    _use_threads(1)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        done = unite_files.unite(people, pair, touching, faces, regions, size=size, preset=preset)
+    for line in dict.fromkeys(str(warning.message) for warning in caught):
+        _complain("unite", f"note: {line}")
+    _table(("measurement", "start", "fitted"), done.rows())
+    for file in done.save(out):
+        typer.echo(f"  {file}")
+
+
+@app.command()
 def regions(
     which: Annotated[
         str | None, typer.Argument(metavar="[ID]", help="Id (0 to 74) or name of a region.")
@@ -813,6 +939,36 @@ def regions(
         ("id", "name", "side", "mirror", "part", "vertices"),
         [(r.id, r.name, r.side, r.mirror, r.part, sizes[r.id]) for r in REGIONS],
     )
+
+
+@app.command("map")
+def map_(
+    regions: Annotated[
+        Path, typer.Argument(metavar="MAP", help="A region map, or the official contact_regions.json.")
+    ],
+    mapping: Annotated[
+        Path, typer.Option(help="Where the new mesh's vertices lie on the map's: smplx2mhr_mapping.npz.")
+    ],
+    faces: Annotated[
+        Path, typer.Option(help="Triangles of the map's own mesh: your SMPLX_*.npz, a mesh, or an .npy.")
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The region map to write: .npz or .json.")],
+    topology: Annotated[str | None, typer.Option(help="Name of the new mesh; else the mapping's.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help=_OVERWRITE)] = False,
+) -> None:
+    """Carry the 75 regions to another mesh by a mapping, such as the official ones to MHR: no fitting."""
+    from apu_losses.app.map_files import carry_map, is_map
+
+    refuse_inputs([out], [regions, mapping, faces])
+    refuse_foreign(out, is_map, "a region map", overwrite=overwrite)
+    moved = carry_map(regions, mapping, faces, topology)
+    moved.regions.save(out)
+    reasons = ", ".join(f"{count} {why}" for why, count in moved.counts.items() if count) or "none"
+    _table(
+        ("topology", "vertices", "unsure", "fewest in a region"),
+        [(moved.regions.topology, len(moved.unsure), reasons, int(moved.regions.sizes.min()))],
+    )
+    typer.echo(f"{out} written")
 
 
 @app.command()

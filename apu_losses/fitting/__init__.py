@@ -1,5 +1,6 @@
 """Fitting bodies to scenes: `Scene` in, `SceneFitter` over it, `FitResult` out; each piece usable alone."""
 
+from apu_losses.fitting.convert_mesh import MeshConversion, convert_meshes
 from apu_losses.fitting.fitter import SceneFitter
 from apu_losses.fitting.mesh_regions import posed_mesh_regions
 from apu_losses.fitting.objective.batch import SceneBatch, make_batch
@@ -57,6 +58,7 @@ __all__ = [
     "KeypointStartOptions",
     "LeastSquaresResult",
     "Limits",
+    "MeshConversion",
     "Preset",
     "ProposalReport",
     "RetargetOptions",
@@ -73,6 +75,7 @@ __all__ = [
     "StartHypothesis",
     "Term",
     "Verdict",
+    "convert_meshes",
     "evaluate",
     "find_images",
     "fit_from_starts",

@@ -26,6 +26,13 @@ class GaussianDesign(nn.Module):
     """
 
     design = "gaussian"
+    mean: Tensor
+    spread: Tensor
+    axes: Tensor
+    estimate_mean: Tensor
+    gain: Tensor
+    left_spread: Tensor
+    left_axes: Tensor
 
     def __init__(self, layout: PriorLayout, schedule: CosineSchedule | None = None) -> None:
         super().__init__()

@@ -71,7 +71,7 @@ def with_heuristic(preset: Preset, weight: float = 1e4) -> Preset:
 
 
 def main_rows(preset: Preset, ours: ContactSource) -> list[Method]:
-    """Return the paper's Tables 2 and 3, without the rows that need the diffusion prior.
+    """Return the paper's Tables 2 and 3, without the rows that need a prior of two people.
 
     Args:
         ours: how automatic maps are made of one answer; a further row fuses six.

@@ -104,3 +104,20 @@ def test_what_cannot_be_said(body):
     assert usual_age(body, scene.people[0]) is None
     assert usual_age(body, replace(scene.people[0], age_group="adult")) == 0.0
     assert 0.3 < usual_age(body, replace(scene.people[0], age_group="child")) < 0.6
+
+
+def test_the_command_takes_words_of_people(tmp_path):
+    from typer.testing import CliRunner
+
+    from apu_losses.app.cli import app
+
+    seen = Keypoints2D("coco17", np.full((17, 2), 100.0), np.ones(17))
+    file = tmp_path / "s.json"
+    save_scene(Scene(640, 480, [ScenePerson(seen)]), file)
+    for words, message in (
+        (["1", "child"], "said of person 1, but the scene has 1 people"),
+        (["0", "tall"], "says no age group"),
+        (["child", "0"], "a number and a word are expected, such as --person 1 child"),
+    ):
+        done = CliRunner().invoke(app, ["fit", str(file), "-o", str(tmp_path / "out"), "--person", *words])
+        assert done.exit_code != 0 and message in str(done.exception) + done.output

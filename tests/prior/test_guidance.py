@@ -85,8 +85,8 @@ def test_who_is_first_where_they_are_and_which_side_do_not_matter(fitter, free, 
     mirrored = float(term(state_of(fitter, *images)))
     assert exchanged == pytest.approx(value, rel=1e-4)
     assert about_the_vertical == pytest.approx(value, rel=1e-3)
-    # the body itself is symmetric to a millimetre
-    assert mirrored == pytest.approx(value, rel=2e-2)
+    # the body itself is symmetric to a millimetre; its few vertices that are compared are not
+    assert mirrored == pytest.approx(value, rel=0.1 if isinstance(term, PriorVertexTerm) else 2e-2)
 
 
 class _Double:
@@ -177,9 +177,8 @@ def test_best_takes_the_prior_by_a_weight(free, scenes):
 
 
 def test_only_those_whom_an_edge_joins(free, scenes):
-    term = {"prior": {"between": "edges"}}
-    fitter = SceneFitter(free, preset=recipe({"keypoints": 0.02, "prior": 1.0}, iterations=1, options=term))
-    results = fitter.fit(scenes)
+    preset = recipe({"keypoints": 0.02, "prior": 1.0}, iterations=1)
+    results = SceneFitter(free, preset=preset.with_options("prior", between="edges")).fit(scenes)
     assert [r.stages[0].terms["prior"] > 0 for r in results] == [False, False, True]
 
 

@@ -157,8 +157,7 @@ class PriorTerm:
             eye = torch.eye(total, dtype=params["transl"].dtype, device=own.device)
             eye = torch.nn.functional.pad(eye, (0, 0, 0, -total % 3)).expand(pairs, -1, -1)
             each_name = zip(names, eye.split(sizes, 2), strict=True)
-            moved = sum(movement.of_parameter(n, x) for n, x in each_name)
-            assert isinstance(moved, Tensor)
+            moved = torch.stack([movement.of_parameter(n, x) for n, x in each_name]).sum(0)
             return moved, torch.zeros_like(moved)
         if part == "orient":
             now = [params["global_orient"][r] for r in rows]
