@@ -26,7 +26,7 @@ from apu_losses.app.demo import demo_scene
 from apu_losses.fitting import PRESET_NAMES, Preset, load_preset
 from apu_losses.synthetic import annotate, load_truth_scenes, observe
 
-PRESETS = tuple(name for name in PRESET_NAMES if name != "prior")  # which waits for a trained prior
+PRESETS = tuple(name for name in PRESET_NAMES if name != "prior")  # which changes with the prior that ships
 
 
 def digest(value: Any) -> str:
