@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal, Protocol
 
 from apu_contacts.answers.answer import AnswerParseError, ContactAnswer
+from apu_contacts.answers.attributes import PairAttributes, fuse_attributes
 from apu_contacts.answers.fusion import FusedContact, fuse_answers
 from apu_contacts.answers.parse import parse_answer
 from apu_contacts.answers.records import answer_of_record
@@ -148,6 +149,7 @@ class ContactEvidence:
         order_margin: how clear that is, 0 to 1.
         interaction: what the people do, in the first answer's words.
         contacts: in words: parts, sides, those that were stated, confidence, votes.
+        attributes: what the answers say of the people themselves; None where nothing was asked or said.
     """
 
     status: Status
@@ -163,10 +165,17 @@ class ContactEvidence:
     order_margin: float = 0.0
     interaction: str = ""
     contacts: tuple[Mapping[str, Any], ...] = ()
+    attributes: PairAttributes | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Ready for JSON."""
-        return {**asdict(self), "contacts": [dict(contact) for contact in self.contacts]}
+        """Ready for JSON; attributes are absent where there are none."""
+        written = {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        written["contacts"] = [dict(contact) for contact in self.contacts]
+        if self.attributes is None:
+            del written["attributes"]
+        else:
+            written["attributes"] = self.attributes.to_dict()
+        return written
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> ContactEvidence:
@@ -182,14 +191,17 @@ class ContactEvidence:
             raise ValueError(
                 f"evidence: status must be one of {', '.join(STATUSES)}, got {data.get('status')!r}"
             )
-        return cls(**{**data, "contacts": tuple(data.get("contacts", ()))})
+        said = data.get("attributes")
+        told = None if said is None else PairAttributes.from_dict(said)
+        return cls(**{**data, "contacts": tuple(data.get("contacts", ())), "attributes": told})
 
     def exchanged_people(self) -> ContactEvidence:
         """Return the same evidence with the two people exchanged."""
         other = {"part_a": "part_b", "side_a": "side_b", "stated_a": "stated_b"}
         other |= {b: a for a, b in other.items()}
         turned = tuple({other.get(key, key): c[key] for key in c} for c in self.contacts)
-        return replace(self, left="b" if self.left == "a" else "a", contacts=turned)
+        said = None if self.attributes is None else self.attributes.transposed()
+        return replace(self, left="b" if self.left == "a" else "a", contacts=turned, attributes=said)
 
 
 @dataclass(frozen=True)
@@ -304,7 +316,7 @@ def resolve_contacts(
     used = [(answer, name) for answer, name in zip(read, names, strict=True) if answer is not None]
     stands_left = left or leftmost(person_a.keypoints, person_b.keypoints)
     first, second = (person_a, person_b) if stands_left == "a" else (person_b, person_a)
-    told = _told([answer for answer, _ in used], [name for _, name in used])
+    told, said = _told([answer for answer, _ in used], [name for _, name in used])
     contacts, order, exchanged, margin = _decided(told, first, second, policy)
     if stands_left == "b":
         contacts = [contact.transposed() for contact in contacts]
@@ -317,6 +329,8 @@ def resolve_contacts(
         order_margin=round(margin, 6),
         interaction=interaction,
         contacts=tuple(map(_as_words, contacts)),
+        # an answer that mixes up the two people does so for all it says of them
+        attributes=said.transposed() if said is not None and exchanged != (stands_left == "b") else said,
         **counts,
     )
     return ResolvedContacts(tuple(contacts), ContactMap.from_parts(contacts), order, evidence)
@@ -379,11 +393,19 @@ def _parsed(answer: Answer) -> ContactAnswer | None:
     return None if isinstance(answer, AnswerParseError) else answer
 
 
-def _told(answers: Sequence[ContactAnswer], models: Sequence[str]) -> list[PartContact]:
+def _told(
+    answers: Sequence[ContactAnswer], models: Sequence[str]
+) -> tuple[list[PartContact], PairAttributes | None]:
     """Return what the answers state together; person a is the person on the left."""
     if len(answers) == 1:
-        return list(answers[0].contacts)
-    return list(fuse_answers(answers, models).contacts)
+        return list(answers[0].contacts), answers[0].attributes
+    fused = fuse_answers(answers, models)
+    said = [
+        answer.attributes.transposed() if turned else answer.attributes
+        for answer, turned in zip(answers, fused.exchanged, strict=True)
+        if answer.attributes is not None
+    ]
+    return list(fused.contacts), fuse_attributes(said)
 
 
 def _decided(

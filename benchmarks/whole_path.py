@@ -2,6 +2,7 @@
 
     python benchmarks/whole_path.py --out /tmp/whole_path           # from keypoints alone, ten photographs
     python benchmarks/whole_path.py --out /tmp/whole_auto --start auto --only college_232334 girls_250416
+    python benchmarks/whole_path.py --out /tmp/whole_detected --detector mediapipe    # pictures alone
 
 Photographs, keypoints and answers lie in ../shared/real and are no part of the repository. Pairs that nobody
 wrote an answer for are refused by the server, as a model may. The table says how each fit ended.
@@ -98,15 +99,17 @@ def playing(texts: dict[str, str]) -> Iterator[Playback]:
         server.server_close()
 
 
-def lay_out(real: Path, folder: Path, only: Sequence[str]) -> dict[str, list[Given]]:
-    """Photographs with what lies beside them as `apu run` takes it; the answers to each, with boxes."""
+def lay_out(real: Path, folder: Path, only: Sequence[str], *, bare: bool = False) -> dict[str, list[Given]]:
+    """Photographs with what lies beside them as `apu run` takes it, or bare; the answers to each, with
+    boxes.
+    """
     given: dict[str, list[Given]] = {}
     for name in FOLDERS:
         if only and name not in only:
             continue
         place = folder / name
         place.mkdir(parents=True)
-        for file in FILES:
+        for file in FILES[: 1 if bare else None]:
             shutil.copy(real / name / file, place / file)
         signature = next(
             iter(read_flickr_signatures(real / name / "interaction_contact_signature.json").values())
@@ -121,7 +124,8 @@ def lay_out(real: Path, folder: Path, only: Sequence[str]) -> dict[str, list[Giv
         people = json.loads((source / "keypoints.json").read_text())["people"]
         names = SKELETONS["body25"].joint_names
         rows = np.array([[person.get(joint, [0.0, 0.0, 0.0]) for joint in names] for person in people])
-        np.savez(folder / f"{source.name}.keypoints.npz", keypoints=rows[..., :2], scores=rows[..., 2])
+        if not bare:
+            np.savez(folder / f"{source.name}.keypoints.npz", keypoints=rows[..., :2], scores=rows[..., 2])
         boxes = [_box(each[:, :2][each[:, 2] >= 0.2]) for each in rows]
         given[source.name] = _answers(source, boxes)
     return given
@@ -214,6 +218,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="folder for the run; a temporary one if left out")
     parser.add_argument("--start", default="keypoints", help="auto, keypoints or estimate")
     parser.add_argument("--preset", default="best")
+    parser.add_argument(
+        "--detector", help="find the people by 'pose' or 'mediapipe' instead of by what is given"
+    )
     parser.add_argument("--only", nargs="*", default=[], help="names of photographs")
     add_check(parser)
     options = parser.parse_args()
@@ -225,10 +232,11 @@ def main() -> None:
         laid = (options.out or Path(work)).with_name(f"{(options.out or Path(work)).name}_photographs")
         if laid.exists():
             shutil.rmtree(laid)
-        given = lay_out(options.data, laid, only)
+        given = lay_out(options.data, laid, only, bare=options.detector is not None)
         config = RunConfig().changed(
             {
                 "ask": {"model": "written before", "example": False},
+                "detect": {"detector": options.detector or "auto"},
                 "propose": {"start": options.start},
                 "fit": {"preset": "no_contact" if options.check else options.preset, "batch_size": 2},
             }

@@ -346,6 +346,15 @@ def test_doctor_tells_every_back_end_and_what_auto_takes(apu, monkeypatch):
         assert all(" ".join(said).count(kind) == 1 for kind in line.auto_for)
 
 
+@pytest.mark.parametrize(("found", "said"), [("2.6.0+cpu", True), ("2.13.0", False), ("3.0.dev1", False)])
+def test_doctor_says_what_the_tests_were_not_run_with(found, said, monkeypatch):
+    from apu_losses.app import doctor
+
+    monkeypatch.setattr(doctor, "version", lambda name: found)
+    (detail,) = (one.detail for one in doctor._packages() if one.name == "torch")
+    assert detail.startswith(found) and ("older than 2.13" in detail) == said
+
+
 def test_doctor_says_what_is_wrong(apu, monkeypatch):
     from apu_contacts.regions import RegionMap
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from apu_contacts.answers.attributes import PairAttributes, document_of
 from apu_contacts.contacts import PartContact
 
 
@@ -58,6 +59,7 @@ class ContactAnswer:
             out.
         conforms: the text as it came is JSON that satisfies `ANSWER_SCHEMA`.
         raw: the text.
+        attributes: what is said of the people themselves; None where nothing was asked or said.
 
     Example:
         >>> from apu_contacts import parse_answer
@@ -78,6 +80,7 @@ class ContactAnswer:
     unknown_words: tuple[str, ...] = ()
     conforms: bool = False
     raw: str = ""
+    attributes: PairAttributes | None = None
 
     @property
     def refused(self) -> bool:
@@ -99,16 +102,18 @@ class ContactAnswer:
             people={other.get(key, key): text for key, text in self.people.items()},
             orientation=" to ".join(reversed(self.orientation.split(" to "))),
             contacts=tuple(contact.transposed() for contact in self.contacts),
+            attributes=None if self.attributes is None else self.attributes.transposed(),
         )
 
     def to_document(self) -> dict[str, Any]:
-        """Return the answer in the form of `ANSWER_SCHEMA`. Of alternatives ("hand or forearm") only the
-        first part is kept.
+        """Return the answer in the form of its schema, with attributes if it has any. Of alternatives ("hand
+        or forearm") only the first part is kept.
         """
         return {
             "interaction": self.interaction,
             "people": {key: self.people.get(key, "") for key in ("person_left", "person_right")},
             "orientation": self.orientation,
+            **({} if self.attributes is None else {"attributes": document_of(self.attributes)}),
             "contacts": [
                 {
                     "body_part_person_left": {"part_name": c.part_a, "body_side": c.side_a},

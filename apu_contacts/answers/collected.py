@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from apu_contacts.answers.answer import Repair, Unexplained
+from apu_contacts.answers.attributes import PairAttributes
 from apu_contacts.answers.vocabulary import PartPhrase, Stated
 from apu_contacts.contacts import PartContact
 
@@ -41,6 +42,7 @@ class Collected:
     unexplained: list[Unexplained] = field(default_factory=list)
     unknown_words: dict[str, None] = field(default_factory=dict)
     words: list[tuple[int, int, str]] = field(default_factory=list)
+    attributes: PairAttributes | None = None
 
     def repair(self, kind: str, start: int, end: int, meaning: str) -> None:
         """Log a repair."""

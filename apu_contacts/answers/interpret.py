@@ -18,6 +18,7 @@ from apu_contacts.answers.keys import (
     tidy_key,
 )
 from apu_contacts.answers.lenient import Node
+from apu_contacts.answers.read_attributes import read_attributes
 from apu_contacts.answers.refusal import is_refusal_status, says_nothing_touches
 from apu_contacts.answers.sentences import read_sentence
 from apu_contacts.answers.stance import KEEPS, Stance, heading_stance, remark_stance, says_yes_or_no
@@ -90,7 +91,7 @@ def is_contact(node: Node) -> bool:
     return False
 
 
-_END_KEYS = frozenset({"from", "to", "source", "target", "subject", "object", "part", "other_part", "with"})
+_END_KEYS = frozenset({"from", "to", "source", "target", "part", "other_part", "with"})
 
 
 def _ends(node: Node) -> dict[str, str]:
@@ -153,6 +154,12 @@ def _read_document(node: Node, keys: list[str], into: Collected) -> None:
         elif key == "people":
             _renamed(name, key, value, into)
             _read_people(value, into)
+        elif key == "attributes":
+            _renamed(name, key, value, into)
+            into.attributes, wrong = read_attributes(value)
+            for each, reason in wrong:
+                # no word about contacts: the answer counts as read whole
+                into.repair("attribute", each.start, each.end, f"left out: {reason}")
         elif key == "refusal":
             if value.kind in ("string", "word") and str(value.value).strip():
                 into.refusal = str(value.value)

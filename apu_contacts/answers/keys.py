@@ -72,6 +72,7 @@ _DOCUMENT = {
         ("orientation", "orientations", "relative_orientation", "body_orientation", "facing"), "orientation"
     ),
     **dict.fromkeys(("refusal", "error"), "refusal"),
+    **dict.fromkeys(("attributes", "person_attributes", "people_attributes"), "attributes"),
 }
 _WRAPPERS = frozenset(
     [
@@ -207,8 +208,8 @@ def tidy_key(key: str) -> str:
 
 @lru_cache(maxsize=4096)
 def document_key(key: str) -> str:
-    """``"contacts"``, ``"interaction"``, ``"people"``, ``"orientation"``, ``"refusal"``, ``"wrapper"``,
-    ``"remark"``, "".
+    """``"contacts"``, ``"interaction"``, ``"people"``, ``"orientation"``, ``"attributes"``, ``"refusal"``,
+    ``"wrapper"``, ``"remark"``, "".
     """
     tidy = tidy_key(key)
     if tidy in _CONTACTS:

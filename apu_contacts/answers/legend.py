@@ -54,6 +54,12 @@ _LABELLED = re.compile(
     r"|(?:first|second)[\s_-]+(?:person|individual|subject|human|figure)",
     re.IGNORECASE,
 )
+# "left hand (A)", "left hand of A"; and letters that the text gives to points, options and the like.
+_BARE_LETTER = re.compile(r"[(\[]\s*[AB]\s*[)\]]|\bof\s+[AB]\b")
+_LETTERS_OF_THINGS = re.compile(
+    r"\b(?i:points?|spots?|zones?|areas?|regions?|options?|choices?|locations?|markers?|labels?|contacts?|grades?"
+    r"|ends?|groups?|images?|panels?|views?|pictures?|class|type)\s+[(\"']?[AB]\b(?!['’])"
+)
 # A row of a table, "| A | the man on the right |", and an object, {"id": "A", "position": "right"}, or
 # "person_a": {"description": "the woman on the right"}.
 _ROW = re.compile(
@@ -185,6 +191,7 @@ def settle_people(text: str, into: Collected) -> None:
 
     Contacts whose people cannot be told are left out.
     """
+    _leave_out_letters_of_things(text, into)
     legend = read_legend(text)
     if legend.contradictory:
         for draft in into.drafts:
@@ -217,6 +224,16 @@ def settle_people(text: str, into: Collected) -> None:
         other = {"person_left": "person_right", "person_right": "person_left"}
         into.people = {other.get(key, key): words for key, words in into.people.items()}
     into.repair("legend", start, end, "the first of the people is the one on the right: exchanged")
+
+
+def _leave_out_letters_of_things(text: str, into: Collected) -> None:
+    """Leave out contacts whose people are bare letters that the text gives to something else ("point A")."""
+    if _LETTERS_OF_THINGS.search(text) is None:
+        return
+    for draft in list(into.drafts):
+        if _BARE_LETTER.search(text, draft.start, draft.end) is not None:
+            into.reject(draft.start, draft.end, "letters that the text does not give to people alone")
+            into.drafts.remove(draft)
 
 
 def _explicit(text: str, draft: Draft) -> bool:

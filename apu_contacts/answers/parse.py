@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
 from apu_contacts.answers.answer import AnswerParseError, ContactAnswer, Repair, Unexplained
+from apu_contacts.answers.attributes import attributes_of_document
 from apu_contacts.answers.blocks import blank_spans, read_text
 from apu_contacts.answers.collected import Collected, Draft, finish_contacts
 from apu_contacts.answers.interpret import read_value
@@ -115,6 +116,7 @@ def _from_conforming(document: dict[str, Any], text: str) -> ContactAnswer:
         repairs=tuple(repairs),
         conforms=True,
         raw=text,
+        attributes=attributes_of_document(document),
     )
 
 
@@ -172,6 +174,7 @@ def _from_any(text: str, default_confidence: float) -> ContactAnswer:
         tuple(into.unknown_words),
         False,
         text,
+        into.attributes,
     )
 
 
@@ -324,6 +327,7 @@ def _read_quoted(node: Node, into: Collected) -> list[Node]:
         draft.start, draft.end = node.start, node.end
     into.drafts, into.documents, into.has_contacts_key = inner.drafts, inner.documents, inner.has_contacts_key
     into.interaction, into.people, into.orientation = inner.interaction, inner.people, inner.orientation
+    into.attributes = inner.attributes
     into.refusal, into.unknown_words = inner.refusal, inner.unknown_words
     for log in (inner.unexplained, inner_reading.unexplained):
         into.unexplained.extend(Unexplained(node.start, node.end, one.text, one.reason) for one in log)

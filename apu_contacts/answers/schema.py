@@ -10,6 +10,7 @@ import copy
 from functools import cache
 from typing import Any
 
+from apu_contacts.answers.attributes import AGE_GROUPS, BUILDS, SEXES, UNKNOWN
 from apu_contacts.regions.table import PART_SIDES, PARTS
 
 
@@ -36,6 +37,22 @@ def _part(person: str) -> dict[str, Any]:
                 "description": f"body part of {person}",
             },
             "body_side": {"type": "string", "enum": list(PART_SIDES), "description": side},
+        }
+    )
+
+
+def _judgement(words: tuple[str, ...], description: str) -> dict[str, Any]:
+    how_sure = {"type": "number", "minimum": 0, "maximum": 1, "description": "how sure that is"}
+    value = {"type": "string", "enum": [*words, UNKNOWN], "description": description}
+    return _strict({"value": value, "confidence": how_sure})
+
+
+def _person_attributes() -> dict[str, Any]:
+    return _strict(
+        {
+            "age_group": _judgement(AGE_GROUPS, "child is 2 to 12 years, teenager 13 to 17"),
+            "sex": _judgement(SEXES, "as it appears"),
+            "build": _judgement(BUILDS, "rough build"),
         }
     )
 
@@ -75,46 +92,79 @@ ANSWER_SCHEMA: dict[str, Any] = {
 """Draft 2020-12. The figure S9 format with one more side, ``none``, for "cannot be told"."""
 
 _BOUNDS = ("minimum", "maximum")
+_WHO = ("person_left", "person_right", "same")
 
 
-def response_format(bounds: bool = True) -> dict[str, Any]:
+def _with_attributes() -> dict[str, Any]:
+    schema = copy.deepcopy(ANSWER_SCHEMA)
+    before = schema["properties"]
+    attributes = _strict(
+        {
+            "person_left": _person_attributes(),
+            "person_right": _person_attributes(),
+            "taller": _judgement(_WHO, "who is taller if both stand upright"),
+            "in_front": _judgement(_WHO, "who is nearer to the camera"),
+        }
+    )
+    contacts = before.pop("contacts")
+    schema |= _strict({**before, "attributes": attributes, "contacts": contacts})
+    return schema
+
+
+ANSWER_WITH_ATTRIBUTES_SCHEMA: dict[str, Any] = _with_attributes()
+"""The same with what is asked of the people themselves; ``unknown`` is for what cannot be told."""
+
+
+def response_format(bounds: bool = True, attributes: bool = False) -> dict[str, Any]:
     """Return the schema as the ``response_format`` of an OpenAI-compatible chat completion, strict.
 
     Args:
-        bounds: keep the numeric bounds of ``confidence``. Some servers refuse schemas with bounds; answers
+        bounds: keep the numeric bounds of confidences. Some servers refuse schemas with bounds; answers
             are checked afterwards in any case.
+        attributes: of the answer to a question that asks for them.
     """
-    schema = copy.deepcopy(ANSWER_SCHEMA)
+    schema = copy.deepcopy(ANSWER_WITH_ATTRIBUTES_SCHEMA if attributes else ANSWER_SCHEMA)
     if not bounds:
-        confidence = schema["properties"]["contacts"]["items"]["properties"]["confidence"]
-        for key in _BOUNDS:
-            del confidence[key]
+        _drop_bounds(schema)
     return {
         "type": "json_schema",
         "json_schema": {"name": "contact_answer", "strict": True, "schema": schema},
     }
 
 
+def _drop_bounds(schema: Any) -> None:
+    if isinstance(schema, dict):
+        for key in _BOUNDS:
+            schema.pop(key, None)
+        for value in schema.values():
+            _drop_bounds(value)
+
+
 @cache
-def _validator() -> Any:
+def _validator(attributes: bool) -> Any:
     import jsonschema  # here, because it takes a tenth of a second to import
 
-    jsonschema.Draft202012Validator.check_schema(ANSWER_SCHEMA)
-    return jsonschema.Draft202012Validator(ANSWER_SCHEMA)
+    schema = ANSWER_WITH_ATTRIBUTES_SCHEMA if attributes else ANSWER_SCHEMA
+    jsonschema.Draft202012Validator.check_schema(schema)
+    return jsonschema.Draft202012Validator(schema)
+
+
+def _validator_of(document: object) -> Any:
+    return _validator(isinstance(document, dict) and "attributes" in document)
 
 
 def conforms(document: object) -> bool:
-    """Whether a parsed JSON document satisfies `ANSWER_SCHEMA`."""
-    valid: bool = _validator().is_valid(document)
+    """Whether a parsed JSON document satisfies `ANSWER_SCHEMA`, or that with attributes if it has some."""
+    valid: bool = _validator_of(document).is_valid(document)
     return valid
 
 
 def violations(document: object, limit: int = 10) -> list[str]:
-    """Return the first ``limit`` ways in which a document departs from `ANSWER_SCHEMA`, each with its
-    place.
+    """Return the first ``limit`` ways in which a document departs from the schema, as `conforms` takes it,
+    each with its place.
     """
     found = []
-    for error in _validator().iter_errors(document):
+    for error in _validator_of(document).iter_errors(document):
         found.append(f"{error.json_path}: {error.message}")
         if len(found) == limit:
             break

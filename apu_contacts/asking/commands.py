@@ -34,6 +34,7 @@ class AskOptions:
         parallel: questions at the same time.
         action: a known label of the interaction, for all pictures.
         example: put the package's in-context example before the question.
+        attributes: ask for age group, sex and build of the people, too, and who is taller and in front.
         cache: folder of answers that are never asked for again; None for none.
         temperature: 0 asks for the likeliest answer; samples that differ need more.
         timeout: seconds for a whole answer.
@@ -56,6 +57,7 @@ class AskOptions:
     parallel: int = 4
     action: str | None = None
     example: bool = True
+    attributes: bool = False
     cache: Path | None = None
     temperature: float = 0.0
     timeout: float = 300.0
@@ -143,7 +145,9 @@ def ask_pictures(
         OSError: if ``out`` is another file, or another run is writing into it.
         AskInterrupted: on Ctrl-C; what had arrived is in the file.
     """
-    return ask_queries(image_queries(pictures, options.action), out, options, progress)
+    return ask_queries(
+        image_queries(pictures, options.action, attributes=options.attributes), out, options, progress
+    )
 
 
 def ask_queries(
@@ -156,7 +160,7 @@ def ask_queries(
     """Ask questions and append the answers to a file, as `ask_all` does with these options.
 
     Args:
-        queries: the questions; ``options.action`` does not count, each has its own.
+        queries: the questions; ``options.action`` and ``attributes`` do not count, each has its own.
         out: the file of answers.
         options: of whom, how often, how.
         progress: called with (done, total) after each answer.
@@ -192,7 +196,9 @@ def write_requests(
         ValueError: if a picture does not exist, or ``answers`` is another file.
         OSError: if a file is there already, or cannot be written.
     """
-    return write_query_requests(image_queries(pictures, options.action), batch_out, options, answers)
+    return write_query_requests(
+        image_queries(pictures, options.action, attributes=options.attributes), batch_out, options, answers
+    )
 
 
 def write_query_requests(
@@ -201,7 +207,9 @@ def write_query_requests(
     options: AskOptions,
     answers: str | Path | None = None,
 ) -> BatchFiles:
-    """Write questions as batch files; as `write_requests`, of which ``options.action`` does not count."""
+    """Write questions as batch files; as `write_requests`, of which ``options.action`` and ``attributes`` do
+    not count.
+    """
     return write_batch(
         queries,
         batch_out,

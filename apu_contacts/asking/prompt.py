@@ -10,10 +10,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import resources
 from typing import Any
 
+from apu_contacts.answers.attributes import PairAttributes
+from apu_contacts.answers.parse import parse_answer
 from apu_contacts.regions.table import PARTS
 
 PROMPT_VERSION = "apu-ask/2"
@@ -44,6 +46,16 @@ Rules:
 - State a contact once. Leave out what you only suspect because it would be usual. If nothing touches, the
   list is empty."""
 
+_ATTRIBUTES = """\
+Say as well, before the contacts, what you see of the two people themselves. For each
+- age_group: "infant" (under 2 years), "child" (2 to 12), "teenager" (13 to 17) or "adult",
+- sex: "female" or "male",
+- build: "slim", "average" or "heavy";
+and of the two
+- taller: who would be taller if both stood upright, "person_left", "person_right" or "same",
+- in_front: who is nearer to the camera, "person_left", "person_right" or "same".
+Give each with how sure you are, from 0.0 to 1.0. Say "unknown" where you cannot tell; do not guess."""
+
 _FORMAT = """\
 Answer with one JSON object and nothing else, in this form:
 {"interaction": "...",
@@ -53,6 +65,20 @@ Answer with one JSON object and nothing else, in this form:
   {"body_part_person_left": {"part_name": "...", "body_side": "..."},
    "body_part_person_right": {"part_name": "...", "body_side": "..."},
    "confidence": 0.0}]}"""
+
+_ATTRIBUTES_FORMAT = """\
+ "attributes": {
+  "person_left": {
+   "age_group": {"value": "...", "confidence": 0.0},
+   "sex": {"value": "...", "confidence": 0.0},
+   "build": {"value": "...", "confidence": 0.0}},
+  "person_right": {
+   "age_group": {"value": "...", "confidence": 0.0},
+   "sex": {"value": "...", "confidence": 0.0},
+   "build": {"value": "...", "confidence": 0.0}},
+  "taller": {"value": "...", "confidence": 0.0},
+  "in_front": {"value": "...", "confidence": 0.0}},
+ "contacts": ["""
 
 _SUBJECT = "the two that the picture is centred on"
 _EXAMPLE = "Here is an example. The complete answer for this first picture is:"
@@ -98,10 +124,12 @@ class Prompt:
     Args:
         pieces: a ``str`` for words, ``bytes`` for a picture.
         version: of the wording.
+        attributes: it asks for the attributes of the people, too, and the answer has another schema.
     """
 
     pieces: tuple[str | bytes, ...] = field(repr=False)
     version: str = PROMPT_VERSION
+    attributes: bool = False
 
     @property
     def wording_hash(self) -> str:
@@ -158,6 +186,7 @@ def build_prompt(
     example: Example | None = None,
     subject: str = _SUBJECT,
     repair: EarlierAnswer | None = None,
+    attributes: bool = False,
 ) -> Prompt:
     """Return the question about one picture.
 
@@ -169,12 +198,15 @@ def build_prompt(
         subject: who is meant where more than two people can be seen, as words that complete "only these two
             count".
         repair: an earlier answer that could not be read whole; None for the first time.
+        attributes: ask for age group, sex and build of each, who is taller and who is in front, too. False
+            is the question of the paper.
 
     Raises:
         ValueError: if a picture is neither PNG nor JPEG.
     """
     picture_type(picture)
-    return Prompt((*_words(action, example, subject, repair), picture))
+    words = _words(action, example, subject, repair, attributes)
+    return Prompt((*words, picture), attributes=attributes)
 
 
 def words_digest(
@@ -182,27 +214,41 @@ def words_digest(
     example: Example | None = None,
     subject: str = _SUBJECT,
     repair: EarlierAnswer | None = None,
+    attributes: bool = False,
 ) -> str:
     """64 hex digits over all that `build_prompt` puts before the picture, the example included: what is
     asked, without what it is asked about.
     """
-    return _digest(PROMPT_VERSION, _words(action, example, subject, repair))
+    return _digest(PROMPT_VERSION, _words(action, example, subject, repair, attributes))
 
 
 def _words(
-    action: str | None, example: Example | None, subject: str, repair: EarlierAnswer | None
+    action: str | None, example: Example | None, subject: str, repair: EarlierAnswer | None, attributes: bool
 ) -> tuple[str | bytes, ...]:
-    task = _TASK.format(parts=", ".join(PARTS), subject=subject)
-    pieces: list[str | bytes] = [f"{task}\n\n{_FORMAT}"]
+    task, form = _TASK.format(parts=", ".join(PARTS), subject=subject), _FORMAT
+    if attributes:
+        task, form = f"{task}\n\n{_ATTRIBUTES}", form.replace(' "contacts": [', _ATTRIBUTES_FORMAT)
+    pieces: list[str | bytes] = [f"{task}\n\n{form}"]
     if example is not None:
         picture_type(example.picture)
-        pieces += [_EXAMPLE, example.picture, example.answer]
+        pieces += [_EXAMPLE, example.picture, _example_answer(example) if attributes else example.answer]
     question = _QUESTION.format(which="the" if example is None else "the second")
     if action:
         question += " " + _ACTION.format(action=" ".join(action.split()))
     if repair is not None:
         question += "\n\n" + _REPAIR.format(why=repair.why, text=repair.text)
     return (*pieces, question)
+
+
+def _example_answer(example: Example) -> str:
+    """Return the example's answer with the attributes that a question for them is answered with.
+
+    The figures of the example have neither age nor sex; one that says nothing of them teaches no guess.
+    """
+    answer = parse_answer(example.answer)
+    if answer.attributes is None:
+        answer = replace(answer, attributes=PairAttributes())
+    return json.dumps(answer.to_document(), indent=1)
 
 
 def load_example() -> Example | None:

@@ -40,6 +40,7 @@ class PairQuery:
         person_right: the other.
         about: what else the record of the answer says of the question, ready for JSON: scene and edge.
         repair: an earlier answer that could not be read whole.
+        attributes: ask for what can be seen of the people themselves, too; see `build_prompt`.
     """
 
     id: str
@@ -52,6 +53,7 @@ class PairQuery:
     person_right: int | None = None
     about: Mapping[str, Any] = field(default_factory=dict, hash=False)
     repair: EarlierAnswer | None = None
+    attributes: bool = False
 
     def prompt(self, example: Example | None = None, picture_format: str = "jpeg") -> Prompt:
         """Return the question, with the picture cropped and encoded in ``picture_format``.
@@ -60,7 +62,9 @@ class PairQuery:
             ValueError: if the picture cannot be read, or the box lies outside of it.
         """
         picture = crop_picture(self.image, self.box, others=self.dim, keep=self.keep, format=picture_format)
-        return build_prompt(picture, action=self.action, example=example, repair=self.repair)
+        return build_prompt(
+            picture, action=self.action, example=example, repair=self.repair, attributes=self.attributes
+        )
 
     def record(self) -> dict[str, Any]:
         """Return what the record of an answer says of this question, apart from its words and its number.
@@ -96,7 +100,8 @@ class PairQuery:
         """
         dimmed = [self.dim, self.keep] if self.dim else []
         shown = [_file_digest(self.image), self.box, dimmed, MAX_SIDE, picture_format]
-        asked = json.dumps([identity, words_digest(self.action, example, repair=self.repair), shown, sample])
+        words = words_digest(self.action, example, repair=self.repair, attributes=self.attributes)
+        asked = json.dumps([identity, words, shown, sample])
         return hashlib.sha256(asked.encode()).hexdigest()
 
 
@@ -115,7 +120,9 @@ def _digest_of(path: str, changed: int, size: int) -> str:
     return digest.hexdigest()
 
 
-def image_queries(paths: Iterable[str | Path], action: str | None = None) -> list[PairQuery]:
+def image_queries(
+    paths: Iterable[str | Path], action: str | None = None, *, attributes: bool = False
+) -> list[PairQuery]:
     """One question per picture, about all of it; folders stand for the pictures in them, by their endings
     (`apu_contacts.images.left_out` counts the other files). A picture that is named twice, in whatever
     spelling, is asked about once.
@@ -138,7 +145,10 @@ def image_queries(paths: Iterable[str | Path], action: str | None = None) -> lis
             found = [path]
         for file in found:
             files.setdefault(os.path.normcase(file.parent.resolve() / file.name), file)
-    return [PairQuery(path.as_posix(), path.as_posix(), action=action) for path in files.values()]
+    return [
+        PairQuery(path.as_posix(), path.as_posix(), action=action, attributes=attributes)
+        for path in files.values()
+    ]
 
 
 def _refuse_other_files(path: Path) -> None:
@@ -157,6 +167,7 @@ def pair_query(
     margin: float = 0.15,
     dim_others: bool = False,
     action: str | None = None,
+    attributes: bool = False,
     id: str | None = None,
 ) -> PairQuery:
     """Return the question about two of the people detected in a picture, cropped to them.
@@ -169,6 +180,7 @@ def pair_query(
         margin: as of `apu_contacts.asking.crop.pair_box`.
         dim_others: darken the others, so that the model takes the right two.
         action: a known label of the interaction.
+        attributes: as of `PairQuery`.
         id: of the question; ``image:left-right`` if None.
 
     Raises:
@@ -188,6 +200,7 @@ def pair_query(
         action,
         left,
         right,
+        attributes=attributes,
     )
 
 

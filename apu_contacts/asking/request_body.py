@@ -108,7 +108,7 @@ def chat_body(
     for name in form.left_out:
         body.pop(name, None)
     if format.startswith("json_schema"):
-        body["response_format"] = response_format(bounds=format == "json_schema")
+        body["response_format"] = response_format(format == "json_schema", prompt.attributes)
     elif format == "json_object":
         body["response_format"] = {"type": "json_object"}
     return body

@@ -1,5 +1,6 @@
 """Off-the-shelf keypoint detectors for people who have only pictures (``[pose]`` and ``[mediapipe]``)."""
 
+from apu_contacts.detect.choice import DETECTORS, chosen_detector, open_detector
 from apu_contacts.detect.detector import DetectedPeople, KeypointDetector
 from apu_contacts.detect.mediapipe_pose import MediapipeDetector
 from apu_contacts.detect.models import DETECTOR_NAMES, DetectorModels, named_models
@@ -7,6 +8,7 @@ from apu_contacts.detect.pictures import DetectSummary, detect_pictures, find_pi
 from apu_contacts.detect.weights import WeightsError, fetch_weights
 
 __all__ = [
+    "DETECTORS",
     "DETECTOR_NAMES",
     "DetectSummary",
     "DetectedPeople",
@@ -14,8 +16,10 @@ __all__ = [
     "KeypointDetector",
     "MediapipeDetector",
     "WeightsError",
+    "chosen_detector",
     "detect_pictures",
     "fetch_weights",
     "find_pictures",
     "named_models",
+    "open_detector",
 ]

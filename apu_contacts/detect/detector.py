@@ -22,6 +22,7 @@ from apu_contacts.detect.weights import WeightsError, fetch_weights
 from apu_contacts.files import staged_file
 from apu_contacts.images import read_picture
 from apu_contacts.keypoints import Keypoints2D
+from apu_contacts.reading import read_arrays
 from apu_contacts.sources.errors import SourceFormatError
 from apu_contacts.sources.keypoint_files import keypoints_from_arrays, skeleton_of_count
 
@@ -64,11 +65,13 @@ class DetectedPeople:
         """The keypoints of each."""
         return keypoints_from_arrays(self.xy, self.confidence, skeleton=self.skeleton)
 
-    def save(self, path: str | Path) -> None:
+    def save(self, path: str | Path, made_from: str | None = None) -> None:
         """Write an ``.npz`` that `read_keypoint_arrays` reads: ``keypoints``, ``scores`` (the confidences),
-        ``raw_scores``, ``boxes``, ``size``; and ``landmarks``, where there are.
+        ``raw_scores``, ``boxes``, ``size``; ``landmarks``, where there are; ``made_from``, where it is given.
         """
         more: dict[str, Any] = {} if self.landmarks is None else {"landmarks": self.landmarks}
+        if made_from is not None:
+            more |= {"made_from": np.array(made_from), "skeleton": np.array(self.skeleton)}
         with staged_file(path) as part, part.open("wb") as stream:
             np.savez_compressed(
                 stream,
@@ -79,6 +82,29 @@ class DetectedPeople:
                 size=np.array(self.size),
                 **more,
             )
+
+    @classmethod
+    def kept(cls, path: str | Path, made_from: str) -> DetectedPeople | None:
+        """Return who was found before, from a file that `save` made from the same; else None."""
+        path = Path(path)
+        if not path.is_file():
+            return None
+        try:
+            arrays = read_arrays(path)
+            if str(arrays["made_from"]) != made_from:
+                return None
+            width, height = arrays["size"].tolist()
+            return cls(
+                str(arrays["skeleton"]),
+                arrays["keypoints"],
+                arrays["scores"],
+                arrays["raw_scores"],
+                arrays["boxes"],
+                (width, height),
+                arrays.get("landmarks"),
+            )
+        except (KeyError, ValueError):  # somebody else's, or damaged: it is found again
+            return None
 
 
 class KeypointDetector:

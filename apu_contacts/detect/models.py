@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
@@ -90,37 +89,6 @@ def own_models(person: str | None, pose: str | None, others: DetectorModels | No
         person=person or others.person,
         pose=pose or others.pose,
         score_scale=1.0 if pose else others.score_scale,
-    )
-
-
-DETECTORS = ("pose", "mediapipe")
-"""What `apu detect` may use, in the order in which it looks: the extras that install them."""
-_PACKAGES = {"pose": ("rtmlib", "onnxruntime"), "mediapipe": ("mediapipe",)}
-
-
-def chosen_detector(wanted: str = "auto", *, own_weights: bool = False) -> str:
-    """One of `DETECTORS`: the one that is wanted, or the first that is installed.
-
-    Args:
-        wanted: one of them, or ``"auto"``.
-        own_weights: whether the user names weights, which only ``"pose"`` takes.
-
-    Raises:
-        ValueError: neither of them, or weights for MediaPipe, whose package has its own.
-        ModuleNotFoundError: none is installed; it names both extras.
-    """
-    if wanted not in ("auto", *DETECTORS):
-        raise ValueError(f"--detector must be auto, {' or '.join(DETECTORS)}, got {wanted!r}")
-    if own_weights and wanted == "mediapipe":
-        raise ValueError("--person-weights and --pose-weights are for --detector pose, not for MediaPipe")
-    if wanted != "auto" or own_weights:
-        return "pose" if wanted == "auto" else wanted
-    for name in DETECTORS:
-        if all(find_spec(package) is not None for package in _PACKAGES[name]):
-            return name
-    raise ModuleNotFoundError(
-        "no detector is installed: pip install 'apu-losses[pose]' (rtmlib: 133 keypoints, weights are "
-        "fetched once) or 'apu-losses[mediapipe]' (33 keypoints, 3D landmarks, weights ship with the package)"
     )
 
 

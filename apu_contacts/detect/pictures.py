@@ -13,6 +13,7 @@ import numpy as np
 
 from apu_contacts.detect.detector import DetectedPeople
 from apu_contacts.detect.weights import WeightsError
+from apu_contacts.digest import digest, file_digest
 from apu_contacts.files import exclusive, refuse_foreign, refuse_inputs, write_text
 from apu_contacts.images import folder_pictures, left_out, left_out_words
 from apu_contacts.reading import parse_json
@@ -104,6 +105,7 @@ def detect_pictures(
     *,
     estimates: Mapping[str, str] | None = None,
     progress: Callable[[float, str], None] | None = None,
+    resume: str | None = None,
 ) -> DetectSummary:
     """Write the keypoints of each picture, and ``out``, which lists them for `apu propose`.
 
@@ -118,6 +120,8 @@ def detect_pictures(
         estimates: kind of an estimator's file -> its path with ``{name}`` for the picture's name, as
             ``{"bev": "bev/{name}.npz"}``; listed with the pictures for which it is there.
         progress: called with the share of the pictures that are done, 0 to 1, and the next one's name.
+        resume: names the detector and its settings. Keypoints that were found by the same in the same bytes
+            of a picture are then kept and not looked for again; None looks at every picture.
 
     Raises:
         ValueError: an ``out`` that is no ``.jsonl``, or a pattern without ``{name}``.
@@ -137,7 +141,7 @@ def detect_pictures(
     folder = out.with_suffix("")
     folder.mkdir(parents=True, exist_ok=True)
     with exclusive(out):
-        return _detect_all(pictures, detector, out, folder, estimates, progress)
+        return _detect_all(pictures, detector, out, folder, estimates, progress, resume)
 
 
 def _detect_all(
@@ -147,6 +151,7 @@ def _detect_all(
     folder: Path,
     estimates: Mapping[str, str],
     progress: Callable[[float, str], None] | None,
+    resume: str | None,
 ) -> DetectSummary:
     summary = DetectSummary(without_estimate={kind: [] for kind in estimates})
     lines: list[str] = []
@@ -154,8 +159,11 @@ def _detect_all(
     for number, (name, picture) in enumerate(pictures.items()):
         if progress is not None:
             progress(number / len(pictures), name)
+        file = folder / f"{name}.npz"
         try:
-            found = detector(picture)
+            made_from = None if resume is None else digest([resume, file_digest(picture)])
+            kept = None if made_from is None else DetectedPeople.kept(file, made_from)
+            found = detector(picture) if kept is None else kept
         except WeightsError:
             raise  # no picture can help
         except (ValueError, OSError) as error:
@@ -168,8 +176,8 @@ def _detect_all(
         confidences.append(found.confidence.ravel())
         # a confidence of 1 is a score that was cut
         above += int((found.confidence >= 1).sum())
-        file = folder / f"{name}.npz"
-        found.save(file)
+        if kept is None:
+            found.save(file, made_from)
         entry: dict[str, object] = {"name": name, "image": _from(out, picture)}
         entry |= {"width": found.size[0], "height": found.size[1], "keypoints": _from(out, file)}
         if found.landmarks is not None and "mediapipe" not in estimates:

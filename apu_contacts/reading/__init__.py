@@ -13,6 +13,7 @@ from apu_contacts.reading.json_text import (
     read_json,
     read_json_lines,
     read_text,
+    unpacked,
 )
 from apu_contacts.reading.kinds import looks_like
 
@@ -28,4 +29,5 @@ __all__ = [
     "read_json",
     "read_json_lines",
     "read_text",
+    "unpacked",
 ]

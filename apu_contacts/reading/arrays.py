@@ -121,6 +121,16 @@ class ArrayFile:
             KeyError: if there is none of that name.
             error: if it is damaged, or holds objects that are not read.
         """
+        where = f"{self.where}/{self._entries[name].filename}"
+        return _array(self.data(name), where, self._error, self._objects)
+
+    def data(self, name: str) -> bytearray:
+        """Return the bytes of an entry, whatever it is.
+
+        Raises:
+            KeyError: if there is none of that name.
+            error: if it is damaged.
+        """
         entry = self._entries[name]
         where = f"{self.where}/{entry.filename}"
         data = bytearray()
@@ -131,7 +141,7 @@ class ArrayFile:
                     data += piece
         except Exception as fault:
             raise self._error(f"{where}: damaged ({fault}); is the download complete?") from None
-        return _array(data, where, self._error, self._objects)
+        return data
 
 
 def read_arrays(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import json
 import math
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,26 @@ def read_bytes(path: str | Path, error: Error = ValueError, *, limit: int = MAX_
     if data is None:
         raise error(f"{file}: {size} bytes are more than the {limit} that are read; is it the right file?")
     return data
+
+
+def unpacked(data: bytes, where: str, error: Error = ValueError, *, limit: int = MAX_BYTES) -> bytes:
+    """Return the bytes behind zlib or gzip; those that are packed by neither as they are.
+
+    Raises:
+        error: if they are damaged, or would take more than ``limit``.
+    """
+    if data[:2] not in (b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda", b"\x1f\x8b"):
+        return data
+    engine = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
+    try:
+        found = engine.decompress(data, limit + 1)
+    except zlib.error as fault:
+        raise error(f"{where}: damaged ({fault}); is the download complete?") from None
+    if len(found) > limit:
+        raise error(f"{where}: would unpack to more than {limit} bytes: is it the right file?")
+    if not engine.eof:
+        raise error(f"{where}: damaged (it ends in the middle); is the download complete?")
+    return found
 
 
 def _words(fault: BaseException) -> str:

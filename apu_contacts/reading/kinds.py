@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 _MAGIC: tuple[tuple[bytes, str], ...] = (
-    (b"PK\x03\x04", "a zip: an .npz, or what torch.save writes (save tensor.cpu().numpy() with np.savez)"),
+    (b"PK\x03\x04", "a zip: an .npz, or what torch.save writes (call it .pt)"),
     (b"\x1f\x8b", "compressed by gzip: unpack it first"),
     (b"BZh", "compressed by bzip2: unpack it first"),
     (b"\xfd7zXZ", "compressed by xz: unpack it first"),
@@ -26,5 +26,5 @@ def looks_like(data: bytes) -> str:
     if not data:
         return "an empty file"
     if data[:2] in _ZLIB:
-        return "compressed by zlib, as joblib does: load it with joblib, and save arrays with np.savez"
+        return "compressed by zlib, as joblib does"
     return next((words for magic, words in _MAGIC if data.startswith(magic)), "")

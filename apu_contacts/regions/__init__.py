@@ -1,5 +1,6 @@
 """The 75 surface regions, the 17 body parts, and the vertices of a mesh that make up each region."""
 
+from apu_contacts.regions.mapping import read_surface_mapping
 from apu_contacts.regions.region_map import RegionMap
 from apu_contacts.regions.table import (
     NUM_REGIONS,
@@ -25,5 +26,6 @@ __all__ = [
     "explain_region",
     "part_regions",
     "parts_of",
+    "read_surface_mapping",
     "region",
 ]

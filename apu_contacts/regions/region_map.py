@@ -242,7 +242,9 @@ class RegionMap:
             or "approximate: geometric rules of apu_contacts.regions.segment on a T-posed template",
         )
 
-    def transfer(self, correspondence: Any, *, topology: str) -> RegionTransfer:
+    def transfer(
+        self, correspondence: Any, *, topology: str, lend: ArrayLike | None = None
+    ) -> RegionTransfer:
         """Carry the map to another mesh topology; see `apu_contacts.regions.transfer.carry_regions`.
 
         Args:
@@ -250,6 +252,8 @@ class RegionMap:
                 nowhere), a matrix ``(V, vertex_count)``, or what `regions.transfer.correspond` finds
                 between two surfaces in a common pose.
             topology: name of the new topology.
+            lend: ``(vertex_count, 3)`` vertices of this mesh, for meshes so coarse that regions would have no
+                vertex: each such region gets the nearest one.
 
         Returns:
             The map, the vertices that are unsure, and how many for which reason.
@@ -259,7 +263,7 @@ class RegionMap:
         """
         rows = [self.vertices(rid) for rid in range(NUM_REGIONS)]
         found = carry_regions(
-            rows, self.vertex_count, correspondence, source=self.topology, topology=topology
+            rows, self.vertex_count, correspondence, source=self.topology, topology=topology, lend=lend
         )
         unsure = f"{int(found.unsure.sum())} of {len(found.unsure)} vertices unsure"
         regions = RegionMap.from_lists(

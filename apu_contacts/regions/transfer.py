@@ -99,8 +99,8 @@ class CarriedRegions(NamedTuple):
     """The vertices of each region on the new mesh, which of all ``(V,)`` are unsure, and why.
 
     ``counts``: how many are unsure for which reason: ``"far"`` from the other surface, ``"turned"`` away from
-    it, ``"unmatched"``, or on a ``"border"``, where no region has two thirds of the weight. ``note``: how the
-    correspondence was found.
+    it, ``"unmatched"``, or on a ``"border"``, where no region has two thirds of the weight; ``"lent"`` to a
+    region that would have no vertex. ``note``: how the correspondence was found.
     """
 
     rows: list[NDArray[np.int64]]
@@ -116,6 +116,7 @@ def carry_regions(
     *,
     source: str,
     topology: str,
+    lend: ArrayLike | None = None,
 ) -> CarriedRegions:
     """Carry regions to the mesh whose vertices a correspondence places on their own mesh.
 
@@ -128,6 +129,8 @@ def carry_regions(
         correspondence: of the new mesh's vertices; also ``(V,)`` vertex ids or a ``(V, S)`` matrix.
         source: name of their topology, for messages.
         topology: name of the new topology, for messages.
+        lend: ``(vertex_count, 3)`` vertices of their own mesh. A region that no vertex of a coarse mesh falls
+            into then gets the vertex nearest to its middle, too; that one is unsure.
 
     Raises:
         ValueError: if the correspondence is of another mesh, or a region would have no vertex left.
@@ -152,6 +155,14 @@ def carry_regions(
     chosen = (share >= 0.5) | ((share == best[:, None]) & (best > 0)[:, None])
     carried = [np.flatnonzero(chosen[:, rid]) for rid in range(NUM_REGIONS)]
     lost = [rid for rid in range(NUM_REGIONS) if len(carried[rid]) == 0 and len(rows[rid])]
+    lent = np.zeros(len(share), dtype=bool)
+    if lend is not None:
+        places = correspondence.apply(lend)
+        for rid in lost:
+            middle = np.asarray(lend, dtype=np.float64)[rows[rid]].mean(0)
+            carried[rid] = np.array([int(((places - middle) ** 2).sum(1).argmin())])
+            lent[carried[rid]] = True
+        lost = []
     if lost:
         listed = ", ".join(f"{rid} ({REGIONS[rid].name})" for rid in lost[:6])
         raise ValueError(
@@ -162,6 +173,8 @@ def carry_regions(
     border = (best < _CLEAR) & ~unmatched
     reasons = {"far": correspondence.far, "turned": correspondence.turned}
     reasons |= {"unmatched": unmatched, "border": border}
+    if lend is not None:
+        reasons["lent"] = lent
     unsure = np.logical_or.reduce(list(reasons.values()))
     counts = {name: int(mask.sum()) for name, mask in reasons.items()}
     return CarriedRegions(carried, unsure, counts, correspondence.note)

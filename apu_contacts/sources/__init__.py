@@ -2,8 +2,9 @@
 
 from apu_contacts.camera import Camera
 from apu_contacts.sources._model_pickle import read_model_pickle
-from apu_contacts.sources._numpy_pickle import read_npz, read_numpy_pickle
+from apu_contacts.sources._numpy_pickle import read_npz, read_numpy_pickle, read_torch
 from apu_contacts.sources.bev import BEV_JOINTS, BevPerson, bev_focal, camera_residual, read_bev
+from apu_contacts.sources.bodies import body_of_vertices, which_body
 from apu_contacts.sources.checks import ConventionError
 from apu_contacts.sources.chi3d import (
     CHI3D_JOINTS,
@@ -33,6 +34,8 @@ from apu_contacts.sources.hi4d import (
     read_hi4d_meta,
 )
 from apu_contacts.sources.hmr2 import read_camerahmr, read_hmr2
+from apu_contacts.sources.human3r import read_human3r
+from apu_contacts.sources.inspecting import Inspection, inspect_file
 from apu_contacts.sources.keypoint_files import (
     keypoints_from_arrays,
     read_coco_results,
@@ -45,9 +48,20 @@ from apu_contacts.sources.nlf import read_nlf
 from apu_contacts.sources.ntu import NTU_JOINTS, NtuBody, NtuRecording, ntu_name, read_ntu_skeleton
 from apu_contacts.sources.openpose import read_openpose
 from apu_contacts.sources.parameters import read_amass, read_buddi, read_parameters
+from apu_contacts.sources.prompthmr import read_prompthmr
 from apu_contacts.sources.sam3d import read_sam3d_body
 from apu_contacts.sources.smplerx import read_smplerx, read_smplerx_folder
 from apu_contacts.sources.smplifyx import read_smplifyx
+from apu_contacts.sources.tracks import BodyTrack, frames_together, people_in_frame
+from apu_contacts.sources.video import (
+    read_gvhmr,
+    read_prompthmr_video,
+    read_smpl_codec,
+    read_tram,
+    read_tram_folder,
+    read_wham,
+    write_smpl_codec,
+)
 from apu_contacts.sources.vitpose import read_vitpose_body25
 from apu_contacts.sources.write import write_amass, write_coco_results, write_openpose
 
@@ -57,6 +71,7 @@ __all__ = [
     "NTU_JOINTS",
     "AnnotatedPair",
     "BevPerson",
+    "BodyTrack",
     "Camera",
     "Chi3dCamera",
     "Chi3dContact",
@@ -66,6 +81,7 @@ __all__ = [
     "Hi4dFrame",
     "Hi4dRecording",
     "InitialEstimate",
+    "Inspection",
     "NoPeopleError",
     "NtuBody",
     "NtuRecording",
@@ -76,9 +92,13 @@ __all__ = [
     "SourceWarning",
     "UnsafePickleError",
     "bev_focal",
+    "body_of_vertices",
     "camera_residual",
+    "frames_together",
+    "inspect_file",
     "keypoints_from_arrays",
     "ntu_name",
+    "people_in_frame",
     "read_amass",
     "read_bev",
     "read_buddi",
@@ -89,10 +109,12 @@ __all__ = [
     "read_chi3d_smplx",
     "read_coco_results",
     "read_flickr_signatures",
+    "read_gvhmr",
     "read_hi4d_cameras",
     "read_hi4d_frame",
     "read_hi4d_meta",
     "read_hmr2",
+    "read_human3r",
     "read_keypoint_arrays",
     "read_mediapipe",
     "read_mmpose",
@@ -104,12 +126,21 @@ __all__ = [
     "read_numpy_pickle",
     "read_openpose",
     "read_parameters",
+    "read_prompthmr",
+    "read_prompthmr_video",
     "read_sam3d_body",
+    "read_smpl_codec",
     "read_smplerx",
     "read_smplerx_folder",
     "read_smplifyx",
+    "read_torch",
+    "read_tram",
+    "read_tram_folder",
     "read_vitpose_body25",
+    "read_wham",
+    "which_body",
     "write_amass",
     "write_coco_results",
     "write_openpose",
+    "write_smpl_codec",
 ]

@@ -7,7 +7,6 @@ checked description afterwards.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 from apu_contacts import reading
 from apu_contacts.sources._json import checked_file
 from apu_contacts.sources._numpy_pickle import loads
-from apu_contacts.sources._stand_ins import BUILTINS, MAX_BYTES, Described, Inert, Resolve, refuse
+from apu_contacts.sources._stand_ins import BUILTINS, MAX_BYTES, Described, Inert, Resolve, Stateful, refuse
 from apu_contacts.sources.errors import SourceFormatError
 
 MAX_ENTRIES = 1 << 24
@@ -99,10 +98,10 @@ class _Reconstructor(Inert):
 
     __slots__ = ()
 
-    def __call__(self, *args: Any) -> _Stateful:
+    def __call__(self, *args: Any) -> Stateful:
         if len(args) != 3 or args[1] is not _OBJECT or args[2] is not None:
             refuse("_reconstructor")
-        made = args[0]() if isinstance(args[0], type) and issubclass(args[0], _Stateful) else None
+        made = args[0]() if isinstance(args[0], type) and issubclass(args[0], Stateful) else None
         if made is None:
             refuse("_reconstructor")
         return made
@@ -133,34 +132,7 @@ class _Number(Described):
         return np.frombuffer(data, dtype, count=1)[0].item()
 
 
-class _Stateful(Described):
-    """An object whose attributes the pickle gives as a dictionary."""
-
-    __slots__ = ("state",)
-    kind = ""
-    state: Mapping[str, Any]
-
-    def __new__(cls, *args: Any) -> _Stateful:
-        if args:
-            refuse(cls.kind)
-        made = super().__new__(cls)
-        made.state = {}
-        return made
-
-    def __setstate__(self, state: Any) -> None:
-        if not isinstance(state, dict) or not all(isinstance(key, str) for key in state):
-            refuse(f"the state of {self.kind}")
-        self.state = state
-
-    def get(self, *names: str) -> Any:
-        """Return the first of these attributes that the pickle gave."""
-        for name in names:
-            if name in self.state:
-                return self.state[name]
-        refuse(f"{self.kind} without {' or '.join(names)}")
-
-
-class _Chumpy(_Stateful):
+class _Chumpy(Stateful):
     """An object of the chumpy package."""
 
     __slots__ = ()
@@ -178,7 +150,7 @@ class _Chumpy(_Stateful):
         return Unread(self.kind)
 
 
-class _Sparse(_Stateful):
+class _Sparse(Stateful):
     """A compressed sparse matrix of SciPy; becomes a dense array."""
 
     __slots__ = ()

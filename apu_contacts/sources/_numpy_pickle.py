@@ -13,9 +13,10 @@ import io
 import pickle
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from apu_contacts import reading
+from apu_contacts.sources._joblib_array import JoblibArray
 from apu_contacts.sources._json import checked_file
 from apu_contacts.sources._stand_ins import (
     BUILTINS,
@@ -33,6 +34,7 @@ from apu_contacts.sources._stand_ins import (
     check_keys,
     container,
 )
+from apu_contacts.sources._torch_pickle import LEGACY_HEAD, archive_content, load_legacy, torch_name
 from apu_contacts.sources.errors import SourceFormatError, UnsafePickleError
 
 MAX_STEPS = 1 << 20
@@ -43,8 +45,8 @@ _FROM_BUFFER = {("numpy.core.numeric", "_frombuffer"), ("numpy._core.numeric", "
 Names = Callable[[str, str], Any]
 _SCALAR = {("numpy.core.multiarray", "scalar"), ("numpy._core.multiarray", "scalar")}
 _WORDS = {
-    "torch": "it holds tensors of torch: save tensor.cpu().numpy() instead",
-    "joblib": "joblib keeps arrays beside its pickle: load it with joblib, and save arrays with np.savez",
+    "torch": "of torch, tensors alone are read: save tensor.cpu().numpy() instead",
+    "joblib": "joblib older than 0.10 keeps arrays in files of their own: load it there, and save it again",
     "scipy": "it holds objects of SciPy: save arrays instead",
     "chumpy": "it holds objects of chumpy, as body models do: read_model_pickle reads those",
     "pandas": "it holds a table of pandas: save arrays instead",
@@ -73,19 +75,63 @@ def read_npy(path: str | Path) -> Any:
 
 
 def read_numpy_pickle(path: str | Path) -> Any:
-    """Return what a ``.pkl`` of arrays holds, see `loads`; one written by Python 2 too.
+    """Return what a ``.pkl`` of arrays holds, see `loads`; one written by Python 2 or by joblib too.
+
+    joblib's files are read as they are and compressed by zlib or gzip (``joblib.dump(..., compress=3)``).
+    What ``torch.save`` wrote, under whatever ending, is read by `read_torch`.
 
     Raises:
         SourceMissingError: if there is no such file.
         UnsafePickleError, SourceFormatError: as `loads`.
     """
     file = checked_file(path)
-    return loads(reading.read_bytes(file, SourceFormatError, limit=MAX_BYTES), str(file))
+    data = reading.read_bytes(file, SourceFormatError, limit=MAX_BYTES)
+    if data.startswith((b"PK\x03\x04", LEGACY_HEAD)):
+        return read_torch(file)
+    return loads(reading.unpacked(data, str(file), SourceFormatError, limit=MAX_BYTES), str(file))
 
 
-def loads(data: bytes, where: str = "pickle", names: Names | None = None) -> Any:
+def read_torch(path: str | Path) -> Any:
+    """Return what ``torch.save`` wrote: tensors as arrays, and the containers and numbers around them.
+
+    Torch is not needed, and nothing of the file is run. bfloat16 becomes float32; of parameters their values
+    are kept.
+
+    Args:
+        path: the ``.pt`` or ``.pth``; the form of before PyTorch 1.6 too.
+
+    Raises:
+        SourceMissingError: if there is no such file.
+        UnsafePickleError: if it refers to anything but tensors and what `loads` admits: a whole model.
+        SourceFormatError: if it is damaged, TorchScript, no file of torch, or would take more than 1 GiB.
+
+    Example:
+        >>> from apu_contacts.sources import SourceError, read_torch
+        >>> try:
+        ...     read_torch("absent.pt")
+        ... except SourceError as error:
+        ...     print(error)
+        absent.pt: no such file
+    """
+    file = checked_file(path)
+    with file.open("rb") as stream:
+        head = stream.read(len(LEGACY_HEAD))
+    if head.startswith(b"PK\x03\x04"):
+        return archive_content(file, lambda data, where, storage: loads(data, where, storages=storage))
+    if head == LEGACY_HEAD:
+        data = reading.read_bytes(file, SourceFormatError, limit=MAX_BYTES)
+        return _guarded(lambda: Resolve()(load_legacy(data, _load_one)), str(file))
+    return read_numpy_pickle(file)  # WHAM calls what joblib wrote .pth
+
+
+def loads(
+    data: bytes,
+    where: str = "pickle",
+    names: Names | None = None,
+    storages: Callable[[Any], Any] | None = None,
+) -> Any:
     """Return what a pickle holds: arrays of numbers, and dictionaries, lists, tuples, strings, numbers around
-    them.
+    them. Tensors of torch become arrays.
 
     An array of objects with one element gives that element; with several, a list of them. An ``OrderedDict``
     or ``defaultdict`` comes back as a dictionary, a path as text, a set as a sorted list.
@@ -94,17 +140,28 @@ def loads(data: bytes, where: str = "pickle", names: Names | None = None) -> Any
         data: the pickle.
         where: what to call it in messages.
         names: gives the inert stand-in of a further name that is admitted (module, name), None for others.
+        storages: makes a storage of torch of a reference to one outside of the pickle.
 
     Raises:
         UnsafePickleError: if it refers to any name but ``numpy.ndarray``, ``numpy.dtype``, NumPy's array
-            reconstruction and the containers above, or uses those in a way that real pickles do not.
+            reconstruction, joblib's and torch's of arrays and the containers above, or uses those in a way
+            that real pickles do not.
         SourceFormatError: if it is damaged, no pickle at all, or would take more than `MAX_BYTES`.
     """
     likely = reading.looks_like(data[:64])
     if likely:
         raise SourceFormatError(f"{where}: not a pickle of arrays: {likely}")
+    return _guarded(lambda: Resolve()(_Reader(_Whole(data), names, storages).load()), where)
+
+
+def _load_one(stream: io.BytesIO, storages: Callable[[Any], Any] | None) -> Any:
+    """Read one of several pickles of a stream, as stand-ins."""
+    return _Reader(stream, None, storages).load()
+
+
+def _guarded(read: Callable[[], Any], where: str) -> Any:
     try:
-        return Resolve()(_Reader(_Whole(data), names).load())
+        return read()
     except (UnsafePickleError, TooLargeError) as error:
         raise type(error)(f"{where}: {error}") from None
     except Exception as error:
@@ -150,10 +207,15 @@ class _Reader(_InPython):
 
     dispatch = dict(_InPython.dispatch)  # noqa: RUF012
 
-    def __init__(self, stream: io.BytesIO, names: Names | None = None) -> None:
+    def __init__(
+        self,
+        stream: io.BytesIO,
+        names: Names | None = None,
+        storages: Callable[[Any], Any] | None = None,
+    ) -> None:
         # Python 2, which wrote SMPLify's files, has no bytes: latin-1 keeps each byte as one character.
         super().__init__(stream, encoding="latin1")
-        self._names = names
+        self._names, self._storages, self._stream = names, storages, stream
         self.dispatch = _Counted(type(self).dispatch)
         self.budget = Budget()
 
@@ -190,7 +252,14 @@ class _Reader(_InPython):
             raise TooLargeError(f"a number of {len(line)} digits is no real one")
         self.append(line == b"01" if line in (b"00", b"01") else int(line.removesuffix(b"L"), 0))
 
+    def load_build(self) -> None:
+        super().load_build()
+        if isinstance(self.stack[-1], JoblibArray):
+            # the numbers of an array of joblib's follow its description
+            self.stack[-1].fill(self.read, lambda: _load_one(self._stream, None))
+
     for _opcode, _handler in (
+        (pickle.BUILD, load_build),
         (pickle.SETITEM, load_setitem),
         (pickle.SETITEMS, load_setitems),
         (pickle.DICT, load_dict),
@@ -217,7 +286,11 @@ class _Reader(_InPython):
             return Encode(self.budget)
         if name == "bytes" and module in BUILTINS:
             return NoBytes()
-        stand_in = None if self._names is None else self._names(module, name)
+        if (module, name) == ("joblib.numpy_pickle", "NumpyArrayWrapper"):
+            return JoblibArray
+        stand_in = torch_name(module, name, _load_one)
+        if stand_in is None and self._names is not None:
+            stand_in = self._names(module, name)
         if stand_in is None:
             stand_in = container(module, name, self.budget)
         if stand_in is not None:
@@ -228,5 +301,7 @@ class _Reader(_InPython):
             f"nothing was run; {words}"
         )
 
-    def persistent_load(self, pid: Any) -> NoReturn:
-        raise UnsafePickleError("the pickle refers to an object outside of the file")
+    def persistent_load(self, pid: Any) -> Any:
+        if self._storages is None:
+            raise UnsafePickleError("the pickle refers to an object outside of the file")
+        return self._storages(pid)

@@ -36,16 +36,19 @@ def load_content(source: Source) -> tuple[Any, str]:
     path = Path(source)
     ending = path.suffix.lower()
     checked_file(path)
-    if ending == ".npz":
+    if ending in (".npz", ".smpl"):
         return read_npz(path), str(path)
     if ending == ".npy":
         return read_npy(path), str(path)
-    if ending in (".pkl", ".pickle"):
+    if ending in _PICKLED:
         return read_numpy_pickle(path), str(path)
     if ending == ".json":
         return read_json(path), str(path)
-    raise SourceFormatError(f"{path}: expected .npz, .npy, .pkl or .json, got the ending {ending!r}")
+    raise SourceFormatError(f"{path}: expected .npz, .npy, .pkl, .pt or .json, got the ending {ending!r}")
 
+
+_PICKLED = (".pkl", ".pickle", ".joblib", ".pt", ".pth")
+"""Which program wrote one of these is told by its first bytes: the endings are used freely."""
 
 MAX_PEOPLE = 10_000
 """Records of one image; more are another file, or a damaged one."""
@@ -91,6 +94,9 @@ class People:
 
     def __init__(self, content: Any, where: str, counted: Mapping[str, int]) -> None:
         self.where = where
+        if isinstance(content, Mapping) and isinstance(content.get("instances"), list):
+            # the package sam3d: {"task": "body", "instances": [one dictionary a person]}
+            content = content["instances"]
         if isinstance(content, Mapping) and len(content) == 1:
             # np.savez(path, results=...) wraps the output in a name of the user's choice
             (only,) = content.values()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any, NoReturn
 
@@ -76,10 +76,10 @@ class Reconstruct(Inert):
 
     __slots__ = ()
 
-    def __call__(self, *args: Any) -> _Array:
+    def __call__(self, *args: Any) -> Array:
         if len(args) != 3 or args[0] is not NDARRAY or args[1] != (0,):
             refuse("_reconstruct")
-        return _Array()
+        return Array()
 
 
 class MakeDType(Inert):
@@ -87,13 +87,13 @@ class MakeDType(Inert):
 
     __slots__ = ()
 
-    def __call__(self, *args: Any) -> _DType:
+    def __call__(self, *args: Any) -> DType:
         if not args or not isinstance(args[0], str):
             refuse("dtype")
         dtype = np.dtype(args[0]) if args[0][:1] in (*_PLAIN_KINDS, "O") else None
         if dtype is None or dtype.names is not None or dtype.subdtype is not None:
             refuse(f"the dtype {args[0][:20]!r}")
-        return _DType(dtype)
+        return DType(dtype)
 
 
 class FromBuffer(Inert):
@@ -101,10 +101,10 @@ class FromBuffer(Inert):
 
     __slots__ = ()
 
-    def __call__(self, *args: Any) -> _Array:
+    def __call__(self, *args: Any) -> Array:
         if len(args) != 4 or not isinstance(args[0], (bytes, bytearray)) or args[3] not in ("C", "F"):
             refuse("_frombuffer")
-        array = _Array()
+        array = Array()
         array.__setstate__((1, args[2], args[1], args[3] == "F", bytes(args[0])))
         return array
 
@@ -114,10 +114,10 @@ class Scalar(Inert):
 
     __slots__ = ()
 
-    def __call__(self, *args: Any) -> _Array:
-        if len(args) != 2 or not isinstance(args[0], _DType) or args[0].dtype.kind == "O":
+    def __call__(self, *args: Any) -> Array:
+        if len(args) != 2 or not isinstance(args[0], DType) or args[0].dtype.kind == "O":
             refuse("scalar")
-        array = _Array()
+        array = Array()
         array.__setstate__((1, (), args[0], False, args[1]))
         return array
 
@@ -227,7 +227,7 @@ class _MakePath(Inert):
         return str(self.kind(*args))
 
 
-class _DType:
+class DType:
     """A dtype of numbers, or of objects."""
 
     __slots__ = ("dtype",)
@@ -255,13 +255,13 @@ class Described(ABC):
         """Return the value; ``resolve`` makes what the description refers to, and bounds what is made."""
 
 
-class _Array(Described):
+class Array(Described):
     """What the pickle says of one array."""
 
     __slots__ = ("state",)
 
     def __setstate__(self, state: Any) -> None:
-        if not isinstance(state, tuple) or len(state) != 5 or not isinstance(state[2], _DType):
+        if not isinstance(state, tuple) or len(state) != 5 or not isinstance(state[2], DType):
             refuse("the state of an array")
         shape = state[1]
         if not isinstance(shape, tuple) or not all(type(n) is int and n >= 0 for n in shape):
@@ -280,6 +280,33 @@ class _Array(Described):
             refuse("the bytes of an array")
         resolve.budget.spend(len(data))
         return np.frombuffer(data, made.dtype).reshape(shape, order="F" if fortran else "C").copy()
+
+
+class Stateful(Described):
+    """An object whose attributes the pickle gives as a dictionary."""
+
+    __slots__ = ("state",)
+    kind = ""
+    state: Mapping[str, Any]
+
+    def __new__(cls, *args: Any) -> Stateful:
+        if args:
+            refuse(cls.kind)
+        made = super().__new__(cls)
+        made.state = {}
+        return made
+
+    def __setstate__(self, state: Any) -> None:
+        if not isinstance(state, dict) or not all(isinstance(key, str) for key in state):
+            refuse(f"the state of {self.kind}")
+        self.state = state
+
+    def get(self, *names: str) -> Any:
+        """Return the first of these attributes that the pickle gave."""
+        for name in names:
+            if name in self.state:
+                return self.state[name]
+        refuse(f"{self.kind} without {' or '.join(names)}")
 
 
 class Resolve:

@@ -59,10 +59,14 @@ class Chi3dCamera:
     Args:
         rotation: ``(3, 3)`` from the world to the camera.
         position: ``(3,)`` metres, of the camera in the world.
+        focal: ``(2,)`` pixels, distortion left out; None where the file does not say.
+        center: ``(2,)`` pixels, the principal point.
     """
 
     rotation: NDArray[np.float64]
     position: NDArray[np.float64]
+    focal: NDArray[np.float64] | None = None
+    center: NDArray[np.float64] | None = None
 
 
 def read_chi3d_signatures(path: str | Path, *, body: str = "smplx") -> dict[str, Chi3dContact]:
@@ -111,12 +115,22 @@ def read_chi3d_camera(path: str | Path) -> Chi3dCamera:
     if not isinstance(extrinsics, dict):
         raise SourceFormatError(f"{path}: expected an object 'extrinsics', got {kind(extrinsics)}")
     rotation = numbers(extrinsics.get("R"), (3, 3), f"{path}: extrinsics.R")
-    position = extrinsics.get("T")
-    if isinstance(position, list) and len(position) == 1 and isinstance(position[0], list):
-        position = position[0]
+    position = _flat(extrinsics.get("T"))
     if np.abs(rotation @ rotation.T - np.eye(3)).max() > 1e-3 or np.linalg.det(rotation) < 0:
         raise SourceFormatError(f"{path}: extrinsics.R is no rotation")
-    return Chi3dCamera(rotation, numbers(position, (3,), f"{path}: extrinsics.T"))
+    place = numbers(position, (3,), f"{path}: extrinsics.T")
+    pinhole = content.get("intrinsics_wo_distortion")
+    if not isinstance(pinhole, dict) or "f" not in pinhole or "c" not in pinhole:
+        return Chi3dCamera(rotation, place)
+    focal, center = (
+        numbers(_flat(pinhole[key]), (2,), f"{path}: intrinsics_wo_distortion.{key}") for key in ("f", "c")
+    )
+    return Chi3dCamera(rotation, place, focal, center)
+
+
+def _flat(value: Any) -> Any:
+    """Take a list out of a list of one, as MATLAB's row vectors come."""
+    return value[0] if isinstance(value, list) and len(value) == 1 and isinstance(value[0], list) else value
 
 
 def read_chi3d_joints(path: str | Path, frame: int) -> NDArray[np.float64]:

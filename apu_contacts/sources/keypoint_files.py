@@ -18,15 +18,18 @@ from apu_contacts.sources.checks import ConventionError, check_pixels
 from apu_contacts.sources.confidence import MAX_OVERSHOOT, confidences
 from apu_contacts.sources.errors import NoPeopleError, SourceFormatError, SourceWarning
 from apu_contacts.sources.keypoint_records import each_person
+from apu_contacts.sources.names import MHR70_JOINTS
 
 _COUNTED = ("coco17", "coco_wholebody133", "body25", "halpe26", "mediapipe33")
 BY_COUNT = {len(SKELETONS[name]): name for name in _COUNTED}
 _OTHERS = {
+    77: "SOMA's or NVIDIA's ViTPose, whose order is not known here",
     136: "Halpe-136: run the detector with a COCO-WholeBody or Halpe-26 model",
     18: "OpenPose's COCO body model",
     14: "LSP or CrowdPose",
     16: "MPII",
 }
+_SAPIENS = (70, 308)
 _WHOLEBODY = (
     ("keypoints", 17),
     ("foot_kpts", 6),
@@ -50,7 +53,8 @@ def keypoints_from_arrays(
         keypoints: ``(N, J, 2)`` pixels, or ``(N, J, 3)`` with the score third.
         scores: ``(N, J)``; not needed where the third column is there.
         skeleton: its name; where it is not given, what J says: 17 (COCO), 26 (Halpe), 25 (BODY_25)
-            or 133 (COCO-WholeBody).
+            or 133 (COCO-WholeBody). The 308 points of Sapiens, and SAM 3D Body's 70, which are its first,
+            become COCO-WholeBody's, in which the face then is missing.
         score_scale: what scores are divided by. Detectors of the SimCC kind (RTMPose) may give scores of
             several units; then say which score means certain.
         where: for messages.
@@ -70,6 +74,11 @@ def keypoints_from_arrays(
     xy = as_array(keypoints, where, finite=False)
     if xy.size == 0:
         return []
+    if xy.ndim == 3 and xy.shape[1] in _SAPIENS and skeleton is None:
+        xy = _wholebody(xy)
+        if scores is not None:
+            flat = as_array(scores, f"{where}: scores", finite=False)
+            scores = _wholebody(flat.reshape(*flat.shape[:2], 1))[..., 0] if flat.ndim > 1 else flat
     if xy.ndim != 3 or xy.shape[2] not in (2, 3):
         raise SourceFormatError(f"{where}: expected shape (people, joints, 2 or 3), got {xy.shape}")
     if scores is None:
@@ -97,6 +106,18 @@ def keypoints_from_arrays(
     for i, (person, c) in enumerate(zip(visible, confidence, strict=True)):
         check_pixels(person, c > 0, f"{where}: person {i}" if len(visible) > 1 else where)
     return [Keypoints2D(name, person, c) for person, c in zip(visible, confidence, strict=True)]
+
+
+def _wholebody(points: Array) -> Array:
+    """``(N, 133, C)`` COCO-WholeBody of the points ``(N, 308 or 70, C)`` of Sapiens or SAM 3D Body; zeros
+    where it has none of that name.
+    """
+    names = SKELETONS["coco_wholebody133"].joint_names
+    found = np.zeros((len(points), len(names), points.shape[2]))
+    for k, name in enumerate(MHR70_JOINTS):
+        if name in names:
+            found[:, names.index(name)] = points[:, k]
+    return found
 
 
 def skeleton_of_count(joints: int, where: str, skeleton: str | None = None) -> str:
@@ -182,6 +203,14 @@ def read_mmpose(
     Warns:
         SourceWarning: for each person whose record is damaged while others' are not; such a person has
             no joints.
+
+    Example:
+        >>> import numpy as np
+        >>> from apu_contacts import read_mmpose
+        >>> instance = {"keypoints": np.full((17, 2), 100.0).tolist(), "keypoint_scores": [0.9] * 17}
+        >>> (person,) = read_mmpose([{"instances": [instance]}])  # or the path of what it wrote
+        >>> person.skeleton, float(person.confidence[0])
+        ('coco17', 0.9)
     """
     content, where = load_content(source)
     instances = _instances(content, frame, where)
@@ -310,6 +339,16 @@ def read_coco_results(
         SourceMissingError: if there is no such file.
         SourceFormatError: on another layout, or if all records are damaged; the record is named.
         ConventionError: if the coordinates are no pixels.
+
+    Example:
+        >>> import json, tempfile
+        >>> from pathlib import Path
+        >>> from apu_contacts import read_coco_results
+        >>> found = {"image_id": 7, "category_id": 1, "keypoints": [100.0, 50.0, 0.9] * 17, "score": 0.8}
+        >>> path = Path(tempfile.mkdtemp()) / "results.json"
+        >>> _ = path.write_text(json.dumps([found, found]))
+        >>> {image: len(people) for image, people in read_coco_results(path).items()}
+        {'7': 2}
     """
     content = read_json(path)
     visibilities = _are_visibilities(content)

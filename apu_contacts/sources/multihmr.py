@@ -13,6 +13,8 @@ from apu_contacts.sources.conventions import axis_angle
 from apu_contacts.sources.detection import InitialEstimate
 from apu_contacts.sources.errors import NoPeopleError, SourceFormatError
 from apu_contacts.sources.image_camera import beside_pixel, check_projection
+from apu_contacts.sources.multihmr_anny import ROTATIONS as ANNY_ROTATIONS
+from apu_contacts.sources.multihmr_anny import anny_person
 from apu_contacts.sources.names import SMPLX_JOINTS, SMPLX_OUTPUT_JOINTS
 
 _ROTATIONS = 53  # root, 21 of the body, 15 of each hand, jaw
@@ -37,6 +39,9 @@ def read_multihmr(
     Multi-HMR sees the image scaled to fit a square and padded around its middle, so that its focal length is
     that of the square: it is scaled back by ``max(W, H) / input_size``.
 
+    Of the checkpoint for the Anny body, which has ``rotvec (163, 3)`` and the bones' places in ``j3d``, the
+    50 joints that SMPL-X has too are read, and the mesh; ``raw`` holds the rotations by bone.
+
     Args:
         source: ``.npz``, ``.npy``, ``.pkl`` of NumPy arrays, or the list (arrays or tensors).
         image_size: width and height of the image in pixels.
@@ -47,6 +52,14 @@ def read_multihmr(
     Raises:
         SourceMissingError, UnsafePickleError, SourceFormatError, ConventionError, NoPeopleError: as
             `apu_contacts.sources.read_hmr2`.
+
+    Example:
+        >>> import numpy as np
+        >>> from apu_contacts import read_multihmr
+        >>> record = {"rotvec": np.zeros((53, 3)), "shape": np.zeros(11), "transl_pelvis": [0, 0, 3.0]}
+        >>> (person,) = read_multihmr([record], image_size=(640, 480))
+        >>> person.joint_names, person.joints.tolist(), person.parameters["age"].tolist()
+        (('pelvis',), [[0.0, 0.0, 3.0]], [0.0])
     """
     content, where = load_content(source)
     people = People(content, where, {"rotvec": 2})
@@ -66,6 +79,12 @@ def _person(
     people: People, i: int, camera: Camera, image_size: tuple[float, float], input_size: float
 ) -> InitialEstimate:
     where = f"{people.where}: person {i}"
+    if people.row("rotvec", i).size == 3 * ANNY_ROTATIONS:
+        anny = anny_person(people, i, camera)
+        if people.has("j2d", i):
+            pixels = padded_to_image(people.get("j2d", i, -1, 2, finite=False), image_size, input_size)
+            check_projection(camera, people.get("j3d", i, -1, 3, finite=False), pixels, image_size, where)
+        return anny
     pose = axis_angle(people.row("rotvec", i), _ROTATIONS, f"{where}: rotvec").reshape(_ROTATIONS, 3)
     own: dict[str, Array] = {name: pose[a:b].ravel() for name, (a, b) in _PARTS.items()}
     shape = people.row("shape", i).ravel()

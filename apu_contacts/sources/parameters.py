@@ -11,7 +11,15 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from apu_contacts.camera import Camera
-from apu_contacts.sources._records import Array, People, Source, choose_part, finite_joints, load_content
+from apu_contacts.sources._records import (
+    Array,
+    People,
+    Source,
+    as_array,
+    choose_part,
+    finite_joints,
+    load_content,
+)
 from apu_contacts.sources.checks import ConventionError, checked_age
 from apu_contacts.sources.conventions import (
     MEAN_PELVIS,
@@ -29,6 +37,7 @@ from apu_contacts.sources.names import (
     SMPLX_OUTPUT_JOINTS,
 )
 from apu_contacts.sources.pelvis import check_pelvis
+from apu_contacts.sources.smplerx import pinhole
 
 _COMMON = ("global_orient", "body_pose", "age")
 _ROTATIONS = {"left_hand_pose": 15, "right_hand_pose": 15, "jaw_pose": 1, "leye_pose": 1, "reye_pose": 1}
@@ -81,7 +90,8 @@ def read_parameters(
             EasyMocap and ``extrinsic``; without it the mean shape's stands in, a few centimetres off.
         extrinsic: rotation ``(3, 3)`` and translation ``(3,)`` from the file's world to the camera. AMASS and
             SLAHMR are in a world frame; without it the file is taken to be in the camera frame.
-        camera: in whose frame the people are; None for the scene's default camera.
+        camera: in whose frame the people are; where it is not given, the file's own ``focal`` and ``princpt``
+            (Motion-X cut into pictures), else the scene's default camera.
         estimator: how to call it.
         flat_hand_mean: what hand poses are relative to, the flat hand (True) or the mean hand of the model
             (False); see `InitialEstimate`. Where it is not given: the flat hand for a full pose in one array
@@ -101,11 +111,22 @@ def read_parameters(
     Warns:
         SourceWarning: for each row that cannot be used while others can; its estimate has no joints, and
             ``notes`` say why.
+
+    Example:
+        >>> import numpy as np
+        >>> from apu_contacts import read_parameters
+        >>> names = {"global_orient": 3, "body_pose": 63, "betas": 10}
+        >>> content = {name: np.zeros((1, size)) for name, size in names.items()}  # or the path of a file
+        >>> (person,) = read_parameters({**content, "transl": np.array([[0.0, 0.3, 3.0]])})
+        >>> person.own["transl"].tolist(), person.joint_names
+        ([0.0, 0.3, 3.0], ('pelvis',))
     """
     if model is not None and model not in MEAN_PELVIS:
         raise ValueError(f"model must be one of {', '.join(MEAN_PELVIS)}, got {model!r}")
     content, where = load_content(source)
     people = People(choose_part(content, part, where), where, _COUNTED)
+    if camera is None and extrinsic is None and people.has("focal") and people.has("princpt"):
+        camera = pinhole(people.shared("focal", 2), people.shared("princpt", 2), where)
     for i in rows or ():
         if not 0 <= i < people.count:
             raise ValueError(f"rows: {i} is none of the {people.count} rows of {where}")
@@ -289,6 +310,15 @@ def read_amass(
     """Frames of an AMASS-like ``.npz`` (``poses``, ``trans``, ``betas``), put in front of a camera.
 
     Args, Raises: as `read_parameters`. AMASS's world has +Z up, so a camera is needed.
+
+    Example:
+        >>> import numpy as np
+        >>> from apu_contacts import read_amass
+        >>> motion = {"poses": np.zeros((120, 156)), "trans": np.zeros((120, 3)), "betas": np.zeros(16)}
+        >>> ahead = (np.eye(3), np.array([0.0, 0.0, 4.0]))  # the world seen by a camera 4 m away
+        >>> people = read_amass(motion, rows=[0, 60], extrinsic=ahead, pelvis=np.zeros(3))
+        >>> len(people), people[0].own["transl"].tolist()
+        (2, [0.0, 0.0, 4.0])
     """
     return read_parameters(
         source, part=part, rows=rows, extrinsic=extrinsic, pelvis=pelvis, camera=camera, estimator="amass"
@@ -297,22 +327,45 @@ def read_amass(
 
 def read_buddi(
     source: str | Path | Mapping[str, Any],
+    image_size: Sequence[float] | None = None,
     *,
     hand_components: tuple[ArrayLike, ArrayLike] | None = None,
 ) -> list[InitialEstimate]:
     """Return the two people of a result of BUDDI: a pickle with ``humans`` (parameters of SMPL-XA, two rows
-    each) and ``cam``. The camera is the default one, 60 degrees over the longer side.
+    each) and ``cam``. The camera is the default one, 60 degrees over the longer side, as ``cam`` says by its
+    focal length ``fl``.
 
     Args:
         source: the ``.pkl``, or the dictionary.
+        image_size: width and height of the picture, to be checked against ``fl``.
         hand_components: as of `read_parameters`; BUDDI keeps hands as PCA coefficients, which it never moves.
 
     Raises:
         SourceMissingError, UnsafePickleError, SourceFormatError, ConventionError: as `read_parameters`.
+
+    Example:
+        >>> import numpy as np
+        >>> from apu_contacts import read_buddi
+        >>> sizes = {"global_orient": 3, "body_pose": 63, "betas": 10, "scale": 1}
+        >>> humans = {name: np.zeros((2, size)) for name, size in sizes.items()}
+        >>> humans["transl"] = np.array([[0, 0, 3.0], [1, 0, 3.0]])
+        >>> people = read_buddi({"humans": humans, "cam": {}})
+        >>> [person.own["transl"].tolist() for person in people], people[0].parameters["age"].tolist()
+        ([[0.0, 0.0, 3.0], [1.0, 0.0, 3.0]], [0.0])
     """
     content, where = load_content(source)
     if not isinstance(content, Mapping) or not isinstance(content.get("humans"), Mapping):
         raise SourceFormatError(f"{where}: expected a dictionary with 'humans', as BUDDI's results have it")
+    cam = content.get("cam")
+    if image_size is not None and isinstance(cam, Mapping) and cam.get("fl") is not None:
+        focal = float(as_array(cam["fl"], f"{where}: cam: fl").ravel()[0])
+        wanted = Camera.from_image_size(*image_size).focal
+        if abs(focal / wanted - 1) > 0.01:
+            raise ConventionError(
+                f"{where}: cam.fl is {focal:.1f} px, the camera of a picture of "
+                f"{2 * focal * np.tan(np.pi / 6):.0f} px on its longer side, not of {image_size[0]:g} x "
+                f"{image_size[1]:g}: another picture, or one that was resized?"
+            )
     try:
         return read_parameters(
             dict(content["humans"]), model="smplx", estimator=_BUDDI, hand_components=hand_components

@@ -38,7 +38,8 @@ def read_sam3d_body(
 
     Read are ``pred_keypoints_3d (70, 3)`` and ``pred_cam_t (3,)``, whose sum is the camera frame, in metres,
     ``focal_length``, and, where they are there, ``pred_vertices`` (MHR's mesh), ``pred_keypoints_2d`` and
-    ``bbox``. MHR's pose is no SMPL pose and is not converted: a fit starts from the 64 named keypoints (the
+    ``bbox``. ``pred_global_rots`` are not in the camera's axes, unlike the points, and are not read. MHR's
+    pose is no SMPL pose and is not converted: a fit starts from the 64 named keypoints (the
     body, the feet, both hands) and the orientation of the trunk. The mesh comes along in ``vertices``, for
     terms that need no parameters.
 
@@ -47,8 +48,9 @@ def read_sam3d_body(
     two of these are there, they must agree.
 
     Args:
-        source: ``.npz``, ``.npy``, ``.pkl`` of NumPy arrays, or the list itself; or a folder or a list of
-            files, one a person, of one picture. Files of a folder are in the order of their names.
+        source: ``.npz``, ``.npy``, ``.pkl`` of NumPy arrays, or the list itself, also as the package sam3d
+            wraps it, ``{"task", "instances"}``; or a folder or a list of files, one a person, of one picture.
+            Files of a folder are in the order of their names.
         image_size: width and height in pixels.
         focal: focal length in pixels, where the file has neither ``focal_length`` nor 2D keypoints.
         intrinsics: ``(3, 3)`` of a calibrated camera, in pixels.
@@ -65,6 +67,15 @@ def read_sam3d_body(
         SourceMissingError, UnsafePickleError, SourceFormatError, ConventionError, NoPeopleError: as
             `apu_contacts.sources.read_hmr2`; ConventionError if the file's 2D keypoints tell of another
             camera, or of an image of another size.
+
+    Example:
+        >>> import numpy as np
+        >>> from apu_contacts import read_sam3d_body
+        >>> points = np.random.default_rng(0).uniform(-0.8, 0.8, (70, 3))
+        >>> record = {"pred_keypoints_3d": points, "pred_cam_t": np.array([0.0, 0.0, 4.0])}
+        >>> (person,) = read_sam3d_body([record], image_size=(640, 480), focal=900.0)
+        >>> person.camera, person.joints.shape
+        (Camera(focal=900.0, center=(320.0, 240.0)), (64, 3))
     """
     content, where, broken = _load(source)
     people = People(content, where, {"pred_keypoints_3d": 2})
@@ -80,6 +91,20 @@ def read_sam3d_body(
         return _person(people, i, image_size, camera, note, focal)
 
     return people.each(build, "sam3d")
+
+
+def own_camera(path: str | Path) -> Camera | None:
+    """Return the camera that the 2D and 3D keypoints of a file's first person tell of; None without them.
+
+    Raises:
+        SourceMissingError, UnsafePickleError, SourceFormatError: as `read_sam3d_body`.
+    """
+    content, where, _ = _load(path)
+    people = People(content, where, {"pred_keypoints_3d": 2})
+    if not people.count or not people.has("pred_keypoints_2d", 0):
+        return None
+    pixels = people.get("pred_keypoints_2d", 0, -1, 2, finite=False)[: len(MHR70_JOINTS)]
+    return solve_camera(_points(people, 0), pixels, where)
 
 
 def _load(source: Source) -> tuple[Any, str, dict[int, SourceFormatError]]:
@@ -116,6 +141,8 @@ def _records(file: Path) -> Sequence[Any]:
     content, where = load_content(file)
     while isinstance(content, Mapping) and len(content) == 1:
         (content,) = content.values()  # np.savez(path, results=...)
+    if isinstance(content, Mapping) and isinstance(content.get("instances"), list):
+        content = content["instances"]  # the package sam3d: {"task": "body", "instances": [...]}
     people = content if isinstance(content, list | tuple) else [content]
     if not all(isinstance(person, Mapping) for person in people):
         raise SourceFormatError(f"{where}: expected the dictionary of a person, or a list of them")

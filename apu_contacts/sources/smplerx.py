@@ -50,6 +50,15 @@ def read_smplerx(
     Raises:
         SourceMissingError, UnsafePickleError, SourceFormatError, ConventionError: as
             `apu_contacts.sources.read_hmr2`.
+
+    Example:
+        >>> import numpy as np
+        >>> from apu_contacts import Camera, read_smplerx
+        >>> sizes = {"global_orient": 3, "body_pose": 63, "betas": 10}
+        >>> record = {name: np.zeros((1, size)) for name, size in sizes.items()}
+        >>> record["transl"] = np.array([[0.0, 0.0, 5.0]])
+        >>> read_smplerx(record, camera=Camera(900.0, (320.0, 240.0))).own["transl"].tolist()
+        [0.0, 0.0, 5.0]
     """
     content, where = load_content(source)
     bbox: Array | None = None
@@ -102,10 +111,15 @@ def _own_camera(content: Mapping[str, Any], where: str) -> tuple[Camera, Array |
     values = {key: as_array(content[key], f"{where}: {key}").ravel() for key in _CAMERA}
     box = as_array(content["bbox"], f"{where}: bbox").ravel() if content.get("bbox") is not None else None
     corners = None if box is None or box.size != 4 else np.concatenate([box[:2], box[:2] + box[2:]])
-    return _pinhole(values["focal"], values["princpt"], where), corners
+    return pinhole(values["focal"], values["princpt"], where), corners
 
 
-def _pinhole(focal: Array, center: Array, where: str) -> Camera:
+def pinhole(focal: Array, center: Array, where: str) -> Camera:
+    """Return the camera of ``focal`` (one number or two) and ``princpt``.
+
+    Raises:
+        SourceFormatError: on other sizes, or focal lengths that are not positive or differ by 1 %.
+    """
     if focal.size not in (1, 2) or center.size != 2:
         raise SourceFormatError(
             f"{where}: focal and princpt must be two numbers each, got {focal.size} and {center.size}"
@@ -124,7 +138,7 @@ def _read_meta(path: str | Path) -> tuple[Camera, Array]:
         for key, length in (("focal", 2), ("princpt", 2), ("bbox", 4))
     }
     x, y, width, height = values["bbox"]
-    return _pinhole(values["focal"], values["princpt"], str(path)), np.array([x, y, x + width, y + height])
+    return pinhole(values["focal"], values["princpt"], str(path)), np.array([x, y, x + width, y + height])
 
 
 def read_smplerx_folder(folder: str | Path, frame: str | int = 1) -> list[InitialEstimate]:

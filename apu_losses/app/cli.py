@@ -17,18 +17,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from apu_contacts.files import refuse_foreign, refuse_inputs
 from apu_losses.app.console import EXPECTED, BadInput, Group, in_words, run, say_when_interrupted
 from apu_losses.app.console import complain as _complain
 from apu_losses.app.console import progress_bar as _progress
 from apu_losses.app.console import table as _table
+from apu_losses.app.dataset import audit, dataset
 from apu_losses.app.evaluate import evaluate
+from apu_losses.app.generate import generate
 from apu_losses.app.train_prior import train_prior
 
 if TYPE_CHECKING:
     from apu_contacts.asking.queries import PairQuery
     from apu_losses.fitting import FitResult, Scene
+    from apu_losses.fitting.convert import Conversion
 
 app = typer.Typer(
     name="apu",
@@ -70,6 +74,20 @@ def _root(
         typer.echo(context.get_help())
 
 
+class _TwoWords(TyperCommand):
+    """A command whose ``--person 1 child`` takes two words, which typer cannot say of a list."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        joined: list[str] = []
+        words = iter(args)
+        for word in words:
+            joined.append(word)
+            if word == "--person":
+                number, said = next(words, None), next(words, None)
+                joined += [" ".join(one for one in (number, said) if one is not None)] if number else []
+        return super().parse_args(ctx, joined)
+
+
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")] = Path("apu_demo"),
@@ -94,7 +112,7 @@ def demo(
         typer.echo(f"  {file}")
 
 
-@app.command()
+@app.command(cls=_TwoWords)
 def fit(
     scene: Annotated[
         Path, typer.Argument(metavar="SCENE.json|DIR|SCENES.jsonl", help="A scene, a folder, or one a line.")
@@ -117,6 +135,21 @@ def fit(
     batch_size: Annotated[
         int, typer.Option(min=1, help="Scenes fitted at once; results are written after each batch.")
     ] = 32,
+    person: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NUMBER WORDS",
+            help="What is known of a person's size: --person 1 child, --person 0 1.8m. May be repeated.",
+        ),
+    ] = None,
+    hypotheses: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Starts tried of each scene: who is in front, and arms and legs mirrored in depth; "
+            "8 take about ten times as long. The preset's own if left out.",
+        ),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help=_OVERWRITE)] = False,
 ) -> None:
     """Fit bodies to scenes; leave parameters, a record, meshes and a picture of each.
@@ -125,7 +158,8 @@ def fit(
     """
     from apu_losses.bodies import load_body
     from apu_losses.bodies.region_map import region_map_for
-    from apu_losses.fitting import SceneFitter
+    from apu_losses.fitting import SceneFitter, load_preset
+    from apu_losses.fitting.start.said import SAY_SO
     from apu_losses.generate.fit_files import fit_scenes, load_scenes
 
     _use_threads(threads)
@@ -133,15 +167,19 @@ def fit(
         raise BadInput(f"--out {out}: results would lie among the scenes; name another folder")
     model = load_body(body, device=_device(device))
     found = load_scenes(scene, model)
+    scenes = _sized(found.scenes, person or ())
     with warnings.catch_warnings(record=True) as caught:
         region_map = region_map_for(model, regions)
-    fitter = SceneFitter(model, regions=region_map, preset=preset, device=device, batch_size=batch_size)
+    chosen = load_preset(preset)
+    if hypotheses is not None:
+        chosen = replace(chosen, hypotheses=hypotheses)
+    fitter = SceneFitter(model, regions=region_map, preset=chosen, device=device, batch_size=batch_size)
     for warning in caught:
         _complain("fit", f"note: {warning.message}")
     say_when_interrupted(lambda: f"interrupted; what is done is in {out}, the same command goes on from it")
     with _progress() as tell:
         summary = fit_scenes(
-            found.scenes,
+            scenes,
             fitter,
             out,
             pictures=pictures,
@@ -156,6 +194,10 @@ def fit(
     loud = _without_contacts(found.scenes)
     if loud:
         _complain("fit", f"warning: {loud}")
+    for name, record in summary.records.items():
+        for note in record.get("notes", ()):
+            if note.endswith(SAY_SO):
+                _complain("fit", f"warning: {name}: {note}")
     unwritten = [f"{name}: results not written: {why}" for name, why in summary.unwritten.items()]
     for problem in [*found.unusable, *unwritten, *summary.notes]:
         _complain("fit", f"note: {problem}")
@@ -165,12 +207,33 @@ def fit(
         raise typer.Exit(1)
 
 
+def _sized(scenes: Mapping[str, Scene], said: Sequence[str]) -> dict[str, Scene]:
+    """Return the scenes with what `--person` says of people: ``["1 child"]``."""
+    from apu_losses.fitting import with_people_said
+
+    if not said:
+        return dict(scenes)
+    words: dict[int, str] = {}
+    for one in said:
+        number, _, rest = one.partition(" ")
+        if not number.isdigit() or not rest.strip():
+            raise BadInput(f"--person {one}: a number and a word are expected, such as --person 1 child")
+        words[int(number)] = f"{words.get(int(number), '')} {rest}".strip()
+    try:
+        return {name: with_people_said(scene, words) for name, scene in scenes.items()}
+    except ValueError as error:
+        raise BadInput(f"--person: {error}") from None
+
+
 def _given_files(*values: object) -> list[Path]:
     """Those of some options' values that are files: a preset, a body or a region map of the user's own."""
     return [Path(str(value)) for value in values if value is not None and Path(str(value)).is_file()]
 
 
 app.command()(evaluate)
+app.command()(generate)
+app.command()(audit)
+app.add_typer(dataset, name="dataset")
 app.command("train-prior")(train_prior)
 
 
@@ -223,6 +286,8 @@ def run_all(
             for line in summary_lines(interrupted.summary):
                 typer.echo(line)
             raise typer.Exit(128 + interrupted.number) from None
+    if done.detector:
+        typer.echo(f"detector: {done.detector}")
     for note in done.notes:
         _complain("run", f"note: {note}")
     if done.dry is not None:
@@ -273,26 +338,112 @@ def _is_bundled(path: Path) -> bool:
 
 @app.command()
 def convert(
-    parameters: Annotated[Path, typer.Argument(metavar="FIT.npz", help="Parameters, as `fit` writes them.")],
-    to: Annotated[str, typer.Option(help="'free', or the path of your SMPL-X, SMPL-H or SMPL file.")],
+    parameters: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FIT.npz|SAM3D", help="Parameters, as `fit` writes them; or SAM 3D Body's file or folder."
+        ),
+    ],
+    to: Annotated[
+        str,
+        typer.Option(help="'free', or the path of your SMPL-X, SMPL-H or SMPL file; or a mapping to a mesh."),
+    ],
     out: Annotated[Path, typer.Option("--out", "-o", help="The .npz to write.")],
     source: Annotated[
         str | None, typer.Option("--from", help="The body of FIT.npz, likewise; 'free' if left out.")
     ] = None,
+    faces: Annotated[
+        Path | None, typer.Option(help="Triangles of SAM 3D Body's meshes: mhr_face_mask.ply, or an .npy.")
+    ] = None,
+    mapping: Annotated[
+        Path | None, typer.Option(help="mhr2smplx_mapping.npz or mhr2smpl_mapping.npz, for those bodies.")
+    ] = None,
+    back: Annotated[
+        Path | None, typer.Option(help="Write what leads from the body back to such meshes: for --to.")
+    ] = None,
+    size: Annotated[
+        tuple[int, int] | None, typer.Option(metavar="W H", help="Of SAM 3D Body's picture, to be checked.")
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help=_OVERWRITE)] = False,
 ) -> None:
-    """Turn fitted parameters of one body into those of another; say how far the two surfaces are apart."""
+    """Turn fitted parameters of one body into those of another, or meshes into parameters, and back; say how
+    far the two surfaces are apart.
+    """
     from apu_losses.bodies import load_body
+    from apu_losses.fitting import convert_mesh
     from apu_losses.fitting.convert import convert_file, is_converted
+
+    if convert_mesh.is_mapping(to):
+        refuse_foreign(out, lambda _: False, "a mesh", overwrite=overwrite)
+        meshes = convert_mesh.convert_back_file(parameters, out, load_body(source or "free"), to)
+        typer.echo(f"{out} written: {len(meshes)} meshes of {meshes.shape[1]} vertices")
+        return
+    if convert_mesh.is_mesh_source(parameters):
+        if faces is None:
+            raise BadInput(
+                f"{parameters}: SAM 3D Body's meshes need their triangles: --faces mhr_face_mask.ply (of "
+                "Meta's MHR repository), or np.save of estimator.faces"
+            )
+        refuse_foreign(out, is_converted, "a result of apu convert", overwrite=overwrite)
+        found = convert_mesh.convert_mesh_file(
+            parameters, out, load_body(to), faces, mapping=mapping, back=back, size=size
+        )
+        _residuals(found.conversion, tuple(f"{1000 * there:.2f}" for there in found.round_trip.tolist()))
+        typer.echo(f"{out} written{f', {back} written' if back else ''}")
+        return
 
     refuse_inputs([out], [parameters, *_given_files(to, source)])
     refuse_foreign(out, is_converted, "a result of apu convert", overwrite=overwrite)
     result = convert_file(parameters, out, load_body(source or "free"), load_body(to))
-    figures = zip(*(each.tolist() for each in (result.mean_mm, result.p95_mm, result.max_mm)), strict=True)
-    rows = [(person, *(f"{value:.2f}" for value in row)) for person, row in enumerate(figures)]
-    _table(("person", "residual mean, mm", "95 %, mm", "largest, mm"), rows)
+    _residuals(result)
     unsure = int(result.unsure.sum())
     typer.echo(f"{out} written; {unsure} of {len(result.unsure)} vertices had no sure counterpart")
+
+
+def _residuals(result: Conversion, there_and_back: tuple[str, ...] = ()) -> None:
+    figures = zip(*(each.tolist() for each in (result.mean_mm, result.p95_mm, result.max_mm)), strict=True)
+    rows: list[tuple[object, ...]] = [
+        (person, *(f"{value:.2f}" for value in row)) for person, row in enumerate(figures)
+    ]
+    header: tuple[str, ...] = ("person", "residual mean, mm", "95 %, mm", "largest, mm")
+    if there_and_back:
+        header = (*header, "there and back, mm")
+        rows = [(*row, back) for row, back in zip(rows, there_and_back, strict=True)]
+    _table(header, rows)
+
+
+@app.command()
+def inspect(
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE", help="Files of any tool, or folders of one person a file.")
+    ],
+    size: Annotated[
+        tuple[int, int] | None,
+        typer.Option(metavar="W H", help="Size of the picture or video in pixels; else that of one beside."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One line of JSON a file instead.")] = False,
+) -> None:
+    """Say what a file is, who is in it, in which frame, units and body, and what would be read or refused."""
+    import json
+    from dataclasses import asdict
+
+    from apu_contacts.sources import inspect_file
+
+    unknown = 0
+    for number, file in enumerate(files):
+        with _input():
+            found = inspect_file(file, size)
+        unknown += bool(found.refused)
+        if as_json:
+            typer.echo(json.dumps(asdict(found)))
+            continue
+        if number:
+            typer.echo("")
+        typer.echo(str(file))
+        for name, words in found.rows():
+            typer.echo(f"  {name}: {words}")
+    if unknown:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -319,6 +470,10 @@ def ask(
     temperature: Annotated[float, typer.Option(help="0: the likeliest answer; samples need more.")] = 0.0,
     action: Annotated[str | None, typer.Option(help="Known label of the interaction.")] = None,
     example: Annotated[bool, typer.Option(help="Show an example before the question.")] = True,
+    attributes: Annotated[
+        bool,
+        typer.Option("--attributes", help="Ask for age group, sex, build, who is taller and in front, too."),
+    ] = False,
     cache: Annotated[Path | None, typer.Option(help="Folder of answers that are not asked again.")] = None,
     timeout: Annotated[float, typer.Option(help="Seconds for a whole answer.")] = 300.0,
     retries: Annotated[int, typer.Option(min=0, help="Further attempts after a failed one.")] = 5,
@@ -381,6 +536,7 @@ def ask(
             parallel=parallel,
             action=action,
             example=example,
+            attributes=attributes,
             cache=cache,
             temperature=temperature,
             again=tuple(again or ()),
@@ -396,7 +552,7 @@ def ask(
             price_in=price_in,
             price_out=price_out,
         )
-        queries, problems = _questions(pictures or [], action)
+        queries, problems = _questions(pictures or [], action, attributes)
         for problem in problems:
             _complain("ask", f"note: {problem}")
         if repair and (batch_out or batch_in):
@@ -435,14 +591,16 @@ def ask(
         raise typer.Exit(1)
 
 
-def _questions(given: Sequence[Path], action: str | None) -> tuple[list[PairQuery], list[str]]:
+def _questions(
+    given: Sequence[Path], action: str | None, attributes: bool
+) -> tuple[list[PairQuery], list[str]]:
     """Return the questions about scenes, or about whole pictures; and what is left out."""
     from apu_contacts.asking.commands import left_out_note
     from apu_contacts.asking.queries import image_queries
 
     scenes = [path for path in given if path.suffix in (".jsonl", ".json")]
     if not scenes:
-        return image_queries(given, action), list(filter(None, [left_out_note(given)]))
+        return image_queries(given, action, attributes=attributes), list(filter(None, [left_out_note(given)]))
     if len(scenes) < len(given):
         other = next(path for path in given if path not in scenes)
         raise ValueError(f"ask takes scenes or pictures, not both: got {scenes[0]} and {other}")
@@ -450,7 +608,7 @@ def _questions(given: Sequence[Path], action: str | None) -> tuple[list[PairQuer
     from apu_losses.generate.files import read_scenes
 
     found = [scene for path in scenes for scene in read_scenes(path)]
-    queries, problems = scene_queries(found, action)
+    queries, problems = scene_queries(found, action, attributes=attributes)
     if not queries:
         why = problems[0] if problems else "no scene has a pair of people; `apu propose` finds them"
         raise ValueError(f"{scenes[0]}: nothing to ask: {why}")
@@ -465,13 +623,35 @@ def contacts(
     policy: Annotated[
         str, typer.Option(help="How answers become contacts: 'best', 'paper', or a .json file.")
     ] = "best",
+    starts: Annotated[
+        str,
+        typer.Option(
+            help="What answers tell starts from keypoints: 'all', 'contacts' (parts that touch are at one "
+            "depth) or 'none'."
+        ),
+    ] = "all",
     overwrite: Annotated[bool, typer.Option("--overwrite", help=_OVERWRITE)] = False,
 ) -> None:
-    """Put answers into scenes: fused, who is meant, sides repaired; each pair with what it rests on."""
+    """Put answers into scenes: fused, who is meant, sides repaired; each pair with what it rests on.
+
+    People who started from their keypoints alone start once more, with what the answers say.
+    """
     from apu_losses.generate.config import load_policy
     from apu_losses.generate.files import contacts_file
+    from apu_losses.generate.said import check_from_answers
 
-    report = contacts_file(scenes, answers, out, load_policy(policy), overwrite=overwrite)
+    with _input():
+        check_from_answers(starts)
+    with _progress() as tell:
+        report = contacts_file(
+            scenes,
+            answers,
+            out,
+            load_policy(policy),
+            from_answers=starts,  # type: ignore[arg-type]  # checked above
+            progress=tell,
+            overwrite=overwrite,
+        )
     for problem in report.problems:
         _complain("contacts", f"note: {problem}")
     _table(("scene", "people", "what is known"), report.pairs_in_words)
@@ -522,29 +702,32 @@ def detect(
     """Find people and their keypoints in pictures; write the list that `propose` reads."""
     with _input():
         from apu_contacts.detect import (
-            KeypointDetector,
-            MediapipeDetector,
+            chosen_detector,
             detect_pictures,
             find_pictures,
             named_models,
+            open_detector,
         )
-        from apu_contacts.detect.models import chosen_detector, own_models
-        from apu_contacts.detect.pictures import Detector
+        from apu_contacts.detect.models import own_models
         from apu_contacts.images import left_out, left_out_words
 
         found = find_pictures(pictures)
         patterns = _patterns(estimates or [])
         used = chosen_detector(detector, own_weights=bool(person_weights or pose_weights))
         with _progress() as tell:
-            find: Detector
-            if used == "mediapipe":
-                find = MediapipeDetector(min_confidence=min_box_score)
-            else:
+            models = None
+            if used == "pose":
                 others = None if person_weights and pose_weights else named_models(model)
                 models = own_models(person_weights, pose_weights, others)
                 if score_scale is not None:
                     models = replace(models, score_scale=score_scale)
-                find = KeypointDetector(models, device=device, min_box_score=min_box_score, progress=tell)
+            find = open_detector(
+                detector if models is None else "pose",
+                models=models,
+                device=device,
+                min_box_score=min_box_score,
+                progress=tell,
+            )
             summary = detect_pictures(found, find, out, estimates=patterns, progress=tell)
     typer.echo(f"detector: {used}")
     for problem in filter(None, [left_out_words(left_out(pictures)), *summary.unread]):
@@ -700,6 +883,45 @@ def touches(
 
 
 @app.command()
+def unite(
+    people: Annotated[
+        list[Path],
+        typer.Argument(metavar="SAM3D", help="SAM 3D Body's file, a folder, or files of one person each."),
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the result.")],
+    contact: Annotated[
+        list[str],
+        typer.Option(help="What touches: 'left hand: right shoulder', A's part first. May be repeated."),
+    ],
+    faces: Annotated[Path, typer.Option(help="Triangles of the meshes: mhr_face_mask.ply, or an .npy.")],
+    pair: Annotated[tuple[int, int], typer.Option(metavar="A B", help="Which two, counted from 0.")] = (0, 1),
+    regions: Annotated[
+        Path | None, typer.Option(help="Region map of the meshes; else transferred from the free body.")
+    ] = None,
+    size: Annotated[
+        tuple[int, int] | None, typer.Option(metavar="W H", help="Of the picture, to be checked.")
+    ] = None,
+    preset: Annotated[str, typer.Option(help="A preset's name, or its .json file.")] = "best",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help=_OVERWRITE)] = False,
+) -> None:
+    """Bring two of SAM 3D Body's people into contact; their meshes stay as they are, the people move."""
+    from apu_losses.app import unite_files
+
+    with _input():
+        touching = [unite_files.part_contact(words) for words in contact]
+    refuse_foreign(out / "united.npz", lambda _: False, "a result", overwrite=overwrite)
+    _use_threads(1)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        done = unite_files.unite(people, pair, touching, faces, regions, size=size, preset=preset)
+    for line in dict.fromkeys(str(warning.message) for warning in caught):
+        _complain("unite", f"note: {line}")
+    _table(("measurement", "start", "fitted"), done.rows())
+    for file in done.save(out):
+        typer.echo(f"  {file}")
+
+
+@app.command()
 def regions(
     which: Annotated[
         str | None, typer.Argument(metavar="[ID]", help="Id (0 to 74) or name of a region.")
@@ -722,6 +944,36 @@ def regions(
         ("id", "name", "side", "mirror", "part", "vertices"),
         [(r.id, r.name, r.side, r.mirror, r.part, sizes[r.id]) for r in REGIONS],
     )
+
+
+@app.command("map")
+def map_(
+    regions: Annotated[
+        Path, typer.Argument(metavar="MAP", help="A region map, or the official contact_regions.json.")
+    ],
+    mapping: Annotated[
+        Path, typer.Option(help="Where the new mesh's vertices lie on the map's: smplx2mhr_mapping.npz.")
+    ],
+    faces: Annotated[
+        Path, typer.Option(help="Triangles of the map's own mesh: your SMPLX_*.npz, a mesh, or an .npy.")
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The region map to write: .npz or .json.")],
+    topology: Annotated[str | None, typer.Option(help="Name of the new mesh; else the mapping's.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help=_OVERWRITE)] = False,
+) -> None:
+    """Carry the 75 regions to another mesh by a mapping, such as the official ones to MHR: no fitting."""
+    from apu_losses.app.map_files import carry_map, is_map
+
+    refuse_inputs([out], [regions, mapping, faces])
+    refuse_foreign(out, is_map, "a region map", overwrite=overwrite)
+    moved = carry_map(regions, mapping, faces, topology)
+    moved.regions.save(out)
+    reasons = ", ".join(f"{count} {why}" for why, count in moved.counts.items() if count) or "none"
+    _table(
+        ("topology", "vertices", "unsure", "fewest in a region"),
+        [(moved.regions.topology, len(moved.unsure), reasons, int(moved.regions.sizes.min()))],
+    )
+    typer.echo(f"{out} written")
 
 
 @app.command()

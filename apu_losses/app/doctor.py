@@ -70,10 +70,23 @@ def _system() -> Iterator[Finding]:
     yield Finding("system", "machine", "ok", f"{platform.platform()}, {os.cpu_count()} cores")
 
 
+TRIED = {"torch": (2, 13)}
+"""The oldest versions that the tests were run with, where `pyproject.toml` admits older ones."""
+
+
+def _version_and_whether_tried(name: str) -> str:
+    found = version(name)
+    numbers = tuple(int(number) for number in found.split("+")[0].split(".")[:2] if number.isdigit())
+    oldest = TRIED.get(name, ())
+    if numbers >= oldest:
+        return found
+    return f"{found}, older than {'.'.join(map(str, oldest))}, the oldest that the tests were run with"
+
+
 def _packages() -> Iterator[Finding]:
     for name in CORE:
         try:
-            yield Finding("packages", name, "ok", version(name))
+            yield Finding("packages", name, "ok", _version_and_whether_tried(name))
         except PackageNotFoundError:
             yield Finding("packages", name, "problem", f"not installed: pip install {name}")
 

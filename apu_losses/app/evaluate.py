@@ -25,7 +25,8 @@ def evaluate(
     regions: Annotated[Path | None, typer.Option(help="Region map of that body.")] = None,
     regressor: Annotated[Path | None, typer.Option(help="SMPLX_to_J14.pkl: the published joints.")] = None,
     transfer: Annotated[
-        Path | None, typer.Option(help="hi4d: smpl2smplx_deftrafo_setup.pkl, from SMPL to the body's mesh.")
+        Path | None,
+        typer.Option(help="smpl2smplx_deftrafo_setup.pkl: from SMPL (Hi4D, BEV) to the body's mesh."),
     ] = None,
     pseudo_truth: Annotated[
         Path | None, typer.Option(help="flickrci3d: folder of fits that stand in for true joints.")

@@ -7,7 +7,6 @@ own rows. The command is ``apu evaluate``.
 from apu_losses.evaluation.bootstrap import Interval, bootstrap, mean_over
 from apu_losses.evaluation.datasets import (
     ContactRule,
-    SmplToBody,
     chi3d_frames,
     contact_frames,
     flickr_frames,
@@ -29,6 +28,7 @@ from apu_losses.evaluation.protocols import PROTOCOLS, Choice, Protocol
 from apu_losses.evaluation.published import PublishedTable, published_tables, tables_of
 from apu_losses.evaluation.report import Evaluation, field_table
 from apu_losses.evaluation.run import evaluate_fits
+from apu_losses.evaluation.smpl_mesh import SmplToBody
 from apu_losses.evaluation.summary import METRICS, Resampling, compare, mean_of
 from apu_losses.evaluation.tables import FORMATS, Table
 

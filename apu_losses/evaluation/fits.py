@@ -14,8 +14,11 @@ from apu_contacts.sources import SourceFormatError, read_buddi
 from apu_contacts.sources.names import SMPL_OUTPUT_JOINTS, SMPLX_OUTPUT_JOINTS
 from apu_losses.bodies import LinearBlendBody
 from apu_losses.bodies.identity import body_identity
+from apu_losses.bodies.keypoints import SMPL_VERTEX_COUNT
+from apu_losses.evaluation.bev_fits import BEV_ENDINGS, bev_pair, is_bev
 from apu_losses.evaluation.frames import FittedPair, FloatArray, TruthFrame
 from apu_losses.evaluation.joint_sets import LSP14, body_points
+from apu_losses.evaluation.smpl_mesh import SmplToBody
 from apu_losses.fitting.result.record import load_parameters, parameters_body
 
 ENDINGS = (".npz", ".pkl", "0.pkl", "_0.pkl")
@@ -33,20 +36,25 @@ class FitFolder:
                     ``joints (2, J, 3)``, with ``joint_names`` or in the order of LSP (14), SMPL (24) or
                     SMPL-X (55 or more)
     ``FRAME.pkl``   of BUDDI: ``humans`` and ``cam``; also in ``results/``, a number behind FRAME
+    ``PICTURE.npz`` of BEV: everybody in the picture, see `bev_pair`; also ``PICTURE_0.08.npz``
     ==============  ==================================================================================
 
     Args:
         folder: the folder.
         body: whose parameters they are, and whose joints a mesh of its own size has.
+        to_body: gives SMPL's meshes the vertices of ``body``.
 
     Raises:
         FileNotFoundError: there is no such folder, or it holds no file of these kinds.
     """
 
-    def __init__(self, folder: str | Path, body: LinearBlendBody | None = None) -> None:
-        self.folder, self.body = Path(folder), body
+    def __init__(
+        self, folder: str | Path, body: LinearBlendBody | None = None, to_body: SmplToBody | None = None
+    ) -> None:
+        self.folder, self.body, self.to_body = Path(folder), body, to_body
         if not self.folder.is_dir():
-            raise FileNotFoundError(f"{folder}: no such folder; --fits names a folder with one file a frame")
+            what = "is a file" if self.folder.exists() else "no such folder"
+            raise FileNotFoundError(f"{folder}: {what}; --fits names a folder with one file a frame")
         self.names = {
             path.relative_to(self.folder).as_posix()
             for path in self.folder.rglob("*")
@@ -55,9 +63,10 @@ class FitFolder:
         if not self.names:
             raise FileNotFoundError(
                 f"{folder}: holds no fits; expected FRAME.npz (of apu fit, or with vertices or joints) or "
-                "FRAME.pkl (of BUDDI)"
+                "FRAME.pkl (of BUDDI), or PICTURE.npz (of BEV)"
             )
         self.used: set[str] = set()
+        self.lacking: set[str] = set()
 
     def path(self, frame: TruthFrame) -> Path | None:
         """Where the fit of a frame is; None where there is none."""
@@ -68,24 +77,50 @@ class FitFolder:
                     if found in self.names:
                         self.used.add(found)
                         return self.folder / found
+        return self._bev_path(frame)
+
+    def _bev_path(self, frame: TruthFrame) -> Path | None:
+        """Where BEV's file of the frame's picture is; of another method, it would be of one pair alone."""
+        for name in (frame.picture, frame.key, *frame.aliases):
+            for ending in BEV_ENDINGS if name else ():
+                found = f"{name}{ending}"
+                if found in self.names and is_bev(self.folder / found):
+                    self.used.add(found)
+                    return self.folder / found
         return None
 
     def find(self, frame: TruthFrame) -> FittedPair | None:
-        """Return the fit of a frame; None where there is none.
+        """Return the fit of a frame; None where there is none, or BEV did not find both people.
 
         Raises:
             ValueError: the file is something else, or of another body.
         """
         path = self.path(frame)
-        return None if path is None else read_fit(path, self.body)
+        if path is None:
+            return None
+        fit = read_fit(path, self.body, self.to_body, frame)
+        if fit is None:
+            self.lacking.add(frame.key)
+        return fit
 
     def unused(self) -> list[str]:
         """Files that no frame asked for, which often means another way to call frames."""
         return sorted(self.names - self.used)
 
 
-def read_fit(path: str | Path, body: LinearBlendBody | None = None) -> FittedPair:
-    """Return the two people of one file, see `FitFolder`.
+def read_fit(
+    path: str | Path,
+    body: LinearBlendBody | None = None,
+    to_body: SmplToBody | None = None,
+    frame: TruthFrame | None = None,
+) -> FittedPair | None:
+    """Return the two people of one file, see `FitFolder`; None where BEV did not find both.
+
+    Args:
+        path: the file.
+        body: whose parameters they are.
+        to_body: gives SMPL's meshes the vertices of ``body``.
+        frame: whose people they are, where the file holds others, too (BEV's).
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -94,9 +129,11 @@ def read_fit(path: str | Path, body: LinearBlendBody | None = None) -> FittedPai
     path = Path(path)
     if path.suffix == ".pkl":
         return _posed(_buddi_parameters(path), _needed(body, path), path)
+    if is_bev(path):
+        return bev_pair(path, frame, to_body)
     arrays = read_arrays(path)
     if "vertices" in arrays:
-        return _from_vertices(arrays, body, path)
+        return _from_vertices(arrays, body, to_body, path)
     if "joints" in arrays:
         return FittedPair(_named_joints(arrays, path))
     return _posed(_own_parameters(path, _needed(body, path)), _needed(body, path), path)
@@ -108,8 +145,13 @@ def _needed(body: LinearBlendBody | None, path: Path) -> LinearBlendBody:
     return body
 
 
-def _from_vertices(arrays: Mapping[str, Any], body: LinearBlendBody | None, path: Path) -> FittedPair:
+def _from_vertices(
+    arrays: Mapping[str, Any], body: LinearBlendBody | None, to_body: SmplToBody | None, path: Path
+) -> FittedPair:
     vertices = _two(arrays["vertices"], "vertices", path)
+    own = None if body is None else body.num_vertices
+    if to_body is not None and vertices.shape[1] == SMPL_VERTEX_COUNT != own:
+        vertices = to_body(vertices)
     points: dict[str, FloatArray] = {}
     if "joints" in arrays:
         points = _named_joints(arrays, path)

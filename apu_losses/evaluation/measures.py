@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from apu_contacts.contacts import ContactMap, Order
+from apu_losses.bodies.keypoints import SMPL_VERTEX_COUNT
 from apu_losses.evaluation.frames import FittedPair, FloatArray, TruthFrame, TruthSet
 from apu_losses.evaluation.joint_sets import Joints
 from apu_losses.functional.contact_edges import ContactEdges
@@ -30,6 +31,11 @@ from apu_losses.geometry.topology import MeshTopology, RegionIndex
 
 TOUCHING = 0.013
 """Metres: below this two regions touch in the binary scores, as in BUDDI's evaluation."""
+
+_TURNED = 60.0
+"""Degrees; a fit in the camera's axes is turned by less even where it is bad, one with y up by 180."""
+_SMALL, _LARGE = 0.3, 4.0
+"""Metres: the larger of two people is neither smaller, an infant, nor larger, whatever they do."""
 
 Metrics = dict[str, float]
 
@@ -125,7 +131,11 @@ def measure_method(
                 records.append(measure_frame(frame, fit, measuring))
             except ValueError as error:
                 raise ValueError(f"{name}, frame {frame.key}: {error}") from error
-    notes = []
+    notes = _notes_on_axes(records)
+    if missing:
+        notes.append(f"without a fit: {_some(missing)}")
+    if broken:
+        notes.append(f"with a fit that is not finite: {_some(broken)}")
     without = sum("contact_mm" not in record.metrics for record in records)
     if measuring.regions is not None and without:
         notes.append(
@@ -141,7 +151,7 @@ def measure_frame(frame: TruthFrame, fit: FittedPair, measuring: Measuring) -> F
     Raises:
         ValueError: the fit does not have what is to be measured.
     """
-    metrics: Metrics = {}
+    metrics: Metrics = {"height": height_of(fit)}
     exchanged = False
     if measuring.joints is not None:
         found, true = measuring.joints.of_fit(fit), measuring.joints.of_truth(frame)
@@ -152,6 +162,9 @@ def measure_frame(frame: TruthFrame, fit: FittedPair, measuring: Measuring) -> F
         if exchanged:
             fit, found = fit.exchanged(), found[::-1].copy()
         metrics.update(joint_metrics(found, true, measuring.joints.names))
+        turn, size = turn_and_size(found, true)
+        if np.isfinite(size):
+            metrics.update(turn=turn, size=size)
         metrics["joint_pa_other_order"] = 1000 * float(orders.given if exchanged else orders.exchanged)
     regions, contacts = measuring.regions, frame.contacts
     if regions is not None and contacts is not None and len(contacts):
@@ -161,12 +174,18 @@ def measure_frame(frame: TruthFrame, fit: FittedPair, measuring: Measuring) -> F
             exchanged = exchanged or turned
         elif measuring.joints is None:
             has = "joints only" if fit.vertices is None else f"{fit.vertices.shape[1]} vertices"
+            smpl = fit.vertices is not None and fit.vertices.shape[1] == SMPL_VERTEX_COUNT
+            way = (
+                "name the file from SMPL's mesh to the body's: --transfer"
+                if smpl
+                else "give meshes of --body"
+            )
             raise ValueError(
                 f"contacts need a mesh of the region map's {regions.vertex_count} vertices, "
-                f"and the fit has {has}"
+                f"and the fit has {has}; {way}"
             )
     if measuring.topology is not None and _is_mesh_of(fit, measuring.topology):
-        metrics.update(_penetration(_mesh(fit), measuring.topology))
+        metrics.update(penetration_metrics(_mesh(fit), measuring.topology))
     return FrameRecord(frame.key, frame.group, frame.cluster, metrics, exchanged)
 
 
@@ -194,6 +213,56 @@ def joint_metrics(found: FloatArray, true: FloatArray, names: Sequence[str]) -> 
     if len(hips) == 2:
         metrics["person_hips"] = float(mpjpe(x, y, roots=hips).mean())
     return {name: 1000 * value for name, value in metrics.items()}
+
+
+def turn_and_size(found: FloatArray, true: FloatArray) -> tuple[float, float]:
+    """By how many degrees the best similarity turns the estimate, and by what factor it scales it.
+
+    Args:
+        found, true: ``(2, J, 3)``.
+
+    Example:
+        >>> true = np.random.default_rng(0).normal(size=(2, 14, 3))
+        >>> turn, size = turn_and_size(2 * true * [1, -1, -1], true)  # y up instead of down
+        >>> round(turn, 3), round(size, 3)
+        (180.0, 0.5)
+    """
+    p, q = found.reshape(-1, 3), true.reshape(-1, 3)
+    p, q = p - p.mean(0), q - q.mean(0)
+    u, s, vh = np.linalg.svd(p.T @ q)
+    sign = np.array([1.0, 1.0, np.sign(np.linalg.det(u @ vh))])
+    turn = np.degrees(np.arccos(np.clip((np.trace((u * sign) @ vh) - 1) / 2, -1, 1)))
+    spread = float((p * p).sum())
+    return float(turn), float((s * sign).sum()) / spread if spread > 0 else float("nan")
+
+
+def height_of(fit: FittedPair) -> float:
+    """How far the points of the larger of two people reach from each other along one axis, in metres."""
+    points = fit.vertices if fit.vertices is not None else np.stack(list(fit.points.values()), 1)
+    return float(np.ptp(points, axis=1).max())
+
+
+def _notes_on_axes(records: Sequence[FrameRecord]) -> list[str]:
+    """Say whether fits lie in other axes than the truth, or are in another unit."""
+    notes = []
+    turns = [record.metrics["turn"] for record in records if "turn" in record.metrics]
+    if turns and np.median(turns) > _TURNED:
+        notes.append(
+            f"the best similarity turns the fits by {np.median(turns):.0f} degrees in the median: they are "
+            "not in the camera's axes (x right, y down, z forward), so only the figures of a similarity hold"
+        )
+    heights = [record.metrics["height"] for record in records if "height" in record.metrics]
+    if heights and not _SMALL < np.median(heights) < _LARGE:
+        notes.append(
+            f"the larger of the two people reaches over {np.median(heights):.3g} m in the median, which "
+            "nobody does: are the fits in metres?"
+        )
+    return notes
+
+
+def _some(keys: Sequence[str]) -> str:
+    rest = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
+    return ", ".join(keys[:3]) + rest
 
 
 def contact_metrics(
@@ -241,7 +310,10 @@ def _contacts(
     return fit, own, exchanged
 
 
-def _penetration(vertices: Tensor, topology: MeshTopology) -> Metrics:
+def penetration_metrics(vertices: Tensor, topology: MeshTopology) -> Metrics:
+    """``depth_mm``: how deep the deepest vertex of two meshes ``(2, V, 3)`` lies inside the other, to its
+    surface; ``inside``: how many vertices of both do.
+    """
     row = torch.zeros(1, dtype=torch.int64, device=vertices.device)
     depth = penetration_depth(vertices, topology, row, row + 1)
     return {"depth_mm": 1000 * float(depth.largest), "inside": float(depth.inside)}

@@ -9,11 +9,12 @@ from types import MappingProxyType
 
 from apu_contacts.contacts import Order
 from apu_losses.bodies import LinearBlendBody
-from apu_losses.evaluation.datasets import SmplToBody, chi3d_frames, flickr_frames, hi4d_frames, ntu_frames
+from apu_losses.evaluation.datasets import chi3d_frames, flickr_frames, hi4d_frames, ntu_frames
 from apu_losses.evaluation.datasets.chi3d import SUBJECTS
 from apu_losses.evaluation.datasets.hi4d import CAMERA, EVERY
 from apu_losses.evaluation.datasets.ntu import TABLE_CLASSES
 from apu_losses.evaluation.frames import TruthSet
+from apu_losses.evaluation.smpl_mesh import SmplToBody
 
 Progress = Callable[[float, str], None]
 
@@ -30,7 +31,8 @@ class Choice:
         subjects: the pairs of Hi4D or CHI3D.
         camera: of Hi4D, its number or ``"mono"``; of CHI3D, a name. None: as the protocol says.
         every: of Hi4D, every so many contact frames.
-        transfer: of Hi4D, the file that leads from SMPL's vertices to those of the fits.
+        transfer: leads from SMPL's vertices to those of the body: ``smpl2smplx_deftrafo_setup.pkl``. For the
+            truth of Hi4D, and for fits with SMPL's mesh, such as BEV's.
         one_pair: of FlickrCI3D, pictures with one pair only.
     """
 
@@ -44,6 +46,14 @@ class Choice:
     transfer: str | Path | None = None
     one_pair: bool = False
 
+    def to_body(self) -> SmplToBody | None:
+        """Return what gives SMPL's meshes the vertices of the body; None without ``transfer``.
+
+        Raises:
+            FileNotFoundError, ValueError: there is no such file, or it is something else.
+        """
+        return None if self.transfer is None else SmplToBody(self.transfer)
+
 
 @dataclass(frozen=True)
 class Protocol:
@@ -54,6 +64,7 @@ class Protocol:
         title: what it is.
         order: how the order of the two people is decided, unless the user says otherwise.
         joints: whether there are true joints.
+        mesh_contacts: whether the true meshes say what touches; else people annotated it, or nobody did.
         expects: what the folder of the data set holds.
         read: reads the frames with their truth.
     """
@@ -62,6 +73,7 @@ class Protocol:
     title: str
     order: Order
     joints: bool
+    mesh_contacts: bool
     expects: str
     read: Callable[[str | Path, Choice, Progress], TruthSet]
 
@@ -82,8 +94,9 @@ def _hi4d(data: str | Path, choice: Choice, progress: Progress) -> TruthSet:
         if choice.camera != "mono" and not choice.camera.isdigit():
             raise ValueError(f"camera must be a number or 'mono', got {choice.camera!r}")
         camera = None if choice.camera == "mono" else int(choice.camera)
-    to_body = None if choice.transfer is None else SmplToBody(choice.transfer)
-    return hi4d_frames(data, pairs=choice.subjects, camera=camera, every=choice.every, to_body=to_body)
+    return hi4d_frames(
+        data, pairs=choice.subjects, camera=camera, every=choice.every, to_body=choice.to_body()
+    )
 
 
 def _chi3d(data: str | Path, choice: Choice, progress: Progress) -> TruthSet:
@@ -104,6 +117,7 @@ PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
                 "NTU RGB+D 120, 8 classes of contact, Kinect's joints (the paper's Table 2)",
                 "either",
                 True,
+                False,
                 "nturgb+d_skeletons/S001C001P001R001A055.skeleton and others",
                 _ntu,
             ),
@@ -111,6 +125,7 @@ PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
                 "hi4d",
                 "Hi4D, contact frames of camera 4 (the paper's Table 3)",
                 "either",
+                True,
                 True,
                 "pair00/dance00/meta.npz, cameras/ and smpl/, and others",
                 _hi4d,
@@ -120,6 +135,7 @@ PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
                 "CHI3D, annotated contact frames of pair s03 by four cameras",
                 "either",
                 True,
+                False,
                 "train/s03/ with interaction_contact_signature.json, camera_parameters/, joints3d_25/",
                 _chi3d,
             ),
@@ -127,6 +143,7 @@ PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
                 "flickrci3d",
                 "FlickrCI3D, annotated contacts of photographs",
                 "given",
+                False,
                 False,
                 "test/interaction_contact_signature.json",
                 _flickr,

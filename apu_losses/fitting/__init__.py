@@ -1,5 +1,6 @@
 """Fitting bodies to scenes: `Scene` in, `SceneFitter` over it, `FitResult` out; each piece usable alone."""
 
+from apu_losses.fitting.convert_mesh import MeshConversion, convert_meshes
 from apu_losses.fitting.fitter import SceneFitter
 from apu_losses.fitting.mesh_regions import posed_mesh_regions
 from apu_losses.fitting.objective.batch import SceneBatch, make_batch
@@ -9,7 +10,7 @@ from apu_losses.fitting.propose.scenes import ProposalReport, find_images, propo
 from apu_losses.fitting.result.findings import Finding, Limits, look_at
 from apu_losses.fitting.result.log import FitLog
 from apu_losses.fitting.result.measures import SceneMetrics, evaluate
-from apu_losses.fitting.result.record import FitResult, load_parameters
+from apu_losses.fitting.result.record import DepthChoice, FitResult, load_parameters
 from apu_losses.fitting.result.verdict import Verdict, held_share, judge
 from apu_losses.fitting.scene.file import (
     SceneFileError,
@@ -40,10 +41,12 @@ from apu_losses.fitting.start.from_keypoints import (
     start_from_keypoints,
 )
 from apu_losses.fitting.start.retarget import RetargetOptions, RetargetReport, initial_parameters
+from apu_losses.fitting.start.said import with_people_said
 from apu_losses.numerics.least_squares import LeastSquaresResult, levenberg_marquardt
 
 __all__ = [
     "PRESET_NAMES",
+    "DepthChoice",
     "Finding",
     "FitLog",
     "FitProgress",
@@ -55,6 +58,7 @@ __all__ = [
     "KeypointStartOptions",
     "LeastSquaresResult",
     "Limits",
+    "MeshConversion",
     "Preset",
     "ProposalReport",
     "RetargetOptions",
@@ -71,6 +75,7 @@ __all__ = [
     "StartHypothesis",
     "Term",
     "Verdict",
+    "convert_meshes",
     "evaluate",
     "find_images",
     "fit_from_starts",
@@ -95,5 +100,6 @@ __all__ = [
     "scenes_from_starts",
     "sequence",
     "start_from_keypoints",
+    "with_people_said",
     "write_scene_lines",
 ]

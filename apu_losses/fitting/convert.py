@@ -118,7 +118,7 @@ def convert_parameters(
         .round()
         .long()
     )
-    solved, iterations = _solve(target, start, every[chosen], points[:, chosen], max_iterations)
+    solved, iterations = solve_vertices(target, start, every[chosen], points[:, chosen], max_iterations)
     with torch.no_grad():
         residual = (target.pose(solved).vertices(every) - points).norm(dim=-1)
     return Conversion(solved, residual, torch.tensor(~found.sure, dtype=torch.bool, device="cpu"), iterations)
@@ -142,13 +142,22 @@ def _start(
     return start
 
 
-def _solve(
+def solve_vertices(
     target: LinearBlendBody,
     start: Mapping[str, Tensor],
     ids: Tensor,
     points: Tensor,
     max_iterations: int,
 ) -> tuple[dict[str, Tensor], Tensor]:
+    """Return the parameters, and the steps, with which a body's vertices lie on given points.
+
+    Args:
+        target: the body.
+        start: ``(N, size)`` per parameter, near the solution.
+        ids: ``(M,)`` vertices of the body.
+        points: ``(N, M, 3)`` where they should lie.
+        max_iterations: steps at most.
+    """
     names = [name for name in start if name not in _LEFT_ALONE]
     sizes = [start[name].shape[1] for name in names]
     spread = torch.cat(

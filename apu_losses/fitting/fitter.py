@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,6 +18,7 @@ from apu_losses.bodies.identity import body_identity
 from apu_losses.bodies.posed_mesh import PosedMeshBody
 from apu_losses.bodies.protocol import BodyModel
 from apu_losses.bodies.region_map import region_map_for
+from apu_losses.fitting.depth_choice import briefly, choose_depths
 from apu_losses.fitting.objective.batch import SKELETON, SceneBatch, make_batch
 from apu_losses.fitting.objective.state import FitState
 from apu_losses.fitting.objective.term import Term
@@ -33,6 +35,7 @@ from apu_losses.fitting.solve.stage import Preset
 from apu_losses.fitting.start.complete import started
 from apu_losses.fitting.start.from_detections import model_of
 from apu_losses.fitting.start.retarget import RetargetOptions, initial_parameters
+from apu_losses.fitting.start.said import as_said
 from apu_losses.geometry import MeshTopology, RegionIndex
 
 
@@ -65,8 +68,15 @@ class SceneFitter:
         TypeError: given meshes of another topology than the free body's, without ``regions``.
 
     Example:
-        >>> fitter = SceneFitter(preset="paper")           # doctest: +SKIP
-        >>> results = fitter.fit([load_scene("hug.json")])  # doctest: +SKIP
+        >>> from dataclasses import replace
+        >>> from apu_losses import SceneFitter, load_preset
+        >>> from apu_losses.app.demo import demo_scene
+        >>> preset = load_preset("no_contact")
+        >>> short = replace(preset, stages=(replace(preset.stages[0], max_iterations=2),))
+        >>> (result,) = SceneFitter(preset=short).fit([demo_scene()])  # two steps
+        >>> before, after = max(result.before.keypoint_error), max(result.after.keypoint_error)
+        >>> result.parameters["transl"].shape, bool(after < before)
+        ((2, 3), True)
     """
 
     def __init__(
@@ -157,6 +167,8 @@ class SceneFitter:
         batches = [list(places[i : i + self.batch_size]) for i in places[:: self.batch_size]]
         batches = [batch for batch in batches if not set(batch) <= set(done)]
         total = sum(map(len, batches))
+        # what is tried beside the start takes about as long as one more fit for each
+        plain = 1 / self.preset.hypotheses
         behind = 0
         reached = 0.0
 
@@ -171,25 +183,73 @@ class SceneFitter:
             attempt = 0
             while waiting := [place for place in batch if place not in results]:
                 attempt += 1
-                meter = _Meter(tell, self.preset, (behind + len(results)) / total, len(waiting) / total)
+                begin = (behind + plain * len(results)) / total
+                meter = _Meter(tell, self.preset, begin, plain * len(waiting) / total)
                 numbers = torch.tensor(waiting, device=self.device, dtype=torch.int64)
                 audience = Audience(_both(callback, meter), numbers, attempt)
                 ended = self._fit_batch([scenes[i] for i in waiting], audience)
                 results |= {waiting[place]: result for place, result in ended.items()}
+            if self.preset.hypotheses > 1:
+                results |= self._explored(scenes, results, callback, attempt + 1)
             behind += len(batch)
             tell(behind / total)
             yield {place: results[place] for place in batch}
         tell(1.0)
 
+    def _explored(
+        self,
+        scenes: Sequence[Scene],
+        results: Mapping[int, FitResult],
+        callback: Callback | None,
+        attempt: int,
+    ) -> dict[int, FitResult]:
+        """Return the better ends of fits of which the picture leaves depths open, by place.
+
+        Who listens hears of the starts as they were given first, and then of those that were kept instead.
+        """
+        alone = self._with(replace(self.preset, hypotheses=1))
+        brief = self._with(briefly(self.preset))
+        places = sorted(results)
+        chosen = choose_depths(
+            self.body,
+            [scenes[place] for place in places],
+            [results[place] for place in places],
+            self.preset.hypotheses,
+            brief.fit,
+            alone.fit,
+        )
+        changed = {place: one.scene for place, one in zip(places, chosen, strict=True) if one.changed}
+        if callback is not None and changed:
+            numbers = torch.tensor(list(changed), device=self.device, dtype=torch.int64)
+            alone._fit_batch(list(changed.values()), Audience(callback, numbers, attempt))
+        recorded = with_all_options(self.preset, self.terms)
+        return {
+            place: replace(one.result, preset=recorded, notes=results[place].notes)
+            for place, one in zip(places, chosen, strict=True)
+        }
+
+    def _with(self, preset: Preset) -> SceneFitter:
+        """Return the same fitter with another preset of the same terms."""
+        other = copy(self)
+        other.preset = preset
+        return other
+
     def start(self, scenes: Sequence[Scene]) -> dict[str, Tensor]:
         """Return the retargeted start of every person, rows in the order of the scenes: ``(N, size)`` by
         name.
 
-        Somebody who came without any is started from their keypoints (`start_from_keypoints`).
+        Somebody who came without any is started from their keypoints (`start_from_keypoints`); somebody of
+        whom it was said how large they are has that size (`apu_losses.fitting.start.said`).
         """
-        ready, _ = started(_numbered(scenes, self.body), self.body)
+        return self._laid(_numbered(scenes, self.body))[0]
+
+    def _laid(self, scenes: Sequence[Scene]) -> tuple[dict[str, Tensor], list[tuple[str, ...]]]:
+        """Return the start of every person, and for each scene what was done or is doubtful, in words."""
+        ready, begun = started(scenes, self.body, self.regions)
         people = [person.initial for scene in ready for person in scene.people]
-        return initial_parameters(self.body, people, self.retarget, device=self.device, dtype=self.dtype)[0]
+        laid, _ = initial_parameters(self.body, people, self.retarget, device=self.device, dtype=self.dtype)
+        laid, sized = as_said(self.body, ready, laid)
+        return laid, [(*one, *other) for one, other in zip(begun, sized, strict=True)]
 
     def measure(
         self, scene: Scene, parameters: Mapping[str, ArrayLike], start: Mapping[str, ArrayLike] | None = None
@@ -219,8 +279,7 @@ class SceneFitter:
         """
         began = time.perf_counter()
         try:
-            scenes, said = started(scenes, self.body)
-            start = self.start(scenes)
+            start, said = self._laid(scenes)
         except ValueError as error:
             return self._without_start(scenes, error)
         batch = make_batch(scenes, self.device, self.dtype, self.body)
@@ -296,7 +355,7 @@ class SceneFitter:
                 "provenance": self.regions.provenance,
             },
             notes=self.notes,
-            findings=() if any(report.failed for report in reports) else look_at(scene, after),
+            findings=() if any(report.failed for report in reports) else look_at(scene, after, before=before),
         )
 
     def _without_start(self, scenes: Sequence[Scene], error: ValueError) -> dict[int, FitResult]:

@@ -77,6 +77,40 @@ def posed_mesh_regions(
     """
     free = load_body("free")
     with torch.no_grad():
+        surfaces = meshes.pose({}).vertices().double().cpu().numpy()
+    faces = meshes.faces.cpu().numpy()
+    _, fitted = fit_to_meshes(meshes, free, rounds=rounds, vertices=vertices)
+    each = [correspond(mesh, faces, own, free.data.faces) for mesh, own in zip(surfaces, fitted, strict=True)]
+    found = best_correspondence(each, surfaces, fitted)
+    moved = RegionMap.load("free").transfer(found, topology=topology or meshes.name)
+    warnings.warn(
+        f"the region map of {meshes.name!r} is transferred from the free body and approximate: "
+        f"{int(moved.unsure.sum())} of {len(moved.unsure)} vertices are unsure; "
+        "do not compare figures with published ones",
+        stacklevel=2,
+    )
+    return moved
+
+
+def fit_to_meshes(
+    meshes: PosedMeshBody, free: LinearBlendBody, *, rounds: int = 3, vertices: int = 2000
+) -> tuple[dict[str, Tensor], NDArray[np.float64]]:
+    """Return the parameters of a body that lies on given meshes, and ``(M, V, 3)`` its vertices, bent until
+    the named points coincide.
+
+    Args:
+        meshes: with named points, hips and shoulders at least.
+        free: the body.
+        rounds: how often the nearest surface is searched again.
+        vertices: of the body that are fitted, spread evenly by number.
+
+    Raises:
+        ValueError: named points that do not place a body, or whose left and right are exchanged.
+
+    Warns:
+        UserWarning: for fewer points than hips, shoulders, elbows, wrists, knees and ankles.
+    """
+    with torch.no_grad():
         given = meshes.pose({})
         surfaces = given.vertices().double().cpu().numpy()
         points = given.joints.double().cpu().numpy()
@@ -89,7 +123,7 @@ def posed_mesh_regions(
         warnings.warn(
             f"meshes: {limbs} named points of trunk and limbs leave open how the limbs lie, and many "
             f"vertices will get a wrong region; name {_ENOUGH_POINTS} or more (limbs, face)",
-            stacklevel=2,
+            stacklevel=3,
         )
     params = first
     ids = (
@@ -111,15 +145,7 @@ def posed_mesh_regions(
             for own, start, end in zip(fitted, at, named.target.double().numpy(), strict=True)
         ]
     )
-    each = [correspond(mesh, faces, own, free.data.faces) for mesh, own in zip(surfaces, fitted, strict=True)]
-    moved = RegionMap.load("free").transfer(_best(each, surfaces, fitted), topology=topology or meshes.name)
-    warnings.warn(
-        f"the region map of {meshes.name!r} is transferred from the free body and approximate: "
-        f"{int(moved.unsure.sum())} of {len(moved.unsure)} vertices are unsure; "
-        "do not compare figures with published ones",
-        stacklevel=2,
-    )
-    return moved
+    return params, fitted
 
 
 def _refuse_exchanged_sides(names: tuple[str, ...], xyz: NDArray[np.float64], number: int) -> None:
@@ -214,7 +240,7 @@ def _nearer(
 
     def unpack(x: Tensor) -> dict[str, Tensor]:
         given = {**params, **dict(zip(names, x.split(sizes, 1), strict=True))}
-        return {**given, "age": given["age"].clamp(0, 1)}
+        return {**given, "age": given["age"].clamp(0, 1)} if "age" in given else given
 
     scale = named.weight / _POINT_METRES
 
@@ -237,10 +263,16 @@ def _nearer(
     return unpack(levenberg_marquardt(residuals, now_at, jacobian=jacobian, max_iterations=_STEPS).x)
 
 
-def _best(
+def best_correspondence(
     found: list[SurfaceCorrespondence], surfaces: NDArray[np.float64], fitted: NDArray[np.float64]
 ) -> SurfaceCorrespondence:
-    """For each vertex the place that it has in the mesh in which it is surest and nearest."""
+    """For each vertex the place that it has in the mesh in which it is surest and nearest.
+
+    Args:
+        found: of each mesh's vertices on the body fitted to it.
+        surfaces: ``(M, V, 3)`` the meshes.
+        fitted: ``(M, W, 3)`` the bodies.
+    """
     apart = np.array(
         [
             np.linalg.norm(each.apply(free) - mesh, axis=1) + ~each.sure

@@ -13,6 +13,7 @@ from typing import Any
 from apu_contacts.asking.commands import AskOptions
 from apu_contacts.reading import read_json
 from apu_contacts.resolve import ContactPolicy
+from apu_losses.generate.said import check_from_answers
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -25,14 +26,20 @@ class DetectConfig:
     """Who is in the pictures, where no keypoint file says so.
 
     Args:
-        model: detector, as of `apu detect`.
+        detector: ``"pose"`` (rtmlib), ``"mediapipe"``, or ``"auto"``: the first of these that is installed.
+        model: of ``"pose"``, as of `apu detect`.
         min_box_score: below this a box is nobody.
-        device: where it computes.
+        device: where it computes; MediaPipe has the CPU only.
     """
 
+    detector: str = "auto"
     model: str = "wholebody"
     min_box_score: float = 0.3
     device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        if self.detector not in ("auto", "pose", "mediapipe"):
+            raise ValueError(f"detect.detector must be auto, pose or mediapipe, got {self.detector!r}")
 
 
 @dataclass(frozen=True)
@@ -65,7 +72,10 @@ class AskConfig:
     """Of whom, how often and how is asked, as of `apu ask`; see `apu_contacts.asking.AskOptions`.
 
     Args:
+        attributes: ask for age group, sex and build of the people, too, and who is taller and in front; what
+            is said of them goes into the starts (see `StartsConfig`).
         repair: ask once more where an answer could not be read whole.
+        again: statuses whose questions are asked anew, with commas: ``"empty"``.
     """
 
     model: str = ""
@@ -76,6 +86,7 @@ class AskConfig:
     parallel: int = 4
     action: str = ""
     example: bool = True
+    attributes: bool = False
     repair: bool = True
     timeout: float = 300.0
     max_retries: int = 5
@@ -88,6 +99,7 @@ class AskConfig:
     max_cost: float = 0.0
     price_in: float = 0.0
     price_out: float = 0.0
+    again: str = ""
 
     def options(self) -> AskOptions:
         """For the functions of `apu_contacts.asking`; empty words and caps of 0 are none.
@@ -98,7 +110,23 @@ class AskConfig:
         values = {name: value for name, value in dataclasses.asdict(self).items() if name != "repair"}
         for name in ("base_url", "action", "length_field", "max_calls", "max_tokens", "max_cost"):
             values[name] = values[name] or None
+        values["again"] = tuple(word.strip() for word in self.again.split(",") if word.strip())
         return AskOptions(**values)
+
+
+@dataclass(frozen=True)
+class StartsConfig:
+    """What answers tell the starts of people who started from their keypoints alone.
+
+    Args:
+        from_answers: ``"all"``: parts that touch are put at one depth, a child is a child, who is called in
+            front is so; ``"contacts"``: the first of these alone; ``"none"``: starts stay as they were.
+    """
+
+    from_answers: str = "all"
+
+    def __post_init__(self) -> None:
+        check_from_answers(self.from_answers)
 
 
 @dataclass(frozen=True)
@@ -108,7 +136,10 @@ class FitConfig:
     Args:
         regions: region map of ``body``; empty: found or derived.
         pictures: draw the people before and after, for the page.
+        meshes: write a .glb of each scene.
         batch_size: scenes fitted at once.
+        hypotheses: starts tried of each scene, see `Preset.hypotheses`; 0: the preset's own.
+        people: what is known of the size of the people of every picture: ``"1 child, 0 1.8m"``.
     """
 
     preset: str = "best"
@@ -116,8 +147,25 @@ class FitConfig:
     regions: str = ""
     device: str = "cpu"
     pictures: bool = True
+    meshes: bool = True
     batch_size: int = 8
     threads: int = 1
+    hypotheses: int = 0
+    people: str = ""
+
+    def said(self) -> dict[int, str]:
+        """Words on people by their number.
+
+        Raises:
+            ValueError: something else than numbers with words.
+        """
+        words = {}
+        for one in self.people.split(",") if self.people.strip() else ():
+            number, _, rest = one.strip().partition(" ")
+            if not number.isdigit() or not rest:
+                raise ValueError(f'fit.people must be like "1 child, 0 1.8m", got {self.people!r}')
+            words[int(number)] = rest
+        return words
 
 
 @dataclass(frozen=True)
@@ -125,7 +173,8 @@ class RunConfig:
     """All options of a run. `save` and `load` are TOML with one table for each part.
 
     Args:
-        detect, propose, ask, contacts, fit: of the stages; ``contacts`` is the policy by name or file.
+        detect, propose, ask, contacts, starts, fit: of the stages; ``contacts`` is the policy by name or
+            file.
 
     Example:
         >>> RunConfig().changed({"ask": {"model": "m"}, "fit": {"preset": "paper"}}).ask.model
@@ -136,6 +185,7 @@ class RunConfig:
     propose: ProposeConfig = field(default_factory=ProposeConfig)
     ask: AskConfig = field(default_factory=AskConfig)
     contacts: str = "best"
+    starts: StartsConfig = field(default_factory=StartsConfig)
     fit: FitConfig = field(default_factory=FitConfig)
 
     @classmethod

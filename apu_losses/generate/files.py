@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from apu_contacts.files import refuse_foreign, refuse_inputs
 from apu_contacts.reading import parse_json, read_json, read_json_lines
+from apu_contacts.regions import RegionMap
 from apu_contacts.resolve import ContactPolicy
+from apu_losses.bodies.protocol import BodyModel
 from apu_losses.fitting.scene.file import (
     load_scene,
     read_scene_lines,
@@ -17,6 +19,7 @@ from apu_losses.fitting.scene.file import (
 )
 from apu_losses.fitting.scene.types import Scene
 from apu_losses.generate.contacts import ContactsReport, add_contacts
+from apu_losses.generate.said import FromAnswers, check_from_answers, started_as_said
 
 
 def read_scenes(path: str | Path) -> list[Scene]:
@@ -59,6 +62,8 @@ def contacts_file(
     out: str | Path,
     policy: ContactPolicy | None = None,
     *,
+    from_answers: FromAnswers = "all",
+    progress: Callable[[float, str], None] | None = None,
     overwrite: bool = False,
 ) -> ContactsReport:
     """`apu contacts SCENES ANSWERS -o OUT`: the scenes with the contacts that the answers state.
@@ -68,6 +73,9 @@ def contacts_file(
         answers: the file of `apu ask`.
         out: the ``.jsonl`` (or, for one scene, ``.json``) to write.
         policy: how answers become contacts.
+        from_answers: what of them counts for people who started from their keypoints alone; they start once
+            more, with the free body.
+        progress: called with the share of the scenes that are done, 0 to 1, and the next one's name.
         overwrite: replace ``out`` whatever it is.
 
     Raises:
@@ -78,9 +86,20 @@ def contacts_file(
     refuse_foreign(out, _is_scenes, "a file of scenes", overwrite=overwrite)
     if not Path(answers).is_file():
         raise FileNotFoundError(f"{answers}: no such file; `apu ask SCENES -o {answers}` makes it")
+    check_from_answers(from_answers)
     done, report = add_contacts(read_scenes(scenes), answers, policy)
-    write_scenes(out, done)
+    write_scenes(out, started_as_said(done, _free_body, _free_regions, from_answers, progress))
     return report
+
+
+def _free_body() -> BodyModel:
+    from apu_losses.bodies import load_body
+
+    return load_body("free")
+
+
+def _free_regions() -> RegionMap:
+    return RegionMap.load("free")
 
 
 def _found_from_anywhere(scene: Scene) -> Scene:

@@ -118,12 +118,12 @@ def _escaped(name: str) -> str:
     return "".join(f"[{c}]" if c in "[]*?" else c for c in name)
 
 
-def manifest(images: Sequence[ImageFiles], detected: Mapping[str, Path]) -> str:
+def manifest(images: Sequence[ImageFiles], detected: Mapping[str, Mapping[str, Path]]) -> str:
     """Return the lines that `find_images` reads: everything by absolute path.
 
     Args:
         images: in the order of the lines.
-        detected: keypoints that were found, by the name of their image.
+        detected: files of what was found, by the name of their image and their kind.
     """
     lines = []
     for files in images:
@@ -133,8 +133,7 @@ def manifest(images: Sequence[ImageFiles], detected: Mapping[str, Path]) -> str:
         if files.size is not None:
             entry["width"], entry["height"] = files.size
         entry |= {kind: str(path.resolve()) for kind, path in sorted(files.files.items())}
-        if files.name in detected:
-            entry["keypoints"] = str(detected[files.name].resolve())
+        entry |= {kind: str(path.resolve()) for kind, path in detected.get(files.name, {}).items()}
         if files.score_scale:
             entry["score_scale"] = dict(files.score_scale)
         lines.append(json.dumps(entry))

@@ -17,7 +17,9 @@ _LONGEST = 4000
 """Characters of an unreadable answer that are shown to the model again; answers have some 600."""
 
 
-def scene_queries(scenes: Iterable[Scene], action: str | None = None) -> tuple[list[PairQuery], list[str]]:
+def scene_queries(
+    scenes: Iterable[Scene], action: str | None = None, *, attributes: bool = False
+) -> tuple[list[PairQuery], list[str]]:
     """One question for each pair of people that a scene has a contact of, and what cannot be asked.
 
     The record of the answer names ``scene``, ``edge`` (the position in ``scene.contacts``), and under
@@ -26,6 +28,7 @@ def scene_queries(scenes: Iterable[Scene], action: str | None = None) -> tuple[l
     Args:
         scenes: with photographs, and names that differ.
         action: a known label of the interaction, for all of them.
+        attributes: ask for what can be seen of the people themselves, too.
 
     Returns:
         the questions, and one line for each edge that cannot be asked about, which says why.
@@ -55,6 +58,7 @@ def scene_queries(scenes: Iterable[Scene], action: str | None = None) -> tuple[l
                     b,
                     dim_others=True,
                     action=action,
+                    attributes=attributes,
                     id=f"{scene.name}:{a}-{b}",
                 )
             except ValueError as error:

@@ -29,10 +29,12 @@ from apu_losses.generate.contacts import ContactsReport, add_contacts
 from apu_losses.generate.inputs import RunInputs, find_inputs, manifest
 from apu_losses.generate.page import page, summary_rows
 from apu_losses.generate.questions import scene_queries
+from apu_losses.generate.said import FromAnswers, started_as_said
 from apu_losses.generate.steps import Steps
 
 if TYPE_CHECKING:
     from apu_contacts.detect.pictures import Detector
+    from apu_contacts.regions import RegionMap
     from apu_losses.bodies.anny_adapter import AnnyBody
     from apu_losses.bodies.posed_mesh import PosedMeshBody
     from apu_losses.bodies.skinning import LinearBlendBody
@@ -45,7 +47,7 @@ IMAGES, SCENES, ANSWERS, CONTACTS = "images.jsonl", "scenes.jsonl", "answers.jso
 FITS, PAGE, CONFIG = "fits", "index.html", "run.toml"
 
 # share of the bar at which each stage ends: fits take most of the time
-_ENDS = {"detecting": 0.1, "proposing": 0.25, "asking": 0.45, "resolving": 0.46, "fitting": 0.99}
+_ENDS = {"detecting": 0.1, "proposing": 0.25, "asking": 0.45, "resolving": 0.55, "fitting": 0.99}
 
 
 @dataclass
@@ -86,6 +88,8 @@ class RunSummary:
     Attributes:
         out: its folder.
         inputs: the photographs.
+        detector: what looked at those without keypoints, where this run looked at any: ``"pose"`` or
+            ``"mediapipe"``.
         proposal: what became of people and pairs, where this run looked for them; else None.
         asked: what became of the questions; None in a dry run.
         contacts: what the answers came to.
@@ -99,6 +103,7 @@ class RunSummary:
 
     out: Path
     inputs: RunInputs = field(default_factory=RunInputs)
+    detector: str = ""
     proposal: ProposalReport | None = None
     asked: AskSummary | None = None
     contacts: ContactsReport | None = None
@@ -176,7 +181,7 @@ def run(
         tell.stage("proposing")
         _propose(steps, config, body, tell, summary)
         scenes = read_scene_lines(folder / SCENES) if (folder / SCENES).stat().st_size else []
-        queries, problems = scene_queries(scenes, config.ask.action or None)
+        queries, problems = scene_queries(scenes, config.ask.action or None, attributes=config.ask.attributes)
         summary.notes += problems
         tell.stage("asking")
         answers = folder / ANSWERS
@@ -197,8 +202,14 @@ def run(
         done, report = add_contacts(scenes, _of_this_run(records, queries), policy)
         summary.contacts = report
         summary.notes += report.problems
-        resolved_from = digest([file_digest(folder / SCENES), policy.to_dict(), _said(records)])
-        steps.make(CONTACTS, resolved_from, lambda path: _write_lines(path, done))
+        resolved_from = digest(
+            [file_digest(folder / SCENES), policy.to_dict(), _said(records), config.starts, config.fit.body]
+        )
+        steps.make(
+            CONTACTS,
+            resolved_from,
+            lambda path: _write_lines(path, _started_as_said(done, config, body, tell)),
+        )
         summary.scenes = read_scene_lines(folder / CONTACTS) if done else []
         tell.stage("fitting")
         if summary.asked is None or not summary.asked.stopped:
@@ -275,14 +286,12 @@ def _detect(
             __version__,
             [(f.name, _stamp(f.image), sorted(map(str, f.files.values()))) for f in everything],
             [f.name for f in inputs.to_detect],
-            dataclasses.asdict(config.detect) if inputs.to_detect else None,
+            [dataclasses.asdict(config.detect), config.propose.start] if inputs.to_detect else None,
         ]
     )
 
     def make(path: Path) -> list[str]:
-        found, unread = (
-            _detected(inputs, config, detector, tell, summary.out) if inputs.to_detect else ({}, [])
-        )
+        found, unread = _detected(inputs, config, detector, tell, summary) if inputs.to_detect else ({}, [])
         ready = {files.name for files in inputs.ready} | set(found)
         write_text(path, manifest([files for files in everything if files.name in ready], found))
         return unread
@@ -293,21 +302,35 @@ def _detect(
 
 
 def _detected(
-    inputs: RunInputs, config: RunConfig, detector: Detector | None, tell: _Told, out: Path
-) -> tuple[dict[str, Path], list[str]]:
-    """Keypoint files of the pictures that have none, by name; and what could not be read."""
-    from apu_contacts.detect import KeypointDetector, detect_pictures, named_models
+    inputs: RunInputs, config: RunConfig, detector: Detector | None, tell: _Told, summary: RunSummary
+) -> tuple[dict[str, dict[str, Path]], list[str]]:
+    """Files of what was found in the pictures that have no keypoints, by name and kind; and notes.
 
+    Pictures that a run before has come to are not looked at again.
+    """
+    from apu_contacts.detect import chosen_detector, detect_pictures, open_detector
+
+    settings = config.detect
+    used = type(detector).__qualname__ if detector is not None else chosen_detector(settings.detector)
+    summary.detector = used
     if detector is None:
-        settings = config.detect
-        detector = KeypointDetector(
-            named_models(settings.model), device=settings.device, min_box_score=settings.min_box_score
+        detector = open_detector(
+            settings.detector,
+            model=settings.model,
+            device=settings.device,
+            min_box_score=settings.min_box_score,
+            progress=tell,
         )
     pictures = {f.name: f.image for f in inputs.to_detect if f.image is not None}
-    listing = out / "detected.jsonl"
-    done = detect_pictures(pictures, detector, listing, progress=tell)
-    files = {name: listing.with_suffix("") / f"{name}.npz" for name in pictures}
-    return {name: file for name, file in files.items() if file.is_file()}, done.unread
+    listing = summary.out / "detected.jsonl"
+    same = digest([__version__, used, dataclasses.asdict(settings)])
+    done = detect_pictures(pictures, detector, listing, progress=tell, resume=same)
+    found = {}
+    for files in find_images(listing) if listing.stat().st_size else []:
+        # landmarks in 3D are an estimate like any other file's
+        kinds = ("keypoints",) if config.propose.start == "keypoints" else ("keypoints", "mediapipe")
+        found[files.name] = {kind: files.files[kind] for kind in kinds if kind in files.files}
+    return found, done.unread
 
 
 def _propose(
@@ -375,6 +398,22 @@ def _write_lines(path: Path, scenes: Sequence[Scene]) -> list[str]:
     return []
 
 
+def _started_as_said(
+    scenes: Sequence[Scene], config: RunConfig, body: FittedBody | None, tell: _Told
+) -> list[Scene]:
+    from apu_losses.bodies import load_body
+    from apu_losses.bodies.region_map import region_map_for
+
+    own = cache(lambda: load_body(config.fit.body) if body is None else body)
+
+    def regions() -> RegionMap:
+        with warnings.catch_warnings(record=True):  # the fit says it again
+            return region_map_for(own(), config.fit.regions or None)
+
+    wanted: FromAnswers = config.starts.from_answers  # type: ignore[assignment]  # checked there
+    return started_as_said(scenes, own, cache(regions), wanted, tell)
+
+
 def _of_this_run(records: Sequence[dict[str, Any]], queries: Sequence[PairQuery]) -> list[dict[str, Any]]:
     """Answers about these pixels: one about another crop, or picture, of the same name is of other people."""
 
@@ -433,7 +472,7 @@ def _fit(folder: Path, config: RunConfig, body: FittedBody | None, tell: _Told, 
         return
     from apu_losses.bodies import load_body
     from apu_losses.bodies.region_map import region_map_for
-    from apu_losses.fitting import SceneFitter
+    from apu_losses.fitting import SceneFitter, load_preset, with_people_said
     from apu_losses.generate.fit_files import fit_scenes, load_scenes
 
     settings = config.fit
@@ -441,21 +480,26 @@ def _fit(folder: Path, config: RunConfig, body: FittedBody | None, tell: _Told, 
     with warnings.catch_warnings(record=True) as caught:
         regions = region_map_for(body, settings.regions or None)
     summary.notes += [str(warning.message) for warning in caught]
+    preset = load_preset(settings.preset)
+    if settings.hypotheses:
+        preset = dataclasses.replace(preset, hypotheses=settings.hypotheses)
     fitter = SceneFitter(
         body,
         regions=regions,
-        preset=settings.preset,
+        preset=preset,
         device=settings.device,
         batch_size=settings.batch_size,
     )
     found = load_scenes(folder / CONTACTS, body)
     summary.notes += found.unusable
+    said = settings.said()
     # these results are this run's own: another answer or option makes them again
     done = fit_scenes(
-        found.scenes,
+        {name: with_people_said(scene, said) for name, scene in found.scenes.items()},
         fitter,
         folder / FITS,
         pictures=settings.pictures,
+        meshes=settings.meshes,
         progress=tell,
         inputs=found.inputs,
         overwrite=True,

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from apu_contacts.files import staged_file
+from apu_contacts.reading import parse_json
 from apu_losses.prior.buddi import BuddiNetwork, BuddiOptions
 from apu_losses.prior.gaussian import GaussianDesign
 from apu_losses.prior.layout import PriorLayout
@@ -253,7 +254,7 @@ def read_tensors(
         with _safetensors().safe_open(str(path), "pt", device=str(device)) as archive:
             said = (archive.metadata() or {}).get("apu", "")
             tensors = {name: archive.get_tensor(name) for name in archive.keys()}  # noqa: SIM118
-        about = json.loads(said)
+        about = parse_json(said, "its metadata", checked=False)
     except ImportError:
         raise
     except Exception as error:  # the library has errors of its own, of no common class

@@ -66,6 +66,12 @@ def test_a_legend_says_who_a_bare_letter_is(legend, line):
         "- left hand (A) -> back",  # whose back?
         "- left hand of a -> back of b man",  # an article is no letter
         "- Person 2's left hand (A) -> Person 1's back (B)",  # says both
+        "Point A: left hand. Point B: back.\n- left hand (A) - back (B)",
+        "Option A:\n- left hand of A - back of B",
+        "- left hand of A -> back of B?",
+        "如果人物1的左手接触人物2的后背",
+        "- 人物12的左手 - 人物2的后背",  # of twelve people
+        '{"contacts": [{"subject": "left hand of A", "verb": "points at", "object": "back of B"}]}',
         "Options: is it left hand (A) or back (B)?",
         "- left hand (A) does not touch back (B)",
         "- left hand (A) almost touches back (B)",

@@ -67,3 +67,28 @@ def test_another_file_is_left_alone(pictures: Path, tmp_path: Path, content: str
     with pytest.raises(OutputError, match="not a list of detections"):
         detect_pictures(find_pictures([pictures]), nobody, notes)
     assert notes.read_text() == content and not (tmp_path / "notes").exists()
+
+
+def test_pictures_that_were_looked_at_are_not_looked_at_again(pictures: Path, tmp_path: Path) -> None:
+    looked: list[str] = []
+
+    def somebody(picture: Path) -> DetectedPeople:
+        looked.append(picture.name)
+        xy = np.full((1, 33, 2), float(len(looked)))
+        one = np.full((1, 33), 0.5)
+        return DetectedPeople("mediapipe33", xy, one, one, np.ones((1, 4)), (20, 10), np.ones((1, 33, 3)))
+
+    def detect(resume: str | None) -> str:
+        looked.clear()
+        detect_pictures(find_pictures([pictures]), somebody, tmp_path / "out.jsonl", resume=resume)
+        return "".join(name[0] for name in looked)
+
+    assert detect("one") == "abc"
+    listed = (tmp_path / "out.jsonl").read_bytes()
+    (tmp_path / "out" / "b.npz").unlink()  # as after a kill
+    (tmp_path / "out.jsonl").unlink()
+    assert detect("one") == "b" and (tmp_path / "out.jsonl").read_bytes() == listed
+    Image.new("RGB", (20, 10), (9, 9, 9)).save(pictures / "a.png")  # another picture of the same name
+    (tmp_path / "out" / "c.npz").write_bytes(b"half")
+    assert detect("one") == "ac"
+    assert detect("two") == "abc" and detect(None) == "abc" and detect("two") == "abc"

@@ -91,7 +91,7 @@ TWICE = "--data DIR --fits a=DIR --fits a=DIR"
         ("ntu --data DIR --fits DIR", "DIR: holds no fits; expected FRAME.npz"),
         ("ntu --data none --fits FITS", "none: no such folder; expected NTU RGB"),
         (f"ntu {HERE}", "expected files such as nturgb.*found note"),
-        (f"hi4d {HERE}", "DIR: expected pair00/, found no pair"),
+        (f"hi4d {HERE}", "DIR: expected pair00/, found note.txt; --data names the folder"),
         (f"chi3d {HERE}", "s03: no such folder; expected the pair s03"),
         (f"flickrci3d {HERE}", "expected the part 'test'.*found note"),
         (f"ntu {TWICE}", "two methods are called 'a'"),

@@ -1,15 +1,27 @@
-"""The NTU protocol on two people whose joints were captured, where the captured file is there."""
+"""Every protocol on two people whose motion was captured, where the captured file is there."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import dataset_layouts as layouts
 import numpy as np
 import plain_metrics as plain
 import pytest
+import torch
 
-from apu_losses.evaluation import LIMBS, Resampling, evaluate_fits, handedness, ntu_frames
+from apu_contacts import RegionMap
+from apu_losses.evaluation import (
+    LIMBS,
+    LSP14,
+    Choice,
+    ContactRule,
+    Resampling,
+    evaluate_fits,
+    handedness,
+    ntu_frames,
+)
 
 FILE = Path(__file__).resolve().parents[3] / "shared" / "mocap" / "two_person_mocap.npz"
 pytestmark = pytest.mark.skipif(not FILE.is_file(), reason="shared/mocap beside the checkout is absent")
@@ -83,3 +95,156 @@ def test_estimates_of_known_error_come_out_with_that_error(tmp_path, captured, m
     done = evaluate_fits("ntu", tmp_path / "data", {"ours": tmp_path / "fits"}, resampling=Resampling(20))
     found = {record.key: record.metrics["joint_pa"] for record in done.methods[0].records}
     assert found == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.fixture(scope="module")
+def dancers():
+    """Three moments of people who touch, as bodies: what `dataset_layouts` writes data sets of."""
+    body = layouts.load_body()
+    with np.load(FILE) as file:
+        chosen = np.flatnonzero(file["passed"])[[3, 200, 480]]
+        betas, columns, offsets = (
+            file["betas"][chosen],
+            file["cleaned"][chosen],
+            file["contact_region_offsets"],
+        )
+        pairs = [file["contact_region_pairs"][offsets[i] : offsets[i + 1]] for i in chosen]
+    found = []
+    for shape, values, touching in zip(betas, columns, pairs, strict=True):
+        params = {"betas": shape, "global_orient": values[:, :3], "body_pose": values[:, 3:66]}
+        params["transl"] = values[:, 66:]
+        with torch.no_grad():
+            posed = body.pose({name: torch.as_tensor(v, dtype=body.dtype) for name, v in params.items()})
+        found.append(
+            SimpleNamespace(
+                interaction="dance",
+                vertices=posed.vertices().numpy(),
+                joints=posed.joints.numpy(),
+                contact_regions=tuple((int(a), int(b)) for a, b in touching),
+            )
+        )
+    return found
+
+
+def test_the_rule_keeps_captured_contact_and_leaves_people_who_are_apart():
+    """20 cm, where the answer is known: the gap between the bodies that were laid on the capture."""
+    with np.load(FILE) as file:
+        joints, gap = file["joints"].astype(float), file["raw_gap"]
+    nearest = np.nanmin(np.linalg.norm(joints[:, 0, :, None] - joints[:, 1, None], axis=-1), (1, 2))
+    near = nearest <= ContactRule().max_distance
+    assert (gap < 0.01).sum() > 400
+    assert near[gap < 0.01].mean() > 0.99
+    assert (nearest[gap < 0.01] <= 0.1).mean() < 0.8  # a smaller one would lose contacts
+    assert (gap > 0.1).sum() > 10
+    assert not near[gap > 0.1].any()
+
+
+def seen_by_hi4d(root: Path, number: int, points: np.ndarray) -> np.ndarray:
+    pose = layouts.hi4d_camera(root, number)
+    return points @ pose[:, :3].T + pose[:, 3]
+
+
+def test_hi4d_contacts_of_true_meshes(tmp_path, dancers, files):
+    """A perfect fit has every contact; the second person moved 30 cm costs 150 mm and some contacts."""
+    keys = layouts.write_hi4d(tmp_path / "data", dancers[:2], frames_each=1)
+    matrix, regions = layouts.transfer_matrix(), RegionMap.load("free")
+    lists = [np.asarray(regions.vertices(i)) for i in range(75)]
+    expected = {}
+    for number, (key, scene) in enumerate(zip(keys, dancers, strict=False)):
+        seen = seen_by_hi4d(tmp_path / "data", number, scene.vertices[:, layouts.smpl_subset()].astype(float))
+        true = np.stack([matrix @ person for person in seen])
+        moved = true + np.array([[[0, 0, 0]], [[0.3, 0, 0]]])
+        layouts.write_fit(tmp_path / "perfect", key, vertices=true)
+        layouts.write_fit(tmp_path / "moved", key, vertices=moved)
+        touching = plain.touching(true, lists, 0.013)
+        distances = plain.contact_distances(moved, touching, lists)
+        expected[key] = (
+            1000 * np.mean(distances),
+            plain.share_within(distances, 0.1),
+            plain.scores(moved, touching, lists, 0.013, none=(np.nan, 0.0, 0.0)),
+        )
+    done = evaluate_fits(
+        "hi4d",
+        tmp_path / "data",
+        {"perfect": tmp_path / "perfect", "moved": tmp_path / "moved"},
+        choice=Choice(layouts.load_body(), transfer=files / "transfer.npz"),
+        regions=regions,
+        regressor=files / "J14.npy",
+        order="given",
+        penetration=False,
+        resampling=Resampling(20),
+    )
+    perfect, moved = done.methods
+    for record in perfect.records:
+        assert record.metrics["joint_none"] == pytest.approx(0, abs=1e-3)
+        assert (record.metrics["precision"], record.metrics["recall"], record.metrics["f1"]) == (1, 1, 1)
+        assert record.metrics["contact_mm"] < 13
+        assert record.metrics["pcc_5"] == 100
+    for record in moved.records:
+        contact, within, scores = expected[record.key]
+        assert record.metrics["joint_none"] == pytest.approx(150, abs=1e-3)
+        assert record.metrics["joint_translation"] == pytest.approx(150, abs=1e-3)
+        assert record.metrics["person_pa"] == pytest.approx(0, abs=1e-3)
+        assert record.metrics["contact_mm"] == pytest.approx(contact, abs=0.01)
+        assert record.metrics["pcc_10"] == pytest.approx(within, abs=1e-6)
+        assert record.metrics["recall"] == pytest.approx(scores[1])
+        assert record.metrics["f1"] == pytest.approx(scores[2])
+    assert any("region pairs of the true meshes within 13 mm" in note for note in done.notes)
+
+
+def test_chi3d_of_people_half_as_large_again(tmp_path, dancers):
+    """Scale: what no similarity sees, and every contact distance does."""
+    keys = layouts.write_chi3d(tmp_path / "data", dancers)
+    regions = RegionMap.load("free")
+    lists = [np.asarray(regions.vertices(i)) for i in range(75)]
+    expected = {}
+    for number, key in enumerate(keys):
+        scene = dancers[number // 2]
+        camera = layouts.chi3d_camera(key.rpartition("_")[2])
+        seen = lambda points, camera=camera: 1.5 * (points - camera["T"][0]) @ np.array(camera["R"]).T  # noqa: E731
+        named = layouts.joints_by_name(scene)
+        joints = np.stack([named[name.replace("_top", "")] for name in LSP14], 1)
+        vertices = seen(scene.vertices.astype(float))
+        layouts.write_fit(tmp_path / "fits", key, vertices=vertices, joints=seen(joints))
+        distances = plain.contact_distances(scene.vertices, scene.contact_regions, lists)
+        expected[key] = 1500 * np.mean(distances)
+        assert max(distances) < 0.0101  # nearer than 1 cm, as the captured file says
+    done = evaluate_fits(
+        "chi3d",
+        tmp_path / "data",
+        {"ours": tmp_path / "fits"},
+        choice=Choice(layouts.load_body()),
+        regions=regions,
+        penetration=False,
+        resampling=Resampling(20),
+    )
+    assert len(done.methods[0].records) == len(keys)
+    for record in done.methods[0].records:
+        assert record.metrics["joint_pa"] == pytest.approx(0, abs=1e-3)
+        assert record.metrics["joint_scale"] == pytest.approx(0, abs=1e-3)
+        assert record.metrics["joint_translation"] > 100
+        assert record.metrics["size"] == pytest.approx(2 / 3)
+        assert record.metrics["contact_mm"] == pytest.approx(expected[record.key], abs=0.01)
+        assert record.metrics["pcc_5"] == 100
+
+
+def test_flickr_of_people_who_touch_and_of_the_same_apart(tmp_path, dancers):
+    keys = layouts.write_flickr(tmp_path / "data", dancers)
+    for key, scene in zip(keys, dancers, strict=True):
+        layouts.write_fit(tmp_path / "touching", key, vertices=scene.vertices)
+        apart = scene.vertices + np.array([[[0, 0, 0]], [[0, 5.0, 0]]], dtype=np.float32)
+        layouts.write_fit(tmp_path / "apart", key, vertices=apart)
+    done = evaluate_fits(
+        "flickrci3d",
+        tmp_path / "data",
+        {"touching": tmp_path / "touching", "apart": tmp_path / "apart"},
+        choice=Choice(layouts.load_body()),
+        regions=RegionMap.load("free"),
+        penetration=False,
+        resampling=Resampling(20),
+    )
+    touching, apart = done.methods
+    assert {record.metrics["pcc_5"] for record in touching.records} == {100}
+    assert max(record.metrics["contact_mm"] for record in touching.records) < 10.1
+    assert {record.metrics["pcc_20"] for record in apart.records} == {0}
+    assert min(record.metrics["contact_mm"] for record in apart.records) > 3000

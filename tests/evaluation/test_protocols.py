@@ -7,7 +7,6 @@ import numpy as np
 import plain_metrics as plain
 import pytest
 from dataset_layouts import load_body
-from scipy import sparse
 
 from apu_contacts import RegionMap
 from apu_losses.bodies.identity import body_identity
@@ -123,35 +122,6 @@ def test_ntu_takes_the_test_performers_and_classes_and_a_list_of_frames(tmp_path
     assert names(ntu_frames(tmp_path)) == ["S001C001P003R001A058"]
 
 
-def transfer_matrix() -> sparse.csr_matrix:
-    """From the 6890 vertices of `smpl_subset` to the free body: exact where the free body has them."""
-    ids = layouts.smpl_subset()
-    body = load_body()
-    nearest = np.searchsorted(np.sort(ids), np.arange(body.num_vertices)).clip(0, 6889)
-    columns = np.argsort(ids)[nearest]
-    columns[ids] = np.arange(6890)
-    return sparse.csr_matrix((np.ones(body.num_vertices), (np.arange(body.num_vertices), columns)))
-
-
-def lsp_regressor() -> np.ndarray:
-    """``(14, V)`` rows of the free body's own regressor, and its highest vertex."""
-    body = load_body()
-    rows = np.zeros((14, body.num_vertices))
-    for row, name in enumerate(LSP14[:13]):
-        rows[row] = np.asarray(body.data.joint_regressor)[body.joint_names.index(name)]
-    rows[13, int(np.asarray(body.data.v_template)[:, 1].argmax())] = 1
-    return rows
-
-
-@pytest.fixture(scope="session")
-def files(tmp_path_factory):
-    """A regressor and a transfer matrix as people have them."""
-    folder = tmp_path_factory.mktemp("files")
-    np.save(folder / "J14.npy", lsp_regressor())
-    sparse.save_npz(folder / "transfer.npz", transfer_matrix())
-    return folder
-
-
 def test_hi4d_takes_every_fifth_contact_frame_of_camera_4(tmp_path, scenes):
     keys = layouts.write_hi4d(tmp_path, scenes[:2])
     truth = hi4d_frames(tmp_path)
@@ -163,7 +133,7 @@ def test_hi4d_takes_every_fifth_contact_frame_of_camera_4(tmp_path, scenes):
 
 def test_hi4d_by_the_regressor_equals_a_second_implementation(tmp_path, scenes, files):
     keys = layouts.write_hi4d(tmp_path / "data", scenes[:2])
-    matrix, ids = lsp_regressor(), layouts.smpl_subset()
+    matrix, ids = layouts.lsp_regressor(), layouts.smpl_subset()
     rng = np.random.default_rng(1)
     expected = {}
     for number, scene in enumerate(scenes[:2]):

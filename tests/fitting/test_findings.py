@@ -65,6 +65,19 @@ def test_who_is_in_front_is_held_against_the_scene(fitter, start):
     assert right["depth_order"].right and right["depth_order"].value == 0
 
 
+def test_who_starts_far_behind_whom_they_touch_may_be_a_child(fitter, start):
+    _, near = found(fitter, start)
+    transl = start["transl"].copy()
+    transl[1] += 1.2 * fitter.body.pose(fitter.tensors(start)).joints[1, 0].numpy()
+    _, far = found(fitter, start, transl=transl)
+    ratio = np.sort(near.depth)[1] / np.sort(near.depth)[0] - 1
+    looks = {f.name: f for f in look_at(demo_scene(), near, before=near)}
+    assert looks["size"].right and looks["size"].value == pytest.approx(ratio)
+    looks = {f.name: f for f in look_at(demo_scene(), near, before=far)}
+    assert not looks["size"].right and looks["size"].value > 0.6
+    assert "size" not in {f.name for f in look_at(demo_scene(), near)}
+
+
 def test_hands_a_metre_apart_are_no_contact(fitter, start):
     transl = start["transl"].copy()
     transl[1, 2] += 1.5
@@ -102,7 +115,7 @@ def test_what_cannot_be_measured_is_not_right(fitter, start):
 def test_a_result_says_what_it_looks_like(fitter, tmp_path):
     short = replace(fitter.preset, stages=[replace(s, max_iterations=2) for s in fitter.preset.stages[:1]])
     result = SceneFitter(fitter.body, preset=short).fit([demo_scene()])[0]
-    assert result.findings == look_at(demo_scene(), result.after)
+    assert result.findings == look_at(demo_scene(), result.after, before=result.before)
     assert result.looks_right == all(f.right for f in result.findings)
     result.save(tmp_path / "hug")
     assert type(result).load(tmp_path / "hug").findings == result.findings

@@ -9,6 +9,7 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
+from apu_contacts import ContactMap, RegionMap
 from apu_contacts.camera import Camera
 from apu_contacts.keypoints import SKELETONS, Keypoints2D
 from apu_contacts.sources import PersonDetection
@@ -17,6 +18,7 @@ from apu_losses.fitting import (
     InitialBody,
     Preset,
     Scene,
+    SceneContact,
     SceneFitter,
     ScenePerson,
     Stage,
@@ -29,6 +31,7 @@ from apu_losses.fitting.start.from_keypoints.flips import FLIPS, LIMBS, flipped_
 from apu_losses.fitting.start.from_keypoints.hiding import hiding_order
 from apu_losses.fitting.start.from_keypoints.limbs import outline
 from apu_losses.fitting.start.from_keypoints.sizes import settle_sizes
+from apu_losses.fitting.start.from_keypoints.touching import DepthLink, depth_links, overlapping
 from apu_losses.functional.pose_prior import BODY_JOINTS, relaxed_pose
 
 WIDTH, HEIGHT = 640, 480
@@ -182,6 +185,72 @@ def test_sizes_by_hand():
     # who hides the other is put before them
     order = settle_sizes([nobody, nobody], np.array([4.2, 4.0]), [(0, 1)], options)
     assert order.factor[0] < 1 < order.factor[1]
+
+
+def test_people_who_overlap_touch_or_differ_in_height_share_the_blame():
+    """Closed form of least squares, near enough for small differences."""
+    nobody = (np.zeros((2, 3)), np.zeros(2))
+    ankles, depths = [nobody, nobody], np.array([4.1, 3.9])
+    options = KeypointStartOptions(near_sigma=0.3, touch_sigma=0.1, touch_slack=0.05, touch_reach=1e3)
+    spread = 4.0 * options.stature_sigma  # of each depth, metres
+
+    def apart(**said):
+        factor = settle_sizes(ankles, depths, (), options, **said).factor
+        return float(np.subtract(*(depths * factor)))
+
+    assert apart() == pytest.approx(0.2)
+    assert apart(near=[(0, 1)]) == pytest.approx(0.2 / (1 + 2 * (spread / 0.3) ** 2), rel=0.05)
+    assert apart(near=[(1, 0)]) == pytest.approx(apart(near=[(0, 1)]))
+    touch = 0.05 + 0.15 / (1 + 2 * (spread / 0.1) ** 2)
+    assert apart(links=[DepthLink(0, 1, (4.1, 3.9), 1.0)]) == pytest.approx(touch, rel=0.05)
+    assert apart(links=[DepthLink(1, 0, (3.9, 4.1), 1.0)]) == pytest.approx(touch, rel=0.05)
+    # half of the weight that counts in full is half the pull; far contacts are doubted
+    half = 0.05 + 0.15 / (1 + (spread / 0.1) ** 2)
+    assert apart(links=[DepthLink(0, 1, (4.1, 3.9), 0.02)]) == pytest.approx(half, rel=0.05)
+    doubted = KeypointStartOptions(touch_reach=0.02)
+    factor = settle_sizes(ankles, depths, (), doubted, links=[DepthLink(0, 1, (6.0, 3.0), 1.0)]).factor
+    np.testing.assert_allclose(factor, 1.0, atol=0.01)
+    # an order and nearness together: each counts
+    both = settle_sizes(ankles, depths, [(0, 1)], options, near=[(0, 1)]).factor * depths
+    assert both[0] < both[1] and abs(both[0] - both[1]) < 0.2
+    # somebody who is called taller becomes so, and a child who is called so stays small
+    tall = settle_sizes(ankles, depths, (), options, taller=[(1, 0)])
+    assert np.log(tall.factor[1] / tall.factor[0]) == pytest.approx(
+        0.02 / (1 + 0.04**2 / 2 / 0.08**2), rel=1e-3
+    )
+    child = settle_sizes(ankles, depths, (), options, taller=[(0, 1)], statures=np.array([1.0, 0.7]))
+    np.testing.assert_allclose(child.factor, 1.0, atol=1e-6)
+
+
+def test_parts_that_touch_are_linked_where_the_picture_lets_them(body):
+    """Middles of regions by hand: of a contact's pairs the one that is nearest across the picture counts."""
+    regions = RegionMap.load("free")
+    template = body.pose({"transl": torch.zeros(1, 3)}).vertices()[0].double().numpy()
+    first, second = template + np.array([0, 0, 4.0]), template + np.array([0.1, 0, 4.5])
+    contact = SceneContact(0, 1, ContactMap([(0, 0), (40, 40)], [0.5, 0.5]))
+    (one, other) = depth_links([contact], np.stack([first, second]), regions, (0, 1))
+    middle = template[regions.vertices(0)].mean(0)
+    assert (one.first, one.second, one.weight) == (0, 1, 0.5)
+    assert one.depths == (pytest.approx(middle[2] + 4.0), pytest.approx(middle[2] + 4.5))
+    assert other.depths[0] == pytest.approx(template[regions.vertices(40)][:, 2].mean() + 4.0)
+    # people in another order, people who are not there, an open order, and parts a metre apart
+    (turned, _) = depth_links([contact], np.stack([second, first]), regions, (1, 0))
+    assert (turned.first, turned.second, turned.depths) == (1, 0, one.depths)
+    assert depth_links([contact], first[None], regions, (0,)) == []
+    assert depth_links([replace(contact, order="either")], np.stack([first, second]), regions, (0, 1)) == []
+    assert depth_links([contact], np.stack([first, second + np.array([1.0, 0, 0])]), regions, (0, 1)) == []
+
+
+def test_who_overlaps():
+    def box(left, right):
+        xy = np.zeros((25, 2))
+        xy[:2] = [[left, 0], [right, 100]]
+        return Keypoints2D("body25", xy, np.r_[1.0, 1.0, np.zeros(23)])
+
+    people = [box(0, 100), box(50, 90), box(80, 180)]
+    assert overlapping(people, 0.5) == [(0, 1)]
+    assert overlapping(people, 0.2) == [(0, 1), (0, 2), (1, 2)]
+    assert overlapping(people, 1.5) == []
 
 
 def test_who_hides_whom():

@@ -123,9 +123,14 @@ def test_a_built_in_term_is_added_by_its_weight():
 def test_what_moves_can_be_freed_and_held():
     best = load_preset("best")
     freed = best.freed("age", "left_hand_pose")
-    assert all({"age", "left_hand_pose"} < set(s.free) for s in freed.stages)
     placing, *others = freed.stages
-    assert placing.free_where_seen == () and all(s.free_where_seen == ("right_hand_pose",) for s in others)
+    # people are placed as wholes, and age does not buy what shape may not buy
+    assert placing == best.stages[0] and placing.free == ("transl",)
+    assert [s.name for s in others if "age" in s.free] == ["soft contact", "contact"]
+    assert [s.name for s in others if "age" in s.free] == [s.name for s in others if "betas" in s.free]
+    assert all("left_hand_pose" in s.free and s.free_where_seen == ("right_hand_pose",) for s in others)
+    shapeless = best.held("betas")
+    assert [s.name for s in shapeless.freed("age").stages if "age" in s.free] == [s.name for s in others]
     assert freed.freed("age") == freed and freed.terms == best.terms
     held = freed.held("age", "right_hand_pose", "global_orient")
     assert all(set(s.free) <= {"body_pose", "betas", "transl", "left_hand_pose"} for s in held.stages)

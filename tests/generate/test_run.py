@@ -92,7 +92,7 @@ def config(server: Server, tmp_path: Path) -> RunConfig:
     SHORT.save(tmp_path / "short.json")
     ask = {"model": "m", "base_url": server.url, "example": False, "parallel": 1}
     fit = {"preset": str(tmp_path / "short.json"), "batch_size": 1, "pictures": False}
-    return RunConfig().changed({"ask": ask, "fit": fit})
+    return RunConfig().changed({"ask": ask, "fit": fit, "starts": {"from_answers": "none"}})
 
 
 def contents(out: Path) -> dict[str, object]:

@@ -8,9 +8,11 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+from scipy import sparse
 from scipy.spatial.transform import Rotation
 
 from apu_losses.bodies import load_body as read_body
+from apu_losses.evaluation import LSP14
 from apu_losses.synthetic import TruthScene
 
 # facts of the formats, typed here a second time so that the readers' own tables are checked
@@ -229,3 +231,59 @@ def write_flickr(root: Path, scenes: Sequence[TruthScene]) -> list[str]:
 def write_fit(folder: Path, key: str, **arrays: np.ndarray) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     np.savez(folder / f"{key}.npz", **arrays)
+
+
+def transfer_matrix() -> sparse.csr_matrix:
+    """From the 6890 vertices of `smpl_subset` to the free body: exact where the free body has them."""
+    ids = smpl_subset()
+    body = load_body()
+    nearest = np.searchsorted(np.sort(ids), np.arange(body.num_vertices)).clip(0, 6889)
+    columns = np.argsort(ids)[nearest]
+    columns[ids] = np.arange(6890)
+    return sparse.csr_matrix((np.ones(body.num_vertices), (np.arange(body.num_vertices), columns)))
+
+
+def lsp_regressor() -> np.ndarray:
+    """``(14, V)`` rows of the free body's own regressor, and its highest vertex."""
+    body = load_body()
+    rows = np.zeros((14, body.num_vertices))
+    for row, name in enumerate(LSP14[:13]):
+        rows[row] = np.asarray(body.data.joint_regressor)[body.joint_names.index(name)]
+    rows[13, int(np.asarray(body.data.v_template)[:, 1].argmax())] = 1
+    return rows
+
+
+def hi4d_camera(root: Path, number: int) -> np.ndarray:
+    """``(3, 4)`` extrinsics of the recording that `write_hi4d` made of a scene."""
+    file = next((root / f"pair{number:02d}").rglob("rgb_cameras.npz"))
+    pose: np.ndarray = np.load(file)["extrinsics"][0]
+    return pose
+
+
+def bev_person(vertices: np.ndarray, joints: dict[str, np.ndarray], focal: float) -> dict[str, np.ndarray]:
+    """One person as BEV writes them, of the free body's mesh in a camera's axes.
+
+    The 24 joints of SMPL, LSP's 14 as `lsp_regressor` has them, and SMPL's mesh; what else BEV gives lies at
+    the pelvis.
+    """
+    lsp = lsp_regressor() @ vertices
+    points = np.repeat(joints["pelvis"][None], 71, 0)
+    points[:24] = np.stack([joints[name] for name in SMPL])
+    points[24:45] = joints["head"]
+    points[54:68] = lsp
+    origin = lsp[2:4].mean(0)
+    return {
+        "smpl_thetas": np.zeros(72),
+        "smpl_betas": np.zeros(11),
+        "cam_trans": origin,
+        "joints": points - origin,
+        "pj2d_org": focal * points[:, :2] / points[:, 2:],
+        "center_confs": np.array(0.9),
+        "verts": vertices[smpl_subset()] - origin,
+    }
+
+
+def write_bev(path: Path, people: Sequence[dict[str, np.ndarray]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    results = {key: np.stack([person[key] for person in people]).astype(np.float32) for key in people[0]}
+    np.savez(path, results=np.array(results, dtype=object))

@@ -81,20 +81,32 @@ def mean_share(distances: Sequence[float]) -> float:
     return sum(share_within(distances, k / 20) for k in range(20)) / 20
 
 
-def scores(
-    vertices: np.ndarray, pairs: Sequence[tuple[int, int]], regions: Sequence[np.ndarray], threshold: float
-) -> tuple[float, float, float]:
+def touching(vertices: np.ndarray, regions: Sequence[np.ndarray], threshold: float) -> list[tuple[int, int]]:
+    """Pairs of regions, nearer than a threshold."""
     from scipy.spatial import cKDTree
 
     trees = [cKDTree(vertices[1][ids]) for ids in regions]
-    said = {
+    return [
         (a, b)
         for a, own in enumerate(regions)
         for b, tree in enumerate(trees)
         if tree.query(vertices[0][own])[0].min() < threshold
-    }
+    ]
+
+
+def scores(
+    vertices: np.ndarray,
+    pairs: Sequence[tuple[int, int]],
+    regions: Sequence[np.ndarray],
+    threshold: float,
+    none: tuple[float, float, float] | None = None,
+) -> tuple[float, float, float]:
+    """Precision, recall, F1; ``none`` where nothing touches."""
+    said = set(touching(vertices, regions, threshold))
     true = set(map(tuple, pairs))
     hits = len(said & true)
+    if not said and none is not None:
+        return none
     return hits / len(said), hits / len(true), 2 * hits / (len(said) + len(true))
 
 
@@ -123,3 +135,48 @@ def resampled_means(
         else:
             means.append(np.mean([np.mean(each) for each in drawn.values()]))
     return np.array(means)
+
+
+def winding_number(point: np.ndarray, vertices: np.ndarray, faces: np.ndarray) -> float:
+    """Around a point, by the solid angle of each triangle (van Oosterom and Strackee 1983); 1 inside."""
+    a, b, c = (vertices[faces[:, corner]] - point for corner in range(3))
+    la, lb, lc = (np.linalg.norm(each, axis=1) for each in (a, b, c))
+    volume = np.einsum("fi,fi->f", a, np.cross(b, c))
+    below = la * lb * lc + (a * b).sum(1) * lc + (b * c).sum(1) * la + (c * a).sum(1) * lb
+    return float((2 * np.arctan2(volume, below)).sum() / (4 * np.pi))
+
+
+def surface_distance(point: np.ndarray, vertices: np.ndarray, faces: np.ndarray) -> float:
+    """To the nearest triangle: the foot on its plane, where it lies in it, and the nearest on each edge."""
+    corners = vertices[faces]
+    best = np.inf
+    for k in range(3):
+        start, along = corners[:, k], corners[:, (k + 1) % 3] - corners[:, k]
+        length = np.maximum((along * along).sum(1), 1e-300)
+        share = np.clip(((point - start) * along).sum(1) / length, 0, 1)
+        best = min(best, float(np.linalg.norm(start + share[:, None] * along - point, axis=1).min()))
+    normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    size = np.linalg.norm(normal, axis=1)
+    good = size > 0
+    normal, corners = normal[good] / size[good, None], corners[good]
+    height = ((point - corners[:, 0]) * normal).sum(1)
+    foot = point - height[:, None] * normal
+    within = np.ones(len(foot), dtype=bool)
+    for k in range(3):
+        edge = corners[:, (k + 1) % 3] - corners[:, k]
+        within &= (np.cross(edge, foot - corners[:, k]) * normal).sum(1) >= 0
+    return min(best, float(np.abs(height[within]).min())) if within.any() else best
+
+
+def penetration(vertices: np.ndarray, faces: np.ndarray) -> tuple[float, int]:
+    """Deepest point in millimetres, and the number of vertices of both that are inside the other."""
+    deepest, count = 0.0, 0
+    for own, other in ((0, 1), (1, 0)):
+        low, high = vertices[other].min(0), vertices[other].max(0)
+        for point in vertices[own]:
+            if (point < low).any() or (point > high).any():
+                continue
+            if winding_number(point, vertices[other], faces) > 0.5:
+                count += 1
+                deepest = max(deepest, surface_distance(point, vertices[other], faces))
+    return 1000 * deepest, count

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from apu_contacts.camera import Camera
-from apu_contacts.detect import DetectedPeople
+from apu_contacts.detect import DetectedPeople, choice, chosen_detector
 from apu_contacts.detect.mediapipe_pose import same_person
-from apu_contacts.detect.models import chosen_detector
 from apu_contacts.keypoints import SKELETONS, convert_keypoints
 from apu_contacts.sources import SourceFormatError, read_keypoint_arrays, read_mediapipe
 from apu_contacts.sources.conventions import axis_angle_to_matrices
@@ -84,9 +83,22 @@ def test_the_same_person_found_twice():
     assert same_person(xy + 5, xy) and not same_person(xy + np.array([90, 0]), xy)
 
 
-def test_which_detector_is_used():
-    with pytest.raises(ValueError, match="--detector must be auto, pose or mediapipe, got 'yolo'"):
+def test_which_detector_is_used(monkeypatch):
+    installed = {"rtmlib", "onnxruntime", "cv2", "mediapipe", "absl", "attr", "flatbuffers", "matplotlib"}
+    installed.add("google.protobuf")
+    monkeypatch.setattr(choice, "find_spec", lambda name: name if name in installed else None)
+    with pytest.raises(ValueError, match="detector must be auto, pose or mediapipe, got 'yolo'"):
         chosen_detector("yolo")
-    with pytest.raises(ValueError, match="are for --detector pose, not for MediaPipe"):
+    with pytest.raises(ValueError, match="are for detector pose, not mediapipe"):
         chosen_detector("mediapipe", own_weights=True)
-    assert chosen_detector("mediapipe") == "mediapipe" and chosen_detector(own_weights=True) == "pose"
+    assert chosen_detector() == "pose" and chosen_detector("mediapipe") == "mediapipe"
+    installed -= {"onnxruntime", "rtmlib"}
+    assert chosen_detector() == "mediapipe"
+    with pytest.raises(ModuleNotFoundError, match=r"pose .* lacks rtmlib, onnxruntime: pip install"):
+        chosen_detector(own_weights=True)
+    installed -= {"flatbuffers", "google.protobuf"}
+    with pytest.raises(ModuleNotFoundError) as stop:
+        chosen_detector()
+    # all that is missing, at once
+    for word in ("rtmlib", "onnxruntime", "[pose]", "flatbuffers", "google.protobuf", "[mediapipe]"):
+        assert word in str(stop.value)

@@ -2,13 +2,12 @@
 
 from apu_losses.evaluation.datasets.chi3d import chi3d_frames
 from apu_losses.evaluation.datasets.flickr import flickr_frames
-from apu_losses.evaluation.datasets.hi4d import SmplToBody, hi4d_frames
+from apu_losses.evaluation.datasets.hi4d import hi4d_frames
 from apu_losses.evaluation.datasets.ntu import ntu_frames
 from apu_losses.evaluation.datasets.ntu_selection import ContactRule, contact_frames
 
 __all__ = [
     "ContactRule",
-    "SmplToBody",
     "chi3d_frames",
     "contact_frames",
     "flickr_frames",

@@ -26,7 +26,7 @@ from apu_contacts.sources import (
 )
 from apu_losses.bodies import LinearBlendBody
 from apu_losses.evaluation.datasets.folders import data_folder, first_folder, needed_file, trimmed
-from apu_losses.evaluation.frames import FloatArray, TruthFrame, TruthSet
+from apu_losses.evaluation.frames import FloatArray, TruthFrame, TruthSet, box_around
 from apu_losses.evaluation.joint_sets import body_points
 
 SUBJECTS = ("s03",)
@@ -61,7 +61,9 @@ def chi3d_frames(
     meshes = body is not None and body.name != "free" and body.num_vertices == 10475
     frames: list[TruthFrame] = []
     for subject in subjects:
-        folder = data_folder(train / subject, f"the pair {subject}, with {_SIGNATURES}")
+        folder = data_folder(
+            train / subject, f"the pair {subject}, with {_SIGNATURES}; --data names the folder with train/"
+        )
         for action, contact in read_chi3d_signatures(folder / _SIGNATURES).items():
             if meshes and body is not None:
                 path = needed_file(folder / "smplx" / f"{action}.json", "SMPL-X parameters")
@@ -74,15 +76,18 @@ def chi3d_frames(
                 place = folder / "camera_parameters" / name / f"{action}.json"
                 camera = read_chi3d_camera(needed_file(place, "a camera"))
                 short = f"{action}_{contact.frame:06d}_{name}"
+                seen = {key: _seen(value, camera) for key, value in points.items()}
                 frames.append(
                     TruthFrame(
                         key=f"{subject}_{short}",
                         group=trimmed(action),
                         cluster=f"{subject}_{action}",
-                        points={key: _seen(value, camera) for key, value in points.items()},
+                        points=seen,
                         vertices=None if vertices is None else _seen(vertices, camera),
                         contacts=contact.contacts,
                         aliases=(short,) if len(subjects) == 1 else (),
+                        picture=f"{subject}_{short}",
+                        boxes=_boxes(seen, camera),
                     )
                 )
     notes = (
@@ -121,3 +126,13 @@ def _posed(
 def _seen(points: FloatArray, camera: Chi3dCamera) -> FloatArray:
     seen: FloatArray = (points - camera.position) @ np.asarray(camera.rotation).T
     return seen
+
+
+def _boxes(points: dict[str, FloatArray], camera: Chi3dCamera) -> FloatArray | None:
+    """Boxes around the LSP joints, where the camera file says how to project."""
+    if camera.focal is None or camera.center is None:
+        return None
+    joints = np.stack([points[name] for name in CHI3D_JOINTS], 1)
+    if joints[..., 2].min() <= 0:
+        return None
+    return box_around(joints[..., :2] / joints[..., 2:] * camera.focal + camera.center)

@@ -44,6 +44,8 @@ def flickr_frames(data: str | Path, *, part: str = "test", one_pair: bool = Fals
             cluster=name,
             contacts=pair.contacts,
             aliases=(name,) if len(image.pairs) == 1 else (),
+            picture=name,
+            boxes=image.boxes[[pair.person_a, pair.person_b]],
         )
         for name, image in chosen.items()
         for number, pair in enumerate(image.pairs)

@@ -19,6 +19,11 @@ def data_folder(path: str | Path, expected: str) -> Path:
     return folder
 
 
+def others(root: Path) -> str:
+    """Return the first names in a folder, for a message that says what is there instead."""
+    return ", ".join(sorted(item.name for item in root.iterdir())[:6]) or "nothing"
+
+
 def first_folder(root: Path, names: Sequence[str], expected: str) -> Path:
     """Return the first of these folders that is there; ``"."`` is the root itself.
 
@@ -28,8 +33,7 @@ def first_folder(root: Path, names: Sequence[str], expected: str) -> Path:
     for name in names:
         if (root / name).is_dir():
             return root / name
-    there = ", ".join(sorted(item.name for item in root.iterdir())[:6]) or "nothing"
-    raise FileNotFoundError(f"{root}: expected {expected} ({' or '.join(names)}), found {there}")
+    raise FileNotFoundError(f"{root}: expected {expected} ({' or '.join(names)}), found {others(root)}")
 
 
 def needed_file(path: Path, what: str) -> Path:

@@ -11,83 +11,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from apu_contacts.sources import (
-    Hi4dCamera,
-    SourceFormatError,
-    read_hi4d_cameras,
-    read_hi4d_frame,
-    read_hi4d_meta,
-    read_model_pickle,
-)
+from apu_contacts.sources import Hi4dCamera, read_hi4d_cameras, read_hi4d_frame, read_hi4d_meta
 from apu_contacts.sources.names import SMPL_OUTPUT_JOINTS
-from apu_losses.evaluation.datasets.folders import data_folder, needed_file, trimmed
-from apu_losses.evaluation.frames import FloatArray, TruthFrame, TruthSet
+from apu_losses.evaluation.datasets.folders import data_folder, needed_file, others, trimmed
+from apu_losses.evaluation.frames import FloatArray, TruthFrame, TruthSet, box_around
+from apu_losses.evaluation.smpl_mesh import SMPL_HEAD_TOP, SmplToBody
 
 CAMERA = 4
 """The camera of the paper's table."""
 EVERY = 5
 """Every fifth contact frame, from the first, as BUDDI's evaluation takes them."""
-SMPL_HEAD_TOP = 411
-"""The vertex of SMPL's mesh that SMPLify takes for the top of the head."""
-_SMPL_VERTICES = 6890
-
-
-class SmplToBody:
-    """SMPL's vertices as the vertices of another mesh: from the SMPL truth to the mesh of the fits.
-
-    Args:
-        path: ``smpl2smplx_deftrafo_setup.pkl`` of smplx's model transfer (its matrix ``mtx``, of which the
-            half for vertices is used), or an ``.npz`` of ``scipy.sparse.save_npz``.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is no matrix from SMPL's 6890 vertices.
-    """
-
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
-        matrix = self._read()
-        if matrix.ndim == 2 and matrix.shape[1] == 2 * _SMPL_VERTICES:
-            matrix = matrix[:, :_SMPL_VERTICES]  # the other half is for vertices plus normals
-        if matrix.ndim != 2 or matrix.shape[1] != _SMPL_VERTICES:
-            raise ValueError(
-                f"{self.path}: expected a matrix with {_SMPL_VERTICES} or {2 * _SMPL_VERTICES} columns, "
-                f"got shape {matrix.shape}"
-            )
-        sums = np.asarray(matrix.sum(1)).ravel()
-        if not (np.abs(sums - 1) < 1e-2).all():
-            raise ValueError(f"{self.path}: the rows must sum to 1, got {sums.min():.3f} to {sums.max():.3f}")
-        self.matrix = matrix
-
-    def _read(self) -> Any:
-        if self.path.suffix == ".npz":
-            from scipy import sparse
-
-            from apu_contacts.reading import read_arrays
-
-            parts = read_arrays(self.path)
-            if {"data", "indices", "indptr", "shape"} - parts.keys():
-                raise ValueError(
-                    f"{self.path}: expected what scipy.sparse.save_npz writes, found {sorted(parts)}"
-                )
-            kind = parts.get("format", b"csr")
-            make = sparse.csc_matrix if b"csc" in bytes(np.asarray(kind).ravel()[0]) else sparse.csr_matrix
-            made = make((parts["data"], parts["indices"], parts["indptr"]), shape=tuple(parts["shape"]))
-            made.check_format()
-            return made.tocsr()
-        content = read_model_pickle(self.path, sparse=True)
-        for key in ("mtx", "matrix"):
-            if key in content:
-                return content[key]
-        raise SourceFormatError(f"{self.path}: the key 'mtx' is missing, found {', '.join(sorted(content))}")
-
-    def __call__(self, vertices: FloatArray) -> FloatArray:
-        """``(2, 6890, 3)`` -> ``(2, V, 3)``."""
-        return np.stack([np.asarray(self.matrix @ person) for person in vertices])
 
 
 def hi4d_frames(
@@ -118,8 +52,10 @@ def hi4d_frames(
     wanted = there if pairs is None else [f"pair{str(name).removeprefix('pair')}" for name in pairs]
     missing = [name for name in wanted if name not in there]
     if missing or not there:
-        which, found = missing[0] if missing else "pair00", ", ".join(there[:6]) or "no pair"
-        raise FileNotFoundError(f"{root}: expected {which}/, found {found}")
+        which, found = missing[0] if missing else "pair00", ", ".join(there[:6]) or others(root)
+        raise FileNotFoundError(
+            f"{root}: expected {which}/, found {found}; --data names the folder that holds the pairs"
+        )
     if every < 1:
         raise ValueError(f"every must be at least 1, got {every}")
     frames: list[TruthFrame] = []
@@ -170,6 +106,8 @@ def _recording(
                 cluster=f"{pair}_{folder.name}",
                 points=points,
                 vertices=None if to_body is None else to_body(vertices),
+                picture=f"{pair}_{folder.name}_{number}_{frame:06d}",
+                boxes=box_around(_pixels(vertices, cameras[number])),
             )
         )
     return frames
@@ -178,3 +116,9 @@ def _recording(
 def _seen(points: FloatArray, camera: Hi4dCamera) -> FloatArray:
     seen: FloatArray = points @ camera.rotation.T + camera.translation
     return seen
+
+
+def _pixels(seen: FloatArray, camera: Hi4dCamera) -> FloatArray:
+    image = seen @ camera.intrinsics.T
+    pixels: FloatArray = image[..., :2] / image[..., 2:]
+    return pixels

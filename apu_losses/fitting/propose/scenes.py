@@ -28,6 +28,7 @@ from apu_contacts.sources import (
     read_buddi,
     read_camerahmr,
     read_hmr2,
+    read_human3r,
     read_keypoint_arrays,
     read_mediapipe,
     read_mmpose,
@@ -35,6 +36,7 @@ from apu_contacts.sources import (
     read_nlf,
     read_openpose,
     read_parameters,
+    read_prompthmr,
     read_sam3d_body,
     read_smplerx_folder,
     read_vitpose_body25,
@@ -74,7 +76,9 @@ _ESTIMATES: dict[str, Callable[[Path, _Size], list[InitialEstimate]]] = {
     "sam3d": lambda path, size: read_sam3d_body(path, size, allow_empty=True),
     "smplerx": lambda path, size: read_smplerx_folder(path, 1),
     "parameters": lambda path, size: read_parameters(path),
-    "buddi": lambda path, size: read_buddi(path),
+    "buddi": lambda path, size: read_buddi(path, size),
+    "prompthmr": lambda path, size: read_prompthmr(path, size, allow_empty=True),
+    "human3r": lambda path, size: read_human3r(path, allow_empty=True),
 }
 _FOLDERS = ("smplerx", "sam3d")  # kinds that come as a folder, one file a person
 ESTIMATE_KINDS = tuple(_ESTIMATES)

@@ -59,6 +59,7 @@ class SceneMetrics:
         thickness_change: ``(P,)`` the same of the thickness of the part that changed most.
         depth_order_wrong: metres by which somebody whom the scene's ``depth_order`` calls nearer is farther
             away, of the worst pair; 0 where all are right.
+        depth: ``(P,)`` metres from the camera to the middle of each person, along the viewing direction.
     """
 
     contact_distance: tuple[float, ...]
@@ -78,6 +79,7 @@ class SceneMetrics:
     volume_change: tuple[float, ...] = ()
     thickness_change: tuple[float, ...] = ()
     depth_order_wrong: float = 0.0
+    depth: tuple[float, ...] = ()
 
     def to_dict(self) -> dict[str, object]:
         """Plain lists and numbers."""
@@ -141,6 +143,7 @@ def evaluate(state: FitState) -> list[SceneMetrics]:
     robust = torch.where(confident.isnan(), weak, robust)
     volume, thickness = _build_change(state)
     order = _depth_order_wrong(state)
+    middle = middle_depth(state)
 
     def of_people(values: Tensor, scene: int) -> tuple[float, ...]:
         return tuple(values[batch.row_scene == scene].tolist())
@@ -166,6 +169,7 @@ def evaluate(state: FitState) -> list[SceneMetrics]:
                 volume_change=of_people(volume, scene),
                 thickness_change=of_people(thickness, scene),
                 depth_order_wrong=order[scene],
+                depth=of_people(middle, scene),
             )
         )
     return metrics

@@ -30,6 +30,33 @@ NO_PARAMETERS = frozenset({_BODY, _IDENTITY, RESIDUAL})
 
 
 @dataclass(frozen=True)
+class DepthChoice:
+    """Which of several depths that the picture leaves open was kept.
+
+    Attributes:
+        kept: ``"as given"``, or what differs from the start that was given, in words
+            (``"person 0: left arm mirrored"``).
+        margin: by what share the next one costs more; near 0 it might as well have been the next one. Another
+            start than the given one costs a ninth more than its loss.
+        tried: name and loss of each, the kept one first.
+    """
+
+    kept: str
+    margin: float
+    tried: tuple[tuple[str, float], ...]
+
+    def to_dict(self) -> dict[str, object]:
+        """Plain values."""
+        return {"kept": self.kept, "margin": self.margin, "tried": [list(one) for one in self.tried]}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> DepthChoice:
+        """Return the inverse of `to_dict`; a loss that was not finite becomes NaN."""
+        tried = tuple((str(name), float(number_or_nan(loss))) for name, loss in data["tried"])
+        return cls(str(data["kept"]), float(number_or_nan(data["margin"])), tried)
+
+
+@dataclass(frozen=True)
 class FitResult:
     """The fitted people of one scene.
 
@@ -48,6 +75,22 @@ class FitResult:
         regions: ``topology``, ``kind`` (official, transferred, derived) and ``provenance`` of the region map.
         notes: what the preset asked for and this body does not have.
         findings: what a look from every side found, see `look_at`; empty for a fit that failed.
+        depth: which depths were tried and which was kept; None where the preset tries no others
+            (``Preset.hypotheses``).
+
+    Example:
+        >>> import tempfile
+        >>> from dataclasses import replace
+        >>> from pathlib import Path
+        >>> from apu_losses import FitResult, SceneFitter, load_preset
+        >>> from apu_losses.app.demo import demo_scene
+        >>> preset = load_preset("no_contact")
+        >>> short = replace(preset, stages=(replace(preset.stages[0], max_iterations=1),))
+        >>> (result,) = SceneFitter(preset=short).fit([demo_scene()])
+        >>> _ = result.save(folder := Path(tempfile.mkdtemp()))
+        >>> loaded = FitResult.load(folder)
+        >>> loaded.scene, loaded.body, loaded.failed, loaded.parameters["transl"].shape
+        ('side_hug', 'free', False, (2, 3))
     """
 
     scene: str
@@ -65,6 +108,7 @@ class FitResult:
     regions: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
+    depth: DepthChoice | None = None
 
     @property
     def looks_right(self) -> bool:
@@ -131,6 +175,7 @@ class FitResult:
                 regions=data["regions"],
                 notes=tuple(data["notes"]),
                 findings=tuple(Finding.from_dict(found) for found in data.get("findings", [])),
+                depth=DepthChoice.from_dict(data["depth"]) if data.get("depth") else None,
             )
         except KeyError as error:
             raise ValueError(f"{record}: not the record of a result: the key {error} is missing") from None
@@ -160,6 +205,7 @@ class FitResult:
             "notes": list(self.notes),
             "verdict": {"kept": self.verdict.kept, "reason": self.verdict.reason},
             "findings": [finding.to_dict() for finding in self.findings],
+            "depth": None if self.depth is None else self.depth.to_dict(),
             "before": self.before.to_dict(),
             "after": self.after.to_dict(),
             "stages": stages,

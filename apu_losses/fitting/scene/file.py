@@ -34,7 +34,20 @@ MAX_PIXELS = 200_000
 
 
 class SceneFileError(ValueError):
-    """A scene file that cannot be used; the message names the file, the place in it and what was expected."""
+    """A scene file that cannot be used; the message names the file, the place in it and what was expected.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from apu_losses import SceneFileError, load_scene
+        >>> path = Path(tempfile.mkdtemp()) / "hug.json"
+        >>> _ = path.write_text('{"format": "apu-scene/1"}')
+        >>> try:
+        ...     load_scene(path)
+        ... except SceneFileError as error:
+        ...     print(str(error).partition("; ")[0].partition(": ")[2])
+        not a scene: an object with 'schema_version', 'image' and 'people' is expected
+    """
 
 
 @cache
@@ -278,6 +291,8 @@ def _person_from_dict(entry: dict[str, Any]) -> ScenePerson:
         entry.get("label", ""),
         entry.get("frame", 0),
         entry.get("track", ""),
+        entry.get("age_group", ""),
+        entry.get("stature"),
     )
 
 
@@ -293,10 +308,14 @@ def _person_to_dict(person: ScenePerson) -> dict[str, Any]:
     if person.initial.flat_hand_mean is not None:
         initial["flat_hand_mean"] = person.initial.flat_hand_mean
     keypoints = person.keypoints
+    said = {"age_group": person.age_group} if person.age_group else {}
+    size = {} if person.stature is None else {"stature": person.stature}
     in_sequence = {"frame": person.frame, "track": person.track} if person.track or person.frame else {}
     return {
         "label": person.label,
         **in_sequence,
+        **said,
+        **size,
         "keypoints": {
             "skeleton": keypoints.skeleton,
             # a joint that was not seen may lie nowhere, which JSON cannot say

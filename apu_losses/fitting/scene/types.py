@@ -18,6 +18,8 @@ from apu_contacts.keypoints.types import Keypoints2D
 from apu_contacts.resolve import ContactEvidence
 
 Array = NDArray[np.float64]
+AGE_GROUPS = ("adult", "teenager", "child", "infant")
+"""What may be said of somebody's age."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,13 @@ class ScenePerson:
             may share space.
         track: people of different frames with the same track are one person who moves; ``""``: nobody else.
             See `sequence`.
+        age_group: ``"adult"``, ``"teenager"``, ``"child"`` or ``"infant"``, where somebody said so; ``""``:
+            nobody did. The start then has a size that such a person may have
+            (`apu_losses.fitting.start.said`).
+        stature: metres, where somebody said so.
+
+    Raises:
+        ValueError: another age group, or a stature that nobody has (0.4 to 2.5 m): are these centimetres?
 
     Example:
         >>> import numpy as np
@@ -105,6 +114,16 @@ class ScenePerson:
     label: str = ""
     frame: int = 0
     track: str = ""
+    age_group: str = ""
+    stature: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.age_group not in ("", *AGE_GROUPS):
+            raise ValueError(f"age_group must be one of {', '.join(AGE_GROUPS)}, got {self.age_group!r}")
+        if self.stature is not None and not 0.4 <= self.stature <= 2.5:
+            raise ValueError(
+                f"stature must be 0.4 to 2.5 metres, got {self.stature}: are these centimetres, or feet?"
+            )
 
 
 @dataclass(frozen=True)

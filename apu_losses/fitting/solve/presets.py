@@ -106,9 +106,10 @@ def best() -> Preset:
         "orientation": 400.0,
         "shape": 100.0,  # lighter, second-order steps buy contact with bodies of skin and bone
         "stature": 2.0,
+        "depth_order": 5e3,  # of scenes that say who is in front; a word may be wrong
     }
     near = {**weights, "contact": 3.5e5}
-    placed = {"keypoints": weights["keypoints"], "contact": 1e3, "penetration": 3e2}
+    placed = {"keypoints": weights["keypoints"], "contact": 1e3, "penetration": 3e2, "depth_order": 5e3}
     unshaped = tuple(name for name in moves if name != "betas")
     return Preset(
         name="best",
@@ -122,6 +123,7 @@ def best() -> Preset:
             "orientation": {},
             "shape": {"around": "start", "first": 0.0},
             "stature": {},
+            "depth_order": {},
             # the way that it came in: the nearest surface may be that of the far side
             "penetration": {"target": "entry", "energy": "l2"},
         },

@@ -11,6 +11,9 @@ from pathlib import Path
 from apu_contacts.files import write_text
 from apu_losses.fitting.body_parameters import BODY_PARAMETERS, HAND_POSES
 
+SHAPE_PARAMETERS = frozenset({"betas", "phenotypes", "age"})
+"""The parameters that say how somebody is built."""
+_PLACES = frozenset({"global_orient", "transl"})
 OPTIMIZERS = ("adam", "levenberg_marquardt")
 
 
@@ -122,6 +125,9 @@ class Preset:
             its defaults, which a term that a stage weighs also has if it does not stand here.
         stages: run one after the other.
         filter_pixels: verdict of the filter: mean keypoint distance allowed, pixels at 512 scale.
+        hypotheses: at most so many starts of a scene are fitted to the end, and the better end is kept: the
+            given one, and those with who is in front exchanged or an arm or a leg mirrored in depth, which
+            make the same picture. 1: the given one only. `FitResult.depth` has what was tried.
         description: one or two sentences for people.
 
     Example:
@@ -137,8 +143,13 @@ class Preset:
     stages: tuple[Stage, ...]
     filter_pixels: float = 20.0
     description: str = field(default="", compare=False)
+    hypotheses: int = 1
 
     def __post_init__(self) -> None:
+        if not isinstance(self.hypotheses, Integral) or self.hypotheses < 1:
+            raise ValueError(
+                f"preset {self.name!r}: hypotheses must be a whole number from 1, got {self.hypotheses!r}"
+            )
         object.__setattr__(self, "stages", tuple(self.stages))
         object.__setattr__(self, "terms", {name: dict(options) for name, options in self.terms.items()})
         if not isinstance(self.filter_pixels, Real) or not self.filter_pixels > 0:
@@ -172,14 +183,25 @@ class Preset:
         return self._changed(self.name, terms, [stage.weights for stage in self.stages])
 
     def freed(self, *parameters: str) -> Preset:
-        """Return the same preset in which these body parameters move, too, in every stage:
-        ``freed("age")``.
+        """Return the same preset in which these body parameters move, too: ``freed("age")``.
+
+        A stage that places people as wholes stays so: pose, shape and hands move where a pose does already,
+        and shape and age only where a shape does, if there is such a stage, since where shapes are held
+        bodies would get smaller to come apart. A preset that moves neither frees them in every stage.
         """
+
+        def takes(stage: Stage, name: str) -> bool:
+            beside = [] if name in _PLACES else [frozenset({"body_pose"})]
+            for kind in [SHAPE_PARAMETERS, *beside] if name in SHAPE_PARAMETERS else beside:
+                if any(kind & set(other.free) for other in self.stages):
+                    return bool(kind & set(stage.free))
+            return True
+
         stages = []
         for stage in self.stages:
-            free = (*stage.free, *(name for name in parameters if name not in stage.free))
-            seen = tuple(name for name in stage.free_where_seen if name not in parameters)
-            stages.append(replace(stage, free=free, free_where_seen=seen))
+            new = [name for name in parameters if name not in stage.free and takes(stage, name)]
+            seen = tuple(name for name in stage.free_where_seen if name not in new)
+            stages.append(replace(stage, free=(*stage.free, *new), free_where_seen=seen))
         return replace(self, stages=tuple(stages))
 
     def held(self, *parameters: str) -> Preset:
@@ -239,6 +261,7 @@ class Preset:
             "name": self.name,
             "description": self.description,
             "filter_pixels": self.filter_pixels,
+            "hypotheses": self.hypotheses,
             "terms": {name: dict(options) for name, options in self.terms.items()},
             "stages": [
                 {**asdict(stage), "free": list(stage.free), "free_where_seen": list(stage.free_where_seen)}

@@ -70,6 +70,14 @@ def scene_from_detections(
         ValueError: a person without an initial estimate whose keypoints show no limb or are not to be started
             from (leave such people out, or give them an estimate), or with one that has neither joints nor a
             body to pose it with.
+
+    Example:
+        >>> from apu_losses import scene_from_detections
+        >>> from apu_losses.synthetic import load_truth_scenes, observe
+        >>> seen = observe(load_truth_scenes("development")[0])  # keypoints and estimates, as detectors err
+        >>> scene = scene_from_detections(seen.detections, seen.view.width, seen.view.height)
+        >>> len(scene.people), scene.width == seen.view.width, scene.contacts
+        (2, True, ())
     """
     camera = camera or Camera.from_image_size(width, height)
     check_start(start)
@@ -187,18 +195,20 @@ def _of_size(value: NDArray[np.float64], size: int) -> NDArray[np.float64]:
 def posed_estimate(estimate: InitialEstimate, body: BodyModel) -> InitialEstimate:
     """Return an estimate that came as parameters only, with the 3D joints that ``body`` has in its pose.
 
-    The body's pelvis is put where the estimate's is. A body of the estimate's own model takes its shape and
-    translation, too; any other is posed in its default shape, which gives a start that is right in pose and
-    place, and off in stature. Hands are posed by any body that has fingers.
+    The body's pelvis is put where the estimate's is, or its head where the estimate has no pelvis (Human3R).
+    A body of the estimate's own model takes its shape and translation, too; any other is posed in its default
+    shape, which gives a start that is right in pose and place, and off in stature. Hands are posed by any
+    body that has fingers.
 
     Raises:
-        ValueError: if the estimate has no pelvis to place the body at, or no orientation.
+        ValueError: if the estimate has neither pelvis nor head to place the body at, or no orientation.
     """
     import torch
 
-    if "pelvis" not in estimate.joint_names or "global_orient" not in estimate.parameters:
+    anchor = next((name for name in ("pelvis", "head") if name in estimate.joint_names), None)
+    if anchor is None or "global_orient" not in estimate.parameters:
         raise ValueError(
-            f"the estimate of {estimate.estimator!r} has no pelvis or no orientation to start from"
+            f"the estimate of {estimate.estimator!r} has no pelvis or head, or no orientation, to start from"
         )
     own = {**estimate.own} if estimate.model == model_of(body) else _hands(estimate)
     wanted = {**own, **estimate.parameters}
@@ -225,6 +235,6 @@ def posed_estimate(estimate: InitialEstimate, body: BodyModel) -> InitialEstimat
     names = (*body.joint_names, *(SKELETONS[skeleton].joint_names[k] for k in extra))
     xyz = np.concatenate([joints, points[extra]])
     if "transl" not in params:
-        pelvis = estimate.joints[estimate.joint_names.index("pelvis")]
-        xyz = xyz + pelvis - joints[body.joint_names.index("pelvis")]
+        place = estimate.joints[estimate.joint_names.index(anchor)]
+        xyz = xyz + place - joints[body.joint_names.index(anchor)]
     return replace(estimate, joint_names=names, joints=xyz).with_projection()

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from apu_contacts.regions import part_regions
+from apu_losses.fitting.objective.batch import SceneBatch
 from apu_losses.fitting.objective.state import FitState
 from apu_losses.fitting.objective.terms.options import check_options
 from apu_losses.functional.depth_order import OrderForm, depth_order_energy
@@ -98,18 +99,25 @@ class DepthOrderTerm:
     def __call__(self, state: FitState) -> Tensor:
         """Return one value per scene, without its weight: ``(S,)``."""
         batch = state.batch
-        depth = middle_depth(state)
-        first = torch.searchsorted(batch.row_scene, torch.arange(batch.size, device=depth.device)).tolist()
-        pairs = [
-            (first[s] + near, first[s] + far, s)
-            for s, scene in enumerate(batch.scenes)
-            for near, far in scene.depth_order
-        ]
+        pairs = _said_pairs(batch)
         if not pairs:
-            return depth.new_zeros(batch.size)
+            return batch.keypoints.new_zeros(batch.size)
+        depth = middle_depth(state)
         near, far, owner = torch.tensor(pairs, device=depth.device, dtype=torch.int64).unbind(1)
         energy = depth_order_energy(depth[near], depth[far], form=self.form, margin=self.margin)
         return batch.per_scene(energy, owner)
+
+
+def _said_pairs(batch: SceneBatch) -> list[tuple[int, int, int]]:
+    """Return rows of the nearer and of the farther one, and their scene, of every order that is said."""
+    first = torch.searchsorted(
+        batch.row_scene, torch.arange(batch.size, device=batch.row_scene.device)
+    ).tolist()
+    return [
+        (first[s] + near, first[s] + far, s)
+        for s, scene in enumerate(batch.scenes)
+        for near, far in scene.depth_order
+    ]
 
 
 def middle_depth(state: FitState) -> Tensor:

@@ -67,7 +67,14 @@ class KeypointStartOptions:
         order_sigma: metres; how firmly who hides another is put before them.
         order_reach: metres; an order that is further than this from what is seen is doubted.
 
-    The last six were tuned on the development types of the synthetic world.
+        near_overlap: people whose boxes overlap by this share of the smaller one are equally far away,
+        near_sigma: to about so many metres.
+        touch_sigma: metres; how firmly parts that touch are put at one depth.
+        touch_slack: metres by which the middles of such parts may differ, being under the skin.
+        touch_reach: metres; a contact that is further than this from what is seen is doubted.
+        touch_weight: of a contact, from which it counts in full; answers of a model have about half of it.
+
+    From ``stature_sigma`` on these were tuned on the development types of the synthetic world.
     """
 
     headings: Preset = HEADINGS_PRESET
@@ -82,11 +89,18 @@ class KeypointStartOptions:
     pitch_sigma: float = 0.1
     order_sigma: float = 0.15
     order_reach: float = 0.3
+    near_overlap: float = 0.5
+    near_sigma: float = 0.3
+    touch_sigma: float = 0.1
+    touch_slack: float = 0.05
+    touch_reach: float = 0.3
+    touch_weight: float = 0.04
 
     def __post_init__(self) -> None:
         if self.alternatives < 0:
             raise ValueError(f"alternatives must be at least 0, got {self.alternatives}")
         numbers = ("apart", "temperature", "stature_sigma", "floor_sigma", "lifted", "pitch_sigma")
-        for name in (*numbers, "order_sigma", "order_reach"):
+        more = ("order_sigma", "order_reach", "near_overlap", "near_sigma", "touch_sigma", "touch_reach")
+        for name in (*numbers, *more, "touch_weight"):
             if not 0 < getattr(self, name) < float("inf"):
                 raise ValueError(f"{name} must be positive and finite, got {getattr(self, name)}")

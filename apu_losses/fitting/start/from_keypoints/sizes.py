@@ -15,6 +15,7 @@ from scipy.optimize import least_squares
 
 from apu_contacts.keypoints.types import Keypoints2D
 from apu_losses.fitting.start.from_keypoints.options import KeypointStartOptions
+from apu_losses.fitting.start.from_keypoints.touching import DepthLink
 
 Array = NDArray[np.float64]
 
@@ -26,6 +27,10 @@ _LEVEL = 0.05
 """Radians by which cameras look down in the mean."""
 _MORE_THAN = 0.05
 """Metres of depth by which somebody who hides another is nearer at least."""
+
+
+_TALLER_BY, _TALLER_SIGMA = 0.02, 0.04
+"""Relative; somebody who is called taller is so by this much at least, and how firmly. Not tuned."""
 
 
 class Sizes(NamedTuple):
@@ -49,19 +54,30 @@ def settle_sizes(
     depths: Array,
     order: Sequence[tuple[int, int]],
     options: KeypointStartOptions,
+    *,
+    near: Sequence[tuple[int, int]] = (),
+    links: Sequence[DepthLink] = (),
+    taller: Sequence[tuple[int, int]] = (),
+    statures: Array | None = None,
 ) -> Sizes:
-    """Return the sizes that put everybody's feet on one floor, and who hides another before them.
+    """Return the sizes that put everybody's feet on one floor, who hides another before them, people who
+    overlap near each other, and parts that touch at one depth.
 
     Args:
         ankles: of each person, ``(2, 3)`` metres in the camera frame, and ``(2,)`` confidences of their
             keypoints.
         depths: ``(P,)`` metres, of bodies of mean size.
         order: pairs ``(nearer, farther)``.
+        near: pairs who are about equally far away; see `overlapping`.
+        links: parts that touch; see `depth_links`.
+        taller: pairs ``(taller, shorter)``, where somebody said so.
+        statures: ``(P,)`` of the bodies, relative; 1 for everybody if None.
     """
     count = len(depths)
     feet = [_lowest(*seen) for seen in ankles]
     standing = [i for i, foot in enumerate(feet) if foot is not None]
-    if len(standing) < 2 and not order:
+    log_stature = np.zeros(count) if statures is None else np.log(statures)
+    if len(standing) < 2 and not (order or near or links or taller):
         alone = np.full(count, options.stature_sigma)
         return Sizes(np.ones(count), alone, None, _LEVEL)
 
@@ -75,10 +91,22 @@ def settle_sizes(
             above = (height - down @ foot * np.exp(size[person]) - _SOLE) / options.floor_sigma
             # a foot that is lifted is let go
             found.append(above / np.sqrt(1 + (above * options.floor_sigma / options.lifted) ** 2))
-        for near, far in order:
-            behind = depths[far] * np.exp(size[far]) - depths[near] * np.exp(size[near])
+        for front, back in order:
+            behind = depths[back] * np.exp(size[back]) - depths[front] * np.exp(size[front])
             missing = max(0.0, _MORE_THAN - behind)
             found.append(missing / options.order_sigma / np.sqrt(1 + (missing / options.order_reach) ** 2))
+        for one, other in near:
+            apart = depths[one] * np.exp(size[one]) - depths[other] * np.exp(size[other])
+            found.append(apart / options.near_sigma)
+        for link in links:
+            apart = link.depths[0] * np.exp(size[link.first]) - link.depths[1] * np.exp(size[link.second])
+            apart = np.sign(apart) * max(0.0, abs(apart) - options.touch_slack)
+            doubt = np.sqrt(1 + (apart / options.touch_reach) ** 2)
+            trust = np.sqrt(min(1.0, link.weight / options.touch_weight))
+            found.append(trust * apart / options.touch_sigma / doubt)
+        for tall, short in taller:
+            less = log_stature[short] + size[short] - log_stature[tall] - size[tall]
+            found.append(max(0.0, _TALLER_BY + less) / _TALLER_SIGMA)
         return np.array(found)
 
     lowest = [float(foot[1]) for foot in feet if foot is not None]

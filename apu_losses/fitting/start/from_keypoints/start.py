@@ -15,10 +15,11 @@ from torch import Tensor
 from apu_contacts.camera import Camera
 from apu_contacts.keypoints import SKELETONS
 from apu_contacts.keypoints.types import Keypoints2D
+from apu_contacts.regions import RegionMap
 from apu_losses.bodies.protocol import BodyModel
 from apu_losses.fitting.body_parameters import pose_joints
 from apu_losses.fitting.objective.batch import body25
-from apu_losses.fitting.scene.types import InitialBody, Joints3D, Scene, ScenePerson
+from apu_losses.fitting.scene.types import InitialBody, Joints3D, Scene, SceneContact, ScenePerson
 from apu_losses.fitting.solve.stage import Preset
 from apu_losses.fitting.start.from_keypoints.flips import FLIPS, LIMBS, flipped_limb
 from apu_losses.fitting.start.from_keypoints.hiding import hiding_order
@@ -27,6 +28,7 @@ from apu_losses.fitting.start.from_keypoints.limbs import Outline, outline
 from apu_losses.fitting.start.from_keypoints.options import KeypointStartOptions
 from apu_losses.fitting.start.from_keypoints.sizes import Sizes, ankles_of, settle_sizes
 from apu_losses.fitting.start.from_keypoints.solve import solve_hypotheses
+from apu_losses.fitting.start.from_keypoints.touching import DepthLink, depth_links, overlapping
 from apu_losses.fitting.start.joint_trust import JOINT_TRUST
 from apu_losses.fitting.start.retarget import stack_parameters
 from apu_losses.functional.pose_prior import BODY_JOINTS
@@ -110,6 +112,9 @@ def start_from_keypoints(
     *,
     ages: Sequence[float | None] | None = None,
     in_front: Sequence[tuple[int, int]] | None = None,
+    taller: Sequence[tuple[int, int]] = (),
+    contacts: Sequence[SceneContact] = (),
+    regions: RegionMap | None = None,
 ) -> list[KeypointStart]:
     """Return a start for each person of one image, from 2D keypoints alone.
 
@@ -125,6 +130,9 @@ def start_from_keypoints(
         ages: of each person, as the body counts them (0 adult, 1 infant), where somebody said so.
         in_front: pairs ``(nearer, farther)``, where somebody said so; None: what the keypoints show
             (`hiding_order`).
+        taller: pairs ``(taller, shorter)``, where somebody said so.
+        contacts: of these people, by position: parts that touch are equally far away.
+        regions: of ``body``; without them contacts do not count.
 
     Returns:
         one start a person, in order.
@@ -134,7 +142,7 @@ def start_from_keypoints(
             pairs of other people.
     """
     options = options or KeypointStartOptions()
-    _check(people, body, ages, in_front)
+    _check(people, body, ages, [*(in_front or ()), *taller])
     known = [body25(keypoints) for keypoints in people]
     if not people:
         return []
@@ -151,7 +159,16 @@ def start_from_keypoints(
     likeliest = [second.distinct(number, options)[0] for number in range(len(people))]
     order = hiding_order(known) if in_front is None else list(in_front)
     ankles = [ankles_of(k, second.joints[i], body.joint_names) for k, i in zip(known, likeliest, strict=True)]
-    sizes = settle_sizes(ankles, second.joints[likeliest, 0, 2], order, options)
+    sizes = settle_sizes(
+        ankles,
+        second.joints[likeliest, 0, 2],
+        order,
+        options,
+        near=overlapping(known, options.near_overlap),
+        links=second.links(likeliest, contacts, regions),
+        taller=taller,
+        statures=np.array([shape.size for shape in shapes]),
+    )
     third = second.resized(sizes, shapes, camera, options)
     return [
         third.start(number, float(sizes.sigma[number]), _notes(known[number]), options)
@@ -163,7 +180,7 @@ def _check(
     people: Sequence[Keypoints2D],
     body: BodyModel,
     ages: Sequence[float | None] | None,
-    in_front: Sequence[tuple[int, int]] | None,
+    pairs: Sequence[tuple[int, int]],
 ) -> None:
     if not {"global_orient", "body_pose", "transl"} <= set(body.parameter_specs):
         raise ValueError(
@@ -177,11 +194,11 @@ def _check(
             raise ValueError(
                 f"ages[{number}] must lie in 0 (adult) to 1 (infant), got {age}: are these years?"
             )
-    for near, far in in_front or ():
-        if near == far or not all(0 <= person < len(people) for person in (near, far)):
+    for one, other in pairs:
+        if one == other or not all(0 <= person < len(people) for person in (one, other)):
             raise ValueError(
-                f"in_front must name two different people of 0 to {len(people) - 1}, nearer one first, "
-                f"got {(near, far)}"
+                f"in_front (nearer one first) and taller (taller one first) must name two different people "
+                f"of 0 to {len(people) - 1}, got {(one, other)}"
             )
 
 
@@ -356,6 +373,17 @@ class _Search:
         anchor = {name: value[list(rows)] for name, value in self.anchor.items()}
         owners = [self.owners[row] for row in rows]
         return self._solved(self.people, self.body, owners, mirrored, params, anchor, camera, options.settle)
+
+    def links(
+        self, rows: Sequence[int], contacts: Sequence[SceneContact], regions: RegionMap | None
+    ) -> list[DepthLink]:
+        """Return what contacts say of the depths of these bodies, one a person."""
+        if regions is None or not any(len(contact.contacts) for contact in contacts):
+            return []
+        params = {name: value[list(rows)] for name, value in self.params.items()}
+        with torch.no_grad():
+            vertices: Array = self.body.pose(params).vertices().double().cpu().numpy()
+        return depth_links(contacts, vertices, regions, range(len(rows)))
 
     def _mirrored(self, row: int) -> list[Array]:
         """Poses of one hypothesis with a limb mirrored; none for a body of other joints."""
