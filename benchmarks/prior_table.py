@@ -4,7 +4,7 @@
     python benchmarks/prior_table.py --scenes 33 --generated     # and a prior with own fits of unseen types
     python benchmarks/prior_table.py --split development         # what weights may be chosen on
 
-Rows share the recipe `best`. The prior that ships has seen the truth of development types only. With
+Rows share the preset `best`. The prior that ships has seen the truth of development types only. With
 `--generated` the system first fits other scenes of the held-out types by automatic contact maps, keeps what
 the filter keeps, and counts a second prior with these fits added: still no truth of an unseen type. Scores
 lie in --cache, a block of scenes of a method to a file.

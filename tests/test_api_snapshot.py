@@ -31,6 +31,7 @@ PACKAGES = (
     "apu_contacts.sources",
     "apu_losses",
     "apu_losses.bodies",
+    "apu_losses.dataset",
     "apu_losses.evaluation",
     "apu_losses.fitting",
     "apu_losses.functional",

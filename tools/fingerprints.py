@@ -1,10 +1,14 @@
 """What the library computes, as digests: equal before and after code was only moved.
 
-    python tools/fingerprints.py > before.txt        # 10 minutes on one thread
-    python tools/fingerprints.py --check             # in seconds: fewer scenes, fewer steps
+    python tools/fingerprints.py                        # ten minutes on one thread: 16 scenes by each preset
+    python tools/fingerprints.py --presets paper best   # a part of it
+    python tools/fingerprints.py --check                # less: two scenes, two iterations a stage; compared
+    python tools/fingerprints.py --write                # the same, written down anew: numbers were to change
 
 Fits of the demo and of synthetic scenes with each preset, operators and losses on fixed inputs, and
-answers of the simulated annotator as they are read. Digests belong to one machine and its libraries.
+answers of the simulated annotator as they are read. What `--check` finds is held against
+``tools/fingerprints.json``: to the bit on a machine and libraries whose digests stand there, elsewhere by the
+sum of all magnitudes, within a thousandth.
 """
 
 from __future__ import annotations
@@ -12,10 +16,15 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-from collections.abc import Iterator
+import math
+import platform
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, is_dataclass, replace
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
+import numba
 import numpy as np
 import torch
 
@@ -26,30 +35,41 @@ from apu_losses.app.demo import demo_scene
 from apu_losses.fitting import PRESET_NAMES, Preset, load_preset
 from apu_losses.synthetic import annotate, load_truth_scenes, observe
 
-PRESETS = tuple(name for name in PRESET_NAMES if name != "prior")  # which waits for a trained prior
+PRESETS = tuple(name for name in PRESET_NAMES if name != "prior")  # which tests/prior hold
+RECORD = Path(__file__).with_suffix(".json")
+CLOSE = 1e-3  # relative, of sums of magnitudes on other machines; two steps of a fit move last digits only
 
 
-def digest(value: Any) -> str:
-    """Sixteen hexadecimal digits of a value's bits."""
-    found = hashlib.sha256()
-    _feed(value, found)
-    return found.hexdigest()[:16]
+class Print(NamedTuple):
+    """The digest of a value's bits, and the sum of the magnitudes of its numbers; None where it has none."""
+
+    digest: str
+    magnitude: float | None
 
 
-def _feed(value: Any, found: Any) -> None:
+def fingerprint(value: Any) -> Print:
+    """Sixteen hexadecimal digits of a value's bits, and how large its numbers are."""
+    found, sums = hashlib.sha256(), []
+    _feed(value, found, sums)
+    return Print(found.hexdigest()[:16], float(f"{math.fsum(sums):.7g}") if sums else None)
+
+
+def _feed(value: Any, found: Any, sums: list[float]) -> None:
     if isinstance(value, torch.Tensor):
         value = value.detach().cpu().numpy()
     if isinstance(value, np.ndarray):
         found.update(f"{value.dtype} {value.shape}".encode() + np.ascontiguousarray(value).tobytes())
+        if value.dtype.kind == "f":
+            sums.append(float(np.abs(value[np.isfinite(value)], dtype=np.float64).sum()))
     elif isinstance(value, dict):
         for key in sorted(value, key=str):
             found.update(str(key).encode())
-            _feed(value[key], found)
+            _feed(value[key], found, sums)
     elif is_dataclass(value) and not isinstance(value, type):
-        _feed({name: getattr(value, name) for name in value.__dataclass_fields__}, found)
+        _feed({name: getattr(value, name) for name in value.__dataclass_fields__}, found, sums)
     elif isinstance(value, (list, tuple)):
         for item in value:
-            _feed(item, found)
+            _feed(item, found, sums)
     else:
         found.update(repr(value).encode())
 
@@ -64,7 +84,7 @@ def shortened(name: str, steps: int | None) -> Preset:
     )
 
 
-def operators() -> Iterator[tuple[str, str]]:
+def operators() -> Iterator[tuple[str, Print]]:
     """Geometry and losses on two posed free bodies that touch."""
     body, regions = al.load_body(), ac.RegionMap.load("free")
     generator = torch.Generator().manual_seed(0)
@@ -84,7 +104,7 @@ def operators() -> Iterator[tuple[str, str]]:
         "inside": lambda: geometry.inside(a, b, faces),
         "penetration": lambda: tuple(geometry.penetration(a, b, faces)),
     }.items():
-        yield f"operator {name}", digest(call())
+        yield f"operator {name}", fingerprint(call())
     cmap = ac.ContactMap([[17, 71], [2, 50], [30, 31]], [1.0, 0.5, 0.25])
     losses = {
         "contact pairs": al.SoftContactLoss(regions, over="pairs"),
@@ -96,10 +116,10 @@ def operators() -> Iterator[tuple[str, str]]:
         first, second = a.clone().requires_grad_(), b.clone().requires_grad_()
         value = loss(first, second, cmap) if name.startswith("contact") else loss(first, second)
         value.sum().backward()
-        yield f"loss {name}", digest([value, first.grad, second.grad])
+        yield f"loss {name}", fingerprint([value, first.grad, second.grad])
 
 
-def fits(count: int, steps: int | None) -> Iterator[tuple[str, str]]:
+def fits(count: int, steps: int | None, presets: Sequence[str]) -> Iterator[tuple[str, Print]]:
     """Return the demo, and synthetic scenes with contacts of one answer each, by every preset."""
     body = al.load_body()
     truths = load_truth_scenes("development")
@@ -107,7 +127,7 @@ def fits(count: int, steps: int | None) -> Iterator[tuple[str, str]]:
     seen = [observe(truth) for truth in chosen]
     texts = [annotate(one) for one in seen]
     answers = [ac.parse_answer(text) for text in texts]
-    yield "answers", digest([asdict(answer) for answer in answers])
+    yield "answers", fingerprint([asdict(answer) for answer in answers])
     scenes = []
     for one, answer in zip(seen, answers, strict=True):
         left, right = one.left, 1 - one.left
@@ -115,18 +135,40 @@ def fits(count: int, steps: int | None) -> Iterator[tuple[str, str]]:
         cmap = ac.ContactMap.from_parts(contacts)
         edges = [al.SceneContact(left, right, cmap)] if len(cmap.pairs) else []
         scenes.append(al.scene_from_detections(one.detections, one.view.width, one.view.height, edges))
-    yield (
-        "scenes",
-        digest([json.dumps(s.people[0].initial.parameters, default=lambda x: x.tolist()) for s in scenes]),
-    )
-    for name in PRESETS:
+    yield "scenes", fingerprint([s.people[0].initial.parameters for s in scenes])
+    for name in presets:
         fitter = al.SceneFitter(body, preset=shortened(name, steps))
         for what, group in (("demo", [demo_scene()]), (f"{len(scenes)} scenes", scenes)):
             results = fitter.fit(group)
             yield (
                 f"fit {name}, {what}",
-                digest([[r.parameters, r.stages, r.after.to_dict()] for r in results]),
+                fingerprint([[r.parameters, r.stages, r.after.to_dict()] for r in results]),
             )
+
+
+def this_machine() -> str:
+    """Return what bits hang on: the processor, the instructions that libraries use, and their versions."""
+    listed = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").is_file() else ""
+    model = re.search(r"^model name\s*: (.*)$", listed, re.MULTILINE)
+    processor = model[1] if model else platform.processor() or platform.machine()
+    capability = torch.backends.cpu.get_cpu_capability()
+    versions = f"torch {torch.__version__}, numpy {np.__version__}, numba {numba.__version__}"
+    return f"{processor}, {capability}, {versions}"
+
+
+def differences(found: dict[str, Print], record: dict[str, Any], machine: str) -> list[str]:
+    """Return what is not as it was written down: to the bit where the digests are this machine's."""
+    digests = record["digests"].get(machine)
+    said = []
+    if found.keys() != record["magnitudes"].keys():
+        said.append(f"other values than those written down: {sorted(found.keys() ^ record['magnitudes'])}")
+    for name, (digest, magnitude) in found.items():
+        known = record["magnitudes"].get(name)
+        same_bits = digests is None or digest == digests.get(name)
+        near = magnitude is None or known is None or math.isclose(magnitude, known, rel_tol=CLOSE)
+        if not (same_bits and near):
+            said.append(f"{name}: magnitude {magnitude}, was {known}" + (" in other bits" if near else ""))
+    return said
 
 
 def main() -> None:
@@ -135,14 +177,31 @@ def main() -> None:
     )
     parser.add_argument("--scenes", type=int, default=16)
     parser.add_argument("--steps", type=int, help="iterations a stage at most; all by default")
-    parser.add_argument("--check", action="store_true", help="two scenes, two iterations a stage")
+    parser.add_argument("--presets", nargs="*", choices=PRESETS, default=PRESETS, help="all by default")
+    parser.add_argument(
+        "--check", action="store_true", help="the short form, compared with what is written down"
+    )
+    parser.add_argument("--write", action="store_true", help="write the short form down")
     options = parser.parse_args()
-    if options.check:
-        options.scenes, options.steps = 2, 2
+    short = options.check or options.write
+    scenes, steps, presets = (2, 2, PRESETS) if short else (options.scenes, options.steps, options.presets)
     torch.set_num_threads(1)
-    for source in (operators(), fits(options.scenes, options.steps)):
-        for name, found in source:
-            print(f"{found}  {name}", flush=True)
+    found: dict[str, Print] = {}
+    for source in (operators(), fits(scenes, steps, presets)):
+        for name, each in source:
+            found[name] = each
+            print(f"{each.digest}  {name}", flush=True)
+    machine = this_machine()
+    if options.write:
+        digests = {machine: {name: each.digest for name, each in found.items()}}
+        magnitudes = {name: each.magnitude for name, each in found.items()}
+        RECORD.write_text(json.dumps({"magnitudes": magnitudes, "digests": digests}, indent=1) + "\n")
+    elif options.check:
+        record = json.loads(RECORD.read_text())
+        said = differences(found, record, machine)
+        how = "to the bit" if machine in record["digests"] else f"within {CLOSE:g}; no digests of {machine}"
+        print("\n".join([*said, f"{len(found)} values compared {how}, {len(said)} differ"]))
+        raise SystemExit(1 if said else 0)
 
 
 if __name__ == "__main__":

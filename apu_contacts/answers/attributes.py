@@ -95,12 +95,12 @@ class PairAttributes:
             ValueError: an unknown key or word.
         """
         try:
-            people = {
-                person: PersonAttributes(**{k: Judgement(**v) for k, v in data.get(person, {}).items()})
+            first, second = (
+                PersonAttributes(**{name: Judgement(**told) for name, told in data.get(person, {}).items()})
                 for person in ("a", "b")
-            }
-            rest = {name: Judgement(**value) for name, value in data.items() if name not in ("a", "b")}
-            return cls(**people, **rest)
+            )
+            pair = {name: Judgement(**told) for name, told in data.items() if name not in ("a", "b")}
+            return cls(first, second, **pair)
         except (TypeError, AttributeError) as error:
             raise ValueError(f"attributes: {error}; known are {', '.join((*OF_ONE, 'taller'))}") from None
 

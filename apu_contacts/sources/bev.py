@@ -169,6 +169,20 @@ def read_bev(path: str | Path, *, vertices: bool = False, allow_empty: bool = Fa
 
     Warns:
         SourceWarning: for each person whose values are not finite, while others' are.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> import numpy as np
+        >>> from apu_contacts import read_bev
+        >>> shapes = {"smpl_thetas": (72,), "smpl_betas": (11,), "cam_trans": (3,), "joints": (71, 3)}
+        >>> shapes |= {"pj2d_org": (71, 2), "center_confs": ()}
+        >>> two_people = {name: np.full((2, *shape), 0.5) for name, shape in shapes.items()}
+        >>> path = Path(tempfile.mkdtemp()) / "photo.npz"
+        >>> np.savez(path, results=np.array(two_people, dtype=object))
+        >>> people = read_bev(path)
+        >>> len(people), people[0].age, people[0].joints.shape
+        (2, 0.5, (71, 3))
     """
     content = read_npz(path)
     results = content.get("results", content)

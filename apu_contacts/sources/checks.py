@@ -15,7 +15,18 @@ raised arms."""
 
 
 class ConventionError(SourceFormatError):
-    """The numbers are well formed, and mean something else than the format says."""
+    """The numbers are well formed, and mean something else than the format says.
+
+    Example:
+        >>> import numpy as np
+        >>> from apu_contacts import ConventionError, read_multihmr
+        >>> record = {"rotvec": np.zeros((53, 3)), "shape": np.full(11, 5.0), "transl_pelvis": [0, 0, 3.0]}
+        >>> try:
+        ...     read_multihmr([record], image_size=(640, 480))
+        ... except ConventionError as error:
+        ...     print(str(error).partition("shape: ")[2])
+        age must lie in [0, 1], 0 an adult and 1 an infant, got 5: are these years?
+    """
 
 
 def check_metres(points: ArrayLike, where: str) -> float:

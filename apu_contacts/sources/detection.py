@@ -48,6 +48,15 @@ class InitialEstimate:
 
     Raises:
         ValueError: on shapes that do not fit.
+
+    Example:
+        >>> import numpy as np
+        >>> from apu_contacts import InitialEstimate
+        >>> pose = {"global_orient": np.zeros(3), "body_pose": np.zeros(63)}
+        >>> joints = np.array([[0, 0, 3.0], [0, -0.5, 3.0]])
+        >>> estimate = InitialEstimate("mine", pose, ("pelvis", "neck"), joints)
+        >>> estimate.estimator, estimate.joints[1].tolist(), estimate.is_absent
+        ('mine', [0.0, -0.5, 3.0], False)
     """
 
     estimator: str

@@ -68,6 +68,19 @@ def read_flickr_signatures(path: str | Path, *, body: str = "smplx") -> dict[str
         SourceFormatError: if it is not JSON in this layout, or ids are out of range; the image and pair are
             named.
         ValueError: on an unknown ``body``.
+
+    Example:
+        >>> import json, tempfile
+        >>> from pathlib import Path
+        >>> from apu_contacts import read_flickr_signatures
+        >>> body = {"region_id": [[17, 71]], "vertex_id": [[9, 8]], "face_id": [[3, 2]]}
+        >>> sign = {"person_ids": [1, 0], "smplx": body}
+        >>> image = {"bbxes": [[0, 0, 50, 90], [40, 0, 95, 90]], "ci_sign": [sign]}
+        >>> path = Path(tempfile.mkdtemp()) / "interaction_contact_signature.json"
+        >>> _ = path.write_text(json.dumps({"photo": image}))
+        >>> (pair,) = read_flickr_signatures(path)["photo"].pairs
+        >>> pair.person_a, pair.person_b, pair.contacts.pairs.tolist()
+        (1, 0, [[17, 71]])
     """
     if body not in _BODIES:
         raise ValueError(f"body must be 'smplx' or 'ghum', got {body!r}")

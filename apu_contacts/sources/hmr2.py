@@ -59,6 +59,16 @@ def read_hmr2(
     Warns:
         SourceWarning: for each person whose values cannot be used while others' can; such a person's estimate
             has no joints, and ``notes`` say why.
+
+    Example:
+        >>> import numpy as np
+        >>> from apu_contacts import read_hmr2
+        >>> params = {"global_orient": np.eye(3)[None, None], "body_pose": np.tile(np.eye(3), (1, 23, 1, 1))}
+        >>> out = {"pred_smpl_params": {**params, "betas": np.zeros((1, 10))}}
+        >>> out |= {"pred_cam_t_full": np.array([[0.0, 0.0, 5.0]]), "scaled_focal_length": np.array(1200.0)}
+        >>> (person,) = read_hmr2(out, image_size=(640, 480))
+        >>> person.own["transl"].tolist(), person.camera.focal
+        ([0.0, 0.0, 5.0], 1200.0)
     """
     content, where = load_content(source)
     people = People(
@@ -84,6 +94,17 @@ def read_camerahmr(
     package's 45.
 
     Args, Raises: as `read_hmr2`.
+
+    Example:
+        >>> import numpy as np
+        >>> from apu_contacts import read_camerahmr
+        >>> sizes = {"global_orient": 3, "body_pose": 69, "betas": 10}
+        >>> out = {name: np.zeros((1, size)) for name, size in sizes.items()}
+        >>> camera = np.array([[800.0, 0, 320], [0, 800, 240], [0, 0, 1]])
+        >>> out |= {"pred_cam_t_full": np.array([[0.0, 0, 5]]), "cam_int": camera}
+        >>> (person,) = read_camerahmr(out)
+        >>> person.estimator, person.camera
+        ('camerahmr', Camera(focal=800.0, center=(320.0, 240.0)))
     """
     return read_hmr2(source, image_size, estimator="camerahmr", part=part, allow_empty=allow_empty)
 

@@ -203,6 +203,14 @@ def read_mmpose(
     Warns:
         SourceWarning: for each person whose record is damaged while others' are not; such a person has
             no joints.
+
+    Example:
+        >>> import numpy as np
+        >>> from apu_contacts import read_mmpose
+        >>> instance = {"keypoints": np.full((17, 2), 100.0).tolist(), "keypoint_scores": [0.9] * 17}
+        >>> (person,) = read_mmpose([{"instances": [instance]}])  # or the path of what it wrote
+        >>> person.skeleton, float(person.confidence[0])
+        ('coco17', 0.9)
     """
     content, where = load_content(source)
     instances = _instances(content, frame, where)
@@ -331,6 +339,16 @@ def read_coco_results(
         SourceMissingError: if there is no such file.
         SourceFormatError: on another layout, or if all records are damaged; the record is named.
         ConventionError: if the coordinates are no pixels.
+
+    Example:
+        >>> import json, tempfile
+        >>> from pathlib import Path
+        >>> from apu_contacts import read_coco_results
+        >>> found = {"image_id": 7, "category_id": 1, "keypoints": [100.0, 50.0, 0.9] * 17, "score": 0.8}
+        >>> path = Path(tempfile.mkdtemp()) / "results.json"
+        >>> _ = path.write_text(json.dumps([found, found]))
+        >>> {image: len(people) for image, people in read_coco_results(path).items()}
+        {'7': 2}
     """
     content = read_json(path)
     visibilities = _are_visibilities(content)

@@ -52,6 +52,14 @@ def read_multihmr(
     Raises:
         SourceMissingError, UnsafePickleError, SourceFormatError, ConventionError, NoPeopleError: as
             `apu_contacts.sources.read_hmr2`.
+
+    Example:
+        >>> import numpy as np
+        >>> from apu_contacts import read_multihmr
+        >>> record = {"rotvec": np.zeros((53, 3)), "shape": np.zeros(11), "transl_pelvis": [0, 0, 3.0]}
+        >>> (person,) = read_multihmr([record], image_size=(640, 480))
+        >>> person.joint_names, person.joints.tolist(), person.parameters["age"].tolist()
+        (('pelvis',), [[0.0, 0.0, 3.0]], [0.0])
     """
     content, where = load_content(source)
     people = People(content, where, {"rotvec": 2})

@@ -53,6 +53,15 @@ def read_nlf(
         SourceMissingError, UnsafePickleError, SourceFormatError, ConventionError, NoPeopleError: as
             `apu_contacts.sources.read_hmr2`.
         ValueError: on an unknown unit.
+
+    Example:
+        >>> import numpy as np
+        >>> from apu_contacts import read_nlf
+        >>> joints = np.random.default_rng(0).uniform(-800, 800, (1, 24, 3)) + [0, 0, 4000]  # millimetres
+        >>> out = {"joints3d": joints, "pose": np.zeros((1, 72)), "betas": np.zeros((1, 10))}
+        >>> (person,) = read_nlf({**out, "trans": joints[:, 0] / 1000}, image_size=(640, 480))
+        >>> person.estimator, bool(np.allclose(person.joints[0], joints[0, 0] / 1000))
+        ('nlf', True)
     """
     if unit not in _UNITS:
         raise ValueError(f"unit must be one of {', '.join(_UNITS)}, got {unit!r}")

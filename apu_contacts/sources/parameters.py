@@ -111,6 +111,15 @@ def read_parameters(
     Warns:
         SourceWarning: for each row that cannot be used while others can; its estimate has no joints, and
             ``notes`` say why.
+
+    Example:
+        >>> import numpy as np
+        >>> from apu_contacts import read_parameters
+        >>> names = {"global_orient": 3, "body_pose": 63, "betas": 10}
+        >>> content = {name: np.zeros((1, size)) for name, size in names.items()}  # or the path of a file
+        >>> (person,) = read_parameters({**content, "transl": np.array([[0.0, 0.3, 3.0]])})
+        >>> person.own["transl"].tolist(), person.joint_names
+        ([0.0, 0.3, 3.0], ('pelvis',))
     """
     if model is not None and model not in MEAN_PELVIS:
         raise ValueError(f"model must be one of {', '.join(MEAN_PELVIS)}, got {model!r}")
@@ -301,6 +310,15 @@ def read_amass(
     """Frames of an AMASS-like ``.npz`` (``poses``, ``trans``, ``betas``), put in front of a camera.
 
     Args, Raises: as `read_parameters`. AMASS's world has +Z up, so a camera is needed.
+
+    Example:
+        >>> import numpy as np
+        >>> from apu_contacts import read_amass
+        >>> motion = {"poses": np.zeros((120, 156)), "trans": np.zeros((120, 3)), "betas": np.zeros(16)}
+        >>> ahead = (np.eye(3), np.array([0.0, 0.0, 4.0]))  # the world seen by a camera 4 m away
+        >>> people = read_amass(motion, rows=[0, 60], extrinsic=ahead, pelvis=np.zeros(3))
+        >>> len(people), people[0].own["transl"].tolist()
+        (2, [0.0, 0.0, 4.0])
     """
     return read_parameters(
         source, part=part, rows=rows, extrinsic=extrinsic, pelvis=pelvis, camera=camera, estimator="amass"
@@ -324,6 +342,16 @@ def read_buddi(
 
     Raises:
         SourceMissingError, UnsafePickleError, SourceFormatError, ConventionError: as `read_parameters`.
+
+    Example:
+        >>> import numpy as np
+        >>> from apu_contacts import read_buddi
+        >>> sizes = {"global_orient": 3, "body_pose": 63, "betas": 10, "scale": 1}
+        >>> humans = {name: np.zeros((2, size)) for name, size in sizes.items()}
+        >>> humans["transl"] = np.array([[0, 0, 3.0], [1, 0, 3.0]])
+        >>> people = read_buddi({"humans": humans, "cam": {}})
+        >>> [person.own["transl"].tolist() for person in people], people[0].parameters["age"].tolist()
+        ([[0.0, 0.0, 3.0], [1.0, 0.0, 3.0]], [0.0])
     """
     content, where = load_content(source)
     if not isinstance(content, Mapping) or not isinstance(content.get("humans"), Mapping):

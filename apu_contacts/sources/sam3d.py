@@ -67,6 +67,15 @@ def read_sam3d_body(
         SourceMissingError, UnsafePickleError, SourceFormatError, ConventionError, NoPeopleError: as
             `apu_contacts.sources.read_hmr2`; ConventionError if the file's 2D keypoints tell of another
             camera, or of an image of another size.
+
+    Example:
+        >>> import numpy as np
+        >>> from apu_contacts import read_sam3d_body
+        >>> points = np.random.default_rng(0).uniform(-0.8, 0.8, (70, 3))
+        >>> record = {"pred_keypoints_3d": points, "pred_cam_t": np.array([0.0, 0.0, 4.0])}
+        >>> (person,) = read_sam3d_body([record], image_size=(640, 480), focal=900.0)
+        >>> person.camera, person.joints.shape
+        (Camera(focal=900.0, center=(320.0, 240.0)), (64, 3))
     """
     content, where, broken = _load(source)
     people = People(content, where, {"pred_keypoints_3d": 2})

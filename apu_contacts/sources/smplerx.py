@@ -50,6 +50,15 @@ def read_smplerx(
     Raises:
         SourceMissingError, UnsafePickleError, SourceFormatError, ConventionError: as
             `apu_contacts.sources.read_hmr2`.
+
+    Example:
+        >>> import numpy as np
+        >>> from apu_contacts import Camera, read_smplerx
+        >>> sizes = {"global_orient": 3, "body_pose": 63, "betas": 10}
+        >>> record = {name: np.zeros((1, size)) for name, size in sizes.items()}
+        >>> record["transl"] = np.array([[0.0, 0.0, 5.0]])
+        >>> read_smplerx(record, camera=Camera(900.0, (320.0, 240.0))).own["transl"].tolist()
+        [0.0, 0.0, 5.0]
     """
     content, where = load_content(source)
     bbox: Array | None = None

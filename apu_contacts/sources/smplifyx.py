@@ -46,6 +46,16 @@ def read_smplifyx(
     Raises:
         SourceMissingError, UnsafePickleError, ConventionError: as `read_parameters`.
         SourceFormatError: as there; no camera; VPoser's code without ``body_pose``.
+
+    Example:
+        >>> import numpy as np
+        >>> from apu_contacts import read_smplifyx
+        >>> sizes = {"global_orient": 3, "body_pose": 63, "betas": 10, "camera_translation": 3}
+        >>> result = {name: np.zeros((1, size)) for name, size in sizes.items()}
+        >>> result["camera_translation"][0, 2] = 40.0  # metres, at a focal length of 5000 pixels
+        >>> person = read_smplifyx(result, image_size=(640, 480), pelvis=np.zeros(3))
+        >>> person.own["transl"].tolist(), person.camera.focal
+        ([0.0, 0.0, 40.0], 5000.0)
     """
     content, where = load_content(source)
     if not isinstance(content, Mapping) or "camera_translation" not in content:

@@ -20,6 +20,16 @@ def read_vitpose_body25(
     visible.
 
     Args, Returns, Raises: as `apu_contacts.sources.read_openpose`.
+
+    Example:
+        >>> import json, tempfile
+        >>> from pathlib import Path
+        >>> from apu_contacts import read_vitpose_body25
+        >>> path = Path(tempfile.mkdtemp()) / "photo_keypoints.json"
+        >>> _ = path.write_text(json.dumps({"people": [{"pose_keypoints_2d": [100.0, 50.0, 0.9] * 25}]}))
+        >>> (person,) = read_vitpose_body25(path)
+        >>> person.skeleton, len(person.xy)
+        ('body25', 25)
     """
     return read_openpose(
         path, hands_and_face=hands_and_face, score_scale=score_scale, allow_empty=allow_empty

@@ -24,7 +24,9 @@ from apu_losses.app.console import EXPECTED, BadInput, Group, in_words, run, say
 from apu_losses.app.console import complain as _complain
 from apu_losses.app.console import progress_bar as _progress
 from apu_losses.app.console import table as _table
+from apu_losses.app.dataset import audit, dataset
 from apu_losses.app.evaluate import evaluate
+from apu_losses.app.generate import generate
 from apu_losses.app.train_prior import train_prior
 
 if TYPE_CHECKING:
@@ -75,7 +77,7 @@ def _root(
 class _TwoWords(TyperCommand):
     """A command whose ``--person 1 child`` takes two words, which typer cannot say of a list."""
 
-    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         joined: list[str] = []
         words = iter(args)
         for word in words:
@@ -211,7 +213,7 @@ def _sized(scenes: Mapping[str, Scene], said: Sequence[str]) -> dict[str, Scene]
 
     if not said:
         return dict(scenes)
-    words = {}
+    words: dict[int, str] = {}
     for one in said:
         number, _, rest = one.partition(" ")
         if not number.isdigit() or not rest.strip():
@@ -229,6 +231,9 @@ def _given_files(*values: object) -> list[Path]:
 
 
 app.command()(evaluate)
+app.command()(generate)
+app.command()(audit)
+app.add_typer(dataset, name="dataset")
 app.command("train-prior")(train_prior)
 
 

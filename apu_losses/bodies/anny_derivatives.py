@@ -3,6 +3,10 @@
 Turning a bone by a small vector w about the world's axes moves all that hangs on it by ``w x (y - head)``, as
 in `apu_losses.bodies.skinning_derivatives`. Phenotypes move the rest mesh and every bone; there are eleven of
 them, so the bones are differentiated forward, and the vertices follow from the bones.
+
+Kept beside `apu_losses.bodies.derivatives.ForwardModeDerivatives`, which takes 20 times as long for 200
+vertices of two bodies by all 326 numbers (2.07 against 0.10 s of one thread), and for keypoints 6 times as
+long by 17 of them alone (2026-12-01, 2 shared cores, anny 0.6.2).
 """
 
 from __future__ import annotations

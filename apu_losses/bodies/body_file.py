@@ -14,7 +14,21 @@ from apu_contacts.reading import ArrayFile
 
 
 class BodyFileError(ValueError):
-    """A body model file that cannot be used; the message names the file, the fault and the likely cause."""
+    """A body model file that cannot be used; the message names the file, the fault and the likely cause.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> import numpy as np
+        >>> from apu_losses import BodyFileError, load_body
+        >>> path = Path(tempfile.mkdtemp()) / "SMPLX_NEUTRAL.npz"
+        >>> np.savez(path, v_template=np.zeros((10475, 3)))
+        >>> try:
+        ...     load_body(path)
+        ... except BodyFileError as error:
+        ...     print(str(error).partition(": ")[2].partition("; ")[0])
+        key 'kintree_table' of shape (2, J) is missing
+    """
 
 
 class BodyArrays(ABC):

@@ -38,7 +38,15 @@ class ParameterSpec:
 
 @runtime_checkable
 class PosedBody(Protocol):
-    """N bodies in their pose. Positions are in metres, in the frame of ``transl``."""
+    """N bodies in their pose. Positions are in metres, in the frame of ``transl``.
+
+    Example:
+        >>> import torch
+        >>> from apu_losses import PosedBody, load_body
+        >>> posed = load_body().pose({"transl": torch.tensor([[0.0, 0.0, 4.0]])})
+        >>> isinstance(posed, PosedBody), tuple(posed.vertices().shape), tuple(posed.joints.shape)
+        (True, (1, 12242, 3), (1, 55, 3))
+    """
 
     @property
     def joints(self) -> Tensor:
@@ -71,7 +79,14 @@ class CalledByName:
 
 @runtime_checkable
 class BodyModel(Protocol):
-    """A parametric body: parameters in, joints and mesh out, differentiable in every parameter."""
+    """A parametric body: parameters in, joints and mesh out, differentiable in every parameter.
+
+    Example:
+        >>> from apu_losses import BodyModel, load_body
+        >>> body = load_body()
+        >>> isinstance(body, BodyModel), body.name, body.num_vertices, len(body.joint_names)
+        (True, 'free', 12242, 55)
+    """
 
     @property
     def name(self) -> str:

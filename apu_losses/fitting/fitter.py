@@ -68,8 +68,15 @@ class SceneFitter:
         TypeError: given meshes of another topology than the free body's, without ``regions``.
 
     Example:
-        >>> fitter = SceneFitter(preset="paper")           # doctest: +SKIP
-        >>> results = fitter.fit([load_scene("hug.json")])  # doctest: +SKIP
+        >>> from dataclasses import replace
+        >>> from apu_losses import SceneFitter, load_preset
+        >>> from apu_losses.app.demo import demo_scene
+        >>> preset = load_preset("no_contact")
+        >>> short = replace(preset, stages=(replace(preset.stages[0], max_iterations=2),))
+        >>> (result,) = SceneFitter(preset=short).fit([demo_scene()])  # two steps
+        >>> before, after = max(result.before.keypoint_error), max(result.after.keypoint_error)
+        >>> result.parameters["transl"].shape, bool(after < before)
+        ((2, 3), True)
     """
 
     def __init__(

@@ -169,6 +169,18 @@ def load_pose_mixture(
         SourceMissingError: no such file.
         UnsafePickleError: the file refers to anything but NumPy arrays; nothing was run.
         ValueError: not such a dictionary.
+
+    Example:
+        >>> import pickle, tempfile
+        >>> from pathlib import Path
+        >>> import numpy as np
+        >>> from apu_losses.functional import load_pose_mixture
+        >>> path = Path(tempfile.mkdtemp()) / "gmm_08.pkl"
+        >>> covars = np.tile(np.eye(69), (8, 1, 1))
+        >>> made_up = {"means": np.zeros((8, 69)), "covars": covars, "weights": np.full(8, 1 / 8)}
+        >>> _ = path.write_bytes(pickle.dumps(made_up))
+        >>> tuple(load_pose_mixture(path).means.shape)
+        (8, 63)
     """
     from apu_contacts.sources import read_numpy_pickle
 

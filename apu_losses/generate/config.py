@@ -75,6 +75,7 @@ class AskConfig:
         attributes: ask for age group, sex and build of the people, too, and who is taller and in front; what
             is said of them goes into the starts (see `StartsConfig`).
         repair: ask once more where an answer could not be read whole.
+        again: statuses whose questions are asked anew, with commas: ``"empty"``.
     """
 
     model: str = ""
@@ -98,6 +99,7 @@ class AskConfig:
     max_cost: float = 0.0
     price_in: float = 0.0
     price_out: float = 0.0
+    again: str = ""
 
     def options(self) -> AskOptions:
         """For the functions of `apu_contacts.asking`; empty words and caps of 0 are none.
@@ -108,6 +110,7 @@ class AskConfig:
         values = {name: value for name, value in dataclasses.asdict(self).items() if name != "repair"}
         for name in ("base_url", "action", "length_field", "max_calls", "max_tokens", "max_cost"):
             values[name] = values[name] or None
+        values["again"] = tuple(word.strip() for word in self.again.split(",") if word.strip())
         return AskOptions(**values)
 
 
@@ -133,6 +136,7 @@ class FitConfig:
     Args:
         regions: region map of ``body``; empty: found or derived.
         pictures: draw the people before and after, for the page.
+        meshes: write a .glb of each scene.
         batch_size: scenes fitted at once.
         hypotheses: starts tried of each scene, see `Preset.hypotheses`; 0: the preset's own.
         people: what is known of the size of the people of every picture: ``"1 child, 0 1.8m"``.
@@ -143,6 +147,7 @@ class FitConfig:
     regions: str = ""
     device: str = "cpu"
     pictures: bool = True
+    meshes: bool = True
     batch_size: int = 8
     threads: int = 1
     hypotheses: int = 0

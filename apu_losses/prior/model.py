@@ -94,7 +94,9 @@ class ContactPrior:
     ) -> Tensor:
         """Return codes that had noise added at ``t`` and taken away again, one pair after the other.
 
-        A pair is worked on alone, in tensors of one size: its bits hang on nobody else's.
+        A pair is worked on alone, in tensors of one size: its bits hang on nobody else's. The noise is taken
+        with both signs, and the mean counts: what a prior does not know for noise it leaves where it is, and
+        the same noise in every step of a fit would drive the two along it.
 
         Args:
             code: ``(P, 2, D)``.
@@ -108,13 +110,16 @@ class ContactPrior:
         time = torch.tensor([t], device=code.device)
         found = []
         for i in range(len(code)):
-            noisy = self._noisy_twice(code[i : i + 1].clone(), time, noise)
             seen = None if condition is None else condition[i : i + 1].clone()
-            one = self._guided(noisy, time, seen)
-            if seen is not None and scale != 1.0:
-                alone = self._guided(noisy, time, None)
-                one = alone + scale * (one - alone)
-            found.append(one)
+            ways = []
+            for own in (noise, -noise):
+                noisy = self._noisy_twice(code[i : i + 1].clone(), time, own)
+                one = self._guided(noisy, time, seen)
+                if seen is not None and scale != 1.0:
+                    alone = self._guided(noisy, time, None)
+                    one = alone + scale * (one - alone)
+                ways.append(one)
+            found.append(0.5 * (ways[0] + ways[1]))
         return torch.cat(found) if found else code
 
     def _noisy_twice(self, x: Tensor, t: Tensor, noise: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import roma
 import torch
-from fitting_scenes import pair, parameters, person, recipe, scene, some_pose
+from fitting_scenes import make_preset, pair, parameters, person, scene, some_pose
 from prior_pairs import drawn_people, turned
 
 from apu_losses.bodies import load_body
@@ -144,7 +144,7 @@ def scenes(free):
 
 @pytest.mark.parametrize("optimizer", ["adam", "levenberg_marquardt"])
 def test_a_guided_fit_repeats_to_the_bit_in_any_company(free, scenes, optimizer):
-    preset = recipe(
+    preset = make_preset(
         {"keypoints": 0.02, "initial_pose": 100.0, "prior": 100.0, "prior_vertices": 10.0},
         iterations=3,
         optimizer=optimizer,
@@ -163,7 +163,7 @@ def test_a_guided_fit_repeats_to_the_bit_in_any_company(free, scenes, optimizer)
 
 
 def test_somebody_alone_is_left_alone(free, scenes):
-    preset = recipe({"keypoints": 0.02, "prior": 100.0}, iterations=1)
+    preset = make_preset({"keypoints": 0.02, "prior": 100.0}, iterations=1)
     (result,) = SceneFitter(free, preset=preset).fit(scenes[:1])
     assert result.stages[0].terms["prior"] == 0
 
@@ -177,7 +177,7 @@ def test_best_takes_the_prior_by_a_weight(free, scenes):
 
 
 def test_only_those_whom_an_edge_joins(free, scenes):
-    preset = recipe({"keypoints": 0.02, "prior": 1.0}, iterations=1)
+    preset = make_preset({"keypoints": 0.02, "prior": 1.0}, iterations=1)
     results = SceneFitter(free, preset=preset.with_options("prior", between="edges")).fit(scenes)
     assert [r.stages[0].terms["prior"] > 0 for r in results] == [False, False, True]
 

@@ -157,3 +157,15 @@ def test_other_bodies_have_their_own_numbers():
     free = PriorLayout.of_body(load_body("free"))
     with pytest.raises(ValueError, match="trained for another body"):
         layout.check(free, "mine")
+
+
+def test_the_noise_of_a_fit_drives_nobody_along(layout, code):
+    """Of a design that is linear nothing is left of it, however little it takes for noise."""
+    network = GaussianDesign(layout).double()
+    network.fit(code, code + 0.1 * torch.sin(torch.arange(code.numel())).reshape(code.shape))
+    prior = ContactPrior(layout, network)
+    found = [
+        prior.target(code, code + 0.05, 300, noise)
+        for noise in (torch.zeros(layout.size).double(), torch.ones(layout.size).double())
+    ]
+    torch.testing.assert_close(found[0], found[1], atol=1e-9, rtol=0)

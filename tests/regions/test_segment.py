@@ -15,12 +15,13 @@ from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
+import apu_losses
 from apu_contacts.regions import PARTS, REGIONS, RegionMap, part_regions
 from apu_contacts.regions.segment import SMPLX_JOINT_NAMES, segment_template
 from apu_contacts.regions.segment.mesh import mirror_table, vertex_normals
 
 ROOT = Path(__file__).resolve().parents[2]
-ASSET = ROOT / "apu_losses" / "bodies" / "data" / "free_body.npz"
+ASSET = Path(apu_losses.__file__).parent / "bodies" / "data" / "free_body.npz"
 FINGERS = {3, 33, 26, 40}
 
 

@@ -300,7 +300,7 @@ class TestReal:
         return module
 
     @pytest.mark.parametrize("detector", ["vitpose", "openpose"])
-    def test_the_bars_of_the_issue(self, real_dir: Path, detector: str) -> None:
+    def test_the_rule_is_right_as_often_as_measured(self, real_dir: Path, detector: str) -> None:
         module = self.benchmark()
         pairs = module.load(detector, real_dir)
         assert len(pairs) == 4 and sum(len(pair.contacts) for pair in pairs) == 23

@@ -29,6 +29,19 @@ class FitState:
         params: body parameters ``(N, size)`` by name; the free ones carry gradients.
         start: the parameters that the fit started from (after retargeting).
         reference: the parameters that the current stage started from.
+
+    Example:
+        >>> from dataclasses import replace
+        >>> from apu_losses import SceneFitter, load_preset
+        >>> from apu_losses.app.demo import demo_scene
+        >>> preset = load_preset("no_contact")
+        >>> short = replace(preset, stages=(replace(preset.stages[0], max_iterations=1),))
+        >>> shapes = []
+        >>> def see(progress):  # a callback sees the live state, as terms do
+        ...     shapes.append(tuple(progress.state.joints.shape))
+        >>> _ = SceneFitter(preset=short).fit([demo_scene()], callback=see)
+        >>> shapes
+        [(2, 55, 3)]
     """
 
     def __init__(

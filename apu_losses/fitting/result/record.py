@@ -77,6 +77,20 @@ class FitResult:
         findings: what a look from every side found, see `look_at`; empty for a fit that failed.
         depth: which depths were tried and which was kept; None where the preset tries no others
             (``Preset.hypotheses``).
+
+    Example:
+        >>> import tempfile
+        >>> from dataclasses import replace
+        >>> from pathlib import Path
+        >>> from apu_losses import FitResult, SceneFitter, load_preset
+        >>> from apu_losses.app.demo import demo_scene
+        >>> preset = load_preset("no_contact")
+        >>> short = replace(preset, stages=(replace(preset.stages[0], max_iterations=1),))
+        >>> (result,) = SceneFitter(preset=short).fit([demo_scene()])
+        >>> _ = result.save(folder := Path(tempfile.mkdtemp()))
+        >>> loaded = FitResult.load(folder)
+        >>> loaded.scene, loaded.body, loaded.failed, loaded.parameters["transl"].shape
+        ('side_hug', 'free', False, (2, 3))
     """
 
     scene: str

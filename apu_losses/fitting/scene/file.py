@@ -34,7 +34,20 @@ MAX_PIXELS = 200_000
 
 
 class SceneFileError(ValueError):
-    """A scene file that cannot be used; the message names the file, the place in it and what was expected."""
+    """A scene file that cannot be used; the message names the file, the place in it and what was expected.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from apu_losses import SceneFileError, load_scene
+        >>> path = Path(tempfile.mkdtemp()) / "hug.json"
+        >>> _ = path.write_text('{"format": "apu-scene/1"}')
+        >>> try:
+        ...     load_scene(path)
+        ... except SceneFileError as error:
+        ...     print(str(error).partition("; ")[0].partition(": ")[2])
+        not a scene: an object with 'schema_version', 'image' and 'people' is expected
+    """
 
 
 @cache

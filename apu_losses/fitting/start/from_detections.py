@@ -70,6 +70,14 @@ def scene_from_detections(
         ValueError: a person without an initial estimate whose keypoints show no limb or are not to be started
             from (leave such people out, or give them an estimate), or with one that has neither joints nor a
             body to pose it with.
+
+    Example:
+        >>> from apu_losses import scene_from_detections
+        >>> from apu_losses.synthetic import load_truth_scenes, observe
+        >>> seen = observe(load_truth_scenes("development")[0])  # keypoints and estimates, as detectors err
+        >>> scene = scene_from_detections(seen.detections, seen.view.width, seen.view.height)
+        >>> len(scene.people), scene.width == seen.view.width, scene.contacts
+        (2, True, ())
     """
     camera = camera or Camera.from_image_size(width, height)
     check_start(start)

@@ -60,6 +60,7 @@ def fit_scenes(
     folder: str | Path,
     *,
     pictures: bool = True,
+    meshes: bool = True,
     progress: Tell | None = None,
     log: str | Path | None = None,
     films: str | Path | None = None,
@@ -77,6 +78,7 @@ def fit_scenes(
         fitter: what fits them.
         folder: for the results; other files in it are left alone.
         pictures: whether to draw ``NAME.png``, the people before and after.
+        meshes: whether to write ``NAME.glb``.
         progress: called with the share of the work that is done, 0 to 1, and what is being done.
         log: file for the losses of each iteration, see `apu_losses.fitting.FitLog`.
         films: folder for a film of each scene, ``NAME.webp`` (`apu_losses.viz.FitFilm`). A scene that failed
@@ -89,7 +91,8 @@ def fit_scenes(
             results made otherwise or files that are none, or is an input.
     """
     tell = progress or _silent
-    endings = (".npz", ".glb", ".png", ".json") if pictures else (".npz", ".glb", ".json")
+    asked = {".npz": True, ".glb": meshes, ".png": pictures, ".json": True}
+    endings = tuple(ending for ending, wanted in asked.items() if wanted)
     for name in scenes:
         problem = name_problem(name)
         if problem:
@@ -108,7 +111,7 @@ def fit_scenes(
         if films is not None:
             done = {name: record for name, record in done.items() if _has_film(record, films, name)}
             film_stage = stack.enter_context(_film_folder(films, set(scenes) - set(done), overwrite))
-        writer = _Writer(scenes, fitter, results, origins, pictures, films)
+        writer = _Writer(scenes, fitter, results, origins, (pictures, meshes), films)
         batches = _Batches(scenes, set(done), fitter.batch_size)
         watchers: list[Callable[[FitProgress], None]] = []
         if log is not None:
@@ -174,11 +177,11 @@ class _Writer:
         fitter: SceneFitter,
         results: ResultFolder,
         origins: Mapping[str, Mapping[str, str]],
-        pictures: bool,
+        drawn: tuple[bool, bool],
         films: str | Path | None,
     ) -> None:
         self.scenes, self.fitter, self.folder, self.origins = scenes, fitter, results, origins
-        self.pictures, self.films = pictures, films
+        (self.pictures, self.meshes), self.films = drawn, films
         self.records: dict[str, dict[str, Any]] = {}
 
     def write(self, name: str, result: FitResult, film: FitFilm | None, tell: Tell) -> str | None:
@@ -201,7 +204,8 @@ class _Writer:
         result.save(place / "result")
         (place / "result.npz").rename(place / f"{name}.npz")
         (place / "result.json").unlink()
-        write_glb(place / f"{name}.glb", posed_meshes(self.fitter.body, result.parameters))
+        if self.meshes:
+            write_glb(place / f"{name}.glb", posed_meshes(self.fitter.body, result.parameters))
         if self.pictures:
             picture = before_and_after(self.scenes[name], result, self.fitter.body)
             Image.fromarray(picture).save(place / f"{name}.png")

@@ -1,0 +1,152 @@
+"""One record a pair of people: its schema, its check, and the way from older versions to this one.
+
+A record is plain data, as JSON has it, so that what is written can be read by anything. Numbers of bodies and
+keypoints are single precision, in which fits are computed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from apu_contacts.contacts import ContactMap
+
+SCHEMA_VERSION = 1
+Record = dict[str, Any]
+Migration = Callable[[Record], Record]
+
+MIGRATIONS: Mapping[int, Migration] = {}
+"""Version -> what makes a record of the next one of it; each version but the last has an entry."""
+
+
+class DatasetError(ValueError):
+    """A data set that cannot be used; the message names the file, the place in it and the likely cause."""
+
+
+@cache
+def record_schema() -> dict[str, Any]:
+    """Return the JSON Schema (draft 2020-12) of a record.
+
+    Beside the words of the standard, ``x-arrow`` names the type of a column where JSON has a wider one, and
+    ``x-parameters`` marks the objects whose arrays are body parameters by their smplx names.
+
+    Example:
+        >>> from apu_losses.dataset import record_schema
+        >>> record_schema()["properties"]["schema_version"]["const"]
+        1
+    """
+    text = files("apu_losses.dataset").joinpath("record_schema.json").read_text(encoding="utf-8")
+    schema: dict[str, Any] = json.loads(text)
+    return schema
+
+
+def check_record(record: Any, where: str = "record") -> Record:
+    """Return a record as it is if it satisfies the schema, and all its numbers are finite.
+
+    Raises:
+        DatasetError: naming ``where``, the place in the record and what was expected there.
+    """
+    error = next(iter(sorted(_validator().iter_errors(record), key=lambda e: list(map(str, e.path)))), None)
+    if error is not None:
+        place = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in error.absolute_path).lstrip(".")
+        said = error.message if len(error.message) < 200 else f"{error.message[:197]}..."
+        raise DatasetError(f"{where}: {place or 'top level'}: {said}")
+    for name in ("person_a", "person_b"):
+        points = record[name]["keypoints"]
+        if len(points["xy"]) != len(points["confidence"]):
+            raise DatasetError(
+                f"{where}: {name}.keypoints: {len(points['xy'])} points with {len(points['confidence'])} "
+                "confidences: one a point was expected"
+            )
+    checked: Record = record
+    return checked
+
+
+@cache
+def _validator() -> Any:
+    from jsonschema import Draft202012Validator, validators
+
+    plain = Draft202012Validator.VALIDATORS["items"]
+    finite = {"number": float, "integer": int}
+
+    def numbers(schema: Any, values: Any) -> bool | None:
+        """Whether values are finite numbers of the kind that is asked for; None: look at them one by one."""
+        kind = finite.get(schema.get("type")) if isinstance(schema.get("type"), str) else None
+        if kind is not None and isinstance(values, list) and all(type(v) is kind for v in values):
+            return kind is int or bool(np.isfinite(values).all())
+        return None
+
+    def items(validator: Any, schema: Any, values: Any, parent: Any) -> Iterator[Any]:
+        """As the standard's, but thousands of numbers are not looked at one by one; NaN is none of them."""
+        right = numbers(schema, values)
+        if right is None and schema.get("type") == "array" and isinstance(values, list):
+            size, inner = schema.get("minItems"), schema["items"]
+            if size is not None and all(isinstance(v, list) and len(v) == size for v in values):
+                flat = [number for value in values for number in value]
+                right = numbers(inner, flat) or None  # what is wrong is named by its place
+        if right:
+            return
+        if right is False:
+            from jsonschema import ValidationError
+
+            yield ValidationError("a number is not finite: null stands for what could not be measured")
+            return
+        yield from plain(validator, schema, values, parent)
+
+    def finite_number(checker: Any, value: Any) -> bool:
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        return number and bool(np.isfinite(value))
+
+    types = Draft202012Validator.TYPE_CHECKER.redefine("number", finite_number)
+    made = validators.extend(Draft202012Validator, {"items": items}, type_checker=types)
+    return made(record_schema())
+
+
+def migrated(
+    record: Mapping[str, Any], where: str = "record", migrations: Mapping[int, Migration] = MIGRATIONS
+) -> Record:
+    """Return a record of any version as one of this version.
+
+    Args:
+        record: as it was read.
+        where: for messages.
+        migrations: version -> what makes the next one of it.
+
+    Raises:
+        DatasetError: a version that is unknown or newer than this program.
+    """
+    found: Record = dict(record)
+    while True:
+        version = found.get("schema_version")
+        if version == SCHEMA_VERSION:
+            return found
+        if not isinstance(version, int) or version not in migrations:
+            newer = isinstance(version, int) and version > SCHEMA_VERSION
+            hint = "a newer version of apu-losses wrote it" if newer else "is it a record at all?"
+            raise DatasetError(
+                f"{where}: schema_version is {version!r}, this version reads up to {SCHEMA_VERSION}: {hint}"
+            )
+        found = {**migrations[version](found), "schema_version": version + 1}
+
+
+def single(values: ArrayLike) -> Any:
+    """Return numbers in single precision as plain lists: what a record holds of bodies and keypoints."""
+    return np.asarray(values, dtype=np.float32).tolist()
+
+
+def contact_map(record: Mapping[str, Any]) -> ContactMap:
+    """Return the region pairs of a record, as they were fitted; the first of each is on person a."""
+    entry = record["region_map"]
+    return ContactMap(entry["pairs"], entry["weights"], entry["group"], entry["group_names"])
+
+
+def parameter_sizes(record: Mapping[str, Any]) -> dict[str, int]:
+    """Return the sizes of the body parameters of a record by name; empty where nothing was fitted."""
+    found = record["person_a"]["parameters"] or {}
+    return {name: len(values) for name, values in found.items()}

@@ -1,0 +1,1 @@
+"""The production line over any number of images: shards, workers, records."""
