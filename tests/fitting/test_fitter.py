@@ -280,14 +280,14 @@ def test_a_start_that_is_not_finite_ends_with_a_reason(fitter_of, body):
 
 def test_a_start_that_fails_for_scenes_together_only_is_an_error(fitter_of, body, monkeypatch):
     fitter = fitter_of(contact_preset(2))
-    alone = fitter.start
+    alone = fitter._laid
 
-    def start(scenes):
+    def laid(scenes):
         if len(scenes) > 1:
             raise ValueError("too many")
         return alone(scenes)
 
-    monkeypatch.setattr(fitter, "start", start)
+    monkeypatch.setattr(fitter, "_laid", laid)
     with pytest.raises(ValueError, match="too many"):
         fitter.fit(mixed_scenes(body))
 
