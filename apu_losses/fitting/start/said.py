@@ -92,7 +92,7 @@ def usual_age(body: BodyModel, person: ScenePerson) -> float | None:
     grown, small = _statures(body, {"age": torch.tensor([[0.0], [1.0]])}).tolist()
     if not person.age_group and stature >= STATURES["adult"][0]:
         return 0.0
-    return min(max((grown - stature) / (grown - small), 0.0), 1.0)
+    return float(min(max((grown - stature) / (grown - small), 0.0), 1.0))
 
 
 def as_said(body: BodyModel, scenes: Sequence[Scene], params: Params) -> tuple[Params, list[tuple[str, ...]]]:
