@@ -186,7 +186,7 @@ def test_mistakes_are_named(free, couple):
     for options, said in {
         (("t", -1),): "t must be a whole number, at least 0, got -1",
         (("t", 2.5),): "t must be a whole number",
-        (("told", 1),): "told must be true or false, got 1",
+        (("told", 1),): "told must be True or False, got 1",
         (("between", "all"),): "between must be",
         (("pose", float("nan")),): "pose must be",
     }.items():

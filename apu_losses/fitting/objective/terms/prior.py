@@ -53,7 +53,6 @@ class PriorTerm:
         check_options(self)
         if isinstance(self.t, bool) or not isinstance(self.t, int) or self.t < 0:
             raise ValueError(f"t must be a whole number, at least 0, got {self.t!r}")
-        _check_flags(self, "told", "squared")
 
     def __call__(self, state: FitState) -> Tensor:
         """Return one value per scene, without its weight: ``(S,)``."""
@@ -193,7 +192,6 @@ class PriorVertexTerm:
             given = getattr(self, name)
             if isinstance(given, bool) or not isinstance(given, int) or given < least:
                 raise ValueError(f"{name} must be a whole number, at least {least}, got {given!r}")
-        _check_flags(self, "told")
 
     def __call__(self, state: FitState) -> Tensor:
         """Return one value per scene, without its weight: ``(S,)``."""
@@ -269,9 +267,3 @@ def _small_turn(matrix: Tensor) -> Tensor:
     sine = torch.where(small, 1.0, square).sqrt()
     factor = 2 * torch.atan(sine / (1 + cosine).clamp(min=1e-6)) / sine
     return 0.5 * skew * torch.where(small, 1 + square / 6, factor)
-
-
-def _check_flags(term: object, *names: str) -> None:
-    for name in names:
-        if not isinstance(getattr(term, name), bool):
-            raise ValueError(f"{name} must be true or false, got {getattr(term, name)!r}")
