@@ -8,9 +8,9 @@
 
 Fits of the demo and of synthetic scenes with each preset, operators and losses on fixed inputs, and
 answers of the simulated annotator as they are read. What `--check` finds is held against
-``tools/fingerprints.json`` by the sum of all magnitudes, within a thousandth. Where digests of this machine and
-these libraries stand there, other bits are said; they fail with ``--bits`` only, since processors of one name
-may still round differently.
+``tools/fingerprints.json`` by the sum of all magnitudes, within a thousandth. Where digests of this machine
+and these libraries stand there, other bits are said; they fail with ``--bits`` only, since processors of one
+name may still round differently.
 """
 
 from __future__ import annotations
@@ -156,7 +156,7 @@ def this_machine() -> str:
 
 
 def differences(found: dict[str, Print], record: dict[str, Any], machine: str) -> tuple[list[str], list[str]]:
-    """Return what is not as it was written down, and what is it in other bits where this machine's are known."""
+    """Return what is not as written down, and what is in other bits than this machine wrote."""
     digests = record["digests"].get(machine)
     said, bits = [], []
     if found.keys() != record["magnitudes"].keys():
