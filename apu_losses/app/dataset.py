@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from apu_contacts.reading import parse_json
 from apu_losses.app.console import BadInput, complain, progress_bar, table
 
 dataset = typer.Typer(
@@ -164,5 +165,5 @@ def audit(
 
 
 def _is_audit(path: Path) -> bool:
-    data = json.loads(path.read_text(encoding="utf-8"))
+    data = parse_json(path.read_text(encoding="utf-8"), str(path), checked=False)
     return isinstance(data, dict) and {"kind", "pairs", "rules", "broken"} <= data.keys()
