@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import threading
 import time
@@ -35,11 +36,17 @@ def server(made: tuple[Path, list[str]]) -> Iterator[AnswerServer]:
 
 @pytest.fixture(scope="module")
 def calm(made: tuple[Path, list[str]], server: AnswerServer) -> Path:
-    """An undisturbed run."""
+    """An undisturbed run; nobody writes into it, whoever goes on with one takes a `copy`."""
     out = made[0].parent / "calm"
     done = generate([made[0]], out, options(made[0], server.url), images_per_shard=2)
     assert done.whole and not done.problems and done.totals.asked == done.totals.pairs
     return out
+
+
+@pytest.fixture
+def copy(calm: Path, tmp_path: Path) -> Path:
+    """The undisturbed run once more, to go on with."""
+    return Path(shutil.copytree(calm, tmp_path / "copy"))
 
 
 def test_records_hold_the_whole_way(calm: Path) -> None:
@@ -75,25 +82,25 @@ def test_shards_of_other_sizes_worked_on_by_several_give_the_same_records(
 
 
 def test_what_is_there_is_kept_and_what_is_damaged_is_made_again_without_asking(
-    made: tuple[Path, list[str]], server: AnswerServer, calm: Path
+    made: tuple[Path, list[str]], server: AnswerServer, copy: Path
 ) -> None:
-    before, asked = content(calm), server.asked
-    again = generate([made[0]], calm, options(made[0], server.url), images_per_shard=2)
+    before, asked = content(copy), server.asked
+    again = generate([made[0]], copy, options(made[0], server.url), images_per_shard=2)
     assert again.totals.already == 2 and again.totals.shards == 0
-    whole = (calm / "000001.parquet").read_bytes()
-    (calm / "000001.parquet").write_bytes(whole[:-100])
-    (calm / "000000.json").unlink()
-    again = generate([made[0]], calm, options(made[0], server.url), images_per_shard=2)
+    whole = (copy / "000001.parquet").read_bytes()
+    (copy / "000001.parquet").write_bytes(whole[:-100])
+    (copy / "000000.json").unlink()
+    again = generate([made[0]], copy, options(made[0], server.url), images_per_shard=2)
     assert again.totals.shards == 2 and again.whole and server.asked == asked
-    assert content(calm) == before and (calm / "000001.parquet").read_bytes() == whole
+    assert content(copy) == before and (copy / "000001.parquet").read_bytes() == whole
 
 
 def test_another_option_is_refused_unless_it_may_replace(
-    made: tuple[Path, list[str]], server: AnswerServer, calm: Path
+    made: tuple[Path, list[str]], server: AnswerServer, copy: Path
 ) -> None:
     other = options(made[0], server.url)
     other = type(other)(other.config.changed({"contacts": "paper"}))
-    done = generate([made[0]], calm, other, images_per_shard=2)
+    done = generate([made[0]], copy, other, images_per_shard=2)
     assert done.unfinished == [0, 1] and "made from other files or with other options" in done.problems[0]
 
 
@@ -116,8 +123,6 @@ def test_a_server_that_refuses_leaves_shards_to_the_next_run(
 def test_a_broken_picture_is_named_and_the_others_go_on(
     made: tuple[Path, list[str]], server: AnswerServer, calm: Path, tmp_path: Path
 ) -> None:
-    import shutil
-
     folder = tmp_path / "rendered"
     shutil.copytree(made[0], folder)
     first = sorted(folder.glob("*.png"))[0]
@@ -132,12 +137,12 @@ def test_a_broken_picture_is_named_and_the_others_go_on(
 
 
 def test_two_runs_on_one_output_do_not_meet(
-    made: tuple[Path, list[str]], server: AnswerServer, calm: Path
+    made: tuple[Path, list[str]], server: AnswerServer, copy: Path
 ) -> None:
-    with exclusive(calm / "log.jsonl"), pytest.raises(OutputError, match="another process"):
-        generate([made[0]], calm, options(made[0], server.url), images_per_shard=2)
-    with exclusive(calm / "work" / "000000" / "shard"):
-        done = generate([made[0]], calm, options(made[0], server.url), images_per_shard=2)
+    with exclusive(copy / "log.jsonl"), pytest.raises(OutputError, match="another process"):
+        generate([made[0]], copy, options(made[0], server.url), images_per_shard=2)
+    with exclusive(copy / "work" / "000000" / "shard"):
+        done = generate([made[0]], copy, options(made[0], server.url), images_per_shard=2)
     assert done.unfinished == [0] and "another process" in done.problems[0]
 
 
