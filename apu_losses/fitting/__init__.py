@@ -6,6 +6,7 @@ from apu_losses.fitting.mesh_regions import posed_mesh_regions
 from apu_losses.fitting.objective.batch import SceneBatch, make_batch
 from apu_losses.fitting.objective.state import FitState
 from apu_losses.fitting.objective.term import Term
+from apu_losses.fitting.objective.terms.dense import DenseContact, DenseContactTerm
 from apu_losses.fitting.propose.scenes import ProposalReport, find_images, propose_scenes
 from apu_losses.fitting.result.findings import Finding, Limits, look_at
 from apu_losses.fitting.result.log import FitLog
@@ -46,6 +47,8 @@ from apu_losses.numerics.least_squares import LeastSquaresResult, levenberg_marq
 
 __all__ = [
     "PRESET_NAMES",
+    "DenseContact",
+    "DenseContactTerm",
     "DepthChoice",
     "Finding",
     "FitLog",

@@ -13,6 +13,7 @@ from apu_losses.functional.contact import soft_contact as soft_contact
 from apu_losses.functional.contact import soft_contact_values as soft_contact_values
 from apu_losses.functional.contact_edges import ContactEdges as ContactEdges
 from apu_losses.functional.contact_edges import edges_of_pairs as edges_of_pairs
+from apu_losses.functional.labelled_vertices import dense_contact as dense_contact
 from apu_losses.functional.depth_order import depth_order_energy as depth_order_energy
 from apu_losses.functional.facing import contact_facing as contact_facing
 from apu_losses.functional.facing import facing_energy as facing_energy
