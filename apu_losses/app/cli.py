@@ -24,7 +24,7 @@ from apu_losses.app.console import EXPECTED, BadInput, Group, in_words, run, say
 from apu_losses.app.console import complain as _complain
 from apu_losses.app.console import progress_bar as _progress
 from apu_losses.app.console import table as _table
-from apu_losses.app.dataset import audit, dataset
+from apu_losses.app.dataset import audit, dataset, report
 from apu_losses.app.evaluate import evaluate
 from apu_losses.app.generate import generate
 from apu_losses.app.train_prior import train_prior
@@ -233,6 +233,7 @@ def _given_files(*values: object) -> list[Path]:
 app.command()(evaluate)
 app.command()(generate)
 app.command()(audit)
+app.command()(report)
 app.add_typer(dataset, name="dataset")
 app.command("train-prior")(train_prior)
 
