@@ -16,7 +16,7 @@ import typer
 
 from apu_losses.app.commands.ask import ask, contacts, parse
 from apu_losses.app.commands.convert import convert, inspect
-from apu_losses.app.commands.dataset import audit, dataset
+from apu_losses.app.commands.dataset import audit, dataset, report
 from apu_losses.app.commands.detect import detect, propose
 from apu_losses.app.commands.doctor import doctor
 from apu_losses.app.commands.evaluate import evaluate
@@ -35,7 +35,7 @@ class _Sections(Group):
     sections: ClassVar = {
         "The whole path": ("run", "generate", "demo"),
         "Its steps": ("detect", "propose", "ask", "contacts", "fit"),
-        "Data sets and evaluation": ("dataset", "audit", "evaluate", "train-prior"),
+        "Data sets and evaluation": ("dataset", "audit", "report", "evaluate", "train-prior"),
         "Meshes and files of other tools": ("inspect", "convert", "map", "touches", "unite"),
         "To look things up": ("regions", "parse", "presets", "doctor"),
     }
@@ -59,6 +59,7 @@ _COMMANDS: tuple[tuple[str, Callable[..., None], str], ...] = (
     ("contacts", contacts, "Put the answers into the scenes."),
     ("fit", fit, "Fit bodies to scenes; leave meshes and records."),
     ("audit", audit, "Hold every pair of a data set against rules."),
+    ("report", report, "Show a data set on one page."),
     ("evaluate", evaluate, "Measure fits by a protocol of the paper."),
     ("train-prior", train_prior, "Train a prior of two people."),
     ("inspect", inspect, "Say what a file is, and what would be read of it."),
