@@ -74,12 +74,16 @@ def dense_contact(
         _chances(name, values, mesh)
         for name, values, mesh in (("contacts_a", contacts_a, a), ("contacts_b", contacts_b, b))
     ]
-    return torch.stack(
-        [
-            _one_pair(a[k], b[k], chances[0][k], chances[1][k], threshold, robust, backend)
-            for k in range(len(a))
-        ]
-    ) if len(a) else a.new_zeros(0)
+    return (
+        torch.stack(
+            [
+                _one_pair(a[k], b[k], chances[0][k], chances[1][k], threshold, robust, backend)
+                for k in range(len(a))
+            ]
+        )
+        if len(a)
+        else a.new_zeros(0)
+    )
 
 
 def _one_pair(

@@ -116,7 +116,7 @@ def test_true_contacts_of_scenes_come_back_from_displaced_bodies() -> None:
 
     regions = RegionMap.load("free")
     soles = np.isin(regions.labels(), part_regions("foot"))
-    scenes = [s for s in load_truth_scenes() if s.interaction == "hug"][:4]
+    scenes = [s for s in load_truth_scenes() if "hug" in s.interaction and len(s.contact_regions) > 4][:4]
     assert scenes
     for number, scene in enumerate(scenes):
         a, b = scene.vertices.astype(float)
