@@ -25,7 +25,7 @@ _ROUNDS = 12
 _SOFT = 0.05
 """Metres; a match this far apart counts half in the shift, so that a floor's soles do not pull it."""
 _VOTES = 0.1
-"""A partner counts from this share of a region's votes on: the rim of a patch always grazes its neighbours."""
+"""A partner has at least this share of a region's votes: the rim of a patch always grazes its neighbours."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,8 +91,8 @@ def match_dense_contacts(
     label the soles on the floor as they label the hand on a shoulder. Two people's labels are matched by
     where these vertices are: patches that touch lie on each other. An estimator places two people up to half
     a metre wrong in depth, so b is first moved to where the labels of both fit best (``align``); nothing but
-    the matching sees that. Where ``answers`` pair two labelled regions, their vertices look for partners there
-    alone.
+    the matching sees that. Where ``answers`` pair two labelled regions, their vertices look for partners
+    there alone.
 
     No contact appears that nobody stated: each region of the map is labelled, on both sides.
 

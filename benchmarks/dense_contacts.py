@@ -130,7 +130,8 @@ def main() -> None:
     for name, make in ways.items():
         p, r, n = score(make)
         print(
-            f"| {name} | {100 * p:.0f} % | {100 * r:.0f} % | {200 * p * r / max(p + r, 1e-9):.0f} % | {n:.1f} |"
+            f"| {name} | {100 * p:.0f} % | {100 * r:.0f} % | {200 * p * r / max(p + r, 1e-9):.0f} % "
+            f"| {n:.1f} |"
         )
     if not args.fits:
         return

@@ -67,7 +67,8 @@ def dense_contact(
     check_vertices("verts_b", verts_b)
     if len(verts_a) != len(verts_b):
         raise ValueError(
-            f"verts_a, verts_b: expected as many bodies of one as of the other, got {len(verts_a)} and {len(verts_b)}"
+            f"verts_a, verts_b: expected as many bodies of one as of the other, got {len(verts_a)} and "
+            f"{len(verts_b)}"
         )
     a, b = widen(verts_a), widen(verts_b)
     chances = [
@@ -111,7 +112,7 @@ def _one_pair(
 
 
 def _chances(name: str, values: Tensor, mesh: Tensor) -> Tensor:
-    """``(B, V)``"""
+    """Return them as ``(B, V)``."""
     given = torch.as_tensor(values, device=mesh.device).to(mesh.dtype)
     wanted = (len(mesh), mesh.shape[1])
     if given.shape not in (wanted, wanted[1:]):

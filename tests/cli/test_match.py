@@ -28,7 +28,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with torch.no_grad():
         one = body(transl=torch.zeros(1, 3)).vertices()[0].numpy()
     width = np.ptp(one[:, 0])
-    for name, mesh in (("a", one), ("b", one + [width + 0.1, 0, 0.3])):
+    for name, mesh in (("a", one), ("b", one + np.array([width + 0.1, 0, 0.3]))):
         trimesh.Trimesh(mesh, body.faces.numpy(), process=False).export(where / f"{name}.ply")
     for name, side in (("a", "left"), ("b", "right")):
         chance = np.zeros(len(one))
@@ -63,7 +63,7 @@ def test_mistakes_are_one_line(folder: Path, tmp_path: Path) -> None:
     meshes = folder / "a.ply", folder / "b.ply"
     np.save(tmp_path / "smplx.npy", np.zeros(10475))
     pair = tmp_path / "smplx.npy", folder / "b.npz"
-    code, said = run("match", *meshes, "--labels", *pair, "-o", tmp_path / "c.json")
+    code, _ = run("match", *meshes, "--labels", *pair, "-o", tmp_path / "c.json")
     assert code != 0 and not (tmp_path / "c.json").exists()
     (tmp_path / "mine.json").write_text("{}")
     code, _ = run(

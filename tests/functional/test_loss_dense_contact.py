@@ -1,4 +1,4 @@
-"""Labelled vertices drawn together: the formula by kd-trees, gradients by differences, and the term in a fit."""
+"""Labelled vertices drawn together: the formula by kd-trees, gradients by differences, the term in a fit."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from apu_losses.functional import dense_contact
 from apu_losses.geometry import MeshTopology, RegionIndex
 
 RNG = np.random.default_rng(4)
-A, B = RNG.normal(size=(2, 40, 3)), RNG.normal(size=(2, 60, 3)) + [0.5, 0, 0]
+A, B = RNG.normal(size=(2, 40, 3)), RNG.normal(size=(2, 60, 3)) + np.array([0.5, 0, 0])
 P, Q = RNG.uniform(0, 1, (2, 40)), RNG.uniform(0, 1, 60)
 
 

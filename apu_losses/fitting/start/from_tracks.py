@@ -73,8 +73,8 @@ def scene_from_tracks(
     worldly = [track.identity for track in tracks if track.world]
     if worldly:
         raise ValueError(
-            f"tracks: expected people in each frame's camera, got {', '.join(worldly)} in the world; read the "
-            "file without world=True"
+            f"tracks: expected people in each frame's camera, got {', '.join(worldly)} in the world; "
+            "read the file without world=True"
         )
     seen = sorted({int(frame) for track in tracks for frame in track.frames})
     wanted = seen if frames is None else [int(frame) for frame in frames]

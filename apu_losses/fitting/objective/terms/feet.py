@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -77,7 +78,7 @@ class FootLockTerm:
         )
 
     def _steps(self, state: FitState) -> _Steps:
-        """Who is followed by whom, and which points stand. The start stays the same object while scenes stay."""
+        """Who is followed by whom, and which points stand. The start stays one object while scenes stay."""
         if not self._known or self._known[0][0] is not state.start:
             self._known[:] = [(state.start, self._find(state))]
         return self._known[0][1]
@@ -88,7 +89,7 @@ class FootLockTerm:
         first = 0
         for number, scene in enumerate(batch.scenes):
             for track in tracks(scene):
-                for before, after in zip(track, track[1:], strict=False):
+                for before, after in pairwise(track):
                     gap = scene.people[after].frame - scene.people[before].frame
                     rows.append((first + before, first + after, gap, number))
             first += len(scene.people)
