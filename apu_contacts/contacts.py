@@ -385,7 +385,7 @@ class ContactMap:
     def to_vertex_weights(
         self, regions: RegionMap, regions_b: RegionMap | None = None
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Two arrays ``(V,)``: the largest weight of a contact of each vertex's regions, 0 where there is none.
+        """Two arrays ``(V,)``: the largest weight of a contact of each vertex's regions, else 0.
 
         Soft targets for whoever trains a head that says of each vertex whether it touches; those of
         `to_vertex_labels` are hard. A region is all or nothing: where the meshes are known,

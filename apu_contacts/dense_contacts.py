@@ -25,7 +25,7 @@ _ROUNDS = 12
 _SOFT = 0.05
 """Metres; a match this far apart counts half in the shift, so that a floor's soles do not pull it."""
 _VOTES = 0.1
-"""A partner counts if it has this share of a region's votes: the rim of a patch always grazes its neighbours."""
+"""A partner has at least this share of a region's votes: the rim of a patch always grazes its neighbours."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,11 +88,11 @@ def match_dense_contacts(
     """Say what touches what where each person's labels say only that they touch.
 
     Heads such as DECO's look at one person: they say of each vertex whether it touches, not what, and they
-    label the soles on the floor as they label the hand on a shoulder. Two people's labels are matched by where
-    these vertices are: patches that touch lie on each other. An estimator places two people up to half a
-    metre wrong in depth, so b is first moved to where the labels of both fit best (``align``); nothing but the
-    matching sees that. Where ``answers`` pair two labelled regions, their vertices look for partners there
-    alone.
+    label the soles on the floor as they label the hand on a shoulder. Two people's labels are matched by
+    where these vertices are: patches that touch lie on each other. An estimator places two people up to half
+    a metre wrong in depth, so b is first moved to where the labels of both fit best (``align``); nothing but
+    the matching sees that. Where ``answers`` pair two labelled regions, their vertices look for partners
+    there alone.
 
     No contact appears that nobody stated: each region of the map is labelled, on both sides.
 
@@ -139,8 +139,12 @@ def match_dense_contacts(
     pairs = _partners(votes)
     contacts = _contacts(pairs, sides, answers)
     partners = [set(pairs[:, k].tolist()) for k in (0, 1)]
-    matched = [side.labels & side.member[sorted(found)].any(0) for side, found in zip(sides, partners, strict=True)]
-    alone = [tuple(sorted(set(side.every.tolist()) - found)) for side, found in zip(sides, partners, strict=True)]
+    matched = [
+        side.labels & side.member[sorted(found)].any(0) for side, found in zip(sides, partners, strict=True)
+    ]
+    alone = [
+        tuple(sorted(set(side.every.tolist()) - found)) for side, found in zip(sides, partners, strict=True)
+    ]
     unsupported = ContactMap.empty()
     if answers is not None and not all(supported):
         unsupported = _groups_of(answers, [k for k, held in enumerate(supported) if not held])
@@ -217,8 +221,10 @@ def _both_labelled(regions_a: Sequence[int], regions_b: Sequence[int], sides: tu
     )
 
 
-def _fields(groups: Sequence[tuple[tuple[int, ...], tuple[int, ...], float, str]], sides: tuple[_Side, _Side]) -> list[_Field]:
-    """What the answers pair looks there; every other label looks everywhere."""
+def _fields(
+    groups: Sequence[tuple[tuple[int, ...], tuple[int, ...], float, str]], sides: tuple[_Side, _Side]
+) -> list[_Field]:
+    """Let what the answers pair look there, and every other label everywhere."""
     fields = []
     covered = [np.zeros(len(side.labels), dtype=np.bool_) for side in sides]
     for regions_a, regions_b, _, _ in groups:

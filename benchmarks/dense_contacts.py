@@ -47,7 +47,7 @@ def simulated_head(truth, rng, miss=0.2, invented=0.25):
         touched = np.unique(LABELS[gap < 0.01])
         for region in touched:  # patches are missed as wholes
             if rng.random() < miss:
-                near = cKDTree(own[LABELS == region]).query(own)[0] < 0.03
+                near = cKDTree(own[region == LABELS]).query(own)[0] < 0.03
                 chance[near] *= 0.3
         for sole in SOLES:
             low = own[sole][:, 1]
@@ -109,7 +109,9 @@ def main() -> None:
 
     def every(entry):
         a, b = (c >= 0.5 for c in entry[4])
-        return ac.ContactMap.from_vertex_labels(a, b, REGIONS) if a.any() and b.any() else ac.ContactMap.empty()
+        return (
+            ac.ContactMap.from_vertex_labels(a, b, REGIONS) if a.any() and b.any() else ac.ContactMap.empty()
+        )
 
     ways = {
         "answers of three models, fused": lambda e: e[5],
@@ -121,13 +123,16 @@ def main() -> None:
     if args.sweep:
         for reach in (0.1, 0.15, 0.25, 0.4):
             for least in (0.02, 0.05, 0.1):
-                ways[f"reach {reach} least {least}"] = (
-                    lambda e, r=reach, m=least: matched(e, True, reach=r, least=m).contacts
+                ways[f"reach {reach} least {least}"] = lambda e, r=reach, m=least: (
+                    matched(e, True, reach=r, least=m).contacts
                 )
     print("| contacts | precision | recall | F1 | pairs of parts a scene |\n| --- | --- | --- | --- | --- |")
     for name, make in ways.items():
         p, r, n = score(make)
-        print(f"| {name} | {100 * p:.0f} % | {100 * r:.0f} % | {200 * p * r / max(p + r, 1e-9):.0f} % | {n:.1f} |")
+        print(
+            f"| {name} | {100 * p:.0f} % | {100 * r:.0f} % | {200 * p * r / max(p + r, 1e-9):.0f} % "
+            f"| {n:.1f} |"
+        )
     if not args.fits:
         return
     preset = al.load_preset("best")
@@ -156,9 +161,11 @@ def main() -> None:
         errors = []
         for entry, result in zip(world, results, strict=True):
             with torch.no_grad():
-                joints = body.pose(
-                    {n: torch.as_tensor(v).float() for n, v in result.parameters.items()}
-                ).joints[:, :22].double()
+                joints = (
+                    body.pose({n: torch.as_tensor(v).float() for n, v in result.parameters.items()})
+                    .joints[:, :22]
+                    .double()
+                )
             wanted = torch.as_tensor(entry[1].joints[:, :22]).double()
             errors.append(
                 1000 * float(aligned_mpjpe(joints.reshape(1, -1, 3), wanted.reshape(1, -1, 3), "similarity"))

@@ -230,7 +230,9 @@ def describe(found: Any) -> tuple[tuple[str, ...], list[str]]:
             lines.append(f"{number}: {int(person.valid.sum())} keypoints of {person.skeleton}")
         elif isinstance(person, VertexContacts):
             some = int(person.labels().sum())
-            lines.append(f"{number}: {some} of {len(person)} vertices of {person.body} from 0.5 on ({person.key})")
+            lines.append(
+                f"{number}: {some} of {len(person)} vertices of {person.body} from 0.5 on ({person.key})"
+            )
         else:
             lines.append(f"{number}: {type(person).__name__}")
     return tuple(lines), notes

@@ -201,7 +201,7 @@ def _is_vertex_contacts(content: Any) -> bool:
         found = [value for key, value in content.items() if key in _VERTEX_CONTACTS]
     else:
         found = [content] if isinstance(content, np.ndarray) else []
-    return any((shape := _last(value)) and np.squeeze(value).shape[-1] in VERTEX_COUNTS for value in found)
+    return any(_last(value) and np.squeeze(value).shape[-1] in VERTEX_COUNTS for value in found)
 
 
 class NeedsSizeError(Exception):

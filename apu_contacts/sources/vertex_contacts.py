@@ -118,7 +118,9 @@ def read_vertex_contacts(
         )
     if len(fitting) > 1:
         several = ", ".join(f"{name} ({value.shape[-1]})" for name, value in fitting.items())
-        raise SourceFormatError(f"{where}: several arrays could be meant: {several}; give key or vertex_count")
+        raise SourceFormatError(
+            f"{where}: several arrays could be meant: {several}; give key or vertex_count"
+        )
     ((name, value),) = fitting.items()
     if value.ndim == 2:
         value = value[_row(row, len(value), content, f"{where}: {name}")]
@@ -130,7 +132,9 @@ def read_vertex_contacts(
             f"{where}: {name}: expected probabilities from 0 to 1, got {numbers.min():.4g} to "
             f"{numbers.max():.4g}; are these logits, which a sigmoid makes probabilities of?"
         )
-    return VertexContacts(numbers, VERTEX_COUNTS.get(len(numbers), f"a body of {len(numbers)}"), name or "array")
+    return VertexContacts(
+        numbers, VERTEX_COUNTS.get(len(numbers), f"a body of {len(numbers)}"), name or "array"
+    )
 
 
 def hand_contacts_on_body(
@@ -221,11 +225,15 @@ def _labels_of_ids(ids: NDArray[Any], vertex_count: int, where: str) -> NDArray[
 
 def _row(row: int | str | None, count: int, content: Any, where: str) -> int:
     if row is None:
-        raise SourceFormatError(f"{where}: has {count} pictures: say which by row, a number or a picture's name")
+        raise SourceFormatError(
+            f"{where}: has {count} pictures: say which by row, a number or a picture's name"
+        )
     if isinstance(row, str):
         names = next((content[k] for k in _PICTURES if isinstance(content, Mapping) and k in content), None)
         if names is None:
-            raise SourceFormatError(f"{where}: has no names of pictures ({', '.join(_PICTURES)}): give a number")
+            raise SourceFormatError(
+                f"{where}: has no names of pictures ({', '.join(_PICTURES)}): give a number"
+            )
         wanted = PurePath(row).parts
         found = [i for i, each in enumerate(names) if PurePath(str(each)).parts[-len(wanted) :] == wanted]
         if len(found) != 1 or found[0] >= count:

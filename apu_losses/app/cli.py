@@ -22,6 +22,7 @@ from apu_losses.app.commands.doctor import doctor
 from apu_losses.app.commands.evaluate import evaluate
 from apu_losses.app.commands.fit import TwoWords, demo, fit, presets
 from apu_losses.app.commands.generate import generate
+from apu_losses.app.commands.match import labels, match
 from apu_losses.app.commands.regions import map_, regions
 from apu_losses.app.commands.run import run_all
 from apu_losses.app.commands.touches import touches, unite
@@ -36,7 +37,7 @@ class _Sections(Group):
         "The whole path": ("run", "generate", "demo"),
         "Its steps": ("detect", "propose", "ask", "contacts", "fit"),
         "Data sets and evaluation": ("dataset", "audit", "report", "evaluate", "train-prior"),
-        "Meshes and files of other tools": ("inspect", "convert", "map", "touches", "unite"),
+        "Meshes and files of other tools": ("inspect", "convert", "map", "touches", "unite", "match", "labels"),
         "To look things up": ("regions", "parse", "presets", "doctor"),
     }
 
@@ -67,6 +68,8 @@ _COMMANDS: tuple[tuple[str, Callable[..., None], str], ...] = (
     ("map", map_, "Carry the 75 regions to another mesh."),
     ("touches", touches, "Say which parts of two meshes touch."),
     ("unite", unite, "Bring two people of SAM 3D Body into contact."),
+    ("match", match, "Make a contact map of what contact heads say."),
+    ("labels", labels, "Write a contact map as a weight a vertex."),
     ("regions", regions, "Explain the 75 surface regions."),
     ("parse", parse, "Explain how a model's answer is read."),
     ("presets", presets, "List the presets of a fit, or print one."),

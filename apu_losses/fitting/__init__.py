@@ -12,6 +12,7 @@ from apu_losses.fitting.result.findings import Finding, Limits, look_at
 from apu_losses.fitting.result.log import FitLog
 from apu_losses.fitting.result.measures import SceneMetrics, evaluate
 from apu_losses.fitting.result.record import DepthChoice, FitResult, load_parameters
+from apu_losses.fitting.result.tracks import FittedTrack, fitted_tracks
 from apu_losses.fitting.result.verdict import Verdict, held_share, judge
 from apu_losses.fitting.scene.file import (
     SceneFileError,
@@ -41,6 +42,7 @@ from apu_losses.fitting.start.from_keypoints import (
     StartHypothesis,
     start_from_keypoints,
 )
+from apu_losses.fitting.start.from_tracks import scene_from_tracks
 from apu_losses.fitting.start.retarget import RetargetOptions, RetargetReport, initial_parameters
 from apu_losses.fitting.start.said import with_people_said
 from apu_losses.numerics.least_squares import LeastSquaresResult, levenberg_marquardt
@@ -55,6 +57,7 @@ __all__ = [
     "FitProgress",
     "FitResult",
     "FitState",
+    "FittedTrack",
     "InitialBody",
     "Joints3D",
     "KeypointStart",
@@ -82,6 +85,7 @@ __all__ = [
     "evaluate",
     "find_images",
     "fit_from_starts",
+    "fitted_tracks",
     "held_share",
     "initial_parameters",
     "judge",
@@ -99,6 +103,7 @@ __all__ = [
     "save_scene",
     "scene_from_detections",
     "scene_from_dict",
+    "scene_from_tracks",
     "scene_to_dict",
     "scenes_from_starts",
     "sequence",

@@ -67,19 +67,24 @@ def dense_contact(
     check_vertices("verts_b", verts_b)
     if len(verts_a) != len(verts_b):
         raise ValueError(
-            f"verts_a, verts_b: expected as many bodies of one as of the other, got {len(verts_a)} and {len(verts_b)}"
+            f"verts_a, verts_b: expected as many bodies of one as of the other, got {len(verts_a)} and "
+            f"{len(verts_b)}"
         )
     a, b = widen(verts_a), widen(verts_b)
     chances = [
         _chances(name, values, mesh)
         for name, values, mesh in (("contacts_a", contacts_a, a), ("contacts_b", contacts_b, b))
     ]
-    return torch.stack(
-        [
-            _one_pair(a[k], b[k], chances[0][k], chances[1][k], threshold, robust, backend)
-            for k in range(len(a))
-        ]
-    ) if len(a) else a.new_zeros(0)
+    return (
+        torch.stack(
+            [
+                _one_pair(a[k], b[k], chances[0][k], chances[1][k], threshold, robust, backend)
+                for k in range(len(a))
+            ]
+        )
+        if len(a)
+        else a.new_zeros(0)
+    )
 
 
 def _one_pair(
@@ -107,7 +112,7 @@ def _one_pair(
 
 
 def _chances(name: str, values: Tensor, mesh: Tensor) -> Tensor:
-    """``(B, V)``"""
+    """Return them as ``(B, V)``."""
     given = torch.as_tensor(values, device=mesh.device).to(mesh.dtype)
     wanted = (len(mesh), mesh.shape[1])
     if given.shape not in (wanted, wanted[1:]):

@@ -1,4 +1,4 @@
-"""Two people's labels of vertices matched: toys whose answer is plain, and true contacts of synthetic scenes."""
+"""Two people's labels of vertices matched: toys whose answer is plain, and true contacts of scenes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def labels(*regions: int, value: float = 0.9) -> np.ndarray:
 
 def beside(region_a: int, region_b: int, apart: float = 0.1) -> np.ndarray:
     """The row moved so that a region of it lies beside a region of the row."""
-    return ROW + [0.1 * (region_a - region_b), apart, 0]
+    return ROW + np.array([0.1 * (region_a - region_b), apart, 0])
 
 
 def test_what_lies_beside_each_other_matches() -> None:
@@ -38,7 +38,7 @@ def test_what_lies_beside_each_other_matches() -> None:
 
 
 def test_people_half_a_metre_apart_in_depth_match_after_a_shift_and_not_without() -> None:
-    far = beside(10, 60) + [0, 0, 0.5]
+    far = beside(10, 60) + np.array([0, 0, 0.5])
     given = labels(10, 11), labels(60, 61), ROW, far, TOY
     found = match_dense_contacts(*given)
     assert {(10, 60), (11, 61)} <= set(map(tuple, found.contacts.pairs.tolist()))
@@ -116,7 +116,7 @@ def test_true_contacts_of_scenes_come_back_from_displaced_bodies() -> None:
 
     regions = RegionMap.load("free")
     soles = np.isin(regions.labels(), part_regions("foot"))
-    scenes = [s for s in load_truth_scenes() if s.interaction == "hug"][:4]
+    scenes = [s for s in load_truth_scenes() if "hug" in s.interaction and len(s.contact_regions) > 4][:4]
     assert scenes
     for number, scene in enumerate(scenes):
         a, b = scene.vertices.astype(float)

@@ -93,7 +93,9 @@ class DenseContactTerm:
     threshold: float = 0.5
     robust: float | None = 0.1
     most: int = 256
-    _known: dict[int, tuple[DenseContact, _Labels, _Labels]] = field(default_factory=dict, init=False, repr=False)
+    _known: dict[int, tuple[DenseContact, _Labels, _Labels]] = field(
+        default_factory=dict, init=False, repr=False
+    )
 
     def __post_init__(self) -> None:
         check_number("threshold", self.threshold, positive=True)
