@@ -156,7 +156,7 @@ def _content_hash(text: str) -> str:
 def _number(value: float | None, digits: int = 1) -> str:
     """``1234567`` as ``1 234 567``, ``0.5`` as it is, nothing as a dash."""
     if value is None:
-        return "–"
+        return "-"
     text = f"{value:,}" if isinstance(value, int) else f"{value:,.{digits}f}"
     return text.replace(",", "\u202f")
 
@@ -166,7 +166,13 @@ def _bars(counts: Mapping[str, int], extra: Mapping[str, int] | None = None) -> 
     rows = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     most = rows[0][1] if rows else 1
     found = [
-        {"name": name, "count": n, "width": 100 * n / most, "extra": (extra or {}).get(name, 0), "rest": False}
+        {
+            "name": name,
+            "count": n,
+            "width": 100 * n / most,
+            "extra": (extra or {}).get(name, 0),
+            "rest": False,
+        }
         for name, n in rows[:ROWS]
     ]
     if rest := rows[ROWS:]:
