@@ -37,7 +37,15 @@ class _Sections(Group):
         "The whole path": ("run", "generate", "demo"),
         "Its steps": ("detect", "propose", "ask", "contacts", "fit"),
         "Data sets and evaluation": ("dataset", "audit", "report", "evaluate", "train-prior"),
-        "Meshes and files of other tools": ("inspect", "convert", "map", "touches", "unite", "match", "labels"),
+        "Meshes and files of other tools": (
+            "inspect",
+            "convert",
+            "map",
+            "touches",
+            "unite",
+            "match",
+            "labels",
+        ),
         "To look things up": ("regions", "parse", "presets", "doctor"),
     }
 

@@ -166,7 +166,13 @@ def _bars(counts: Mapping[str, int], extra: Mapping[str, int] | None = None) -> 
     rows = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     most = rows[0][1] if rows else 1
     found = [
-        {"name": name, "count": n, "width": 100 * n / most, "extra": (extra or {}).get(name, 0), "rest": False}
+        {
+            "name": name,
+            "count": n,
+            "width": 100 * n / most,
+            "extra": (extra or {}).get(name, 0),
+            "rest": False,
+        }
         for name, n in rows[:ROWS]
     ]
     if rest := rows[ROWS:]:

@@ -71,7 +71,9 @@ class PairArtist:
         left, top, right, bottom = _around(record, meshes, camera)
         scale = self.height / (bottom - top)
         size = max(1, round((right - left) * scale)), self.height
-        near = Camera(camera.focal * scale, ((camera.center[0] - left) * scale, (camera.center[1] - top) * scale))
+        near = Camera(
+            camera.focal * scale, ((camera.center[0] - left) * scale, (camera.center[1] - top) * scale)
+        )
         keypoints = [_moved(person["keypoints"], (left, top), scale) for person in people]
         ground = None
         drawn: dict[str, NDArray[np.uint8]] = {}
@@ -94,7 +96,9 @@ class PairArtist:
             return [], ["not fitted"]
         made = record["provenance"]
         if self.body is None or made["body_identity"] != self.identity:
-            return [], [f"without bodies: fitted with {made['body'] or 'an unknown body'}, which --body names"]
+            return [], [
+                f"without bodies: fitted with {made['body'] or 'an unknown body'}, which --body names"
+            ]
         parameters = {name: np.array([person[name] for person in people]) for name in people[0]}
         meshes = posed_meshes(self.body, parameters)
         if not all(np.isfinite(mesh.vertices).all() for mesh in meshes):
