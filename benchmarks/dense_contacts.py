@@ -16,6 +16,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 from scipy.spatial import cKDTree
+from short_form import add_check
 
 import apu_contacts as ac
 import apu_losses as al
@@ -24,8 +25,6 @@ from apu_losses.fitting import DenseContact, DenseContactTerm, SceneContact, sce
 from apu_losses.fitting.start.retarget import initial_parameters
 from apu_losses.functional.metrics import aligned_mpjpe
 from apu_losses.synthetic import (
-    DEVELOPMENT_TYPES,
-    HELD_OUT_TYPES,
     MODELS,
     annotate,
     load_truth_scenes,
@@ -77,9 +76,11 @@ def main() -> None:
     parser.add_argument("--set", choices=("dev", "held"), default="dev")
     parser.add_argument("--fits", action="store_true")
     parser.add_argument("--sweep", action="store_true")
+    add_check(parser)
     args = parser.parse_args()
-    kept = DEVELOPMENT_TYPES if args.set == "dev" else HELD_OUT_TYPES
-    truths = [t for t in load_truth_scenes() if t.interaction in kept and t.contact_regions][:: args.every]
+    drawn = load_truth_scenes("development" if args.set == "dev" else "held_out")
+    truths = [t for t in drawn if t.contact_regions][:: args.every]
+    truths = truths[:2] if args.check else truths
     body = al.load_body()
     world = []
     for number, truth in enumerate(truths):

@@ -31,6 +31,7 @@ from method_table import (
     SceneScores,
     Trace,
     ablation_rows,
+    estimator_rows,
     keypoint_rows,
     main_rows,
     preset_rows,
@@ -52,6 +53,7 @@ from short_form import add_check, shortened
 from apu_losses.fitting import Preset, load_preset
 from apu_losses.synthetic import (
     DEVELOPMENT_TYPES,
+    ESTIMATORS,
     HELD_OUT_TYPES,
     TruthScene,
     load_truth_scenes,
@@ -66,7 +68,7 @@ SPLITS = {
     "measured_salsa": "Measured poses of one couple dancing salsa, contacts closed by geometry",
     "measured_others": "Measured poses of three other pairs, contacts closed by geometry",
 }
-TABLES = ("main", "chirality", "ablations", "sweep", "convergence", "presets", "starts")
+TABLES = ("main", "chirality", "ablations", "sweep", "convergence", "presets", "starts", "estimators")
 QUALITIES = (0.0, 0.5, 1.5, 2.0, 3.0, 4.0)
 PRESETS = ("paper", "flickr_fits", "heuristic", "no_contact")
 OURS = ContactSource("answer")
@@ -111,6 +113,31 @@ def starts_part(bench: Bench, scenes: int) -> str:
     count = len(scores["automatic"])
     return f"## Starts\n\nThe first {count} scenes, every type about equally often.\n\n" + mean_table(
         methods, scores, compared="automatic"
+    )
+
+
+def estimators_part(bench: Bench, scenes: int) -> str:
+    """Return what contacts are worth from starts of several qualities."""
+    methods = estimator_rows(bench.preset, OURS, ESTIMATORS)
+    scores = bench.run(methods, scenes)
+    rows = []
+    for error in ESTIMATORS:
+        own = {key: scores[f"{key}_{error}"] for key in ("initial", "no_contact", "automatic", "truth")}
+        row = [f"{error} mm", *(number(1000 * mean_of(s, "joint_pa").mean, 1) for s in own.values())]
+        for key in ("no_contact", "automatic", "truth"):
+            row.append(with_interval(difference(own[key], own["initial"], "joint_pa"), 1000, 1))
+        for key in ("automatic", "truth"):
+            row.append(with_interval(difference(own[key], own["no_contact"], "joint_pa"), 1000, 1))
+        row += [number(100 * mean_of(own[key], "true_contact").mean, 1) for key in own]
+        rows.append(row)
+    names = ("start", "without contact", "automatic", "true maps")
+    head = ["start", *(f"{name}, mm" for name in names), *(f"{name} to start, mm" for name in names[1:])]
+    head += [f"{name} to without, mm" for name in names[2:]]
+    head += [f"{name}: true contacts apart, cm" for name in names]
+    count = len(scores["initial_130"])
+    return (
+        f"## Starts of several qualities\n\nThe first {count} scenes; joint PA-MPJPE. The errors of the "
+        f"simulated estimator are scaled as a whole (`synthetic.ESTIMATORS`).\n\n{markdown(head, rows)}"
     )
 
 
@@ -334,6 +361,8 @@ def tables(arguments: argparse.Namespace, iterations: int | None = None) -> None
             text = ablation_part(bench, few)
         elif part == "starts":
             text = starts_part(bench, few)
+        elif part == "estimators":
+            text = estimators_part(bench, few)
         elif part == "chirality":
             text = chirality_part(bench, few)
         elif part == "sweep":

@@ -11,8 +11,9 @@ from itertools import cycle
 def choose_pairs(pairs: Sequence[tuple[str, tuple[str, ...]]], most: int) -> list[str]:
     """Return the ids of pairs to show, in the order in which they are shown.
 
-    Every second one was kept, the others are of each reason in turn, the frequent ones first, as long as there
-    are any. Within a kind the order is that of digests of the ids: it looks random, and is the same each time.
+    Every second one was kept, the others are of each reason in turn, the frequent ones first, as long as
+    there are any. Within a kind the order is that of digests of the ids: it looks random, and is the same
+    each time.
 
     Args:
         pairs: id and reasons of each; no reasons: it was kept.

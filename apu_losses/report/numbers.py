@@ -79,7 +79,7 @@ class Histogram(NamedTuple):
 
 
 def histogram(before: Sequence[float | None], after: Sequence[float | None]) -> Histogram:
-    """Count values in bars of a round width, from 0 to about the 98th percentile of all.
+    """Count values in bars of a round width, from 0 to the 97th percentile of all.
 
     Args:
         before: values; empty where only the end is shown.
@@ -91,7 +91,7 @@ def histogram(before: Sequence[float | None], after: Sequence[float | None]) -> 
     """
     start, end = (np.array([v for v in values if v is not None]) for values in (before, after))
     together = np.concatenate([start, end])
-    high = float(np.quantile(together, 0.98)) if len(together) else 1.0
+    high = float(np.quantile(together, 0.97, method="lower")) if len(together) else 1.0
     whole = bool(len(together)) and bool((together == np.round(together)).all())
     width = _round_up(max(high, 1e-9) / BINS)
     width = max(1.0, math.ceil(width)) if whole else width

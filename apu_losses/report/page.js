@@ -7,7 +7,7 @@
     const cards = [...gallery.children].map((card) => ({
       card,
       rules: new Set(JSON.parse(card.dataset.rule)),
-      words: card.innerText.toLowerCase(),
+      words: card.textContent.toLowerCase(),
     }));
     const wanted = (name) => form.elements[name].value;
     const show = () => {

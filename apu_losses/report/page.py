@@ -156,7 +156,7 @@ def _content_hash(text: str) -> str:
 def _number(value: float | None, digits: int = 1) -> str:
     """``1234567`` as ``1 234 567``, ``0.5`` as it is, nothing as a dash."""
     if value is None:
-        return "–"
+        return "-"
     text = f"{value:,}" if isinstance(value, int) else f"{value:,.{digits}f}"
     return text.replace(",", "\u202f")
 

@@ -12,7 +12,7 @@ from apu_losses.synthetic.dials import Dial, describe
 from apu_losses.synthetic.interaction import Interaction, Touch
 from apu_losses.synthetic.interactions import DEVELOPMENT_TYPES, HELD_OUT_TYPES, INTERACTIONS
 from apu_losses.synthetic.measured import measured_scenes
-from apu_losses.synthetic.observation_noise import ObservationNoise
+from apu_losses.synthetic.observation_noise import ESTIMATORS, ObservationNoise
 from apu_losses.synthetic.observe import Observation, observe
 from apu_losses.synthetic.places import PLACES
 from apu_losses.synthetic.scene_file import load_truth_scenes, read_truth_scenes, write_truth_scenes
@@ -22,6 +22,7 @@ from apu_losses.synthetic.view import View
 
 __all__ = [
     "DEVELOPMENT_TYPES",
+    "ESTIMATORS",
     "EXTRA_SHAPE_NAMES",
     "HELD_OUT_TYPES",
     "INTERACTIONS",
