@@ -1,7 +1,7 @@
 """The pictures of `apu report` in the documentation: the page of a data set, wide and light, narrow and dark.
 
-`python tools/render_report.py DATASET` writes `docs/images/report.jpg` and `report_phone.jpg` of a data set of
-`apu generate`. It needs a Chromium and the extras [parquet] and [browser].
+`python tools/render_report.py DATASET` writes `docs/images/report*.jpg` of a data set of `apu generate`. It needs
+a Chromium and the extras [parquet] and [browser].
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ OUT = Path(__file__).parents[1] / "docs" / "images"
 NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
 WINDOWS: dict[str, dict[str, Any]] = {
     "report.jpg": {"width": 1180, "height": 1000, "scheme": "light", "at": "#counts"},
-    "report_pairs.jpg": {"width": 1180, "height": 760, "scheme": "light", "at": "#gallery"},
+    "report_pairs.jpg": {"width": 1180, "height": 760, "scheme": "light", "at": "#pairs"},
     "report_phone.jpg": {"width": 390, "height": 844, "scheme": "dark", "at": "#pairs"},
 }
 
