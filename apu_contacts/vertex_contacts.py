@@ -82,6 +82,20 @@ def vertex_labels_of_regions(
     return labels[0], labels[1]
 
 
+def vertex_weights_of_regions(
+    pairs: Ids, weights: NDArray[np.float64], regions: RegionMap, regions_b: RegionMap | None = None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """``(V,)`` of either person from ``(P, 2)`` pairs and weights, see `ContactMap.to_vertex_weights`."""
+    found = []
+    for column, rmap in enumerate((regions, regions if regions_b is None else regions_b)):
+        of_region = np.zeros(NUM_REGIONS)
+        np.maximum.at(of_region, pairs[:, column], weights)
+        each = np.zeros(rmap.vertex_count)
+        np.maximum.at(each, rmap.vertex_ids, np.repeat(of_region, rmap.sizes))
+        found.append(each)
+    return found[0], found[1]
+
+
 def _labelled(name: str, labels: ArrayLike, regions: RegionMap) -> Ids:
     """Regions that have a labelled vertex, ascending."""
     mask = np.asarray(labels)

@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from apu_contacts.reading import parse_json
 from apu_losses.app.console import BadInput, complain, progress_bar, table
 
 dataset = typer.Typer(
@@ -145,7 +144,7 @@ def audit(
 ) -> None:
     """Hold every pair of a data set, ours or another's, against named rules with thresholds."""
     from apu_contacts.files import refuse_foreign, write_text
-    from apu_losses.app.generate import thresholds
+    from apu_losses.app.commands.generate import thresholds
     from apu_losses.dataset.audit import audit as look
     from apu_losses.dataset.rules import Rules
 
@@ -199,5 +198,7 @@ def report(
 
 
 def _is_audit(path: Path) -> bool:
+    from apu_contacts.reading import parse_json
+
     data = parse_json(path.read_text(encoding="utf-8"), str(path), checked=False)
     return isinstance(data, dict) and {"kind", "pairs", "rules", "broken"} <= data.keys()
