@@ -1,7 +1,7 @@
-"""The pictures of `apu report` in the documentation: the page of a data set, wide and light, narrow and dark.
+"""Pictures of `apu report` for the documentation: the page of a data set, wide and light, narrow and dark.
 
-`python tools/render_report.py DATASET` writes `docs/images/report*.jpg` of a data set of `apu generate`. It needs
-a Chromium and the extras [parquet] and [browser].
+`python tools/render_report.py DATASET` writes `docs/images/report*.jpg` of a data set of `apu generate`. It
+needs a Chromium and the extras [parquet] and [browser].
 """
 
 from __future__ import annotations
