@@ -8,6 +8,8 @@ from apu_contacts.camera import Camera as Camera
 from apu_contacts.contacts import ContactGroup as ContactGroup
 from apu_contacts.contacts import ContactMap as ContactMap
 from apu_contacts.contacts import PartContact as PartContact
+from apu_contacts.dense_contacts import DenseMatch as DenseMatch
+from apu_contacts.dense_contacts import match_dense_contacts as match_dense_contacts
 from apu_contacts.keypoints import SKELETONS as SKELETONS
 from apu_contacts.keypoints import Keypoints2D as Keypoints2D
 from apu_contacts.keypoints import convert_keypoints as convert_keypoints

@@ -15,6 +15,7 @@ from apu_contacts.vertex_contacts import (
     regions_of_vertex_labels,
     regions_of_vertex_pairs,
     vertex_labels_of_regions,
+    vertex_weights_of_regions,
 )
 
 if TYPE_CHECKING:
@@ -380,6 +381,28 @@ class ContactMap:
             (True, True)
         """
         return vertex_labels_of_regions(self.pairs, regions, regions_b)
+
+    def to_vertex_weights(
+        self, regions: RegionMap, regions_b: RegionMap | None = None
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Two arrays ``(V,)``: the largest weight of a contact of each vertex's regions, else 0.
+
+        Soft targets for whoever trains a head that says of each vertex whether it touches; those of
+        `to_vertex_labels` are hard. A region is all or nothing: where the meshes are known,
+        ``apu_losses.what_touches`` has the vertices themselves.
+
+        Args:
+            regions: of the mesh of person a.
+            regions_b: of that of person b; the same if None.
+
+        Example:
+            >>> from apu_contacts import ContactMap, RegionMap
+            >>> regions = RegionMap.from_labels(range(75), topology="row", provenance="one vertex each")
+            >>> weights_a, weights_b = ContactMap([(3, 50), (3, 51)], [0.5, 0.75]).to_vertex_weights(regions)
+            >>> float(weights_a[3]), weights_b[[49, 50, 51]].tolist()
+            (0.75, [0.0, 0.5, 0.75])
+        """
+        return vertex_weights_of_regions(self.pairs, self.weights, regions, regions_b)
 
     def merged(self) -> ContactMap:
         """Return the map without groups, for ``over="pairs"``: each pair once, with its largest weight."""

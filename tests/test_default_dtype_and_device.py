@@ -22,6 +22,7 @@ from apu_losses.functional.facing import contact_facing
 from apu_losses.functional.ground import fit_ground, ground_height
 from apu_losses.functional.metrics.joints import joint_pa_mpjpe
 from apu_losses.functional.metrics.penetration import penetration_depth
+from apu_losses.prior import ContactPrior, load_prior, make_network
 
 PACKAGE = Path(al.__file__).parent
 FACTORIES = {
@@ -121,6 +122,19 @@ def body_and_losses() -> Iterator[Tensor]:
     yield from (camera.focal, camera.center, camera.project(posed.joints))
 
 
+def prior() -> Iterator[Tensor]:
+    shipped = load_prior("free")
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = make_network(
+            "buddi", shipped.layout, shipped.schedule, {"width": 16, "layers": 1, "heads": 2}
+        )
+    yield from network.parameters()
+    code, noise = tensor(np.full((1, 2, shipped.layout.size), 0.1)), tensor(np.zeros(shipped.layout.size))
+    for each in (shipped, ContactPrior(shipped.layout, network)):
+        yield each.target(code, code + 0.05, 100, noise)
+
+
 def short_fit() -> Iterator[Tensor]:
     from apu_losses.app.demo import demo_scene
 
@@ -132,7 +146,12 @@ def short_fit() -> Iterator[Tensor]:
     yield from (torch.from_numpy(np.array(value)) for value in result.parameters.values())
 
 
-SUBJECTS = {"geometry": geometry, "body and losses": body_and_losses, "short fit": short_fit}
+SUBJECTS = {
+    "geometry": geometry,
+    "body and losses": body_and_losses,
+    "prior": prior,
+    "short fit": short_fit,
+}
 
 
 @contextmanager

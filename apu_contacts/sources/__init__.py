@@ -53,6 +53,12 @@ from apu_contacts.sources.sam3d import read_sam3d_body
 from apu_contacts.sources.smplerx import read_smplerx, read_smplerx_folder
 from apu_contacts.sources.smplifyx import read_smplifyx
 from apu_contacts.sources.tracks import BodyTrack, frames_together, people_in_frame
+from apu_contacts.sources.vertex_contacts import (
+    VERTEX_COUNTS,
+    VertexContacts,
+    hand_contacts_on_body,
+    read_vertex_contacts,
+)
 from apu_contacts.sources.video import (
     read_gvhmr,
     read_prompthmr_video,
@@ -69,6 +75,7 @@ __all__ = [
     "BEV_JOINTS",
     "CHI3D_JOINTS",
     "NTU_JOINTS",
+    "VERTEX_COUNTS",
     "AnnotatedPair",
     "BevPerson",
     "BodyTrack",
@@ -91,10 +98,12 @@ __all__ = [
     "SourceMissingError",
     "SourceWarning",
     "UnsafePickleError",
+    "VertexContacts",
     "bev_focal",
     "body_of_vertices",
     "camera_residual",
     "frames_together",
+    "hand_contacts_on_body",
     "inspect_file",
     "keypoints_from_arrays",
     "ntu_name",
@@ -136,6 +145,7 @@ __all__ = [
     "read_torch",
     "read_tram",
     "read_tram_folder",
+    "read_vertex_contacts",
     "read_vitpose_body25",
     "read_wham",
     "which_body",

@@ -21,6 +21,7 @@ from apu_contacts.sources.errors import NoPeopleError, SourceError, SourceFormat
 from apu_contacts.sources.kinds import KINDS, NeedsSizeError, SourceKind, person_of
 from apu_contacts.sources.smplerx import read_smplerx_folder
 from apu_contacts.sources.tracks import BodyTrack
+from apu_contacts.sources.vertex_contacts import VertexContacts
 from apu_contacts.sources.video import read_tram_folder
 
 _MESHES = (".ply", ".obj", ".glb", ".gltf", ".stl", ".off")
@@ -211,7 +212,8 @@ def describe(found: Any) -> tuple[tuple[str, ...], list[str]]:
     """Return one line a person of what a reader gave, and what it noted."""
     if found is None:
         return (), []
-    rows = [found] if isinstance(found, (BodyTrack, InitialEstimate, Keypoints2D)) else found
+    kinds = (BodyTrack, InitialEstimate, Keypoints2D, VertexContacts)
+    rows = [found] if isinstance(found, kinds) else found
     if isinstance(rows, Mapping):
         return _by_picture(rows), []
     lines: list[str] = []
@@ -226,6 +228,11 @@ def describe(found: Any) -> tuple[tuple[str, ...], list[str]]:
             notes += person.notes
         elif isinstance(person, Keypoints2D):
             lines.append(f"{number}: {int(person.valid.sum())} keypoints of {person.skeleton}")
+        elif isinstance(person, VertexContacts):
+            some = int(person.labels().sum())
+            lines.append(
+                f"{number}: {some} of {len(person)} vertices of {person.body} from 0.5 on ({person.key})"
+            )
         else:
             lines.append(f"{number}: {type(person).__name__}")
     return tuple(lines), notes

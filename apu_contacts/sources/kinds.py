@@ -23,6 +23,7 @@ from apu_contacts.sources.prompthmr import read_prompthmr
 from apu_contacts.sources.sam3d import read_sam3d_body
 from apu_contacts.sources.smplerx import read_smplerx
 from apu_contacts.sources.smplifyx import read_smplifyx
+from apu_contacts.sources.vertex_contacts import VERTEX_COUNTS, read_vertex_contacts
 from apu_contacts.sources.video import (
     read_gvhmr,
     read_prompthmr_video,
@@ -186,6 +187,21 @@ def _is_parameters(content: Any) -> bool:
     person = person_of(content)
     pose = {"body_pose", "pose_body", "poses", "Rh"} & set(person)
     return bool(pose) and bool({"transl", "trans", "Th"} & set(person))
+
+
+_VERTEX_CONTACTS = (
+    *("pred_contact_3d_smplh", "pred_contact_3d_smplx", "contact_label", "contact_label_smplx"),
+    *("contact", "contacts", "contact_out", "contact_prob", "contact_labels"),
+)
+
+
+def _is_vertex_contacts(content: Any) -> bool:
+    """Arrays with a number a vertex under a name that speaks of contact, or one that is all there is."""
+    if isinstance(content, Mapping):
+        found = [value for key, value in content.items() if key in _VERTEX_CONTACTS]
+    else:
+        found = [content] if isinstance(content, np.ndarray) else []
+    return any(_last(value) and np.squeeze(value).shape[-1] in VERTEX_COUNTS for value in found)
 
 
 class NeedsSizeError(Exception):
@@ -456,6 +472,19 @@ KINDS: tuple[SourceKind, ...] = (
         "none",
         ("bbxes", "ci_sign"),
         "apu_contacts.sources.read_flickr_signatures(FILE)",
+    ),
+    SourceKind(
+        "vertex_contacts",
+        "contact of each vertex of a person (InteractVLM, DECO, DAMON, HACO, contact heads)",
+        _is_vertex_contacts,
+        lambda path, size: read_vertex_contacts(path),
+        "read_vertex_contacts",
+        "by its number of vertices",
+        "none: what touches is not said",
+        "probabilities, or labels",
+        "none",
+        _VERTEX_CONTACTS,
+        "apu match A.obj B.obj --labels FILE OTHER -o contacts.json",
     ),
     SourceKind(
         "vitpose",

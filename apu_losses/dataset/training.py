@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
 from apu_losses.dataset.arrow import pyarrow
@@ -34,13 +35,15 @@ def sample_of(record: Mapping[str, Any], *, picture: bool = False) -> dict[str, 
     found: dict[str, Any] = {
         "id": record["id"],
         "interaction": record["interaction"],
-        "parameters": {n: torch.tensor([p["parameters"][n] for p in people], device="cpu") for n in names},
-        "keypoints": torch.tensor([p["keypoints"]["xy"] for p in people], device="cpu"),
-        "confidence": torch.tensor([p["keypoints"]["confidence"] for p in people], device="cpu"),
+        "parameters": {n: _numbers([p["parameters"][n] for p in people]) for n in names},
+        "keypoints": _numbers([p["keypoints"]["xy"] for p in people]),
+        "confidence": _numbers([p["keypoints"]["confidence"] for p in people]),
         "contacts": contact_map(record),
-        "focal": torch.tensor(record["camera"]["focal"], device="cpu"),
-        "center": torch.tensor(record["camera"]["center"], device="cpu"),
-        "size": torch.tensor([record["image"]["width"], record["image"]["height"]], device="cpu"),
+        "focal": _numbers(record["camera"]["focal"]),
+        "center": _numbers(record["camera"]["center"]),
+        "size": torch.tensor(
+            [record["image"]["width"], record["image"]["height"]], dtype=torch.int64, device="cpu"
+        ),
     }
     if picture:
         from apu_contacts.images import read_picture
@@ -217,3 +220,7 @@ def _distributed() -> tuple[int, int]:
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         return torch.distributed.get_rank(), torch.distributed.get_world_size()
     return 0, 1
+
+
+def _numbers(values: Any) -> Tensor:
+    return torch.tensor(values, dtype=torch.float32, device="cpu")

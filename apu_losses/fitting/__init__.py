@@ -6,11 +6,13 @@ from apu_losses.fitting.mesh_regions import posed_mesh_regions
 from apu_losses.fitting.objective.batch import SceneBatch, make_batch
 from apu_losses.fitting.objective.state import FitState
 from apu_losses.fitting.objective.term import Term
+from apu_losses.fitting.objective.terms.dense import DenseContact, DenseContactTerm
 from apu_losses.fitting.propose.scenes import ProposalReport, find_images, propose_scenes
 from apu_losses.fitting.result.findings import Finding, Limits, look_at
 from apu_losses.fitting.result.log import FitLog
 from apu_losses.fitting.result.measures import SceneMetrics, evaluate
 from apu_losses.fitting.result.record import DepthChoice, FitResult, load_parameters
+from apu_losses.fitting.result.tracks import FittedTrack, fitted_tracks
 from apu_losses.fitting.result.verdict import Verdict, held_share, judge
 from apu_losses.fitting.scene.file import (
     SceneFileError,
@@ -40,18 +42,22 @@ from apu_losses.fitting.start.from_keypoints import (
     StartHypothesis,
     start_from_keypoints,
 )
+from apu_losses.fitting.start.from_tracks import scene_from_tracks
 from apu_losses.fitting.start.retarget import RetargetOptions, RetargetReport, initial_parameters
 from apu_losses.fitting.start.said import with_people_said
 from apu_losses.numerics.least_squares import LeastSquaresResult, levenberg_marquardt
 
 __all__ = [
     "PRESET_NAMES",
+    "DenseContact",
+    "DenseContactTerm",
     "DepthChoice",
     "Finding",
     "FitLog",
     "FitProgress",
     "FitResult",
     "FitState",
+    "FittedTrack",
     "InitialBody",
     "Joints3D",
     "KeypointStart",
@@ -79,6 +85,7 @@ __all__ = [
     "evaluate",
     "find_images",
     "fit_from_starts",
+    "fitted_tracks",
     "held_share",
     "initial_parameters",
     "judge",
@@ -96,6 +103,7 @@ __all__ = [
     "save_scene",
     "scene_from_detections",
     "scene_from_dict",
+    "scene_from_tracks",
     "scene_to_dict",
     "scenes_from_starts",
     "sequence",

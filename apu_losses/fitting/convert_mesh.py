@@ -99,7 +99,7 @@ def convert_meshes(
     if mapping is None:
         own = _vertices(target, params)
         residual, unsure = _to_nearest(own, target.data.faces, surfaces, faces)
-        iterations = torch.full((len(own),), rounds)
+        iterations = torch.full((len(own),), rounds, dtype=torch.int64, device="cpu")
     else:
         if (len(mapping.weights), mapping.source_count) != (target.num_vertices, meshes.num_vertices):
             raise ValueError(
@@ -111,18 +111,18 @@ def convert_meshes(
             np.stack([mapping.apply(mesh) for mesh in surfaces]), dtype=target.dtype, device=target.device
         )
         count = min(vertices, target.num_vertices)
-        ids = torch.linspace(0, target.num_vertices - 1, count, dtype=torch.float64).round().long()
-        ids = ids.to(target.device)
+        spread = torch.linspace(0, target.num_vertices - 1, count, dtype=torch.float64, device="cpu")
+        ids = spread.round().long().to(target.device)
         params, iterations = solve_vertices(target, params, ids, points[:, ids], 25)
         own = _vertices(target, params)
-        residual = torch.tensor(own).to(points).sub(points).norm(dim=-1)
-        unsure = torch.zeros(target.num_vertices, dtype=torch.bool)
+        residual = torch.from_numpy(own).to(points).sub(points).norm(dim=-1)
+        unsure = torch.zeros(target.num_vertices, dtype=torch.bool, device="cpu")
     apart = [
         float(np.linalg.norm(back.apply(body) - mesh, axis=1).mean())
         for body, mesh in zip(own, surfaces, strict=True)
     ]
     found = Conversion(params, residual, unsure, iterations)
-    return MeshConversion(found, back, torch.tensor(apart, dtype=torch.float64))
+    return MeshConversion(found, back, torch.tensor(apart, dtype=torch.float64, device="cpu"))
 
 
 def _vertices(body: LinearBlendBody, params: dict[str, Tensor]) -> Floats:

@@ -21,6 +21,7 @@ from apu_losses.functional.ground import feet_on_ground as feet_on_ground
 from apu_losses.functional.ground import fit_ground as fit_ground
 from apu_losses.functional.ground import ground_height as ground_height
 from apu_losses.functional.hand_prior import hand_pose_prior as hand_pose_prior
+from apu_losses.functional.labelled_vertices import dense_contact as dense_contact
 from apu_losses.functional.nearest import NearestSelection as NearestSelection
 from apu_losses.functional.nearest import minimum_distance as minimum_distance
 from apu_losses.functional.nearest import minimum_distance_energy as minimum_distance_energy
@@ -61,6 +62,7 @@ from apu_losses.functional.shape import shape_prior as shape_prior
 from apu_losses.functional.shape import stature_prior as stature_prior
 from apu_losses.functional.skin import SkinPatches as SkinPatches
 from apu_losses.functional.temporal import acceleration_energy as acceleration_energy
+from apu_losses.functional.temporal import foot_lock_energy as foot_lock_energy
 from apu_losses.functional.temporal import velocity_energy as velocity_energy
 from apu_losses.functional.touches import Touches as Touches
 from apu_losses.functional.touches import TouchingParts as TouchingParts

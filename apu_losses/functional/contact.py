@@ -24,6 +24,7 @@ from apu_losses.functional.contact_edges import ContactEdges, Over, edges_of_pai
 from apu_losses.functional.options import described
 from apu_losses.functional.robust import geman_mcclure
 from apu_losses.functional.rows import gather_points, stack_pairs
+from apu_losses.functional.two_meshes import check_two, edges_of_two, side_by_side, smaller_order
 from apu_losses.geometry.checks import check_vertices
 from apu_losses.geometry.eager import EdgePlan, goes_the_short_way, nearest_energies
 from apu_losses.geometry.operators import Regions, region_min_distance, region_nearest_vertex
@@ -448,13 +449,18 @@ def pair_contact_values(
     vertices, _, _ = stack_pairs(verts_a, verts_b)
     if edges.edge_count != len(verts_a):
         raise ValueError(f"edges must hold one edge a pair ({len(verts_a)}), got {edges.edge_count}")
-    selection = select_contacts(vertices, edges, regions, form, backend=backend)
+    return _values_of(
+        vertices, select_contacts(vertices, edges, regions, form, backend=backend), len(verts_a)
+    )
+
+
+def _values_of(vertices: Tensor, selection: ContactSelection, pairs: int) -> ContactValues:
     points_a = gather_points(vertices, selection.row_a, selection.vertex_a)
     points_b = gather_points(vertices, selection.row_b, selection.vertex_b)
     value = contact_values(points_a, points_b, selection)
     # contacts that were read in the exchanged order stand at the end
     place = torch.argsort(selection.edge, stable=True)
-    counts = torch.bincount(selection.edge, minlength=len(verts_a))
+    counts = torch.bincount(selection.edge, minlength=pairs)
     offsets = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
     return ContactValues(value[place], selection.weight[place].to(value), offsets)
 
@@ -465,6 +471,7 @@ def soft_contact(
     contact_maps: ContactMap | Sequence[ContactMap],
     regions: Regions,
     *,
+    regions_b: Regions | None = None,
     over: Over = "parts",
     mode: Mode = "min",
     robust: float | None = None,
@@ -475,9 +482,12 @@ def soft_contact(
     """Return the contact loss of B pairs of bodies, ``sum_k W_k d_k^2`` (paper section 3.1).
 
     Args:
-        verts_a, verts_b: ``(B, V, 3)`` metres, the two people of each pair, of one mesh topology.
+        verts_a, verts_b: ``(B, V, 3)`` metres, the two people of each pair, of one mesh topology; with
+            ``regions_b`` of two, ``(B, V', 3)``.
         contact_maps: one for all pairs, or one a pair; an empty one gives 0 and zero gradient.
         regions: the 75 regions of this topology.
+        regions_b: of the mesh of ``verts_b``, where it is another: an infant model, MHR, or an object that
+            has regions of its own under numbers from 0 to 74. Eager code only; slower than one topology.
         over: ``"parts"``: one minimum over the union of the two parts of each part contact (a group of the
             map; without groups each region pair is one). ``"pairs"``: every region pair counts, the formula
             as printed, for maps whose pairs were each seen to touch.
@@ -508,6 +518,18 @@ def soft_contact(
     """
     check_soft(soft, over)
     check_vertices("verts_a", verts_a)
+    if regions_b is not None:
+        return contact_of_two(
+            verts_a,
+            verts_b,
+            maps_of_pairs(contact_maps, len(verts_a)),
+            regions,
+            regions_b,
+            ContactForm(mode, robust, soft),
+            over=over,
+            order=order,
+            backend=backend,
+        )
     edges = edges_of_pairs(
         maps_of_pairs(contact_maps, len(verts_a)),
         over=over,
@@ -517,6 +539,70 @@ def soft_contact(
         device=verts_a.device,
     )
     return pair_contact(verts_a, verts_b, edges, regions, ContactForm(mode, robust, soft), backend=backend)
+
+
+def contact_of_two(
+    verts_a: Tensor,
+    verts_b: Tensor,
+    contact_maps: Sequence[ContactMap],
+    regions: Regions,
+    regions_b: Regions,
+    form: ContactForm,
+    *,
+    over: Over,
+    order: Order | Sequence[Order],
+    backend: BackendName,
+) -> Tensor:
+    """``(B,)`` of `soft_contact`, of pairs whose two meshes are of different topologies."""
+    given = values_of_two(
+        verts_a, verts_b, contact_maps, regions, regions_b, form, over=over, backend=backend
+    ).per_pair()
+    orders = [order] * len(verts_a) if isinstance(order, str) else list(order)
+    unknown = [each for each in orders if each not in ("given", "either")]
+    if unknown or len(orders) != len(verts_a):
+        raise ValueError(
+            f"order must be 'given' or 'either', one or one for each of {len(verts_a)} pairs, got {order!r}"
+        )
+    if "either" not in orders:
+        return given
+    exchanged = values_of_two(
+        verts_a,
+        verts_b,
+        [each.transposed() for each in contact_maps],
+        regions,
+        regions_b,
+        form,
+        over=over,
+        backend=backend,
+    ).per_pair()
+    return smaller_order(given, exchanged, orders)
+
+
+def values_of_two(
+    verts_a: Tensor,
+    verts_b: Tensor,
+    contact_maps: Sequence[ContactMap],
+    regions: Regions,
+    regions_b: Regions,
+    form: ContactForm,
+    *,
+    over: Over,
+    backend: BackendName,
+) -> ContactValues:
+    """Return the contacts of `contact_of_two` before they are summed, in the order of people as given."""
+    check_regions(regions)
+    check_regions(regions_b)
+    check_two(verts_a, verts_b, regions, regions_b)
+    vertices, index = side_by_side(verts_a, verts_b, regions, regions_b)
+    edges = edges_of_two(
+        contact_maps,
+        index,
+        over=over,
+        one_search_a_pair=form.soft is not None,
+        dtype=vertices.dtype,
+        device=vertices.device,
+    )
+    return _values_of(vertices, select_contacts(vertices, edges, index, form, backend=backend), len(verts_a))
 
 
 def check_soft(soft: float | None, over: Over) -> None:
@@ -679,7 +765,7 @@ def check_regions(regions: object) -> None:
     """
     if not isinstance(regions, RegionIndex | RegionLists):
         raise TypeError(
-            f"regions: expected a RegionMap or RegionIndex, got {described(regions)}; the free body's is "
+            f"regions must be a RegionMap or RegionIndex, got {described(regions)}; the free body's is "
             "RegionMap.load('free'), a loaded body's apu_losses.bodies.region_map.region_map_for(body)"
         )
 

@@ -20,6 +20,7 @@ from apu_losses.functional.options import check_flag
 from apu_losses.functional.penetration_entry import towards_entry
 from apu_losses.functional.penetration_selection import PenetrationSelection, penetration_points, weights_in
 from apu_losses.functional.rows import bounding_boxes, gather_points, stack_pairs
+from apu_losses.functional.two_meshes import two_mesh_penetration
 from apu_losses.geometry.operators import Faces, penetration, unchecked_penetration
 from apu_losses.geometry.orientation import check_outward
 from apu_losses.geometry.topology import MeshTopology, as_topology
@@ -231,6 +232,7 @@ def penetration_loss(
     verts_b: Tensor,
     faces: Faces,
     *,
+    faces_b: Faces | None = None,
     target: Target = "surface",
     energy: Energy = "l2",
     mutual: bool = False,
@@ -239,8 +241,11 @@ def penetration_loss(
     """How much B pairs of bodies penetrate each other.
 
     Args:
-        verts_a, verts_b: ``(B, V, 3)`` metres, of one closed mesh topology.
+        verts_a, verts_b: ``(B, V, 3)`` metres, of one closed mesh topology; with ``faces_b`` of two,
+            ``(B, V', 3)``.
         faces: ``(F, 3)`` outward faces, or a `MeshTopology`.
+        faces_b: those of the mesh of ``verts_b``, where it is another topology; ``target`` is then the
+            surface or a vertex.
         target, mutual: see `select_penetrations`; ``"entry"`` and ``mutual=True`` need eager code.
         energy: ``"l2"`` or ``"quartic"``, see `penetration_energy`.
         backend: of the geometry operators.
@@ -263,6 +268,10 @@ def penetration_loss(
         >>> penetration_loss(verts_a, verts_a + torch.tensor([2.1, 0.0, 0.0]), ball.faces)
         tensor([0.])
     """
+    if faces_b is not None:
+        return two_mesh_penetration(
+            verts_a, verts_b, faces, faces_b, target=target, energy=energy, mutual=mutual, backend=backend
+        )
     verts_a, verts_b = widen(verts_a), widen(verts_b)
     vertices, rows_a, rows_b = stack_pairs(verts_a, verts_b)
     # compiled and mapped code needs shapes that do not depend on values

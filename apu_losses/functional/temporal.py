@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from apu_losses.functional.robust import geman_mcclure
+
 
 def velocity_energy(before: Tensor, after: Tensor, gap: Tensor) -> Tensor:
     """Sum of squared speeds ``||(after - before) / gap||^2`` over joints.
@@ -75,3 +77,40 @@ def _check(joints: list[Tensor], gaps: list[Tensor]) -> None:
         raise ValueError(f"gaps must have shape ({shape[0]},), got {[tuple(g.shape) for g in gaps]}")
     if not torch.compiler.is_compiling() and any(bool((g <= 0).any()) for g in gaps):
         raise ValueError("gaps must be positive: the frames of a person must be in order of time")
+
+
+def foot_lock_energy(
+    before: Tensor, after: Tensor, gap: Tensor, standing: Tensor, *, robust: float | None = 0.04
+) -> Tensor:
+    """Sum of squared speeds of the points of feet that stand: who stands does not slide.
+
+    Args:
+        before, after: ``(K, P, 3)`` points of the feet of the same person in two frames, metres.
+        gap: ``(K,)`` frames (or seconds) between them, positive.
+        standing: ``(K, P)`` how surely each point stands in both frames, 0 to 1; constants.
+        robust: metres per frame; a point that is faster is being moved and let go
+            (`apu_losses.functional.geman_mcclure`). None: never.
+
+    Returns:
+        ``(K,)`` square metres per squared frame.
+
+    Raises:
+        ValueError: shapes that do not agree, or a gap that is not positive.
+
+    Example:
+        >>> import torch
+        >>> from apu_losses.functional import foot_lock_energy
+        >>> before = torch.zeros(1, 2, 3)
+        >>> after = torch.tensor([[[0.01, 0.0, 0.0], [0.3, 0.0, 0.0]]])  # one slides, one is lifted
+        >>> gap = torch.ones(1)
+        >>> foot_lock_energy(before, after, gap, torch.tensor([[1.0, 0.0]]), robust=None)
+        tensor([0.0001])
+        >>> bool(foot_lock_energy(before, after, gap, torch.ones(1, 2)) < 0.04**2 + 1e-4)
+        True
+    """
+    _check([before, after], [gap])
+    if standing.shape != before.shape[:2]:
+        raise ValueError(f"standing must have shape {tuple(before.shape[:2])}, got {tuple(standing.shape)}")
+    squared = _per_gap(after - before, gap).square().sum(2)
+    each = squared if robust is None else geman_mcclure(squared, robust)
+    return (each * standing).sum(1)

@@ -17,8 +17,10 @@ from apu_losses.functional.contact import (
     Mode,
     check_regions,
     check_soft,
+    contact_of_two,
     pair_contact,
     pair_contact_values,
+    values_of_two,
 )
 from apu_losses.functional.contact_edges import (
     ContactEdges,
@@ -48,6 +50,7 @@ class SoftContactLoss(nn.Module):
 
     Args:
         regions: the 75 regions of the mesh topology.
+        regions_b: of the second mesh, where it is another topology (`apu_losses.functional.soft_contact`).
         over: ``"parts"`` (one minimum a part contact, "somewhere on the arm, somewhere on the back"; a map
             without groups has one a region pair) or ``"pairs"`` (each region pair counts, the formula as the
             paper prints it).
@@ -75,6 +78,7 @@ class SoftContactLoss(nn.Module):
         self,
         regions: RegionMap | RegionIndex,
         *,
+        regions_b: RegionMap | RegionIndex | None = None,
         over: Over = "parts",
         mode: Mode = "min",
         robust: float | None = None,
@@ -91,7 +95,10 @@ class SoftContactLoss(nn.Module):
         check_regions(regions)
         if template is not None and isinstance(regions, RegionMap):
             regions = RegionIndex.build(regions, regions.vertex_count, template)
+        if regions_b is not None:
+            check_regions(regions_b)
         self.regions = regions
+        self.regions_b = regions_b
         self.over: Over = over
         self.order: Order = order
         self.backend: BackendName = backend
@@ -125,6 +132,18 @@ class SoftContactLoss(nn.Module):
     ) -> Tensor:
         """``(B, V, 3)`` twice and one map, one a pair, or their `edges`, to ``(B,)`` squared metres."""
         self._first_look.at(verts_a=verts_a, verts_b=verts_b)
+        if self.regions_b is not None:
+            return contact_of_two(
+                verts_a,
+                verts_b,
+                self._maps_of_two(contact_maps, len(verts_a)),
+                self.regions,
+                self.regions_b,
+                self.form,
+                over=self.over,
+                order=self.order,
+                backend=self.backend,
+            )
         edges = self._edges_of(contact_maps, len(verts_a)).to(verts_a.device)
         return pair_contact(verts_a, verts_b, edges, self.regions, self.form, backend=self.backend)
 
@@ -143,8 +162,30 @@ class SoftContactLoss(nn.Module):
             loss = found.per_pair(found.weight * trust).sum()    # trust (C,) of your network
         """
         self._first_look.at(verts_a=verts_a, verts_b=verts_b)
+        if self.regions_b is not None:
+            if self.order == "either":
+                raise ValueError("order: values of two topologies need order='given', got 'either'")
+            return values_of_two(
+                verts_a,
+                verts_b,
+                self._maps_of_two(contact_maps, len(verts_a)),
+                self.regions,
+                self.regions_b,
+                self.form,
+                over=self.over,
+                backend=self.backend,
+            )
         edges = self._edges_of(contact_maps, len(verts_a)).to(verts_a.device)
         return pair_contact_values(verts_a, verts_b, edges, self.regions, self.form, backend=self.backend)
+
+    def _maps_of_two(
+        self, contact_maps: ContactMap | Sequence[ContactMap] | ContactEdges, pairs: int
+    ) -> list[ContactMap]:
+        if isinstance(contact_maps, ContactEdges):
+            raise TypeError(
+                "contact_maps: two topologies take contact maps, got edges that are laid out for one"
+            )
+        return maps_of_pairs(contact_maps, pairs)
 
     def _edges_of(
         self, contact_maps: ContactMap | Sequence[ContactMap] | ContactEdges, pairs: int

@@ -20,6 +20,7 @@ class PenetrationLoss(nn.Module):
 
     Args:
         faces: ``(F, 3)`` of the closed mesh, outward.
+        faces_b: of the second mesh, where it is another topology.
         vertex_count: V of the mesh; the largest id in ``faces`` plus one by default.
         template: ``(V, 3)`` a body in any pose, by which the search is laid out. By default the first body
             that is seen is it; code that is compiled before one is seen searches slowly without.
@@ -42,6 +43,7 @@ class PenetrationLoss(nn.Module):
         self,
         faces: ArrayLike | Tensor,
         *,
+        faces_b: ArrayLike | Tensor | None = None,
         vertex_count: int | None = None,
         template: ArrayLike | Tensor | None = None,
         target: Target = "surface",
@@ -54,6 +56,7 @@ class PenetrationLoss(nn.Module):
         check_choice("energy", energy, Energy)
         check_flag("mutual", mutual)
         self._mesh = mesh_of(faces, vertex_count, template)
+        self._mesh_b = None if faces_b is None else mesh_of(faces_b, None, None)
         self._first_look = FirstLook()
         self.target: Target = target
         self.energy: Energy = energy
@@ -67,6 +70,7 @@ class PenetrationLoss(nn.Module):
             verts_a,
             verts_b,
             self._mesh.of(verts_a),
+            faces_b=None if self._mesh_b is None else self._mesh_b.of(verts_b),
             target=self.target,
             energy=self.energy,
             mutual=self.mutual,

@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from apu_losses.prior.layout import PriorLayout
+
+# Whatever a program sets as its default; `ContactPrior` moves the network afterwards.
+_PLAIN: dict[str, Any] = {"dtype": torch.float32, "device": "cpu"}
 
 
 @dataclass(frozen=True)
@@ -61,11 +65,11 @@ class BuddiNetwork(nn.Module):
         self.read = nn.ModuleDict({n: _two_layers(s, width, width) for n, s in sizes.items()})
         self.read_estimate = nn.ModuleDict({n: _two_layers(s, width, width) for n, s in sizes.items()})
         self.write = nn.ModuleDict({n: _two_layers(width, width, s) for n, s in sizes.items()})
-        self.kind = nn.Parameter(0.5 * torch.randn(2, len(sizes), width))
-        self.nothing = nn.Parameter(0.5 * torch.randn(len(sizes), width))
+        self.kind = nn.Parameter(0.5 * torch.randn(2, len(sizes), width, dtype=torch.float32, device="cpu"))
+        self.nothing = nn.Parameter(0.5 * torch.randn(len(sizes), width, dtype=torch.float32, device="cpu"))
         self.time = _two_layers(width, width, width)
         self.layers = nn.ModuleList(_Layer(self.options) for _ in range(self.options.layers))
-        self.last = nn.LayerNorm(width)
+        self.last = nn.LayerNorm(width, **_PLAIN)
         self.register_buffer("_relation", _relation(len(sizes)), persistent=False)
 
     def forward(
@@ -104,16 +108,13 @@ class _Layer(nn.Module):
     def __init__(self, options: BuddiOptions) -> None:
         super().__init__()
         self.heads, self.dropout = options.heads, options.dropout
-        self.before, self.between = nn.LayerNorm(options.width), nn.LayerNorm(options.width)
-        self.ask, self.out = (
-            nn.Linear(options.width, 3 * options.width),
-            nn.Linear(options.width, options.width),
-        )
-        self.one, self.two = (
-            nn.Linear(options.width, options.hidden),
-            nn.Linear(options.hidden, options.width),
-        )
-        self.bias = nn.Parameter(torch.zeros(options.heads, 3))
+        self.before = nn.LayerNorm(options.width, **_PLAIN)
+        self.between = nn.LayerNorm(options.width, **_PLAIN)
+        self.ask = nn.Linear(options.width, 3 * options.width, **_PLAIN)
+        self.out = nn.Linear(options.width, options.width, **_PLAIN)
+        self.one = nn.Linear(options.width, options.hidden, **_PLAIN)
+        self.two = nn.Linear(options.hidden, options.width, **_PLAIN)
+        self.bias = nn.Parameter(torch.zeros(options.heads, 3, dtype=torch.float32, device="cpu"))
 
     def forward(self, x: Tensor, relation: Tensor) -> Tensor:
         asked = self.ask(self.before(x)).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
@@ -127,13 +128,13 @@ class _Layer(nn.Module):
 
 
 def _two_layers(given: int, hidden: int, wanted: int) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(given, hidden), nn.SiLU(), nn.Linear(hidden, wanted))
+    return nn.Sequential(nn.Linear(given, hidden, **_PLAIN), nn.SiLU(), nn.Linear(hidden, wanted, **_PLAIN))
 
 
 def _relation(kinds: int) -> Tensor:
     """``(T, T)`` 0: of the same person, 1: of the other one, 2: with the time."""
-    person = torch.tensor([0] * kinds + [1] * kinds)
-    person = torch.cat([person, person, torch.tensor([2])])
+    two = [0] * kinds + [1] * kinds
+    person = torch.tensor([*two, *two, 2], dtype=torch.int64, device="cpu")
     found = (person[:, None] != person).long()
     found[person == 2] = 2
     found[:, person == 2] = 2

@@ -47,7 +47,7 @@ class GaussianDesign(nn.Module):
             ("left_spread", (size,)),
             ("left_axes", (size, size)),
         ):
-            self.register_buffer(name, torch.zeros(shape))
+            self.register_buffer(name, torch.zeros(shape, dtype=torch.float32, device="cpu"))
 
     @torch.no_grad()
     def fit(

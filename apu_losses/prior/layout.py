@@ -142,7 +142,7 @@ class PriorLayout:
     def _mirrors(self, body: BodyModel) -> bool:
         """Pose somebody and their mirror image, and see whether their joints agree to 1 cm."""
         size = 3 * len(self.joints)
-        pose = 0.3 * torch.sin(torch.arange(1, size + 1, dtype=torch.float64))[None]
+        pose = 0.3 * torch.sin(torch.arange(1, size + 1, dtype=torch.float64, device="cpu"))[None]
         device, dtype = body.faces.device, getattr(body, "dtype", torch.float32)
         pose = pose.to(device, dtype)
         one, other = (body.pose({"body_pose": p}).joints[0] for p in (pose, self.mirrored_pose(pose)))

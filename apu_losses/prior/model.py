@@ -107,7 +107,7 @@ class ContactPrior:
         Returns:
             ``(P, 2, D)``.
         """
-        time = torch.tensor([t], device=code.device)
+        time = torch.tensor([t], dtype=torch.int64, device=code.device)
         found = []
         for i in range(len(code)):
             seen = None if condition is None else condition[i : i + 1].clone()

@@ -19,6 +19,7 @@ ALLOWED = {
     "apu_contacts/answers/fusion.py": "data of the package",
     "apu_contacts/asking/prompt.py": "data of the package",
     "apu_contacts/regions/table.py": "data of the package",
+    "apu_losses/dataset/record.py": "the schema, data of the package",
     "apu_losses/fitting/scene/file.py": "the schema, data of the package",
     "apu_losses/prior/training/loop.py": "what was written a moment before, in memory",
     "apu_losses/generate/fit_files/run.py": "what was written a moment before, in memory",

@@ -25,7 +25,9 @@ def short(name: str, steps: int = 3):
 def everything():
     """A preset that weighs every term that needs nothing but scenes."""
     every = short("best", 2).weighted(
-        **dict.fromkeys(("facing", "minimum_distance", "ground", "depth_order", "smoothness", "age"), 1.0),
+        **dict.fromkeys(
+            ("facing", "minimum_distance", "ground", "depth_order", "smoothness", "foot_lock", "age"), 1.0
+        ),
         self_penetration=1.0,
     )
     return replace(every, stages=tuple(replace(s, max_iterations=1) for s in every.stages))

@@ -62,7 +62,7 @@ def test_files_that_are_no_result_are_named(result, tmp_path):
     whole = json.loads(record.read_text())
     for change, said in (
         ({"schema_version": 99}, "schema_version is 99, expected 1"),
-        ({"before": {"depth": 1}}, "unexpected keyword argument 'depth'"),
+        ({"before": {"deepness": 1}}, "unexpected keyword argument 'deepness'"),
         ({"stages": 3}, "not iterable"),
     ):
         record.write_text(json.dumps({**whole, **change}))

@@ -154,7 +154,7 @@ def test_parameters_only_are_posed(body: BodyModel, crowd: list[dict[str, Any]])
     assert np.allclose(posed.joints[: len(body.joint_names)], person["joints"], atol=1e-5)
     assert posed.projected is not None
     assert np.allclose(posed.projected.xy[0], person["pixels"][0], atol=0.1)
-    with pytest.raises(ValueError, match="no pelvis or no orientation"):
+    with pytest.raises(ValueError, match="no pelvis or head, or no orientation"):
         posed_estimate(replace(estimate, parameters={}), body)
 
 

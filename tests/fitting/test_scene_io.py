@@ -150,7 +150,7 @@ MISTAKES = {
     "too few keypoints": (
         ["people", 0, "keypoints", "xy"],
         [[1, 2]] * 16,
-        r"people\[0\].*confidence.*\(16,\).*\(17,\)",
+        r"people\[0\]: keypoints of the skeleton 'coco17' must have 17 joints, got 16",
     ),
     "unknown skeleton": (["people", 1, "keypoints", "skeleton"], "bones", r"people\[1\].*'bones'"),
     "keypoints of another skeleton": (

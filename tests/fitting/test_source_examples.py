@@ -186,3 +186,22 @@ def test_fitted_parameters(folder: Path, people: dict[str, Any]) -> None:
     check(run("06_start_from_fitted_parameters.py", folder, folder / "out"), folder / "out", people)
     with np.load(folder / "out.amass.npz") as archive:
         assert archive["poses"].shape == (2, 165)
+
+
+def test_tracks_of_a_video(tmp_path: Path) -> None:
+    from apu_contacts.sources import BodyTrack
+    from apu_losses.fitting import FittedTrack
+
+    tracks = []
+    for name, place in zip(("ann", "bob"), PLACES, strict=True):
+        values = {
+            "global_orient": np.tile(UPRIGHT, (3, 1)),
+            "body_pose": np.zeros((3, 63)),
+            "transl": np.array(place) + 0.01 * np.arange(3)[:, None],
+        }
+        tracks.append(BodyTrack("mine", name, [4, 5, 6], values, "smplx"))
+    main = runpy.run_path(str(EXAMPLES / "18_tracks_of_a_video.py"))["main"]
+    files = main(tracks, tmp_path / "out", SIZE, QUICK)
+    assert [file.name for file in files] == ["ann.npz", "bob.npz"]
+    fitted = FittedTrack.load(files[0])
+    assert fitted.frames.tolist() == [0, 1, 2] and fitted.parameters["body_pose"].shape == (3, 63)

@@ -122,6 +122,7 @@ BUILT_IN_NAMES = (
     "ground",
     "depth_order",
     "smoothness",
+    "foot_lock",
 )
 
 

@@ -78,6 +78,7 @@ def contents() -> dict[str, Any]:
         "wham": {0: {"pose": pose, "trans": places, "betas": np.zeros((2, 10))}},
         "parameters": body,
         "flickr": {"a": {"bbxes": [], "ci_sign": []}},
+        "vertex_contacts": {"contact_label_smplx": np.eye(1, 10475)},
         "vitpose": {"people": [{"pose_keypoints_2d": gap.ravel().tolist()}]},
         "openpose": {"people": [{"pose_keypoints_2d": open_pose.ravel().tolist()}]},
         "coco": [{"image_id": 1, "keypoints": xyc.ravel().tolist(), "score": 1.0}],
@@ -90,7 +91,7 @@ def contents() -> dict[str, Any]:
 
 READ = {
     *("sam3d", "prompthmr_video", "tram", "prompthmr", "human3r", "smpl", "buddi", "wham", "parameters"),
-    *("vitpose", "openpose", "coco", "keypoints", "mmpose", "multihmr", "gvhmr"),
+    *("vertex_contacts", "vitpose", "openpose", "coco", "keypoints", "mmpose", "multihmr", "gvhmr"),
 }
 
 

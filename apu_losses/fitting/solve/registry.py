@@ -8,6 +8,7 @@ from dataclasses import fields, replace
 from apu_contacts.sources.errors import SourceError
 from apu_losses.fitting.objective.term import Term
 from apu_losses.fitting.objective.terms.contact import ContactTerm, FacingTerm, MinimumDistanceTerm
+from apu_losses.fitting.objective.terms.feet import FootLockTerm
 from apu_losses.fitting.objective.terms.keypoints import KeypointTerm
 from apu_losses.fitting.objective.terms.motion import SmoothnessTerm
 from apu_losses.fitting.objective.terms.penetration import PenetrationTerm, SelfPenetrationTerm
@@ -40,6 +41,7 @@ BUILT_IN: dict[str, type] = {
     "ground": GroundTerm,
     "depth_order": DepthOrderTerm,
     "smoothness": SmoothnessTerm,
+    "foot_lock": FootLockTerm,
     "prior": PriorTerm,
     "prior_vertices": PriorVertexTerm,
 }

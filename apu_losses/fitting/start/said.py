@@ -89,7 +89,8 @@ def usual_age(body: BodyModel, person: ScenePerson) -> float | None:
     if person.age_group in _USUAL_AGE:
         return 0.0
     stature = STATURES[person.age_group][1] if person.stature is None else person.stature
-    grown, small = _statures(body, {"age": torch.tensor([[0.0], [1.0]])}).tolist()
+    ages = torch.tensor([[0.0], [1.0]], dtype=torch.float32, device="cpu")
+    grown, small = _statures(body, {"age": ages}).tolist()
     if not person.age_group and stature >= STATURES["adult"][0]:
         return 0.0
     return float(min(max((grown - stature) / (grown - small), 0.0), 1.0))
@@ -201,10 +202,10 @@ def _doubts(scene: Scene, depth: Sequence[float]) -> list[str]:
 def _statures(body: BodyModel, params: Params) -> Tensor:
     count = len(next(iter(params.values())))
     like = params["age"]
-    full = {
-        name: torch.as_tensor(spec.default, dtype=like.dtype).expand(spec.size).repeat(count, 1)
-        for name, spec in body.parameter_specs.items()
-    }
+    full = {}
+    for name, spec in body.parameter_specs.items():
+        default = torch.as_tensor(spec.default, dtype=like.dtype, device=like.device)
+        full[name] = default.expand(spec.size).repeat(count, 1)
     dtype = getattr(body, "dtype", torch.float32)
     full = {name: value.to(body.faces.device, dtype) for name, value in (full | params).items()}
     with torch.no_grad():

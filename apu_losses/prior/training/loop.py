@@ -232,11 +232,13 @@ def _count(config: TrainConfig, sets: Sequence[CodedSet], layout: PriorLayout, f
         raise ValueError("the design 'gaussian' needs pairs with estimates: none of the data sets has any")
     began = time.perf_counter()
     network = GaussianDesign(layout)
-    weights = torch.cat([torch.full((len(s.pairs),), s.share / len(s.pairs), device="cpu") for s in told])
+    shares = [
+        torch.full((len(s.pairs),), s.share / len(s.pairs), dtype=s.pairs.dtype, device="cpu") for s in told
+    ]
     network.fit(
         torch.cat([s.pairs for s in told]),
         torch.cat([s.estimates for s in told if s.estimates is not None]),
-        weights,
+        torch.cat(shares),
         ridge=config.ridge,
     )
     about = {"steps": 0, "config": config.to_dict()}
@@ -271,7 +273,7 @@ def overfit(
     prior = done.prior
     x = few.pairs.to(prior.device)
     noise = torch.randn(x.shape, generator=step_generator(config.seed, -1), dtype=x.dtype, device="cpu")
-    t = torch.full((len(x),), 100, device=x.device)
+    t = torch.full((len(x),), 100, dtype=torch.int64, device=x.device)
     with torch.no_grad():
         guess = prior.network(prior.schedule.add_noise(x, t, noise.to(x.device)), t)
     return done, float((guess - x).square().mean().sqrt())

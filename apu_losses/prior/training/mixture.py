@@ -103,11 +103,11 @@ def draw_batch(
 
     pairs, estimates, told = [], [], []
     for own, count in zip(sets, counts_of([s.share for s in sets], batch), strict=True):
-        chosen = torch.randint(len(own.pairs), (count,), generator=generator, device="cpu")
+        chosen = torch.randint(len(own.pairs), (count,), generator=generator, dtype=torch.int64, device="cpu")
         pairs.append(own.pairs[chosen])
         without = own.estimates is None
         estimates.append(torch.zeros_like(pairs[-1]) if own.estimates is None else own.estimates[chosen])
-        told.append(torch.full((count,), not without, device="cpu"))
+        told.append(torch.full((count,), not without, dtype=torch.bool, device="cpu"))
     x, c, has = torch.cat(pairs), torch.cat(estimates), torch.cat(told)
     turned = (random(batch) < 0.5)[:, None, None]
     if mirror and layout.mirrors:
@@ -118,6 +118,6 @@ def draw_batch(
         x,
         c,
         known & has[:, None, None],
-        torch.randint(steps, (batch,), generator=generator, device="cpu"),
+        torch.randint(steps, (batch,), generator=generator, dtype=torch.int64, device="cpu"),
         torch.randn(x.shape, generator=generator, dtype=torch.float32, device="cpu"),
     )

@@ -5,6 +5,8 @@ preset's ``terms`` hold; `apu_losses.fitting.solve.registry.BUILT_IN` lists them
 """
 
 from apu_losses.fitting.objective.terms.contact import ContactTerm, FacingTerm, MinimumDistanceTerm
+from apu_losses.fitting.objective.terms.dense import DenseContact, DenseContactTerm
+from apu_losses.fitting.objective.terms.feet import FootLockTerm
 from apu_losses.fitting.objective.terms.keypoints import KeypointTerm
 from apu_losses.fitting.objective.terms.motion import SmoothnessTerm
 from apu_losses.fitting.objective.terms.penetration import PenetrationTerm, SelfPenetrationTerm
@@ -21,8 +23,11 @@ from apu_losses.fitting.objective.terms.shape import AgeTerm, ShapeTerm, Stature
 __all__ = [
     "AgeTerm",
     "ContactTerm",
+    "DenseContact",
+    "DenseContactTerm",
     "DepthOrderTerm",
     "FacingTerm",
+    "FootLockTerm",
     "GroundTerm",
     "HandPoseTerm",
     "InitialPoseTerm",
