@@ -24,7 +24,7 @@ def regions_of_vertex_pairs(pairs: ArrayLike, regions: RegionMap, regions_b: Reg
         return np.zeros((0, 2), dtype=np.int64)
     if ids.ndim != 2 or ids.shape[1] != 2 or ids.dtype.kind not in "iu":
         raise ValueError(
-            f"pairs: expected whole numbers of shape (K, 2), a vertex of a and one of b, got {ids.dtype} of "
+            f"pairs must be whole numbers of shape (K, 2), a vertex of a and one of b, got {ids.dtype} of "
             f"shape {ids.shape}"
         )
     sides = []
@@ -32,7 +32,7 @@ def regions_of_vertex_pairs(pairs: ArrayLike, regions: RegionMap, regions_b: Reg
         bad = ids[(ids[:, column] < 0) | (ids[:, column] >= rmap.vertex_count), column]
         if bad.size:
             raise ValueError(
-                f"pairs: expected vertices of person {name} in 0 to {rmap.vertex_count - 1}, got "
+                f"pairs must be vertices of person {name} in 0 to {rmap.vertex_count - 1}, got "
                 f"{np.unique(bad)[:5].tolist()}; is the region map ({rmap.topology!r}) of another topology?"
             )
         sides.append(_membership(rmap)[:, ids[:, column]])
@@ -55,7 +55,7 @@ def regions_of_vertex_labels(
     if not len(ids_a) or not len(ids_b):
         lonely, other = ("labels_a", "labels_b") if len(ids_a) else ("labels_b", "labels_a")
         raise ValueError(
-            f"{lonely}, {other}: expected labels of two people who touch each other, got none in {other}; "
+            f"{lonely}, {other} must be labels of two people who touch each other, got none in {other}; "
             "contact with a floor or a chair is no contact of two people"
         )
     groups: list[tuple[ArrayLike, ArrayLike, str]] = [
@@ -101,14 +101,14 @@ def _labelled(name: str, labels: ArrayLike, regions: RegionMap) -> Ids:
     mask = np.asarray(labels)
     if mask.shape != (regions.vertex_count,):
         raise ValueError(
-            f"{name}: expected one label for each of the {regions.vertex_count} vertices of "
+            f"{name} must have one label for each of the {regions.vertex_count} vertices of "
             f"{regions.topology!r}, got shape {mask.shape}; "
             "are these vertex ids, or labels of another topology?"
         )
     if mask.dtype != np.bool_:
         if mask.dtype.kind not in "iuf" or not np.isin(mask, (0, 1)).all():
             raise ValueError(
-                f"{name}: expected True and False (or 1 and 0), got {mask.dtype} from {mask.min()} to "
+                f"{name} must be True and False (or 1 and 0), got {mask.dtype} from {mask.min()} to "
                 f"{mask.max()}; probabilities need a threshold: labels > 0.5"
             )
         mask = mask.astype(np.bool_)

@@ -4,6 +4,7 @@
     python benchmarks/run_method_table.py --jobs 2 --write        # an hour on two cores; resumes
     python benchmarks/run_method_table.py --only main ablations   # some of the tables
     python benchmarks/run_method_table.py --split development     # what parameters may be tuned on
+    python benchmarks/run_method_table.py --split measured_salsa --only main   # people of motion capture
 
 Scores lie in --cache, a block of scenes of a method to a file: a run that was cut off goes on there. A change
 of a preset, a dial, the seed or the scenes makes other files; after a change of the code, use another folder.
@@ -30,6 +31,7 @@ from method_table import (
     SceneScores,
     Trace,
     ablation_rows,
+    estimator_rows,
     keypoint_rows,
     main_rows,
     preset_rows,
@@ -49,10 +51,24 @@ from method_table.statistics import difference, mean_of
 from short_form import add_check, shortened
 
 from apu_losses.fitting import Preset, load_preset
-from apu_losses.synthetic import DEVELOPMENT_TYPES, HELD_OUT_TYPES, load_truth_scenes
+from apu_losses.synthetic import (
+    DEVELOPMENT_TYPES,
+    ESTIMATORS,
+    HELD_OUT_TYPES,
+    TruthScene,
+    load_truth_scenes,
+    measured_scenes,
+)
 
 HERE = Path(__file__).resolve().parent
-TABLES = ("main", "chirality", "ablations", "sweep", "convergence", "presets", "starts")
+MOCAP = HERE.parents[1] / "shared" / "mocap" / "two_person_mocap.npz"
+SPLITS = {
+    "held_out": "Synthetic scenes with known truth",
+    "development": "Synthetic scenes with known truth",
+    "measured_salsa": "Measured poses of one couple dancing salsa, contacts closed by geometry",
+    "measured_others": "Measured poses of three other pairs, contacts closed by geometry",
+}
+TABLES = ("main", "chirality", "ablations", "sweep", "convergence", "presets", "starts", "estimators")
 QUALITIES = (0.0, 0.5, 1.5, 2.0, 3.0, 4.0)
 PRESETS = ("paper", "flickr_fits", "heuristic", "no_contact")
 OURS = ContactSource("answer")
@@ -97,6 +113,31 @@ def starts_part(bench: Bench, scenes: int) -> str:
     count = len(scores["automatic"])
     return f"## Starts\n\nThe first {count} scenes, every type about equally often.\n\n" + mean_table(
         methods, scores, compared="automatic"
+    )
+
+
+def estimators_part(bench: Bench, scenes: int) -> str:
+    """Return what contacts are worth from starts of several qualities."""
+    methods = estimator_rows(bench.preset, OURS, ESTIMATORS)
+    scores = bench.run(methods, scenes)
+    rows = []
+    for error in ESTIMATORS:
+        own = {key: scores[f"{key}_{error}"] for key in ("initial", "no_contact", "automatic", "truth")}
+        row = [f"{error} mm", *(number(1000 * mean_of(s, "joint_pa").mean, 1) for s in own.values())]
+        for key in ("no_contact", "automatic", "truth"):
+            row.append(with_interval(difference(own[key], own["initial"], "joint_pa"), 1000, 1))
+        for key in ("automatic", "truth"):
+            row.append(with_interval(difference(own[key], own["no_contact"], "joint_pa"), 1000, 1))
+        row += [number(100 * mean_of(own[key], "true_contact").mean, 1) for key in own]
+        rows.append(row)
+    names = ("start", "without contact", "automatic", "true maps")
+    head = ["start", *(f"{name}, mm" for name in names), *(f"{name} to start, mm" for name in names[1:])]
+    head += [f"{name} to without, mm" for name in names[2:]]
+    head += [f"{name}: true contacts apart, cm" for name in names]
+    count = len(scores["initial_130"])
+    return (
+        f"## Starts of several qualities\n\nThe first {count} scenes; joint PA-MPJPE. The errors of the "
+        f"simulated estimator are scaled as a whole (`synthetic.ESTIMATORS`).\n\n{markdown(head, rows)}"
     )
 
 
@@ -257,7 +298,10 @@ def main() -> None:
     )
     parser.add_argument("--quick", action="store_true", help="one scene of each type, main rows only")
     parser.add_argument("--only", nargs="+", choices=TABLES, default=None)
-    parser.add_argument("--split", default="held_out", choices=("held_out", "development"))
+    parser.add_argument("--split", default="held_out", choices=tuple(SPLITS))
+    parser.add_argument(
+        "--mocap", type=Path, default=MOCAP, help="motion capture pairs of the measured splits"
+    )
     parser.add_argument("--preset", default="best")
     parser.add_argument("--scenes", type=int, help="of the main table; all if not given")
     parser.add_argument("--ablation-scenes", type=int, default=96, help="of every other table")
@@ -279,14 +323,25 @@ def main() -> None:
         tables(arguments)
 
 
+def truths(arguments: argparse.Namespace) -> tuple[TruthScene, ...]:
+    """Return at least as many scenes of the split as are wanted, about equally many of each type."""
+    kinds = {"held_out": len(HELD_OUT_TYPES), "development": len(DEVELOPMENT_TYPES)}
+    count = 1 if arguments.quick else None
+    if arguments.split in kinds:
+        if arguments.scenes is not None and count is None:
+            count = -(-arguments.scenes // kinds[arguments.split])
+        return load_truth_scenes(arguments.split, per_type=count)
+    if not arguments.mocap.is_file():
+        raise SystemExit(f"{arguments.mocap}: no such file; --mocap names the motion capture pairs")
+    return measured_scenes(arguments.mocap, couple=arguments.split == "measured_salsa", per_trial=count or 3)
+
+
 def tables(arguments: argparse.Namespace, iterations: int | None = None) -> None:
     """Fit what is wanted and print it; with presets of so many iterations a stage, if given."""
     torch.set_num_threads(1)
-    names = HELD_OUT_TYPES if arguments.split == "held_out" else DEVELOPMENT_TYPES
-    per_type = None if arguments.scenes is None else -(-arguments.scenes // len(names))
-    per_type = 1 if arguments.quick else per_type
-    scenes = spread_over_types(load_truth_scenes(arguments.split, per_type=per_type), arguments.scenes)
+    scenes = spread_over_types(truths(arguments), arguments.scenes)
     types = len({s.interaction for s in scenes})
+    kind = "trials" if arguments.split.startswith("measured") else "types"
     runner = MethodRunner(
         scenes, arguments.cache, block=arguments.block, seed=arguments.seed, device=arguments.device
     )
@@ -297,7 +352,7 @@ def tables(arguments: argparse.Namespace, iterations: int | None = None) -> None
     wanted = arguments.only or (["main"] if arguments.quick else list(TABLES))
     few = min(arguments.ablation_scenes, len(scenes))
     suffix = "" if arguments.preset == "best" else f"_{Path(arguments.preset).stem}"
-    suffix += "" if arguments.split == "held_out" else "_development"
+    suffix += "" if arguments.split == "held_out" else f"_{arguments.split}"
     for part in wanted:
         traces: dict[str, Trace] = {}
         if part == "main":
@@ -306,6 +361,8 @@ def tables(arguments: argparse.Namespace, iterations: int | None = None) -> None
             text = ablation_part(bench, few)
         elif part == "starts":
             text = starts_part(bench, few)
+        elif part == "estimators":
+            text = estimators_part(bench, few)
         elif part == "chirality":
             text = chirality_part(bench, few)
         elif part == "sweep":
@@ -315,7 +372,7 @@ def tables(arguments: argparse.Namespace, iterations: int | None = None) -> None
         else:
             text, traces = convergence_part(bench)
         head = (
-            f"Synthetic scenes with known truth: {len(scenes)} of {types} types (`{arguments.split}`), seed "
+            f"{SPLITS[arguments.split]}: {len(scenes)} of {types} {kind} (`{arguments.split}`), seed "
             f"{arguments.seed}, preset `{arguments.preset}`. {date.today()}; {platform.machine()}, "
             f"{os.cpu_count()} cores, {arguments.device}, torch {torch.__version__}. Intervals: 95 %, "
             "bootstrapped by scene."

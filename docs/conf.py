@@ -40,7 +40,8 @@ def _public_modules(package: str) -> dict[str, bool]:
     root = import_module(package)
     found = {info.name: info.ispkg for info in pkgutil.walk_packages(root.__path__, f"{package}.")}
     hidden = {name for name in found if any(part.startswith("_") for part in name.split("."))}
-    return {name: found[name] for name in sorted(found.keys() - hidden - {"apu_losses.app.cli"})}
+    command = {name for name in found if name.startswith(("apu_losses.app.cli", "apu_losses.app.commands"))}
+    return {name: found[name] for name in sorted(found.keys() - hidden - command)}
 
 
 def _write_reference() -> None:

@@ -128,8 +128,12 @@ def main() -> None:
     meshes = people()
     captions = ["the picture: left hands are orange, right hands blue", "the camera's frame, in metres"]
     sheet = Image.fromarray(montage([picture(meshes), from_the_side(meshes)], captions))
-    if not arguments.check:
-        sheet.save(arguments.out, optimize=True)
+    drawn = f"the picture and the camera's frame, {sheet.width} x {sheet.height} pixels"
+    if arguments.check:
+        print(f"drew {drawn}; nothing written")
+        return
+    sheet.save(arguments.out, optimize=True)
+    print(f"{arguments.out}: {drawn}")
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ class Repair:
     """One departure of the text from the schema, and what it was taken to mean.
 
     Args:
-        kind: a short fixed name, ``"trailing comma"``; the list is ``docs/asking.md``.
+        kind: a short fixed name, ``"trailing comma"``; the list is ``docs/repairs``.
         start: first character of the raw text concerned.
         end: one past the last.
         meaning: what was done about it, for a person to read.

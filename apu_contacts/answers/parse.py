@@ -35,7 +35,7 @@ DEFAULT_CONFIDENCE = 0.5
 def parse_answer(text: str, default_confidence: float = DEFAULT_CONFIDENCE) -> ContactAnswer:
     """Read the answer of a vision language model, in the paper's format (Figure S9) or near it.
 
-    The shapes that are taken, with an example of each repair, are listed in ``docs/asking.md``.
+    The shapes that are taken, with an example of each repair, are listed in ``docs/repairs``.
 
     Args:
         text: what the model wrote.

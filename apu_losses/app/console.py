@@ -14,10 +14,10 @@ import threading
 import traceback
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
+from typing import Any, ClassVar
 
 import typer
 from typer.core import TyperGroup
@@ -50,7 +50,24 @@ class Interrupted(Exception):
 
 
 class Group(TyperGroup):
-    """The commands, with the one place where errors over input become a line."""
+    """The commands, with the one place where errors over input become a line.
+
+    ``sections`` of a class below name the commands under each heading of the help; the others come last.
+    """
+
+    sections: ClassVar[Mapping[str, Sequence[str]]] = {}
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write the commands of the help by sections."""
+        shown = [name for name in self.list_commands(ctx) if not self.commands[name].hidden]
+        placed = [name for names in self.sections.values() for name in names]
+        rest = [name for name in shown if name not in placed]
+        width = formatter.width - 6 - max(map(len, shown), default=0)
+        for heading, names in {**self.sections, "Others" if placed else "Commands": rest}.items():
+            rows = [(name, self.commands[name].get_short_help_str(width)) for name in names if name in shown]
+            if rows:
+                with formatter.section(heading):
+                    formatter.write_dl(rows)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command; an error that its user can mend ends in one line."""

@@ -275,7 +275,7 @@ def _check_orientation(vertices: Tensor, faces: Tensor) -> None:
     inward = torch.nonzero(volume < -0.1 * size)[:, 0].tolist()
     if inward:
         raise ValueError(
-            f"vertices, faces: expected meshes whose faces look outwards, got {inward} inside out; the "
+            f"vertices, faces must be meshes whose faces look outwards, got {inward} inside out; the "
             f"cause is {REMEDY}"
         )
 

@@ -15,6 +15,7 @@ from apu_losses.dataset.record import (
     DatasetError,
     check_record,
     contact_map,
+    evidence_of,
     migrated,
     record_schema,
 )
@@ -36,6 +37,7 @@ __all__ = [
     "contact_map",
     "count",
     "duplicates",
+    "evidence_of",
     "export",
     "merge",
     "migrated",

@@ -159,6 +159,11 @@ def _limits(found: DatasetCounts, copies: int) -> list[str]:
     people = sum(found.ages.values())
     if people:
         lines.append(f"- {found.ages['child']} of {people} people are fitted with an age of a child.")
+    if found.described:
+        lines.append(
+            "- What models said of the people (`evidence.attributes`) is their impression of a picture, not "
+            f"what people say of themselves: {found.described_in_words()}."
+        )
     return lines
 
 
@@ -175,6 +180,11 @@ def datasheet(found: DatasetCounts, copies: int) -> str:
     """Return the paper's datasheet: what the tool saw is filled in, what only a person knows is marked."""
     ages = ", ".join(f"{count} {name}" for name, count in sorted(found.ages.items())) or "none"
     bodies = ", ".join(sorted(found.bodies)) or "none"
+    described = (
+        f"By what the models said of the people in the pictures: {found.described_in_words()}."
+        if found.described
+        else "The models were not asked about the people themselves, or said nothing."
+    )
     questions: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
         ("Motivation", (("For what purpose was the dataset created?", FOR_A_PERSON),)),
         (
@@ -231,7 +241,7 @@ def datasheet(found: DatasetCounts, copies: int) -> str:
                 ("Does the dataset contain data that might be considered confidential?", FOR_A_PERSON),
                 (
                     "Does the dataset identify any subpopulations?",
-                    f"Only by the fitted age: {ages}. Otherwise: {FOR_A_PERSON}",
+                    f"By the fitted age: {ages}. {described} Otherwise: {FOR_A_PERSON}",
                 ),
             ),
         ),

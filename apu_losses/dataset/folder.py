@@ -54,6 +54,8 @@ class DatasetCounts:
         reasons: rule -> pairs that it rejected; a pair may be rejected by several.
         parts: body part -> contacts of kept pairs that it takes part in.
         ages: ``"adult"``, ``"child"`` (age of at least a half), ``"unknown"`` -> people of kept pairs.
+        described: ``"age_group: child"`` and the like, as models said -> people of kept pairs; empty where
+            the question did not ask for it.
         bytes: of all files.
     """
 
@@ -66,6 +68,7 @@ class DatasetCounts:
     reasons: Counter[str] = field(default_factory=Counter)
     parts: Counter[str] = field(default_factory=Counter)
     ages: Counter[str] = field(default_factory=Counter)
+    described: Counter[str] = field(default_factory=Counter)
     models: Counter[str] = field(default_factory=Counter)
     bodies: Counter[str] = field(default_factory=Counter)
     bytes: int = 0
@@ -89,6 +92,17 @@ class DatasetCounts:
         for name in ("person_a", "person_b"):
             age = (record[name]["parameters"] or {}).get("age")
             self.ages["unknown" if not age else "child" if age[0] >= 0.5 else "adult"] += 1
+        told = record["evidence"]["attributes"] or {"a": {}, "b": {}}
+        for own in (told["a"], told["b"]):
+            self.described.update(f"{name}: {said['value']}" for name, said in own.items() if said)
+
+    def described_in_words(self) -> str:
+        """``"age_group: adult 3, child 1; build: slim 2"``; empty where nothing was said."""
+        kinds: dict[str, list[str]] = {}
+        for name, number in sorted(self.described.items(), key=lambda item: (-item[1], item[0])):
+            kind, _, value = name.partition(": ")
+            kinds.setdefault(kind, []).append(f"{value} {number}")
+        return "; ".join(f"{kind}: {', '.join(values)}" for kind, values in sorted(kinds.items()))
 
     def rows(self) -> list[tuple[str, object]]:
         """Return the table of one number each."""
@@ -97,6 +111,7 @@ class DatasetCounts:
             ("pairs", self.pairs),
             ("pairs kept", self.kept),
             ("interactions of kept pairs", len(self.interactions)),
+            *((f"people, {name}", count) for name, count in sorted(self.described.items())),
             *((f"pairs: {status}", count) for status, count in sorted(self.statuses.items())),
             *((f"rejected by {rule}", count) for rule, count in self.reasons.most_common()),
             ("bytes", self.bytes),

@@ -15,13 +15,29 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from apu_contacts.answers.attributes import OF_ONE, Judgement, PairAttributes
 from apu_contacts.contacts import ContactMap
+from apu_contacts.resolve import ContactEvidence
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 Record = dict[str, Any]
 Migration = Callable[[Record], Record]
 
-MIGRATIONS: Mapping[int, Migration] = {}
+
+def _people_described(record: Record) -> Record:
+    """Return a record of version 1 with what version 2 says of the people: nobody said anything."""
+    said = {"age_group": "", "stature": None}
+    people = {name: {**record[name], **said} for name in ("person_a", "person_b")}
+    answers = [
+        answer
+        if answer["reading"] is None
+        else {**answer, "reading": {**answer["reading"], "attributes": None}}
+        for answer in record["answers"]
+    ]
+    return {**record, **people, "answers": answers, "evidence": {**record["evidence"], "attributes": None}}
+
+
+MIGRATIONS: Mapping[int, Migration] = {1: _people_described}
 """Version -> what makes a record of the next one of it; each version but the last has an entry."""
 
 
@@ -39,7 +55,7 @@ def record_schema() -> dict[str, Any]:
     Example:
         >>> from apu_losses.dataset import record_schema
         >>> record_schema()["properties"]["schema_version"]["const"]
-        1
+        2
     """
     text = files("apu_losses.dataset").joinpath("record_schema.json").read_text(encoding="utf-8")
     schema: dict[str, Any] = json.loads(text)
@@ -144,6 +160,61 @@ def contact_map(record: Mapping[str, Any]) -> ContactMap:
     """Return the region pairs of a record, as they were fitted; the first of each is on person a."""
     entry = record["region_map"]
     return ContactMap(entry["pairs"], entry["weights"], entry["group"], entry["group_names"])
+
+
+def evidence_of(record: Mapping[str, Any]) -> ContactEvidence:
+    """Return what the answers of a record come to, as a scene file keeps it.
+
+    Example:
+        How sure the model is that the first person is a child::
+
+            told = evidence_of(record).attributes
+            told and told.a.age_group  # Judgement(value='child', confidence=0.9)
+    """
+    order, told = record["order"], record["evidence"]["attributes"]
+    known = {name: value for name, value in record["evidence"].items() if name != "attributes"}
+    return ContactEvidence(
+        **known,
+        order=order["value"],
+        exchanged=order["exchanged"],
+        order_margin=order["margin"],
+        interaction=record["interaction"],
+        contacts=tuple(dict(contact) for contact in record["contacts"]),
+        attributes=None if told is None else PairAttributes.from_dict(_without_nothing(told)),
+    )
+
+
+def attributes_entry(told: PairAttributes | None) -> dict[str, Any] | None:
+    """Return attributes as a record has them: each key is there, null where nobody said anything."""
+    if told is None:
+        return None
+    people = {
+        name: {key: _judgement(getattr(person, key)) for key in OF_ONE}
+        for name, person in (("a", told.a), ("b", told.b))
+    }
+    return {**people, "taller": _judgement(told.taller), "in_front": _judgement(told.in_front)}
+
+
+def stated_attributes_entry(told: PairAttributes | None) -> dict[str, Any] | None:
+    """Return those of one answer, whose people are ``person_left`` and ``person_right`` of the picture."""
+    entry = attributes_entry(told)
+    if entry is None:
+        return None
+    who = {"a": "person_left", "b": "person_right"}
+    for name in ("taller", "in_front"):
+        if entry[name] is not None:
+            entry[name]["value"] = who.get(entry[name]["value"], entry[name]["value"])
+    return {who.get(name, name): value for name, value in entry.items()}
+
+
+def _judgement(told: Judgement | None) -> dict[str, Any] | None:
+    return None if told is None else {"value": told.value, "confidence": float(told.confidence)}
+
+
+def _without_nothing(told: Mapping[str, Any]) -> dict[str, Any]:
+    people = {who: {k: v for k, v in told[who].items() if v is not None} for who in ("a", "b")}
+    rest = {k: v for k, v in told.items() if k not in people and v is not None}
+    return {**people, **rest}
 
 
 def parameter_sizes(record: Mapping[str, Any]) -> dict[str, int]:

@@ -30,14 +30,14 @@ FOLDERS = (".", "results")
 class FitFolder:
     """Fits of two people by frame.
 
-    ==============  ==================================================================================
-    ``FRAME.npz``   of ``apu fit``: parameters of the body, or
-                    ``vertices (2, V, 3)`` in metres, of any method, or
-                    ``joints (2, J, 3)``, with ``joint_names`` or in the order of LSP (14), SMPL (24) or
-                    SMPL-X (55 or more)
-    ``FRAME.pkl``   of BUDDI: ``humans`` and ``cam``; also in ``results/``, a number behind FRAME
-    ``PICTURE.npz`` of BEV: everybody in the picture, see `bev_pair`; also ``PICTURE_0.08.npz``
-    ==============  ==================================================================================
+    ===============  =================================================================================
+    ``FRAME.npz``    of ``apu fit``: parameters of the body, or
+                     ``vertices (2, V, 3)`` in metres, of any method, or
+                     ``joints (2, J, 3)``, with ``joint_names`` or in the order of LSP (14), SMPL (24) or
+                     SMPL-X (55 or more)
+    ``FRAME.pkl``    of BUDDI: ``humans`` and ``cam``; also in ``results/``, a number behind FRAME
+    ``PICTURE.npz``  of BEV: everybody in the picture, see `bev_pair`; also ``PICTURE_0.08.npz``
+    ===============  =================================================================================
 
     Args:
         folder: the folder.

@@ -765,7 +765,7 @@ def check_regions(regions: object) -> None:
     """
     if not isinstance(regions, RegionIndex | RegionLists):
         raise TypeError(
-            f"regions: expected a RegionMap or RegionIndex, got {described(regions)}; the free body's is "
+            f"regions must be a RegionMap or RegionIndex, got {described(regions)}; the free body's is "
             "RegionMap.load('free'), a loaded body's apu_losses.bodies.region_map.region_map_for(body)"
         )
 

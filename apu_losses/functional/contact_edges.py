@@ -32,13 +32,13 @@ def maps_of_pairs(contact_maps: ContactMap | Sequence[ContactMap], pairs: int | 
     if isinstance(contact_maps, ContactMap):
         return [contact_maps] * (1 if pairs is None else pairs)
     if isinstance(contact_maps, str) or not isinstance(contact_maps, Iterable):
-        raise TypeError(f"contact_maps: expected a ContactMap or a list of them, got {_kind(contact_maps)}")
+        raise TypeError(f"contact_maps must be a ContactMap or a list of them, got {_kind(contact_maps)}")
     if hasattr(contact_maps, "shape"):
-        raise TypeError(f"contact_maps: expected a ContactMap or a list of them, got {_kind(contact_maps)}")
+        raise TypeError(f"contact_maps must be a ContactMap or a list of them, got {_kind(contact_maps)}")
     maps = list(contact_maps)
     for number, each in enumerate(maps):
         if not isinstance(each, ContactMap):
-            raise TypeError(f"contact_maps[{number}]: expected a ContactMap, got {_kind(each)}")
+            raise TypeError(f"contact_maps[{number}] must be a ContactMap, got {_kind(each)}")
     if pairs is not None and len(maps) != pairs:
         raise ValueError(
             f"contact_maps must be one map or one for each of the {pairs} pairs, got {len(maps)}"
@@ -297,7 +297,7 @@ class ContactEdges:
         ):
             if value != wanted:
                 raise ValueError(
-                    f"contact_maps: expected edges of this loss's options, {name} = {wanted!r}, got some "
+                    f"contact_maps must be edges of this loss's options, {name} = {wanted!r}, got some "
                     f"with {value!r}; another loss made them: take this loss's own edges(maps)"
                 )
 

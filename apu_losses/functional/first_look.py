@@ -63,7 +63,7 @@ def _say_if_no_metres(name: str, vertices: Tensor) -> bool:
     likely = [unit for factor, unit in units.items() if 0.5 <= extent * factor <= 2.6]
     cause = f"are these {likely[0]}?" if likely else "are these in other units, or normalised?"
     warnings.warn(
-        f"{name}: expected bodies in metres, the first extends over {extent:.4g}: {cause} The loss grows "
+        f"{name} must be bodies in metres, the first extends over {extent:.4g}: {cause} The loss grows "
         "with the square of the unit",
         stacklevel=6,
     )

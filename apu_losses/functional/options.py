@@ -65,7 +65,7 @@ def checked_faces(faces: Any) -> Tensor:
         if given.dtype.kind in "iu" or (given.dtype.kind == "f" and np.array_equal(given, given.round())):
             faces = torch.from_numpy(np.array(given, dtype=np.int64, order="C"))
         else:
-            raise TypeError(f"faces: expected whole numbers of shape (F, 3), got {described(faces)}")
+            raise TypeError(f"faces must be whole numbers of shape (F, 3), got {described(faces)}")
     ids: Tensor = faces.detach().cpu().to(torch.int64)
     if ids.dim() != 2 or ids.shape[1] != 3 or not len(ids):
         cause = {
@@ -74,5 +74,5 @@ def checked_faces(faces: Any) -> Tensor:
             if ids.dim() == 2 and len(ids)
             else "without triangles there is no surface",
         }.get(ids.dim(), "vertices and faces exchanged?")
-        raise ValueError(f"faces: expected shape (F, 3), F > 0, got {tuple(ids.shape)}; {cause}")
+        raise ValueError(f"faces must have shape (F, 3), F > 0, got {tuple(ids.shape)}; {cause}")
     return ids

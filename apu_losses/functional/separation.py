@@ -104,12 +104,12 @@ def separate(
     check_choice("move", move, Move)
     check_number("tolerance", tolerance)
     if tolerance < 0:
-        raise ValueError(f"tolerance: expected at least 0 metres, got {tolerance}")
+        raise ValueError(f"tolerance must be at least 0 metres, got {tolerance}")
     a, b = one_mesh("verts_a", verts_a), one_mesh("verts_b", verts_b)
     check_alike("verts_a", a[None], "verts_b", b[None])
     if faces_b is None and len(a) != len(b):
         raise ValueError(
-            f"faces_b: expected the faces of the second mesh, which has {len(b)} vertices and not {len(a)}, "
+            f"faces_b must be the faces of the second mesh, which has {len(b)} vertices and not {len(a)}, "
             "got None"
         )
     given = [
@@ -139,7 +139,7 @@ def one_mesh(name: str, vertices: Vertices) -> Tensor:
         given = given[0]
     if given.dim() != 2 or given.shape[1] != 3:
         raise ValueError(
-            f"{name}: expected one mesh of shape (V, 3), got {tuple(given.shape)}; "
+            f"{name} must be one mesh of shape (V, 3), got {tuple(given.shape)}; "
             "of a batch take one mesh after the other"
         )
     check_vertices(name, given[None])
@@ -154,7 +154,7 @@ def near_origin(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     """
     for name, mesh in (("verts_a", a), ("verts_b", b)):
         if not bool(torch.isfinite(mesh).all()):
-            raise ValueError(f"{name}: expected finite coordinates, got NaN or infinity; the fit diverged")
+            raise ValueError(f"{name} must have finite coordinates, got NaN or infinity; the fit diverged")
     middle = (a.amin(0) + a.amax(0)).double() / 2
     return (a.double() - middle).float(), (b.double() - middle).float()
 

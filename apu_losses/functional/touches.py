@@ -218,7 +218,7 @@ def what_touches(
     check_number("threshold", threshold, positive=True)
     if (regions_b is None) != (faces_b is None) and faces is not None:
         raise ValueError(
-            "regions_b, faces_b: expected both or none, as two topologies have both of their own, "
+            "regions_b, faces_b must both be given or neither, as two topologies have both of their own, "
             f"got {'faces_b' if regions_b is None else 'regions_b'} alone"
         )
     given = one_mesh("verts_a", verts_a), one_mesh("verts_b", verts_b)
@@ -231,7 +231,7 @@ def what_touches(
     index_b = index_a if regions_b is None else as_region_index(regions_b, b)
     for name, index in (("regions", index_a), ("regions_b", index_b)):
         if len(index) != NUM_REGIONS:
-            raise ValueError(f"{name}: expected the {NUM_REGIONS} regions of the paper, got {len(index)}")
+            raise ValueError(f"{name} must have the {NUM_REGIONS} regions of the paper, got {len(index)}")
     distance, ids = _distances(a, b, index_a, index_b, backend)
     near = distance < threshold
     count, depth = np.zeros((2, NUM_REGIONS, NUM_REGIONS), dtype=np.int64), np.zeros_like(distance)

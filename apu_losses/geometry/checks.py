@@ -11,18 +11,18 @@ def check_vertices(name: str, value: Tensor, count: int | None = None, cause: st
     if not isinstance(value, Tensor):
         cause = "; torch.as_tensor(x) makes one of a NumPy array" if hasattr(value, "__array__") else ""
         raise TypeError(
-            f"{name}: expected a torch.Tensor of shape (B, V, 3), got {type(value).__name__}{cause}"
+            f"{name} must be a torch.Tensor of shape (B, V, 3), got {type(value).__name__}{cause}"
         )
     if value.dim() != 3 or value.shape[-1] != 3:
         raise ValueError(
-            f"{name}: expected shape (B, V, 3), got {tuple(value.shape)}; "
+            f"{name} must have shape (B, V, 3), got {tuple(value.shape)}; "
             "one mesh needs a leading axis: x[None]"
         )
     if not value.is_floating_point():
-        raise TypeError(f"{name}: expected a floating dtype, got {value.dtype}")
+        raise TypeError(f"{name} must have a floating dtype, got {value.dtype}")
     if count is not None and value.shape[1] != count:
         raise ValueError(
-            f"{name}: expected {count} vertices, got {value.shape[1]}; "
+            f"{name} must have {count} vertices, got {value.shape[1]}; "
             f"{cause or 'the topology belongs to another mesh'}"
         )
 
@@ -31,12 +31,12 @@ def check_alike(name_a: str, a: Tensor, name_b: str, b: Tensor, batch: bool = Tr
     """Two vertex tensors must share dtype and device, and (``batch``) the number of items."""
     if a.dtype != b.dtype or a.device != b.device:
         raise ValueError(
-            f"{name_a}, {name_b}: expected one dtype and one device, "
+            f"{name_a}, {name_b} must have one dtype and one device, "
             f"got {a.dtype} on {a.device} and {b.dtype} on {b.device}"
         )
     if batch and a.shape[0] != b.shape[0]:
         raise ValueError(
-            f"{name_a}, {name_b}: expected as many items in both, got {a.shape[0]} and {b.shape[0]}; "
+            f"{name_a}, {name_b} must have as many items in both, got {a.shape[0]} and {b.shape[0]}; "
             "bodies as rows and contacts as edges go through RegionPairs"
         )
 
@@ -46,7 +46,7 @@ def check_cutoff(cutoff: float | None) -> float:
     if cutoff is None:
         return float("inf")
     if not cutoff > 0:
-        raise ValueError(f"cutoff: expected a positive distance or None, got {cutoff}")
+        raise ValueError(f"cutoff must be a positive distance or None, got {cutoff}")
     return float(cutoff) * float(cutoff)
 
 
@@ -58,11 +58,11 @@ def check_items(points: Tensor, rows: tuple[Tensor, Tensor] | None, wanted: Tens
         for name, row in zip(("rows[0]", "rows[1]"), rows, strict=True):
             if row.dtype != torch.int64 or row.shape != (items,) or row.device != points.device:
                 raise ValueError(
-                    f"{name}: expected int64 of shape ({items},) on {points.device}, got {row.dtype} of "
+                    f"{name} must be int64 of shape ({items},) on {points.device}, got {row.dtype} of "
                     f"shape {tuple(row.shape)} on {row.device}; rows = (rows of points, rows of meshes)"
                 )
     if wanted is not None and (wanted.dtype != torch.bool or wanted.shape != (items, points.shape[1])):
         raise ValueError(
-            f"wanted: expected bool of shape ({items}, {points.shape[1]}), one for each answer, "
+            f"wanted must be bool of shape ({items}, {points.shape[1]}), one for each answer, "
             f"got {wanted.dtype} of shape {tuple(wanted.shape)}"
         )

@@ -95,7 +95,7 @@ def choose(device: torch.device, dtype: torch.dtype) -> str:
 def check_backend(backend: str) -> str:
     """Return the name as it is, if it is one."""
     if backend != "auto" and backend not in BACKENDS:
-        raise ValueError(f"backend: expected 'auto' or one of {', '.join(BACKENDS)}, got {backend!r}")
+        raise ValueError(f"backend must be 'auto' or one of {', '.join(BACKENDS)}, got {backend!r}")
     return backend
 
 

@@ -98,6 +98,6 @@ def _runs(name: str, groups: RegionIndex, group: Tensor) -> tuple[NDArray[np.int
     wanted, offsets = group.numpy(force=True), groups.offsets.numpy(force=True)
     if len(wanted) and not 0 <= wanted.min() <= wanted.max() < len(groups):
         raise ValueError(
-            f"pairs.group_{name}: expected groups in [0, {len(groups)}), got {wanted.min()}..{wanted.max()}"
+            f"pairs.group_{name} must be groups in [0, {len(groups)}), got {wanted.min()}..{wanted.max()}"
         )
     return offsets[wanted], np.diff(offsets)[wanted]

@@ -91,7 +91,7 @@ def check_outward(vertices: Tensor, topology: MeshTopology) -> None:
     finite = int(total.isfinite().sum())
     if topology.closed and count == finite:
         raise ValueError(
-            f"vertices, faces: expected closed meshes whose faces look outwards, got all {count} "
+            f"vertices, faces must be closed meshes whose faces look outwards, got all {count} "
             f"inside out (the volume of the first is {float(volume[inward][0]):.4g}), so that nothing would "
             f"ever be inside them; the cause is {REMEDY}"
         )

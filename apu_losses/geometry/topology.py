@@ -137,12 +137,12 @@ class RegionIndex:
             or (np.diff(offsets) < 0).any()
         ):
             raise ValueError(
-                f"regions.offsets: expected R + 1 rising numbers from 0 to {len(ids)}, "
+                f"regions.offsets must be R + 1 rising numbers from 0 to {len(ids)}, "
                 f"the length of vertex_ids, got {offsets[:3].tolist()}..{offsets[-1:].tolist()}"
             )
         if len(ids) and (ids.min() < 0 or ids.max() >= vertex_count):
             raise ValueError(
-                f"regions.vertex_ids: expected ids in [0, {vertex_count}), got {ids.min()}..{ids.max()}; "
+                f"regions.vertex_ids must be ids in [0, {vertex_count}), got {ids.min()}..{ids.max()}; "
                 "the region map belongs to another mesh topology"
             )
         lists = [np.unique(ids[a:b]) for a, b in itertools.pairwise(offsets)]
@@ -164,7 +164,7 @@ class RegionIndex:
     ) -> RegionIndex:
         points = None if template is None else _array(template, np.float64)
         if points is not None and points.shape != (vertex_count, 3):
-            raise ValueError(f"template: expected shape ({vertex_count}, 3), got {points.shape}")
+            raise ValueError(f"template must have shape ({vertex_count}, 3), got {points.shape}")
         if points is not None:
             lists = [ids[block_order(np.nan_to_num(points[ids]))] if len(ids) else ids for ids in lists]
         return cls._from_orders(lists, vertex_count)
@@ -195,7 +195,7 @@ class RegionIndex:
         listed, bounds = _array(regions, np.int64), _array(offsets, np.int64)
         if len(listed) and not 0 <= listed.min() <= listed.max() < len(self):
             raise ValueError(
-                f"regions: expected numbers in [0, {len(self)}), got {listed.min()}..{listed.max()}"
+                f"regions must be numbers in [0, {len(self)}), got {listed.min()}..{listed.max()}"
             )
         orders = []
         for start, end in itertools.pairwise(bounds):
@@ -261,10 +261,10 @@ class MeshTopology:
         """
         f = _array(faces, np.int64)
         if f.ndim != 2 or f.shape[1] != 3:
-            raise ValueError(f"faces: expected shape (F, 3), got {f.shape}")
+            raise ValueError(f"faces must have shape (F, 3), got {f.shape}")
         if len(f) and (f.min() < 0 or f.max() >= vertex_count):
             raise ValueError(
-                f"faces: expected vertex ids in [0, {vertex_count}), got {f.min()}..{f.max()}; "
+                f"faces must be vertex ids in [0, {vertex_count}), got {f.min()}..{f.max()}; "
                 "the faces belong to another mesh"
             )
         if template is None:
@@ -273,7 +273,7 @@ class MeshTopology:
         else:
             points = np.nan_to_num(_array(template, np.float64))
             if points.shape != (vertex_count, 3):
-                raise ValueError(f"template: expected shape ({vertex_count}, 3), got {points.shape}")
+                raise ValueError(f"template must have shape ({vertex_count}, 3), got {points.shape}")
         slots = block_order(points)
         centroids = points[f].mean(1) if len(f) else np.zeros((0, 3))
         face_slots = block_order(centroids, FACE_BLOCK)

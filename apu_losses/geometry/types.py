@@ -110,7 +110,7 @@ class RegionPairs:
             value = getattr(self, name)
             if value.dim() != 1 or value.shape != count or value.dtype != torch.int64:
                 raise ValueError(
-                    f"RegionPairs.{name}: expected an int64 tensor of shape {tuple(count)} like row_a, "
+                    f"RegionPairs.{name} must be an int64 tensor of shape {tuple(count)} like row_a, "
                     f"got {value.dtype} {tuple(value.shape)}; the four tensors list one edge per element"
                 )
 
@@ -136,12 +136,12 @@ class RegionPairs:
             or int(offsets[-1]) != len(region_a)
         ):
             raise ValueError(
-                f"offsets: expected B + 1 numbers from 0 to the number of pairs ({len(region_a)}), "
+                f"offsets must be B + 1 numbers from 0 to the number of pairs ({len(region_a)}), "
                 f"got {offsets.tolist()[:8]}; the last offset must be the number of pairs"
             )
         sizes = offsets.diff()
         if bool((sizes < 0).any()):
-            raise ValueError("offsets: expected numbers that never fall; item sizes would be negative")
+            raise ValueError("offsets must never fall; item sizes would be negative")
         # By NumPy: torch starts OpenMP for this however short it is, and hangs there in a forked process.
         rows = torch.from_numpy(np.repeat(np.arange(len(sizes), dtype=np.int64), sizes.numpy(force=True))).to(
             offsets.device

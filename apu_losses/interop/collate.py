@@ -41,7 +41,7 @@ def collate_contacts(samples: Sequence[Any]) -> Any:
         [(2, 2), (5, 2)]
     """
     if not len(samples):
-        raise ValueError("samples: expected at least one, got none")
+        raise ValueError("samples must have at least one, got none")
     return _collated(list(samples), "samples")
 
 
@@ -82,7 +82,7 @@ def _stacked(values: list[Any], where: str) -> Any:
             return tensors
         if len({tensor.dtype for tensor in tensors}) > 1:
             dtypes = sorted({str(tensor.dtype) for tensor in tensors})
-            raise ValueError(f"{where}: expected one dtype in all samples, got {', '.join(dtypes)}")
+            raise ValueError(f"{where} must have one dtype in all samples, got {', '.join(dtypes)}")
         return default_collate(tensors)
     return default_collate(values)
 
@@ -91,11 +91,11 @@ def _check_alike(values: list[Any], where: str, kind: Any, of: Any, what: str) -
     for number, value in enumerate(values):
         if not isinstance(value, kind):
             raise ValueError(
-                f"{where}: expected the same in all samples, got {type(values[0]).__name__} in sample 0 and "
+                f"{where} must be of one type in all samples, got {type(values[0]).__name__} in sample 0 and "
                 f"{type(value).__name__} in sample {number}"
             )
         if of(value) != of(values[0]):
             raise ValueError(
-                f"{where}: expected the same {what} in all samples, got {of(values[0])} in sample 0 and "
+                f"{where} must have the same {what} in all samples, got {of(values[0])} in sample 0 and "
                 f"{of(value)} in sample {number}"
             )

@@ -26,7 +26,7 @@ def mesh_of(
         vertex_count = int(faces.max()) + 1 if rest is None else len(rest)
     elif isinstance(vertex_count, bool) or not isinstance(vertex_count, Integral):
         raise TypeError(
-            f"vertex_count: expected a whole number or None, got {described(vertex_count)}; "
+            f"vertex_count must be a whole number or None, got {described(vertex_count)}; "
             "a body at rest goes in by name: template=..."
         )
     return LazyTopology.build(faces, int(vertex_count), template)

@@ -11,7 +11,8 @@ from apu_losses.synthetic.build import draw_scene, draw_scenes
 from apu_losses.synthetic.dials import Dial, describe
 from apu_losses.synthetic.interaction import Interaction, Touch
 from apu_losses.synthetic.interactions import DEVELOPMENT_TYPES, HELD_OUT_TYPES, INTERACTIONS
-from apu_losses.synthetic.observation_noise import ObservationNoise
+from apu_losses.synthetic.measured import measured_scenes
+from apu_losses.synthetic.observation_noise import ESTIMATORS, ObservationNoise
 from apu_losses.synthetic.observe import Observation, observe
 from apu_losses.synthetic.places import PLACES
 from apu_losses.synthetic.scene_file import load_truth_scenes, read_truth_scenes, write_truth_scenes
@@ -21,6 +22,7 @@ from apu_losses.synthetic.view import View
 
 __all__ = [
     "DEVELOPMENT_TYPES",
+    "ESTIMATORS",
     "EXTRA_SHAPE_NAMES",
     "HELD_OUT_TYPES",
     "INTERACTIONS",
@@ -44,6 +46,7 @@ __all__ = [
     "extra_shape_directions",
     "load_truth_body",
     "load_truth_scenes",
+    "measured_scenes",
     "observe",
     "read_truth_scenes",
     "write_truth_scenes",

@@ -56,7 +56,7 @@ def touches_picture(
     for name, own, mask in zip(("verts_a", "verts_b"), vertices, masks, strict=True):
         if own.shape != (len(mask), 3):
             raise ValueError(
-                f"{name}: expected the mesh that was looked at, of shape ({len(mask)}, 3), got {own.shape}"
+                f"{name} must be the mesh that was looked at, of shape ({len(mask)}, 3), got {own.shape}"
             )
     pair = [people_meshes(own[None], each)[0] for own, each in zip(vertices, triangles, strict=True)]
     second = people_meshes(np.stack([vertices[1]] * 2), triangles[1])[1]

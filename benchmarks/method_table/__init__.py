@@ -7,6 +7,7 @@ from method_table.convergence import Trace, trace
 from method_table.methods import (
     Method,
     ablation_rows,
+    estimator_rows,
     keypoint_rows,
     main_rows,
     preset_rows,
@@ -29,6 +30,7 @@ __all__ = [
     "bootstrap",
     "contacts_of",
     "difference",
+    "estimator_rows",
     "keypoint_rows",
     "main_rows",
     "preset_rows",

@@ -6,7 +6,7 @@ the same preset with the contact term taken out or exchanged.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
 from apu_losses.fitting import Preset, load_preset
@@ -102,6 +102,22 @@ def keypoint_rows(preset: Preset, ours: ContactSource) -> list[Method]:
             Method(f"automatic{suffix}", f"automatic contact maps, {said}", preset, ours, start=start),
         ]
     return rows
+
+
+def estimator_rows(preset: Preset, ours: ContactSource, factors: Mapping[int, float]) -> list[Method]:
+    """Return starts of several qualities, by their error in mm, and what contacts make of each."""
+    keys = ("initial", "no_contact", "automatic", "truth")
+    rows = [row for row in main_rows(preset, ours) if row.key in keys]
+    return [
+        replace(
+            row,
+            key=f"{row.key}_{error}",
+            label=f"{error} mm: {row.label}",
+            observed=ObservationNoise().estimated(factor),
+        )
+        for error, factor in factors.items()
+        for row in rows
+    ]
 
 
 def ablation_rows(preset: Preset, ours: ContactSource) -> list[Method]:

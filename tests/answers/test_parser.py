@@ -25,7 +25,7 @@ from apu_contacts.answers.schema import conforms, violations
 from apu_contacts.regions.table import PARTS
 
 ROOT = Path(__file__).resolve().parents[2]
-DOCS = ROOT / "docs" / "asking.md"
+DOCS = sorted((ROOT / "docs" / "repairs").glob("*.md"))
 CORPUS = ROOT.parent / "shared" / "lvlm" / "malformed_model_output.jsonl"
 SOURCES = sorted((Path(apu_contacts.__file__).parent / "answers").glob("*.py"))
 
@@ -132,9 +132,9 @@ class TestConforming:
 
 def examples() -> list[tuple[str, str, list[str]]]:
     pattern = re.compile(
-        r"^#### (.+?)\n(.*?)(`{3,4})text\n(.*?)\n\3\n\n((?:    [^\n]*\n)+)", re.MULTILINE | re.DOTALL
+        r"^## (.+?)\n(.*?)(`{3,4})text\n(.*?)\n\3\n\n((?:    [^\n]*\n)+)", re.MULTILINE | re.DOTALL
     )
-    found = pattern.findall(DOCS.read_text(encoding="utf-8") + "\n")
+    found = [one for page in DOCS for one in pattern.findall(page.read_text(encoding="utf-8") + "\n")]
     return [
         (kind, example, [line.strip() for line in read.splitlines()]) for kind, _, _, example, read in found
     ]

@@ -11,21 +11,27 @@ import numpy as np
 import pytest
 from pair_records import SIZES, record, write_set
 
+from apu_contacts.answers.attributes import Judgement, PairAttributes, PersonAttributes
 from apu_losses.dataset import (
+    SCHEMA_VERSION,
     DatasetError,
+    PairDataset,
     ShardIndex,
     check_record,
     contact_map,
     count,
+    evidence_of,
     merge,
     migrated,
     read_records,
     records,
     split,
     verify,
+    write_cards,
     write_shard,
 )
 from apu_losses.dataset.folder import assign, shards
+from apu_losses.dataset.record import MIGRATIONS, attributes_entry, stated_attributes_entry
 
 pa = pytest.importorskip("pyarrow", reason="data sets are Parquet: the extra [parquet]")
 pytest.importorskip("pyarrow.parquet")
@@ -95,16 +101,64 @@ def test_the_fast_way_over_numbers_says_what_jsonschema_says() -> None:
 
 
 def test_older_versions_are_migrated_and_newer_ones_refused() -> None:
-    old = {"schema_version": -1, "name": "x"}
+    old = {"schema_version": SCHEMA_VERSION - 2, "name": "x"}
     steps = {
-        -1: lambda r: {**r, "id": r["name"]},
-        0: lambda r: {k: v for k, v in r.items() if k != "name"},
+        SCHEMA_VERSION - 2: lambda r: {**r, "id": r["name"]},
+        SCHEMA_VERSION - 1: lambda r: {k: v for k, v in r.items() if k != "name"},
     }
-    assert migrated(old, migrations=steps) == {"schema_version": 1, "id": "x"}
+    assert migrated(old, migrations=steps) == {"schema_version": SCHEMA_VERSION, "id": "x"}
     with pytest.raises(DatasetError, match="newer version"):
-        migrated({"schema_version": 2})
+        migrated({"schema_version": SCHEMA_VERSION + 1})
     with pytest.raises(DatasetError, match="is it a record"):
         migrated({})
+
+
+def test_every_version_has_a_way_to_this_one() -> None:
+    assert sorted(MIGRATIONS) == list(range(1, SCHEMA_VERSION))
+
+
+def test_a_set_of_the_first_version_is_read_used_and_written_anew(tmp_path: Path) -> None:
+    """The files were written by the program whose records had version 1."""
+    old = Path(__file__).parent / "version_1"
+    raw = pa.parquet.read_table(old / "000000.parquet").to_pylist()[0]
+    assert raw["schema_version"] == 1 and "age_group" not in raw["person_a"]
+    assert verify(old) == []
+    (found,) = records(old)
+    assert found["schema_version"] == SCHEMA_VERSION
+    for name in ("person_a", "person_b"):
+        assert (found[name].pop("age_group"), found[name].pop("stature")) == ("", None)
+    assert found["evidence"].pop("attributes") is None
+    assert found["answers"][0]["reading"].pop("attributes") is None
+    assert {**found, "schema_version": 1} == raw  # all else is as it was
+    assert PairDataset(old)[0]["parameters"]["transl"].shape == (2, 3) and count(old).pairs == 1
+    assert merge([old], tmp_path / "new") == 1
+    assert pa.parquet.read_table(tmp_path / "new/000000.parquet")["schema_version"].to_pylist() == [2]
+
+
+def test_what_was_said_of_the_people_comes_back(tmp_path: Path) -> None:
+    said = PairAttributes(
+        a=PersonAttributes(age_group=Judgement("child", 0.75), sex=Judgement("female", 0.25)),
+        b=PersonAttributes(build=Judgement("heavy", 1.0)),
+        taller=Judgement("b", 0.5),
+        in_front=Judgement("same", 0.125),
+    )
+    rows = [record(number) for number in range(4)]
+    for row, told in zip(rows, (said, None, PairAttributes(), said.transposed()), strict=True):
+        row["evidence"]["attributes"] = attributes_entry(told)
+        if row["answers"][0]["reading"] is not None:
+            row["answers"][0]["reading"]["attributes"] = stated_attributes_entry(told)
+    rows[1]["person_a"] |= {"age_group": "infant", "stature": 0.75}
+    write_shard(tmp_path, ShardIndex(0), rows)
+    back = list(read_records(tmp_path / "000000.parquet"))
+    assert back == rows
+    assert [evidence_of(row).attributes for row in back] == [said, None, PairAttributes(), said.transposed()]
+    stated = back[0]["answers"][0]["reading"]["attributes"]
+    assert stated["person_left"]["age_group"] == {"value": "child", "confidence": 0.75}
+    assert stated["taller"]["value"] == "person_right" and stated["in_front"]["value"] == "same"
+    assert (back[1]["person_a"]["age_group"], back[1]["person_a"]["stature"]) == ("infant", 0.75)
+    rows[0]["evidence"]["attributes"]["a"]["age_group"]["value"] = "old"
+    with pytest.raises(DatasetError, match=r"evidence\.attributes"):
+        check_record(rows[0])
 
 
 def test_other_tools_read_the_arrays(tmp_path: Path) -> None:
@@ -132,6 +186,33 @@ def test_duckdb_reads_them(tmp_path: Path) -> None:
     said = "select id, person_a.parameters.transl[3], len(person_a.parameters.body_pose), verdict.kept "
     found = duckdb.sql(f"{said} from '{tmp_path}/*.parquet' order by id").fetchall()
     assert found == [(r["id"], 3.0, 63, r["verdict"]["kept"]) for r in rows]
+
+
+def test_polars_reads_them(tmp_path: Path) -> None:
+    polars = pytest.importorskip("polars", reason="not installed")
+    rows = write_set(tmp_path, range(8))
+    frame = polars.scan_parquet(tmp_path / "*.parquet").sort("id")
+    body = polars.col("person_a").struct.field("parameters").struct.field("body_pose").alias("pose")
+    said = polars.col("evidence").struct.field("attributes").struct.field("a").struct.field("age_group")
+    found = frame.select("id", body, said.struct.field("value").alias("group")).collect()
+    assert found["id"].to_list() == [r["id"] for r in rows]
+    assert found.schema["pose"] == polars.Array(polars.Float32, 63)
+    assert found["pose"].to_list() == [r["person_a"]["parameters"]["body_pose"] for r in rows]
+    assert found["group"].to_list() == [None, "child"] * 4
+
+
+def test_datasets_of_hugging_face_reads_them_by_the_card(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    datasets = pytest.importorskip("datasets", reason="not installed")
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_OFFLINE", True)
+    rows = write_set(tmp_path / "pairs", range(8))
+    write_cards(tmp_path / "pairs")
+    where = {"path": str(tmp_path / "pairs"), "name": "pairs", "cache_dir": str(tmp_path / "cache")}
+    found = datasets.load_dataset(**where, split="train")
+    assert list(found) == rows  # whole records, arrays and nulls among them
+    stream = datasets.load_dataset(**where, split="train", streaming=True)
+    assert [r["id"] for r in stream] == [r["id"] for r in rows]
 
 
 def test_webdataset_reads_the_tar(tmp_path: Path) -> None:

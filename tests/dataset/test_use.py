@@ -174,6 +174,8 @@ def test_the_cards_say_what_is_there_and_keep_what_a_person_wrote(tmp_path: Path
     card, sheet = ((tmp_path / name).read_text() for name in ("README.md", "datasheet.md"))
     kept = sum(r["verdict"]["kept"] for r in rows)
     assert card.startswith("---\n") and f"| photos | 8 | 8 | {kept} |" in card and "m-1" in card
+    told = [r for r in rows if r["verdict"]["kept"] and r["evidence"]["attributes"]]
+    assert f"age_group: child {len(told)}; build: slim {len(told)}" in card and "child" in sheet
     assert sheet.count("to be filled in by a person") >= 8 and f"{kept} pairs that were kept" in sheet
     (tmp_path / "datasheet.md").write_text("Made by us for a course.\n\n" + sheet)
     write_cards(tmp_path)

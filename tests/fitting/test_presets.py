@@ -7,6 +7,7 @@ import pytest
 from fitting_scenes import pair
 
 from apu_contacts import ContactMap
+from apu_losses.bodies import load_body
 from apu_losses.fitting import PRESET_NAMES, Preset, Stage, load_preset
 from apu_losses.fitting.solve.registry import build_terms
 
@@ -142,6 +143,22 @@ def test_what_moves_can_be_freed_and_held():
         best.held("hair")
     with pytest.raises(ValueError, match="free names no parameter"):
         best.held("global_orient", "body_pose", "betas", "transl")
+
+
+@pytest.mark.parametrize("wrong", ["agee", "", 3, ["age"], None])
+def test_what_no_body_has_is_not_freed(wrong):
+    with pytest.raises(ValueError, match="parameters must be names of body parameters") as told:
+        load_preset("best").freed("transl", wrong)
+    assert f"got [{wrong!r}]" in str(told.value) and "'age'" in str(told.value)
+
+
+def test_every_parameter_of_every_body_is_freed():
+    """And one that a preset moves already, whoever's it is."""
+    paper = load_preset("paper")
+    for name in sorted({*load_body().parameter_specs, "phenotypes", "expression"}):
+        assert any(name in stage.free for stage in paper.freed(name).stages), name
+    own = replace(paper, stages=(replace(paper.stages[0], free=("transl", "tail")), paper.stages[1]))
+    assert all("tail" in stage.free for stage in own.freed("tail").stages)
 
 
 def test_with_options_changes_one_term():

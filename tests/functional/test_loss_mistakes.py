@@ -41,31 +41,31 @@ def sphere() -> torch.Tensor:
     ],
 )
 def test_vertices_that_are_no_tensor_of_bodies(loss):
-    with pytest.raises(TypeError, match=r"(verts_a|vertices): .*ndarray; torch\.as_tensor\(x\)"):
+    with pytest.raises(TypeError, match=r"(verts_a|vertices) must .*ndarray; torch\.as_tensor\(x\)"):
         loss(A.numpy(), B.numpy())
-    with pytest.raises(TypeError, match=r"expected a floating dtype, got torch\.int64"):
+    with pytest.raises(TypeError, match=r"must have a floating dtype, got torch\.int64"):
         loss(A.long(), B.long())
     with pytest.raises(ValueError, match=r"one mesh needs a leading axis: x\[None\]"):
         loss(A[0], B[0])
 
 
 def test_two_dtypes():
-    with pytest.raises(ValueError, match="expected one dtype"):
+    with pytest.raises(ValueError, match="must have one dtype"):
         penetration_loss(sphere(), sphere().double(), FACES)
 
 
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (None, r"contact_maps: .*got None; .*ContactMap\.empty\(\)"),
-        (torch.zeros(75, 75), r"contact_maps: .*Tensor of shape \(75, 75\); ContactMap\.from_dense"),
-        (W, r"contact_maps: .*ndarray of shape \(75, 75\); ContactMap\.from_dense"),
-        ([W, W], r"contact_maps\[0\]: .*ndarray of shape \(75, 75\); ContactMap\.from_dense"),
-        ([PALM, PALM], r"contact_maps\[0\]: .*a PartContact; ContactMap\.from_parts"),
-        ([toy_map(), None], r"contact_maps\[1\]: .*got None"),
-        ([[(3, 4)], [(3, 4)]], r"contact_maps\[0\]: .*a list; ContactMap\(pairs\)"),
-        ("contacts.json", r"contact_maps: .*got str"),
-        (PALM, r"contact_maps: .*a PartContact; ContactMap\.from_parts"),
+        (None, r"contact_maps must .*got None; .*ContactMap\.empty\(\)"),
+        (torch.zeros(75, 75), r"contact_maps must .*Tensor of shape \(75, 75\); ContactMap\.from_dense"),
+        (W, r"contact_maps must .*ndarray of shape \(75, 75\); ContactMap\.from_dense"),
+        ([W, W], r"contact_maps\[0\] must .*ndarray of shape \(75, 75\); ContactMap\.from_dense"),
+        ([PALM, PALM], r"contact_maps\[0\] must .*a PartContact; ContactMap\.from_parts"),
+        ([toy_map(), None], r"contact_maps\[1\] must .*got None"),
+        ([[(3, 4)], [(3, 4)]], r"contact_maps\[0\] must .*a list; ContactMap\(pairs\)"),
+        ("contacts.json", r"contact_maps must .*got str"),
+        (PALM, r"contact_maps must .*a PartContact; ContactMap\.from_parts"),
     ],
 )
 def test_what_is_no_contact_map(given, message):
@@ -79,9 +79,9 @@ def test_what_is_no_contact_map(given, message):
 
 @pytest.mark.parametrize("given", ["free", "map.json", None, np.zeros((10, 3))])
 def test_what_is_no_region_map(given):
-    with pytest.raises(TypeError, match=r"regions: .*RegionMap\.load\('free'\).*region_map_for\(body\)"):
+    with pytest.raises(TypeError, match=r"regions must .*RegionMap\.load\('free'\).*region_map_for\(body\)"):
         SoftContactLoss(given)
-    with pytest.raises(TypeError, match="regions: expected a RegionMap"):
+    with pytest.raises(TypeError, match="regions must be a RegionMap"):
         soft_contact(A, B, toy_map(), given)
 
 
@@ -90,12 +90,12 @@ def test_what_is_no_region_map(given):
     [
         (lambda: PenetrationLoss(FACES, VERTICES), TypeError, "takes 2 positional arguments"),
         (lambda: SelfPenetrationLoss(FACES, VERTICES), TypeError, "takes 2 positional arguments"),
-        (lambda: PenetrationLoss(FACES, vertex_count=VERTICES), TypeError, "vertex_count: .*template="),
-        (lambda: MinimumDistanceLoss(FACES, vertex_count=2.5), TypeError, "vertex_count: .*2.5"),
-        (lambda: PenetrationLoss(np.zeros((0, 3), int)), ValueError, r"faces: .*got \(0, 3\)"),
-        (lambda: PenetrationLoss(FACES[None]), ValueError, r"faces: .*faces\[0\]"),
-        (lambda: PenetrationLoss(np.zeros((5, 4), int)), ValueError, "faces: .*cut into triangles"),
-        (lambda: PenetrationLoss(VERTICES.numpy()), TypeError, "faces: expected whole numbers"),
+        (lambda: PenetrationLoss(FACES, vertex_count=VERTICES), TypeError, "vertex_count must .*template="),
+        (lambda: MinimumDistanceLoss(FACES, vertex_count=2.5), TypeError, "vertex_count must .*2.5"),
+        (lambda: PenetrationLoss(np.zeros((0, 3), int)), ValueError, r"faces must .*got \(0, 3\)"),
+        (lambda: PenetrationLoss(FACES[None]), ValueError, r"faces must .*faces\[0\]"),
+        (lambda: PenetrationLoss(np.zeros((5, 4), int)), ValueError, "faces must .*cut into triangles"),
+        (lambda: PenetrationLoss(VERTICES.numpy()), TypeError, "faces must be whole numbers"),
         (
             lambda: PosedMeshBody(sphere() + 1, np.zeros((0, 3))),
             ValueError,
@@ -137,7 +137,7 @@ def test_edges_refuse_a_loss_of_other_options():
         torch.testing.assert_close(loss(a, b, edges), loss(a, b, cmap))
         for other, maker in losses.items():
             if other != name:
-                with pytest.raises(ValueError, match=r"contact_maps: .*this loss's own edges\(maps\)"):
+                with pytest.raises(ValueError, match=r"contact_maps must .*this loss's own edges\(maps\)"):
                     loss(a, b, maker.edges(cmap, 2))
 
 
@@ -160,9 +160,9 @@ def test_half_precision_is_spoken_of_once(dtype):
 )
 def test_bodies_that_are_not_in_metres_are_spoken_of(scale, cause):
     for make in (PenetrationLoss, MinimumDistanceLoss):
-        with pytest.warns(UserWarning, match=f"expected bodies in metres.*{cause}"):
+        with pytest.warns(UserWarning, match=f"must be bodies in metres.*{cause}"):
             make(FACES)(sphere() * scale, sphere() * scale + 0.1)
-    with pytest.warns(UserWarning, match="expected bodies in metres"):
+    with pytest.warns(UserWarning, match="must be bodies in metres"):
         SoftContactLoss(toy_regions())(A * scale * 100, B * scale * 100, toy_map()) if scale > 1 else (
             SoftContactLoss(toy_regions())(A * 1e-4, B * 1e-4, toy_map())
         )

@@ -66,5 +66,5 @@ def test_the_module_takes_edges_and_refuses_those_of_another():
     a, b = toy_bodies(3, seed=1), toy_bodies(3, seed=2)
     parts, pairs = SoftContactLoss(REGIONS), SoftContactLoss(REGIONS, over="pairs")
     torch.testing.assert_close(parts.values(a, b, parts.edges(MAPS)).per_pair(), parts(a, b, MAPS))
-    with pytest.raises(ValueError, match="expected edges of this loss's options"):
+    with pytest.raises(ValueError, match="must be edges of this loss's options"):
         parts.values(a, b, pairs.edges(MAPS))

@@ -74,10 +74,10 @@ def test_a_ball_leaves_a_box_by_its_nearest_side():
     ("change", "said"),
     [
         ({"move": "c"}, "move must be 'both' or 'a' or 'b', got 'c'"),
-        ({"tolerance": -1.0}, "tolerance: expected at least 0 metres"),
+        ({"tolerance": -1.0}, "tolerance must be at least 0 metres"),
         ({"faces": BALL.faces[:, ::-1].copy()}, "inside out"),
-        ({"verts_b": BOX.vertices}, "faces_b: expected the faces of the second mesh"),
-        ({"verts_b": np.full(BALL.vertices.shape, np.nan)}, "verts_b: expected finite coordinates"),
+        ({"verts_b": BOX.vertices}, "faces_b must be the faces of the second mesh"),
+        ({"verts_b": np.full(BALL.vertices.shape, np.nan)}, "verts_b must have finite coordinates"),
     ],
 )
 def test_mistakes_are_named(change, said):

@@ -171,12 +171,12 @@ def test_json_says_it_all_and_the_map_comes_back():
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"verts_a": np.full((len(BALL.vertices), 3), np.nan)}, "verts_a: expected finite coordinates"),
-        ({"verts_a": ball()[None].repeat(2, 0)}, "verts_a: expected one mesh of shape"),
-        ({"verts_a": ball()[:-1]}, "expected 642 vertices, got 641"),
+        ({"verts_a": np.full((len(BALL.vertices), 3), np.nan)}, "verts_a must have finite coordinates"),
+        ({"verts_a": ball()[None].repeat(2, 0)}, "verts_a must be one mesh of shape"),
+        ({"verts_a": ball()[:-1]}, "must have 642 vertices, got 641"),
         ({"threshold": 0.0}, "threshold must be a positive number"),
         ({"faces": FACES[:, ::-1].copy()}, "inside out"),
-        ({"faces": FACES, "regions_b": REGION_MAP}, "expected both or none"),
+        ({"faces": FACES, "regions_b": REGION_MAP}, "must both be given or neither"),
     ],
 )
 def test_mistakes_are_named(change, said):
@@ -194,5 +194,5 @@ def test_the_picture_is_warm_where_they_touch_and_purple_inside():
     cold = touches_picture(apart, a, ball((2.0, 0, 0)), FACES, height=160).astype(int)
     assert purple.sum() > 300
     assert not ((cold[..., 2] > cold[..., 1] + 30) & (cold[..., 0] > cold[..., 1] + 30)).any()
-    with pytest.raises(ValueError, match="verts_b: expected the mesh that was looked at"):
+    with pytest.raises(ValueError, match="verts_b must be the mesh that was looked at"):
         touches_picture(found, a, b[:-1], FACES)

@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from line_setup import answering, content, options, photos
 from synthetic_photos import AnswerServer
 
+from apu_contacts import ContactMap, Keypoints2D, parse_answer
+from apu_contacts.answers.attributes import Judgement, PairAttributes, PersonAttributes
 from apu_contacts.files import OutputError, exclusive
+from apu_losses.dataset import check_record, evidence_of, records
+from apu_losses.fitting.scene.file import read_scene_lines, write_scene_lines
+from apu_losses.fitting.scene.types import Scene, SceneContact, ScenePerson
 from apu_losses.generate.line.plan import make_plan, read_plan
+from apu_losses.generate.line.records import Origin, records_of_run
 from apu_losses.generate.line.run import generate
 
 pytest.importorskip("pyarrow", reason="data sets are Parquet: the extra [parquet]")
@@ -35,11 +44,17 @@ def server(made: tuple[Path, list[str]]) -> Iterator[AnswerServer]:
 
 @pytest.fixture(scope="module")
 def calm(made: tuple[Path, list[str]], server: AnswerServer) -> Path:
-    """An undisturbed run."""
+    """An undisturbed run; nobody writes into it, whoever goes on with one takes a `copy`."""
     out = made[0].parent / "calm"
     done = generate([made[0]], out, options(made[0], server.url), images_per_shard=2)
     assert done.whole and not done.problems and done.totals.asked == done.totals.pairs
     return out
+
+
+@pytest.fixture
+def copy(calm: Path, tmp_path: Path) -> Path:
+    """The undisturbed run once more, to go on with."""
+    return Path(shutil.copytree(calm, tmp_path / "copy"))
 
 
 def test_records_hold_the_whole_way(calm: Path) -> None:
@@ -54,6 +69,47 @@ def test_records_hold_the_whole_way(calm: Path) -> None:
     assert (calm / "README.md").is_file() and (calm / "datasheet.md").is_file()
     entries = [json.loads(line) for line in (calm / "log.jsonl").read_text().splitlines()]
     assert [e["done"] for e in entries] == [True, True] and entries[0]["prompt_tokens"] >= 900
+
+
+def test_what_answers_say_of_the_people_is_in_the_records(
+    made: tuple[Path, list[str]], tmp_path: Path
+) -> None:
+    told = PairAttributes(
+        a=PersonAttributes(age_group=Judgement("teenager", 0.95), sex=Judgement("female", 0.5)),
+        in_front=Judgement("b", 0.9),
+    )
+    text = json.dumps(replace(parse_answer(made[1][0]), attributes=told).to_document())
+    with answering([text]) as own:
+        asked = options(made[0], own.url, keep_work=True)
+        asked = replace(asked, config=asked.config.changed({"ask": {"attributes": True}}))
+        assert generate([made[0]], tmp_path / "out", asked).whole
+    rows = {row["id"]: row for row in records(tmp_path / "out")}
+    scenes = read_scene_lines(tmp_path / "out/work/000000/contacts.jsonl")
+    assert len(rows) == len(scenes) == 4
+    for scene in scenes:
+        (contact,) = scene.contacts
+        row = rows[f"{scene.name}:{contact.person_a}-{contact.person_b}"]
+        assert evidence_of(row) == contact.evidence
+        left, right = ("a", "b") if row["evidence"]["left"] == "a" else ("b", "a")
+        seen = row["evidence"]["attributes"]
+        assert seen[left]["age_group"] == {"value": "teenager", "confidence": 0.95}
+        assert seen["in_front"]["value"] == right and seen["taller"] is None
+        assert row[f"person_{left}"]["age_group"] == "teenager" and row[f"person_{right}"]["age_group"] == ""
+        reading = row["answers"][0]["reading"]["attributes"]
+        assert reading["person_left"]["sex"] == {"value": "female", "confidence": 0.5}
+        assert reading["in_front"]["value"] == "person_right"
+
+
+def test_who_people_are_said_to_be_is_in_records_of_what_was_never_fitted(tmp_path: Path) -> None:
+    points = Keypoints2D("coco17", np.zeros((17, 2)), np.zeros(17))
+    people = [ScenePerson(points, age_group="infant", stature=0.75), ScenePerson(points)]
+    nothing = SceneContact(0, 1, ContactMap([]))
+    write_scene_lines(tmp_path / "contacts.jsonl", [Scene(640, 480, people, [nothing])])
+    (row,) = records_of_run(tmp_path, [], Origin({}))
+    assert check_record(row) is row
+    assert (row["person_a"]["age_group"], row["person_a"]["stature"]) == ("infant", 0.75)
+    assert (row["person_b"]["age_group"], row["person_b"]["stature"]) == ("", None)
+    assert evidence_of(row).status == "not asked" and evidence_of(row).attributes is None
 
 
 def test_shards_of_other_sizes_worked_on_by_several_give_the_same_records(
@@ -75,25 +131,25 @@ def test_shards_of_other_sizes_worked_on_by_several_give_the_same_records(
 
 
 def test_what_is_there_is_kept_and_what_is_damaged_is_made_again_without_asking(
-    made: tuple[Path, list[str]], server: AnswerServer, calm: Path
+    made: tuple[Path, list[str]], server: AnswerServer, copy: Path
 ) -> None:
-    before, asked = content(calm), server.asked
-    again = generate([made[0]], calm, options(made[0], server.url), images_per_shard=2)
+    before, asked = content(copy), server.asked
+    again = generate([made[0]], copy, options(made[0], server.url), images_per_shard=2)
     assert again.totals.already == 2 and again.totals.shards == 0
-    whole = (calm / "000001.parquet").read_bytes()
-    (calm / "000001.parquet").write_bytes(whole[:-100])
-    (calm / "000000.json").unlink()
-    again = generate([made[0]], calm, options(made[0], server.url), images_per_shard=2)
+    whole = (copy / "000001.parquet").read_bytes()
+    (copy / "000001.parquet").write_bytes(whole[:-100])
+    (copy / "000000.json").unlink()
+    again = generate([made[0]], copy, options(made[0], server.url), images_per_shard=2)
     assert again.totals.shards == 2 and again.whole and server.asked == asked
-    assert content(calm) == before and (calm / "000001.parquet").read_bytes() == whole
+    assert content(copy) == before and (copy / "000001.parquet").read_bytes() == whole
 
 
 def test_another_option_is_refused_unless_it_may_replace(
-    made: tuple[Path, list[str]], server: AnswerServer, calm: Path
+    made: tuple[Path, list[str]], server: AnswerServer, copy: Path
 ) -> None:
     other = options(made[0], server.url)
     other = type(other)(other.config.changed({"contacts": "paper"}))
-    done = generate([made[0]], calm, other, images_per_shard=2)
+    done = generate([made[0]], copy, other, images_per_shard=2)
     assert done.unfinished == [0, 1] and "made from other files or with other options" in done.problems[0]
 
 
@@ -116,8 +172,6 @@ def test_a_server_that_refuses_leaves_shards_to_the_next_run(
 def test_a_broken_picture_is_named_and_the_others_go_on(
     made: tuple[Path, list[str]], server: AnswerServer, calm: Path, tmp_path: Path
 ) -> None:
-    import shutil
-
     folder = tmp_path / "rendered"
     shutil.copytree(made[0], folder)
     first = sorted(folder.glob("*.png"))[0]
@@ -132,12 +186,12 @@ def test_a_broken_picture_is_named_and_the_others_go_on(
 
 
 def test_two_runs_on_one_output_do_not_meet(
-    made: tuple[Path, list[str]], server: AnswerServer, calm: Path
+    made: tuple[Path, list[str]], server: AnswerServer, copy: Path
 ) -> None:
-    with exclusive(calm / "log.jsonl"), pytest.raises(OutputError, match="another process"):
-        generate([made[0]], calm, options(made[0], server.url), images_per_shard=2)
-    with exclusive(calm / "work" / "000000" / "shard"):
-        done = generate([made[0]], calm, options(made[0], server.url), images_per_shard=2)
+    with exclusive(copy / "log.jsonl"), pytest.raises(OutputError, match="another process"):
+        generate([made[0]], copy, options(made[0], server.url), images_per_shard=2)
+    with exclusive(copy / "work" / "000000" / "shard"):
+        done = generate([made[0]], copy, options(made[0], server.url), images_per_shard=2)
     assert done.unfinished == [0] and "another process" in done.problems[0]
 
 

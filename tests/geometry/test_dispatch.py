@@ -13,7 +13,7 @@ from apu_losses.geometry import describe, dispatch, warmup
 def test_unknown_names_are_refused():
     m = pair(1, 1)
     with pytest.raises(
-        ValueError, match="expected 'auto' or one of reference, torch, cpu, cuda, got 'numba'"
+        ValueError, match="backend must be 'auto' or one of reference, torch, cpu, cuda, got 'numba'"
     ):
         g.nearest_vertex(m.a, m.b, backend="numba")  # type: ignore[arg-type]
 

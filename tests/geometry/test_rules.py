@@ -238,11 +238,11 @@ def test_items_that_name_no_row_are_refused(backend):
         for rows in ((bad, good), (good, bad)):
             for call in (g.nearest_vertex, g.inside):
                 mesh = (m.a, m.b) if call is g.nearest_vertex else (m.a, m.b, m.topology)
-                with pytest.raises(ValueError, match=r"rows: expected rows of the (points|mesh)"):
+                with pytest.raises(ValueError, match=r"rows must be rows of the (points|mesh)"):
                     call(*mesh, rows=rows, backend=backend)
-    with pytest.raises(ValueError, match=r"rows\[1\]: expected int64 of shape \(2,\)"):
+    with pytest.raises(ValueError, match=r"rows\[1\] must be int64 of shape \(2,\)"):
         g.inside(m.a, m.b, m.topology, rows=(good, good[:1]))
-    with pytest.raises(ValueError, match="wanted: expected bool of shape"):
+    with pytest.raises(ValueError, match="wanted must be bool of shape"):
         g.inside(m.a, m.b, m.topology, rows=(good[:1], good[:1]), wanted=torch.ones(2, 42, dtype=torch.bool))
 
 

@@ -60,6 +60,7 @@ def record(
             "unreadable": 0,
             "partly_read": 0,
             "left": "a",
+            "attributes": told("a", "b") if number % 2 else None,
         },
         "order": {"value": "given", "exchanged": False, "margin": 0.8},
         "contacts": [contact] if pairs else [],
@@ -104,11 +105,25 @@ def record(
     return made
 
 
+def told(first: str, second: str) -> dict[str, Any]:
+    """What an answer says of two people whom it calls so; of some things nothing."""
+    child = {"age_group": {"value": "child", "confidence": 0.75}, "sex": None, "build": None}
+    adult = dict.fromkeys(child) | {"build": {"value": "slim", "confidence": 0.5}}
+    return {
+        first: child,
+        second: adult,
+        "taller": {"value": second, "confidence": 1.0},
+        "in_front": None,
+    }
+
+
 def person(rng: np.random.Generator) -> dict[str, Any]:
     parameters = {name: single(rng.normal(0, 0.3, size)) for name, size in sorted(SIZES.items())}
     parameters |= {"age": single(rng.uniform(0, 1, 1)), "transl": single([*rng.normal(0, 0.3, 2), 3.0])}
     return {
         "label": "somebody",
+        "age_group": "child" if rng.uniform() < 0.5 else "",
+        "stature": float(rng.uniform(0.8, 2.0)) if rng.uniform() < 0.5 else None,
         "keypoints": {
             "skeleton": "coco17",
             "xy": single(rng.uniform(0, 480, (17, 2))),
@@ -128,6 +143,7 @@ def answer(number: int, contacts: list[dict[str, Any]]) -> dict[str, Any]:
         "orientation": "front to front",
     }
     reading |= {"truncated": False, "conforms": True, "unknown_words": ["flipper"], "contacts": contacts}
+    reading["attributes"] = told("person_left", "person_right") if number % 2 else None
     texts = (
         "asked_of",
         "server",

@@ -56,13 +56,16 @@ def test_nested_and_ragged():
 @pytest.mark.parametrize(
     ("samples", "said"),
     [
-        ([], "samples: expected at least one"),
-        ([{"a": 1}, {"b": 1}], r"samples: expected the same keys in all samples, got \['a'\] in sample 0"),
-        ([{"a": (1, 2)}, {"a": (1,)}], r"samples\['a'\]: expected the same length"),
-        ([{"a": 1.0}, {"a": "one"}], r"samples\['a'\]: .* got float in sample 0 and str in sample 1"),
+        ([], "samples must have at least one"),
+        ([{"a": 1}, {"b": 1}], r"samples must have the same keys in all samples, got \['a'\] in sample 0"),
+        ([{"a": (1, 2)}, {"a": (1,)}], r"samples\['a'\] must have the same length"),
+        (
+            [{"a": 1.0}, {"a": "one"}],
+            r"samples\['a'\] must be of one type in all samples, got float in sample 0 and str in sample 1",
+        ),
         (
             [Sample(MAPS[0], torch.ones(2)), Sample(MAPS[0], torch.ones(2).int())],
-            r"samples.points: expected one dtype",
+            r"samples.points must have one dtype",
         ),
     ],
 )

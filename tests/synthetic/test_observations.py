@@ -13,7 +13,16 @@ from scipy.spatial.transform import Rotation
 from apu_contacts.keypoints import SKELETONS
 from apu_losses.bodies import load_body
 from apu_losses.fitting import SceneFitter, scene_from_detections
-from apu_losses.synthetic import Observation, ObservationNoise, TruthScene, describe, observe
+from apu_losses.functional.metrics.joints import joint_pa_mpjpe
+from apu_losses.synthetic import (
+    ESTIMATORS,
+    Observation,
+    ObservationNoise,
+    TruthScene,
+    describe,
+    load_truth_scenes,
+    observe,
+)
 from apu_losses.synthetic.detector import detect, detector_points
 from apu_losses.synthetic.view import View, draw_view
 
@@ -283,3 +292,20 @@ def test_every_dial_is_described_and_may_not_be_nonsense() -> None:
         ObservationNoise(fov_low=0.7, fov_high=1.2)
     with pytest.raises(ValueError, match="lateral must be finite"):
         ObservationNoise(lateral=-1.0)
+
+
+def test_estimators_err_as_they_say() -> None:
+    """Joints of the estimates against the true ones, the two people aligned as one."""
+    truths = load_truth_scenes("development", per_type=1)
+    found = {}
+    for error, factor in ESTIMATORS.items():
+        noise = ObservationNoise().estimated(factor)
+        apart = []
+        for truth in truths:
+            seen = observe(truth, noise)
+            guessed = np.stack([d.initial.joints[:22] for d in seen.detections])
+            true = torch.as_tensor(seen.joints[:, :22])
+            apart.append(float(joint_pa_mpjpe(torch.as_tensor(guessed)[None], true[None])))
+        found[error] = 1000 * np.mean(apart)
+    assert all(0.75 * error < value < 1.25 * error for error, value in found.items()), found
+    assert ObservationNoise().estimated(1.0) == ObservationNoise()

@@ -188,7 +188,19 @@ class Preset:
         A stage that places people as wholes stays so: pose, shape and hands move where a pose does already,
         and shape and age only where a shape does, if there is such a stage, since where shapes are held
         bodies would get smaller to come apart. A preset that moves neither frees them in every stage.
+
+        Raises:
+            ValueError: a name that is no parameter of any body. One that only a body of your own has is freed
+                in a `Stage`; after that it is known here, too.
         """
+        known = BODY_PARAMETERS.union(*((*stage.free, *stage.free_where_seen) for stage in self.stages))
+        strange = [name for name in parameters if not isinstance(name, str) or name not in known]
+        if strange:
+            raise ValueError(
+                f"preset {self.name!r}: parameters must be names of body parameters, got {strange}; known: "
+                f"{sorted(known)}. A parameter that only a body of your own has is freed in "
+                "Stage(free=(..., name))"
+            )
 
         def takes(stage: Stage, name: str) -> bool:
             beside = [] if name in _PLACES else [frozenset({"body_pose"})]

@@ -20,7 +20,13 @@ from apu_contacts.images import PictureError
 from apu_contacts.keypoints.seen import is_seen
 from apu_contacts.resolve import ContactEvidence
 from apu_losses.dataset.picture_hash import picture_hash
-from apu_losses.dataset.record import SCHEMA_VERSION, Record, single
+from apu_losses.dataset.record import (
+    SCHEMA_VERSION,
+    Record,
+    attributes_entry,
+    single,
+    stated_attributes_entry,
+)
 from apu_losses.dataset.rules import Finding, Rules, body_findings, finding, verdict
 from apu_losses.fitting.propose.scenes import ImageFiles
 from apu_losses.fitting.result.findings import look_at
@@ -54,6 +60,7 @@ _ANSWER_TEXTS = (
     "status",
     "repair_of",
 )
+_EVIDENCE = ("status", "answers", "stating", "denying", "refused", "unreadable", "partly_read", "left")
 _OF_SCENE = ("inside_vertices", "depth_p95", "depth_max", "depth_order_wrong")
 
 
@@ -188,19 +195,8 @@ def _pair(
         "person_a": _person(scene.people[a], result, a),
         "person_b": _person(scene.people[b], result, b),
         "answers": known,
-        "evidence": {
-            name: getattr(evidence, name)
-            for name in (
-                "status",
-                "answers",
-                "stating",
-                "denying",
-                "refused",
-                "unreadable",
-                "partly_read",
-                "left",
-            )
-        },
+        "evidence": {name: getattr(evidence, name) for name in _EVIDENCE}
+        | {"attributes": attributes_entry(evidence.attributes)},
         "order": {
             "value": contact.order,
             "exchanged": evidence.exchanged,
@@ -225,6 +221,8 @@ def _person(person: ScenePerson, result: FitResult | None, index: int) -> dict[s
     box = None if not len(seen) else single([*seen.min(0), *seen.max(0)])
     return {
         "label": person.label,
+        "age_group": person.age_group,
+        "stature": None if person.stature is None else float(person.stature),
         "keypoints": {
             "skeleton": points.skeleton,
             "xy": single(np.where(np.isfinite(points.xy), points.xy, 0.0)),
@@ -258,6 +256,7 @@ def _answer(entry: Mapping[str, Any]) -> dict[str, Any]:
             "truncated": answer.truncated,
             "conforms": answer.conforms,
             "unknown_words": list(answer.unknown_words),
+            "attributes": stated_attributes_entry(answer.attributes),
             "contacts": [
                 {
                     "part_left": "/".join((c.part_a, *c.alternatives_a)),

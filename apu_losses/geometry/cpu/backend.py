@@ -134,7 +134,7 @@ def plan_ends(name: str, bodies: int, ends: Ends, unions: Unions | None) -> Plan
     wrong = (row < 0) | (row >= bodies) | (group < 0) | (group >= groups)
     if wrong.any():
         raise ValueError(
-            f"pairs.row_{name}, pairs.group_{name}: expected rows in [0, {bodies}) and groups in "
+            f"pairs.row_{name}, pairs.group_{name} must be rows in [0, {bodies}) and groups in "
             f"[0, {groups}), got rows {row.min()}..{row.max()} and groups {group.min()}..{group.max()}"
         )
     if bodies * groups > _TABLE:

@@ -175,9 +175,9 @@ def _penetration(mesh: MeshQuery, target: Target, method: WindingMethod, backend
 
 def _check_method(method: str) -> None:
     if method not in ("tree", "exact", "rays"):
-        raise ValueError(f"method: expected 'tree', 'exact' or 'rays', got {method!r}")
+        raise ValueError(f"method must be 'tree', 'exact' or 'rays', got {method!r}")
 
 
 def _check_target(target: str) -> None:
     if target not in ("vertex", "surface"):
-        raise ValueError(f"target: expected 'vertex' or 'surface', got {target!r}")
+        raise ValueError(f"target must be 'vertex' or 'surface', got {target!r}")

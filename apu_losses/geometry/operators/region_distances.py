@@ -194,7 +194,7 @@ def region_soft_minimum(
         tensor([9.9514, 9.0000])
     """
     if not temperature > 0:
-        raise ValueError(f"temperature: expected a positive number of squared units, got {temperature}")
+        raise ValueError(f"temperature must be a positive number of squared units, got {temperature}")
     search = _Edges.of(verts_a, verts_b, pairs, regions, regions_b).search()
     if search.bodies.second is None:
         search = search._replace(bodies=Bodies(search.bodies.a, search.bodies.a))

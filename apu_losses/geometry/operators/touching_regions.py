@@ -44,7 +44,7 @@ def contact_map_from_meshes(
     found = region_distance_matrix(verts_a, verts_b, regions, regions_b, cutoff=threshold, backend=backend)
     if bool(torch.isnan(found.distance2).any()):
         raise ValueError(
-            "verts_a, verts_b: expected finite coordinates, got NaN or infinity; the fit diverged"
+            "verts_a, verts_b must have finite coordinates, got NaN or infinity; the fit diverged"
         )
     near = found.index_a >= 0
     if faces is None:

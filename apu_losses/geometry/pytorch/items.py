@@ -16,7 +16,7 @@ def check_rows(points: Tensor, vertices: Tensor, rows: ItemRows) -> None:
     for name, row, count in (("points", rows.points, len(points)), ("mesh", rows.mesh, len(vertices))):
         if row.numel() and not 0 <= int(row.min()) <= int(row.max()) < count:
             raise ValueError(
-                f"rows: expected rows of the {name} in [0, {count}), got {int(row.min())}..{int(row.max())}"
+                f"rows must be rows of the {name} in [0, {count}), got {int(row.min())}..{int(row.max())}"
             )
 
 

@@ -35,7 +35,7 @@ def check_edges(search: RegionSearch) -> None:
         wrong = (row < 0) | (row >= rows) | (group < 0) | (group >= groups)
         if bool(wrong.any()):
             raise ValueError(
-                f"pairs.row_{side.name}, pairs.group_{side.name}: expected rows below {rows} and groups "
+                f"pairs.row_{side.name}, pairs.group_{side.name} must be rows below {rows} and groups "
                 f"below {groups}, got rows {row.tolist()[:8]} and groups {group.tolist()[:8]}"
             )
 

@@ -1,4 +1,4 @@
-"""The commands `apu dataset` and `apu audit`."""
+"""The commands `apu dataset`, `apu audit` and `apu report`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from apu_contacts.reading import parse_json
 from apu_losses.app.console import BadInput, complain, progress_bar, table
 
 dataset = typer.Typer(
@@ -145,7 +144,7 @@ def audit(
 ) -> None:
     """Hold every pair of a data set, ours or another's, against named rules with thresholds."""
     from apu_contacts.files import refuse_foreign, write_text
-    from apu_losses.app.generate import thresholds
+    from apu_losses.app.commands.generate import thresholds
     from apu_losses.dataset.audit import audit as look
     from apu_losses.dataset.rules import Rules
 
@@ -164,6 +163,42 @@ def audit(
         raise typer.Exit(1)
 
 
+def report(
+    folder: _Folder,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The page to write: .html.")] = Path("report.html"),
+    pairs: Annotated[int, typer.Option(min=0, help="Pairs that are shown as pictures, at most.")] = 120,
+    body: Annotated[
+        str, typer.Option(help="Body that the pairs were fitted with: free, or a file of SMPL-X.")
+    ] = "free",
+    title: Annotated[str, typer.Option(help="Of the page; the folder's name if left out.")] = "",
+    photographs: Annotated[
+        bool, typer.Option("--photographs/--no-photographs", help="Show crops of the photographs.")
+    ] = True,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is no report.")] = False,
+) -> None:
+    """Show a data set on one page: counts, histograms, why pairs were rejected, and pairs with filters.
+
+    The page is one file. It needs no server, asks none for anything, and holds the pictures itself.
+
+    Example: apu report pairs -o report.html --pairs 300
+    """
+    from apu_contacts.files import refuse_foreign, refuse_inputs
+    from apu_losses.bodies import load_body
+    from apu_losses.report import ReportOptions, is_report, write_report
+
+    refuse_inputs([out], [*folder.glob("*.parquet"), *folder.glob("*.json")] if folder.is_dir() else [])
+    refuse_foreign(out, is_report, "a page of apu report", overwrite=overwrite)
+    options = ReportOptions(title, pairs, photographs=photographs)
+    with progress_bar() as tell:
+        done = write_report(folder, out, load_body(body) if pairs else None, options, tell)
+    for note, count in sorted(done.notes.items()):
+        complain("report", f"note: {count} of {done.shown} pairs {note}")
+    size = out.stat().st_size / 1e6
+    typer.echo(f"{out} written: {done.shown} of {done.pairs} pairs as pictures, {size:.1f} MB")
+
+
 def _is_audit(path: Path) -> bool:
+    from apu_contacts.reading import parse_json
+
     data = parse_json(path.read_text(encoding="utf-8"), str(path), checked=False)
     return isinstance(data, dict) and {"kind", "pairs", "rules", "broken"} <= data.keys()
