@@ -6,7 +6,6 @@ looked for, until nobody is left; where two people overlap, the second is then n
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +73,7 @@ class MediapipeDetector:
             )
         except (AttributeError, TypeError) as error:  # what protobuf 5 and later took out of its messages
             raise ImportError(
-                f"mediapipe does not go with the installed protobuf {_version_of('protobuf')} ({error}): "
+                f"mediapipe does not go with the installed protobuf {_protobuf()} ({error}): "
                 "pip install 'protobuf>=4.25,<5'"
             ) from error
 
@@ -119,11 +118,12 @@ class MediapipeDetector:
         return DetectedPeople(SKELETON, xy, confidence, confidence, boxes, (width, height), landmarks)
 
 
-def _version_of(package: str) -> str:
+def _protobuf() -> str:
     try:
-        return version(package)
-    except PackageNotFoundError:
+        from google.protobuf import __version__
+    except ImportError:
         return "of unknown version"
+    return str(__version__)
 
 
 def same_person(one: Array, other: Array) -> bool:
