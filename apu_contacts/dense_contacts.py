@@ -137,7 +137,7 @@ def match_dense_contacts(
     )
     for name, value in (("reach", reach),):
         if not 0 < value < float("inf"):
-            raise ValueError(f"{name}: expected metres above 0, got {value}")
+            raise ValueError(f"{name} must be metres above 0, got {value}")
     said = [] if answers is None else answers.groups()
     supported = [_both_labelled(group.regions_a, group.regions_b, sides) for group in said]
     fields = _fields([g for g, held in zip(said, supported, strict=True) if held], sides)
@@ -187,21 +187,21 @@ class _Side(NamedTuple):
         count = regions.vertex_count
         if values.shape != (count,) or values.dtype.kind not in "biuf":
             raise ValueError(
-                f"contacts_{name}: expected one number for each of the {count} vertices of "
+                f"contacts_{name} must be one number for each of the {count} vertices of "
                 f"{regions.topology!r}, got {values.dtype} of shape {values.shape}; of another topology?"
             )
         values = values.astype(np.float64)
         if not (np.isfinite(values).all() and (values >= 0).all() and (values <= 1).all()):
             raise ValueError(
-                f"contacts_{name}: expected probabilities from 0 to 1, got {values.min()} to {values.max()}; "
+                f"contacts_{name} must be probabilities from 0 to 1, got {values.min()} to {values.max()}; "
                 "are these logits, which a sigmoid makes probabilities of?"
             )
         if points.shape != (count, 3) or not np.isfinite(points).all():
             raise ValueError(
-                f"vertices_{name}: expected finite metres of shape ({count}, 3), got {points.shape}"
+                f"vertices_{name} must be finite metres of shape ({count}, 3), got {points.shape}"
             )
         if not 0 < threshold <= 1:
-            raise ValueError(f"threshold: expected a probability above 0, got {threshold}")
+            raise ValueError(f"threshold must be a probability above 0, got {threshold}")
         labels = values >= threshold
         member = np.zeros((NUM_REGIONS, count), dtype=np.bool_)
         member[np.repeat(np.arange(NUM_REGIONS), regions.sizes), regions.vertex_ids] = True
@@ -302,7 +302,10 @@ def _off_the_floor(fields: Sequence[_Field], sides: tuple[_Side, _Side]) -> list
     """Without feet, where anything else is labelled: on the floor they would lie best on each other."""
     left = []
     for field in fields:
-        off = [ids[~side.member[np.ix_(_FEET, ids)].any(0)] for side, ids in zip(sides, field, strict=True)]
+        off = [
+            ids[~side.member[np.ix_(np.array(_FEET), ids)].any(0)]
+            for side, ids in zip(sides, field, strict=True)
+        ]
         if len(off[0]) and len(off[1]):
             left.append(_Field(off[0], off[1]))
     return left or list(fields)

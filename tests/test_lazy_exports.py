@@ -16,16 +16,18 @@ from apu_contacts.lazy import attach
 LAZY = ["apu_contacts", "apu_contacts.answers", "apu_contacts.asking", "apu_losses", "apu_losses.functional"]
 
 # What only the losses themselves need: checks of arguments, and layout.
-HELPERS = {"options", "outside_graphs", "first_look", "rows"}
+HELPERS = {"two_meshes", "options", "outside_graphs", "first_look", "rows"}
 PARTS_OF_LOSSES = {
     "ClosedPart",
     "EveryVertex",
     "Surroundings",
     "check_regions",
     "check_soft",
+    "contact_of_two",
     "maps_of_pairs",
     "near_origin",
     "one_mesh",
+    "values_of_two",
     "weights_in",
 }
 

@@ -6,6 +6,7 @@ looked for, until nobody is left; where two people overlap, the second is then n
 
 from __future__ import annotations
 
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,7 @@ class MediapipeDetector:
 
     Raises:
         ModuleNotFoundError: without the package of the extra ``[mediapipe]``.
+        ImportError: the installed protobuf is too new for it.
         ValueError: numbers out of their range.
     """
 
@@ -63,12 +65,18 @@ class MediapipeDetector:
         solution = import_mediapipe().solutions.pose
         self.skeleton = SKELETON
         self._most = most
-        self._pose = solution.Pose(
-            static_image_mode=True,
-            model_complexity=1,  # the one that the package ships
-            enable_segmentation=True,
-            min_detection_confidence=min_confidence,
-        )
+        try:
+            self._pose = solution.Pose(
+                static_image_mode=True,
+                model_complexity=1,  # the one that the package ships
+                enable_segmentation=True,
+                min_detection_confidence=min_confidence,
+            )
+        except (AttributeError, TypeError) as error:  # what protobuf 5 and later took out of its messages
+            raise ImportError(
+                f"mediapipe does not go with the installed protobuf {_version_of('protobuf')} ({error}): "
+                "pip install 'protobuf>=4.25,<5'"
+            ) from error
 
     def __call__(self, picture: str | Path | NDArray[np.uint8]) -> DetectedPeople:
         """Everybody who is found, in the order in which they are; nobody is an empty result.
@@ -109,6 +117,13 @@ class MediapipeDetector:
         boxes = np.concatenate([low, high], 1).clip(0, [width, height] * 2)
         xy = np.where(confidence[..., None] > 0, xy, 0.0)
         return DetectedPeople(SKELETON, xy, confidence, confidence, boxes, (width, height), landmarks)
+
+
+def _version_of(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "of unknown version"
 
 
 def same_person(one: Array, other: Array) -> bool:

@@ -51,7 +51,9 @@ def choose_depths(
     """Fit the hypotheses of every scene, and keep the better end of each.
 
     All hypotheses of all scenes are fitted a few steps, as one batch; those of lowest loss to the end.
-    The same scene has the same hypotheses in any company. Of equal losses the earlier one is kept.
+    The same scene has the same hypotheses in any company. Of equal losses the earlier one is kept. An end
+    that breaks more limits than that of the given start (`FitResult.findings`) is not kept, whatever its
+    loss: where bodies cannot come apart, less penetration outweighs all that the picture says.
 
     Args:
         body: that is fitted.
@@ -93,7 +95,8 @@ def _better(
     tried += [(h.name, _loss(r), r, begun) for (h, begun), r in zip(hypotheses, ends, strict=True)]
     # what was given has an estimator, or a likeliest pose, behind it
     costs = [loss if number == 0 else loss / CLEARLY for number, (_, loss, _, _) in enumerate(tried)]
-    order = sorted(range(len(tried)), key=lambda number: (costs[number], number))
+    broken = [sum(not finding.right for finding in result.findings) for _, _, result, _ in tried]
+    order = sorted(range(len(tried)), key=lambda number: (broken[number] > broken[0], costs[number], number))
     best = order[0]
     name, _, result, begun = tried[best]
     margin = costs[order[1]] / costs[best] - 1 if costs[best] > 0 else 0.0

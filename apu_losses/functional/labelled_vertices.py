@@ -67,7 +67,7 @@ def dense_contact(
     check_vertices("verts_b", verts_b)
     if len(verts_a) != len(verts_b):
         raise ValueError(
-            f"verts_a, verts_b: expected as many bodies of one as of the other, got {len(verts_a)} and "
+            f"verts_a, verts_b must have as many bodies of one as of the other, got {len(verts_a)} and "
             f"{len(verts_b)}"
         )
     a, b = widen(verts_a), widen(verts_b)
@@ -113,16 +113,16 @@ def _one_pair(
 
 def _chances(name: str, values: Tensor, mesh: Tensor) -> Tensor:
     """Return them as ``(B, V)``."""
-    given = torch.as_tensor(values, device=mesh.device).to(mesh.dtype)
+    given = torch.as_tensor(values, dtype=mesh.dtype, device=mesh.device)
     wanted = (len(mesh), mesh.shape[1])
     if given.shape not in (wanted, wanted[1:]):
         raise ValueError(
-            f"{name}: expected one probability a vertex, of shape {wanted[1:]} or {wanted}, got "
+            f"{name} must be one probability a vertex, of shape {wanted[1:]} or {wanted}, got "
             f"{tuple(given.shape)}; of another topology?"
         )
     if not bool(((given >= 0) & (given <= 1)).all()):
         raise ValueError(
-            f"{name}: expected probabilities from 0 to 1, got {float(given.min()):.4g} to "
+            f"{name} must be probabilities from 0 to 1, got {float(given.min()):.4g} to "
             f"{float(given.max()):.4g}; are these logits, which a sigmoid makes probabilities of?"
         )
     return given.expand(wanted)

@@ -38,7 +38,7 @@ def check_two(verts_a: Tensor, verts_b: Tensor, regions_a: Regions, regions_b: R
         if mesh.shape[1] != count:
             of = "regions" if name == "verts_a" else "regions_b"
             raise ValueError(
-                f"{name}: expected {count} vertices a body, as {of} has, got {mesh.shape[1]}; are the two "
+                f"{name} must have {count} vertices a body, as {of} has, got {mesh.shape[1]}; are the two "
                 "region maps the other way round?"
             )
     check_alike("verts_a", verts_a[:, :1], "verts_b", verts_b[:, :1])
@@ -89,10 +89,9 @@ def edges_of_two(
     half = len(index) // 2
     _refuse_empty(contact_maps, index, half)
     s = edges.searches
-    offsets, regions = (
-        (torch.arange(half + 1), torch.arange(half)) if s.unions is None else (u.cpu() for u in s.unions)
-    )
-    starts, members = offsets.tolist(), regions.tolist()
+    starts, members = list(range(half + 1)), list(range(half))
+    if s.unions is not None:
+        starts, members = (u.tolist() for u in s.unions)
     groups = [members[start:end] for start, end in pairwise(starts)]
     rows = s.row_a.tolist()
     searches = RegionPairs.from_unions(
@@ -119,7 +118,7 @@ def _refuse_empty(contact_maps: Sequence[ContactMap], index: RegionIndex, half: 
 
 def smaller_order(given: Tensor, exchanged: Tensor, orders: Sequence[Order]) -> Tensor:
     """``(B,)`` where it is open which person a map calls a: the smaller; NaN does not hide."""
-    open_ = torch.tensor([order == "either" for order in orders], device=given.device)
+    open_ = torch.tensor([order == "either" for order in orders], dtype=torch.bool, device=given.device)
     return torch.where(open_ & ((exchanged < given) | exchanged.isnan()), exchanged, given)
 
 
@@ -139,9 +138,9 @@ def two_mesh_penetration(
     check_vertices("verts_b", verts_b)
     check_alike("verts_a", verts_a[:, :1], "verts_b", verts_b[:, :1])
     if target not in ("surface", "vertex"):
-        raise ValueError(f"target: expected 'surface' or 'vertex' of two topologies, got {target!r}")
+        raise ValueError(f"target must be 'surface' or 'vertex' of two topologies, got {target!r}")
     if energy not in ("l2", "quartic"):
-        raise ValueError(f"energy: expected 'l2' or 'quartic', got {energy!r}")
+        raise ValueError(f"energy must be 'l2' or 'quartic', got {energy!r}")
     a, b = widen(verts_a), widen(verts_b)
     totals, counts = [], []
     for points, mesh, faces in ((a, b, faces_b), (b, a, faces_a)):

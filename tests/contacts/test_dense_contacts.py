@@ -98,10 +98,10 @@ def test_two_topologies(seed: int) -> None:
     [
         ({"contacts_a": np.zeros(10)}, "of another topology"),
         ({"contacts_a": np.full(150, 3.0)}, "are these logits"),
-        ({"contacts_b": np.full(150, np.nan)}, "contacts_b: expected probabilities"),
-        ({"vertices_b": np.full((150, 3), np.inf)}, "vertices_b: expected finite"),
-        ({"reach": 0.0}, "reach: expected metres"),
-        ({"threshold": 0.0}, "threshold: expected"),
+        ({"contacts_b": np.full(150, np.nan)}, "contacts_b must be probabilities"),
+        ({"vertices_b": np.full((150, 3), np.inf)}, "vertices_b must be finite"),
+        ({"reach": 0.0}, "reach must be metres"),
+        ({"threshold": 0.0}, "threshold must be"),
     ],
 )
 def test_mistakes_are_named(change: dict, said: str) -> None:

@@ -160,3 +160,16 @@ def test_four_real_people(tmp_path: Path) -> None:
     assert len(people) == 4 and {p.camera.focal for p in people} == {people[0].camera.focal}  # type: ignore[union-attr]
     found = convert_mesh_file(files[0], tmp_path / "a.npz", al.load_body(), REAL / "mhr_face_mask.ply")
     assert float(found.conversion.mean_mm[0]) < 6 and float(found.round_trip[0]) < 0.02
+
+
+@pytest.mark.real
+@pytest.mark.long
+@pytest.mark.skipif(not REAL.is_dir(), reason="the real files are not here")
+@pytest.mark.filterwarnings("ignore")
+def test_two_real_people_are_brought_into_contact() -> None:
+    files = sorted(REAL.glob("img_subj*.npz"))
+    touching = [unite_files.part_contact("left upper arm: right upper arm")]
+    done = unite_files.unite(files, (1, 2), touching, REAL / "mhr_face_mask.ply")
+    before, after = (min(m.contact_distance) for m in (done.result.before, done.result.after))
+    assert not done.result.failed and after < 0.015 < 0.1 < before
+    assert np.linalg.norm(done.result.parameters["transl"], axis=1).max() < 0.5

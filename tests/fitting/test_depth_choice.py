@@ -10,6 +10,8 @@ import torch
 from fitting_scenes import HAND_ON_SHOULDER, arm_out, pair, parameters, person, scene, tensors
 
 from apu_losses.fitting import FitResult, InitialBody, SceneContact, load_preset
+from apu_losses.fitting.depth_choice import choose_depths
+from apu_losses.fitting.result.findings import Finding
 from apu_losses.fitting.solve.stage import Preset
 from apu_losses.fitting.start.depths import APART, depth_hypotheses
 
@@ -137,6 +139,26 @@ def test_a_start_that_is_no_worse_is_kept(explored):
     assert result.depth.kept == "as given" and result.stages[-1].loss == losses["as given"]
     assert len(losses) == 3 and all(loss >= 0.9 * losses["as given"] for loss in losses.values())
     assert result.depth.margin >= 0
+
+
+def test_an_end_that_breaks_more_limits_is_not_kept(explored, body):
+    scenes, (result, _), _, _, short = explored
+    (plain,) = short.fit(scenes[:1])
+    fine, wrong = Finding("spine", 3.0, 45.0, True), Finding("spine", 90.0, 45.0, False)
+
+    def kept(given, other):
+        first, end = replace(plain, findings=given), replace(result, findings=other)
+        (chosen,) = choose_depths(
+            body, scenes[:1], [first], 2, lambda all_: [end] * len(all_), lambda all_: [end] * len(all_)
+        )
+        return chosen.changed, chosen.result.depth
+
+    assert kept((fine,), (fine,))[0] and kept((wrong,), (wrong,))[0] and kept((wrong,), (fine,))[0]
+    # less of it, and something else: neither is worse
+    assert kept((wrong, fine), (fine, replace(wrong, name="pose")))[0]
+    changed, depth = kept((fine,), (wrong,))
+    assert not changed and depth.kept == "as given" and depth.margin < 0
+    assert depth.tried[0][0] == "as given" and len(depth.tried) == 2
 
 
 def test_the_same_is_kept_in_any_company(explored):

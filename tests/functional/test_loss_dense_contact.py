@@ -61,7 +61,7 @@ def test_no_label_no_pull_and_nan_shows() -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"contacts_a": torch.zeros(7)}, "contacts_a: expected one probability a vertex"),
+        ({"contacts_a": torch.zeros(7)}, "contacts_a must be one probability a vertex"),
         ({"contacts_b": torch.full((60,), 2.0)}, "are these logits"),
         ({"verts_b": torch.zeros(3, 60, 3)}, "as many bodies"),
         ({"threshold": 0.0}, "threshold"),

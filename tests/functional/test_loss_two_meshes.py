@@ -135,5 +135,5 @@ def test_apart_is_nothing_and_broken_shows() -> None:
     broken = FINE[None].clone()
     broken[0, 0, 0] = torch.nan
     assert penetration_loss(COARSE[None], broken, COARSE_FACES, faces_b=FINE_FACES).isnan().all()
-    with pytest.raises(ValueError, match="target: expected"):
+    with pytest.raises(ValueError, match="target must be"):
         penetration_loss(COARSE[None], far, COARSE_FACES, faces_b=FINE_FACES, target="entry")

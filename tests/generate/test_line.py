@@ -6,8 +6,6 @@ import json
 import os
 import shutil
 import signal
-import threading
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -246,46 +244,3 @@ def test_ray_gives_the_same(
         assert done.whole and content(out) == content(calm)
     finally:
         ray.shutdown()
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="kills children that were forked when all was warm")
-def test_kills_at_random_moments_end_as_none(
-    made: tuple[Path, list[str]], server: AnswerServer, calm: Path, tmp_path: Path
-) -> None:
-    """How many kills: APU_KILLS; the children are forked, so that each costs its work alone."""
-    import random
-
-    wanted = int(os.environ.get("APU_KILLS", "200"))
-    rng, kills, rounds, asked = random.Random(17), 0, 0, server.asked
-    truth, took = content(calm), 0.0  # the first round is not disturbed, and says how long one takes
-    while kills < wanted:
-        out = tmp_path / f"out-{rounds}"
-        rounds += 1
-        while True:
-            began = time.perf_counter()
-            child = os.fork()
-            if child == 0:
-                code = 1
-                try:
-                    code = (
-                        0
-                        if generate([made[0]], out, options(made[0], server.url), images_per_shard=2).whole
-                        else 3
-                    )
-                finally:
-                    os._exit(code)
-            timer = threading.Timer(rng.uniform(0, took), os.kill, (child, signal.SIGKILL))
-            if kills < wanted and took:
-                timer.start()
-            _, status = os.waitpid(child, 0)
-            timer.cancel()
-            if os.WIFSIGNALED(status):
-                kills += 1
-                continue
-            assert os.WEXITSTATUS(status) == 0
-            took = took or 1.2 * (time.perf_counter() - began)
-            break
-        assert content(out) == truth, f"round {rounds}, after {kills} kills"
-        print(f"{kills} kills, {rounds} rounds, asked {server.asked - asked}", flush=True)
-    assert server.asked - asked <= rounds * 4 + 2 * kills  # at most what was under way is asked again

@@ -87,7 +87,7 @@ class AnswerServer(ThreadingHTTPServer):
     daemon_threads = True
 
     def __init__(self, answers: Sequence[str], port: int = 0) -> None:
-        super().__init__(("127.0.0.1", port), _Handler)
+        super().__init__(("127.0.0.1", port), Handler)
         self.answers, self.asked = list(answers), 0
         self.status, self.blank = 200, False
         self.seen: dict[str, int] = {}
@@ -101,7 +101,7 @@ class AnswerServer(ThreadingHTTPServer):
         """Clients that are killed hang up."""
 
 
-class _Handler(BaseHTTPRequestHandler):
+class Handler(BaseHTTPRequestHandler):
     server: AnswerServer
 
     def do_POST(self) -> None:

@@ -37,8 +37,10 @@ class DepthChoice:
         kept: ``"as given"``, or what differs from the start that was given, in words
             (``"person 0: left arm mirrored"``).
         margin: by what share the next one costs more; near 0 it might as well have been the next one. Another
-            start than the given one costs a ninth more than its loss.
-        tried: name and loss of each, the kept one first.
+            start than the given one costs a ninth more than its loss. Negative where all others cost less and
+            broke more limits.
+        tried: name and loss of each, the kept one first; those that broke more limits than the given start's
+            (`FitResult.findings`) come last and are never kept.
     """
 
     kept: str

@@ -48,13 +48,14 @@ class FittedTrack:
         """
         file = Path(path)
         if file.suffix != ".npz":
-            raise ValueError(f"path: expected an ending .npz, got {file.suffix or 'none'}")
+            raise ValueError(f"path must end in .npz, got {file.suffix or 'none'}")
         with staged_file(file) as part:
             np.savez_compressed(
                 part,
                 frames=self.frames,
                 identity=np.array(self.identity),
                 body=np.array(self.body),
+                allow_pickle=False,
                 **{name: np.asarray(value) for name, value in self.parameters.items()},
             )
         return file
@@ -105,7 +106,7 @@ def fitted_tracks(result: FitResult, scene: Scene) -> list[FittedTrack]:
     count = len(next(iter(result.parameters.values())))
     if count != len(scene.people) or result.scene != scene.name:
         raise ValueError(
-            f"scene: expected the one that was fitted ({result.scene!r}, {count} people), got {scene.name!r} "
+            f"scene must be the one that was fitted ({result.scene!r}, {count} people), got {scene.name!r} "
             f"with {len(scene.people)}"
         )
     found = [

@@ -69,11 +69,11 @@ def scene_from_tracks(
     """
     names = [track.identity for track in tracks]
     if not tracks or len(set(names)) < len(names):
-        raise ValueError(f"tracks: expected people of different identities, got {names or 'none'}")
+        raise ValueError(f"tracks must be people of different identities, got {names or 'none'}")
     worldly = [track.identity for track in tracks if track.world]
     if worldly:
         raise ValueError(
-            f"tracks: expected people in each frame's camera, got {', '.join(worldly)} in the world; "
+            f"tracks must be people in each frame's camera, got {', '.join(worldly)} in the world; "
             "read the file without world=True"
         )
     seen = sorted({int(frame) for track in tracks for frame in track.frames})
@@ -81,7 +81,7 @@ def scene_from_tracks(
     empty = [frame for frame in wanted if frame not in set(seen)]
     if not wanted or empty or sorted(set(wanted)) != wanted:
         raise ValueError(
-            f"frames: expected rising frames in which somebody is seen ({seen[0]} to {seen[-1]}), got "
+            f"frames must be rising frames in which somebody is seen ({seen[0]} to {seen[-1]}), got "
             f"{'none' if not wanted else empty or wanted}"
         )
     if camera is None:

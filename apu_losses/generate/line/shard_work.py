@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 Tell = Callable[[float, str], None]
 
 WORK = "work"
+CLEARING = "clearing"
+"""A file that says: what is in the folder is to be removed once the shard is there."""
 _NO_MATTER = (
     "parallel",
     "timeout",
@@ -179,6 +181,8 @@ def work_shard(
         index = shard_done(out, number, origin, overwrite=options.overwrite)
         if index is not None:
             outcome.done, outcome.fresh, outcome.pairs = True, False, index.records
+            if (work / CLEARING).is_file():  # it died once all was written
+                _clear(work)
             return outcome
         _work(Path(out), work, plan, origin, options, outcome, watch, model)
     outcome.seconds = time.perf_counter() - began
@@ -241,6 +245,10 @@ def _work(
         }
         for files in plan.images
     ]
+    if options.keep_work:
+        (work / CLEARING).unlink(missing_ok=True)
+    else:
+        write_text(work / CLEARING, "")
     write_shard(
         out, ShardIndex(plan.number, images=images, made_from=origin), rows, pictures=options.pictures
     )
@@ -310,8 +318,8 @@ def _spent(outcome: ShardOutcome, answers: Path, asked: int, config: RunConfig) 
 
 
 def _clear(work: Path) -> None:
-    """Leave nothing of a shard's work but what was paid for; the record of its steps goes last."""
-    for item in sorted(work.iterdir(), key=lambda item: item.name == "steps.json"):
+    """Leave nothing of a shard's work but what was paid for; what says that it is to go, goes last."""
+    for item in sorted(work.iterdir(), key=lambda item: item.name == CLEARING):
         if item.name == "answers.jsonl" or item.name.startswith(".apu-lock"):
             continue
         if item.is_dir():

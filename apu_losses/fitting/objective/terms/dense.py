@@ -45,7 +45,7 @@ class DenseContact:
 
     def __post_init__(self) -> None:
         if self.person_a == self.person_b:
-            raise ValueError(f"person_a, person_b: expected two people, got {self.person_a} twice")
+            raise ValueError(f"person_a, person_b must be two people, got {self.person_a} twice")
         for name in ("contacts_a", "contacts_b"):
             values = np.asarray(getattr(self, name), dtype=np.float64)
             if values.ndim != 1 or not ((values >= 0) & (values <= 1)).all():
@@ -102,7 +102,7 @@ class DenseContactTerm:
         if self.robust is not None:
             check_number("robust", self.robust, positive=True)
         if self.most < 1:
-            raise ValueError(f"most: expected 1 vertex or more, got {self.most}")
+            raise ValueError(f"most must be 1 vertex or more, got {self.most}")
 
     def __call__(self, state: FitState) -> Tensor:
         """Return one value per scene, without its weight: ``(S,)``."""
