@@ -111,8 +111,8 @@ def match_dense_contacts(
         regions_b: of that of b; the same topology if None. The two may be of different bodies.
         answers: what was said to touch, a's region first.
         threshold: probabilities from here on are labels. InteractVLM takes 0.3 for people.
-        reach: metres, after the shift; labels farther apart do not match. Tuned with ``least`` on the
-            development types of the synthetic scenes.
+        reach: metres, after the shift; labels farther apart do not match. On twenty development scenes 0.25
+            found more of the true pairs than 0.04 (35 against 25 %) and named more wrong ones.
         least: a region with a smaller share of labelled vertices is the rim of its neighbour's patch, and is
             left out where its neighbours have more.
         align: move b first, as said.
@@ -302,10 +302,14 @@ def _off_the_floor(fields: Sequence[_Field], sides: tuple[_Side, _Side]) -> list
     """Without feet, where anything else is labelled: on the floor they would lie best on each other."""
     left = []
     for field in fields:
+<<<<<<< HEAD
+        off = [ids[~side.member[_FEET][:, ids].any(0)] for side, ids in zip(sides, field, strict=True)]
+=======
         off = [
             ids[~side.member[np.ix_(np.array(_FEET), ids)].any(0)]
             for side, ids in zip(sides, field, strict=True)
         ]
+>>>>>>> main
         if len(off[0]) and len(off[1]):
             left.append(_Field(off[0], off[1]))
     return left or list(fields)

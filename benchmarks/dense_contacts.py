@@ -59,6 +59,7 @@ def simulated_head(truth, rng, miss=0.2, invented=0.25):
 
 
 def parts_of(pairs):
+    """Pairs of parts with sides that region pairs lie on."""
     names = set()
     for a, b in pairs:
         key = []
@@ -122,8 +123,8 @@ def main() -> None:
         "labels, matched with answers": lambda e: matched(e, True).contacts,
     }
     if args.sweep:
-        for reach in (0.1, 0.15, 0.25, 0.4):
-            for least in (0.02, 0.05, 0.1):
+        for reach in (0.04, 0.08, 0.15, 0.25):
+            for least in (0.05, 0.15, 0.3):
                 ways[f"reach {reach} least {least}"] = lambda e, r=reach, m=least: (
                     matched(e, True, reach=r, least=m).contacts
                 )
@@ -157,7 +158,7 @@ def main() -> None:
             own = preset.without("contact").weighted(dense_contact=heavy)
             fitter = al.SceneFitter(preset=own, terms={"dense_contact": DenseContactTerm(labels)})
         else:
-            fitter = al.SceneFitter(preset=preset if contacts or make else preset.without("contact"))
+            fitter = al.SceneFitter(preset=preset.without("contact") if make is None else preset)
         results = fitter.fit(scenes)
         errors = []
         for entry, result in zip(world, results, strict=True):
