@@ -23,7 +23,7 @@ DOWN = torch.tensor([1.0, -1.0, -1.0])
 
 
 def touches(check: bool) -> np.ndarray:
-    """Two people who cross, and the same taken apart."""
+    """Draw two people who cross, and the same taken apart."""
     body, regions = al.load_body(), ac.RegionMap.load("free")
     turn = torch.tensor([[0.0, 0.0, 0.0], [0.0, -0.6, 0.0]])
     places = torch.tensor([[0.0, 0.0, 0.0], [0.32, 0.0, 0.08]])
@@ -43,7 +43,7 @@ def touches(check: bool) -> np.ndarray:
 
 
 def loop(check: bool) -> np.ndarray:
-    """Run the loop of `examples/01_our_term_in_your_loop.py`, seen at four of its iterations."""
+    """Draw the loop of `examples/01_our_term_in_your_loop.py`, seen at four of its iterations."""
     shown = (0, 1) if check else (0, 10, 25, 59)
     body = al.load_body("free")
     transl = torch.tensor([[-0.5, 0.0, 0.0], [0.5, 0.0, 0.3]])
