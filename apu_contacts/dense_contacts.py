@@ -302,7 +302,10 @@ def _off_the_floor(fields: Sequence[_Field], sides: tuple[_Side, _Side]) -> list
     """Without feet, where anything else is labelled: on the floor they would lie best on each other."""
     left = []
     for field in fields:
-        off = [ids[~side.member[_FEET][:, ids].any(0)] for side, ids in zip(sides, field, strict=True)]
+        off = [
+            ids[~side.member[np.ix_(np.array(_FEET), ids)].any(0)]
+            for side, ids in zip(sides, field, strict=True)
+        ]
         if len(off[0]) and len(off[1]):
             left.append(_Field(off[0], off[1]))
     return left or list(fields)
