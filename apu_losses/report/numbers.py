@@ -86,8 +86,9 @@ def histogram(before: Sequence[float | None], after: Sequence[float | None]) -> 
         after: of as many pairs.
 
     Example:
-        >>> histogram([], [0.5, 1.5, None, 30.0]).after[:3]
-        [1, 1, 0]
+        >>> found = histogram([], [1.0, 2.0, None, 2.0])
+        >>> found.edges[:3], found.after[:3], found.missing
+        ([0.0, 1.0, 2.0], [0, 1, 2], 1)
     """
     start, end = (np.array([v for v in values if v is not None]) for values in (before, after))
     together = np.concatenate([start, end])
