@@ -35,7 +35,7 @@ SQUARES = [
     ("stature", {}),
     ("prior", {"t": 100, "shape": 0.1, "orient": 3.0}),
 ]
-SEPARABLE = ["pose_prior", "shape", "age", "initial_pose"]
+SEPARABLE = ["pose_prior", "shape", "age", "initial_pose", "initial_place"]
 
 
 def lm_preset(iterations=12, weights=WEIGHTS, **options):
@@ -179,10 +179,9 @@ def test_curvature_of_a_separable_term_is_its_second_derivative(posed, name):
     term = BUILT_IN[name]()
     moves = torch.ones(2, 80, dtype=torch.float64)
     (matrix,) = curvature([(name, term, 1.0)], posed, FREE, moves).matrices
-    changed, first = posed.params["body_pose"], 3
-    if name in ("shape", "age"):
-        changed, first = posed.params["betas" if name == "shape" else "age"], 66 if name == "shape" else 76
-    key = next(k for k, v in posed.params.items() if v is changed)
+    columns = {"shape": ("betas", 66), "age": ("age", 76), "initial_place": ("transl", 77)}
+    key, first = columns.get(name, ("body_pose", 3))
+    changed = posed.params[key]
 
     def value(x):
         params = {**posed.params, key: x}

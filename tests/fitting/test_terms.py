@@ -40,6 +40,7 @@ OPTIONS = {
     "penetration": [{}, {"target": "vertex", "energy": "quartic"}],
     "pose_prior": [{}],
     "hand_pose": [{}],
+    "initial_place": [{}],
     "initial_pose": [{}, {"spine": 4.0, "collars": 2.0}, {"metric": "geodesic"}],
     "shape": [{}, {"around": "start"}, {"around": "start", "first": 0.0}],
     "stature": [{}],
@@ -444,6 +445,8 @@ def test_pose_and_orientation_by_hand(world, state):
         value("initial_pose", state, metric="geodesic"),
         per_scene((angles(pose, start).reshape(6, 21) ** 2).sum(1)),
     )
+    moved = world.params["transl"].numpy() - world.start["transl"].numpy()
+    np.testing.assert_allclose(value("initial_place", state), per_scene((moved**2).sum(1)))
     turned = angles(world.params["global_orient"].numpy(), world.start["global_orient"].numpy())
     np.testing.assert_allclose(value("orientation", state), per_scene(turned**2))
     np.testing.assert_allclose(
@@ -457,6 +460,7 @@ ANCHORS = [
     ("shape", {"around": "start"}),
     ("stature", {}),
     ("orientation", {}),
+    ("initial_place", {}),
 ]
 
 

@@ -114,6 +114,7 @@ BUILT_IN_NAMES = (
     "self_penetration",
     "pose_prior",
     "initial_pose",
+    "initial_place",
     "hand_pose",
     "shape",
     "stature",

@@ -12,7 +12,7 @@ from apu_losses.fitting.objective.terms.feet import FootLockTerm
 from apu_losses.fitting.objective.terms.keypoints import KeypointTerm
 from apu_losses.fitting.objective.terms.motion import SmoothnessTerm
 from apu_losses.fitting.objective.terms.penetration import PenetrationTerm, SelfPenetrationTerm
-from apu_losses.fitting.objective.terms.place import DepthOrderTerm, GroundTerm
+from apu_losses.fitting.objective.terms.place import DepthOrderTerm, GroundTerm, InitialPlaceTerm
 from apu_losses.fitting.objective.terms.pose import (
     HandPoseTerm,
     InitialPoseTerm,
@@ -33,6 +33,7 @@ BUILT_IN: dict[str, type] = {
     "self_penetration": SelfPenetrationTerm,
     "pose_prior": PosePriorTerm,
     "initial_pose": InitialPoseTerm,
+    "initial_place": InitialPlaceTerm,
     "hand_pose": HandPoseTerm,
     "shape": ShapeTerm,
     "stature": StatureTerm,

@@ -10,7 +10,7 @@ from apu_losses.fitting.objective.terms.feet import FootLockTerm
 from apu_losses.fitting.objective.terms.keypoints import KeypointTerm
 from apu_losses.fitting.objective.terms.motion import SmoothnessTerm
 from apu_losses.fitting.objective.terms.penetration import PenetrationTerm, SelfPenetrationTerm
-from apu_losses.fitting.objective.terms.place import DepthOrderTerm, GroundTerm
+from apu_losses.fitting.objective.terms.place import DepthOrderTerm, GroundTerm, InitialPlaceTerm
 from apu_losses.fitting.objective.terms.pose import (
     HandPoseTerm,
     InitialPoseTerm,
@@ -30,6 +30,7 @@ __all__ = [
     "FootLockTerm",
     "GroundTerm",
     "HandPoseTerm",
+    "InitialPlaceTerm",
     "InitialPoseTerm",
     "KeypointTerm",
     "MinimumDistanceTerm",

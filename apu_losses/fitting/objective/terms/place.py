@@ -81,6 +81,23 @@ class GroundTerm:
 
 
 @dataclass(frozen=True)
+class InitialPlaceTerm:
+    """People stay where the fit starts, square metres of the translation.
+
+    Keypoints say where a person is across the line of sight, and little of how far away: noise of a pixel is
+    centimetres of depth. What an estimate knows of depth is lost without this. 0 for a body without a place.
+    """
+
+    separable = True
+
+    def __call__(self, state: FitState) -> Tensor:
+        """Return one value per scene, without its weight: ``(S,)``."""
+        if "transl" not in state.params:
+            return state.batch.keypoints.new_zeros(state.batch.size)
+        return state.per_scene((state.params["transl"] - state.start["transl"]).square().sum(1))
+
+
+@dataclass(frozen=True)
 class DepthOrderTerm:
     """Who hides another is the nearer one by the depth of the pelvis: the pairs of ``Scene.depth_order``.
 
