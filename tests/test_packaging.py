@@ -168,3 +168,13 @@ def test_layers_hold():
     pytest.importorskip("importlinter", reason="import-linter is an extra: pip install '.[dev]'")
     done = run("-c", "from importlinter.cli import lint_imports_command as c; c()", "--no-cache", cwd=ROOT)
     assert not done.returncode, done.stdout
+
+
+def test_the_readme_has_the_lines_that_the_checks_run():
+    """`.ci/run` takes them from the page as they are printed, so that what a newcomer types is what passes."""
+    wanted = re.findall(
+        r"as_printed '(.+)'$", (ROOT / ".ci" / "run").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    assert len(wanted) == 2
+    assert all(any(re.search(pattern, line) for line in lines) for pattern in wanted), wanted
