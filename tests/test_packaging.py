@@ -171,7 +171,7 @@ def test_layers_hold():
 
 
 def test_the_readme_has_the_lines_that_the_checks_run():
-    """`.ci/run` takes them from the page as they are printed, so that what a newcomer types is what passes."""
+    """`.ci/run` takes them from the page as printed, so that what a newcomer types is what passes."""
     wanted = re.findall(
         r"as_printed '(.+)'$", (ROOT / ".ci" / "run").read_text(encoding="utf-8"), re.MULTILINE
     )
