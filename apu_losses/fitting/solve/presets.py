@@ -154,7 +154,7 @@ def best() -> Preset:
 
 
 def good_start() -> Preset:
-    """Return `best` for estimates that are right to 8 cm and better: people stay near how they start.
+    """Return `best` for estimates that are right to 6 cm and better: people stay near how they start.
 
     The weights were chosen on 20 scenes of the development types (docs/measurements/method_table.md).
     """
