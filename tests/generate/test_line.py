@@ -82,7 +82,7 @@ def test_what_answers_say_of_the_people_is_in_the_records(
         asked = replace(asked, config=asked.config.changed({"ask": {"attributes": True}}))
         assert generate([made[0]], tmp_path / "out", asked).whole
     rows = {row["id"]: row for row in records(tmp_path / "out")}
-    scenes = read_scene_lines(tmp_path / "out/work/000000/contacts.jsonl")
+    scenes = read_scene_lines(tmp_path / "out" / "work" / "000000" / "contacts.jsonl")
     assert len(rows) == len(scenes) == 4
     for scene in scenes:
         (contact,) = scene.contacts

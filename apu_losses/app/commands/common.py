@@ -5,10 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from apu_losses.app.console import EXPECTED, BadInput, in_words
 
 OVERWRITE = "Replace what is there under these names, whatever it is."
+
+# options that several commands have, with one meaning
+ModelName = Annotated[str | None, typer.Option(help="Name of the model, as the server knows it.")]
+ServerAddress = Annotated[str | None, typer.Option(help="Server with /v1.")]
+ConfigFile = Annotated[Path | None, typer.Option(help="All options: a .toml, as a run leaves it.")]
+ChangedOptions = Annotated[
+    list[str] | None, typer.Option("--set", help="One option: fit.preset=paper. May be repeated.")
+]
+MeshBody = Annotated[
+    str | None, typer.Option(help="Your SMPLX_*.npz, if the meshes are not of the free body.")
+]
+MeshRegions = Annotated[Path | None, typer.Option(help="Region map of their topology.")]
+OtherBody = Annotated[str | None, typer.Option(help="Of B, if it is of another topology.")]
+OtherRegions = Annotated[Path | None, typer.Option(help="Likewise.")]
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from apu_losses.app.commands.common import ChangedOptions, ConfigFile, ModelName, ServerAddress
 from apu_losses.app.console import BadInput, complain, progress_bar, say_when_interrupted, table
 
 
@@ -17,12 +18,10 @@ def generate(
     out: Annotated[Path, typer.Option("--out", "-o", help="The data set; goes on with it.")] = Path(
         "apu_pairs"
     ),
-    model: Annotated[str | None, typer.Option(help="Name of the model, as the server knows it.")] = None,
-    base_url: Annotated[str | None, typer.Option(help="Server with /v1.")] = None,
-    config: Annotated[Path | None, typer.Option(help="All options: a .toml, as a run leaves it.")] = None,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", help="One option: fit.preset=paper. May be repeated.")
-    ] = None,
+    model: ModelName = None,
+    base_url: ServerAddress = None,
+    config: ConfigFile = None,
+    set_: ChangedOptions = None,
     rule: Annotated[
         list[str] | None, typer.Option(help="A threshold: paper_pixels=15. May be repeated.")
     ] = None,

@@ -9,7 +9,15 @@ from typing import Annotated
 import typer
 
 from apu_contacts.files import refuse_foreign, refuse_inputs
-from apu_losses.app.commands.common import OVERWRITE, given_files, reading_input
+from apu_losses.app.commands.common import (
+    OVERWRITE,
+    MeshBody,
+    MeshRegions,
+    OtherBody,
+    OtherRegions,
+    given_files,
+    reading_input,
+)
 from apu_losses.app.console import complain
 
 
@@ -30,12 +38,10 @@ def match(
     row: Annotated[
         str | None, typer.Option(help="Which picture of many: a number, or the end of its name.")
     ] = None,
-    body: Annotated[
-        str | None, typer.Option(help="Your SMPLX_*.npz, if the meshes are not of the free body.")
-    ] = None,
-    regions: Annotated[Path | None, typer.Option(help="Region map of their topology.")] = None,
-    body_b: Annotated[str | None, typer.Option(help="Of B, if it is of another topology.")] = None,
-    regions_b: Annotated[Path | None, typer.Option(help="Likewise.")] = None,
+    body: MeshBody = None,
+    regions: MeshRegions = None,
+    body_b: OtherBody = None,
+    regions_b: OtherRegions = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help=OVERWRITE)] = False,
 ) -> None:
     """Make a contact map of what two people's contact heads say of each vertex."""

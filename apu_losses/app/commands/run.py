@@ -7,7 +7,14 @@ from typing import Annotated
 
 import typer
 
-from apu_losses.app.commands.common import reading_input, use_threads
+from apu_losses.app.commands.common import (
+    ChangedOptions,
+    ConfigFile,
+    ModelName,
+    ServerAddress,
+    reading_input,
+    use_threads,
+)
 from apu_losses.app.console import complain, progress_bar, say_when_interrupted, table
 
 
@@ -18,12 +25,10 @@ def run_all(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for everything; goes on with it.")] = Path(
         "apu_run"
     ),
-    model: Annotated[str | None, typer.Option(help="Name of the model, as the server knows it.")] = None,
-    base_url: Annotated[str | None, typer.Option(help="Server with /v1.")] = None,
-    config: Annotated[Path | None, typer.Option(help="All options: a .toml, as a run leaves it.")] = None,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", help="One option: fit.preset=paper. May be repeated.")
-    ] = None,
+    model: ModelName = None,
+    base_url: ServerAddress = None,
+    config: ConfigFile = None,
+    set_: ChangedOptions = None,
     start: Annotated[str | None, typer.Option(help="Starts: auto, keypoints or estimate.")] = None,
     preset: Annotated[str | None, typer.Option(help="A preset's name, or its .json file.")] = None,
     dry_run: Annotated[

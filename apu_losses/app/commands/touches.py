@@ -9,7 +9,16 @@ from typing import Annotated
 import typer
 
 from apu_contacts.files import refuse_foreign, refuse_inputs
-from apu_losses.app.commands.common import OVERWRITE, given_files, reading_input, use_threads
+from apu_losses.app.commands.common import (
+    OVERWRITE,
+    MeshBody,
+    MeshRegions,
+    OtherBody,
+    OtherRegions,
+    given_files,
+    reading_input,
+    use_threads,
+)
 from apu_losses.app.console import BadInput, complain, table
 
 
@@ -21,12 +30,10 @@ def touches(
     out: Annotated[Path | None, typer.Option("--out", "-o", help="The .json to write.")] = None,
     picture: Annotated[Path | None, typer.Option(help="Draw both bodies: .png or .jpg.")] = None,
     threshold: Annotated[float, typer.Option(help="Metres below which two regions touch.")] = 0.02,
-    body: Annotated[
-        str | None, typer.Option(help="Your SMPLX_*.npz, if the meshes are not of the free body.")
-    ] = None,
-    regions: Annotated[Path | None, typer.Option(help="Region map of their topology.")] = None,
-    body_b: Annotated[str | None, typer.Option(help="Of B, if it is of another topology.")] = None,
-    regions_b: Annotated[Path | None, typer.Option(help="Likewise.")] = None,
+    body: MeshBody = None,
+    regions: MeshRegions = None,
+    body_b: OtherBody = None,
+    regions_b: OtherRegions = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help=OVERWRITE)] = False,
 ) -> None:
     """Say which body parts of two meshes touch, how near, and what lies inside the other."""
