@@ -16,12 +16,14 @@ from apu_contacts.reading.json_text import (
     unpacked,
 )
 from apu_contacts.reading.kinds import looks_like
+from apu_contacts.reading.schema import number_validator
 
 __all__ = [
     "ArrayFile",
     "decode_text",
     "json_lines",
     "looks_like",
+    "number_validator",
     "parse_json",
     "read_array",
     "read_arrays",

@@ -7,7 +7,7 @@ keypoints are single precision, in which fits are computed.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 
 from apu_contacts.answers.attributes import OF_ONE, Judgement, PairAttributes
 from apu_contacts.contacts import ContactMap
+from apu_contacts.reading import number_validator
 from apu_contacts.resolve import ContactEvidence
 
 SCHEMA_VERSION = 2
@@ -86,42 +87,7 @@ def check_record(record: Any, where: str = "record") -> Record:
 
 @cache
 def _validator() -> Any:
-    from jsonschema import Draft202012Validator, validators
-
-    plain = Draft202012Validator.VALIDATORS["items"]
-    finite = {"number": float, "integer": int}
-
-    def numbers(schema: Any, values: Any) -> bool | None:
-        """Whether values are finite numbers of the kind that is asked for; None: look at them one by one."""
-        kind = finite.get(schema.get("type")) if isinstance(schema.get("type"), str) else None
-        if kind is not None and isinstance(values, list) and all(type(v) is kind for v in values):
-            return kind is int or bool(np.isfinite(values).all())
-        return None
-
-    def items(validator: Any, schema: Any, values: Any, parent: Any) -> Iterator[Any]:
-        """As the standard's, but thousands of numbers are not looked at one by one; NaN is none of them."""
-        right = numbers(schema, values)
-        if right is None and schema.get("type") == "array" and isinstance(values, list):
-            size, inner = schema.get("minItems"), schema["items"]
-            if size is not None and all(isinstance(v, list) and len(v) == size for v in values):
-                flat = [number for value in values for number in value]
-                right = numbers(inner, flat) or None  # what is wrong is named by its place
-        if right:
-            return
-        if right is False:
-            from jsonschema import ValidationError
-
-            yield ValidationError("a number is not finite: null stands for what could not be measured")
-            return
-        yield from plain(validator, schema, values, parent)
-
-    def finite_number(checker: Any, value: Any) -> bool:
-        number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        return number and bool(np.isfinite(value))
-
-    types = Draft202012Validator.TYPE_CHECKER.redefine("number", finite_number)
-    made = validators.extend(Draft202012Validator, {"items": items}, type_checker=types)
-    return made(record_schema())
+    return number_validator(record_schema(), finite=True)
 
 
 def migrated(

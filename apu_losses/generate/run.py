@@ -179,8 +179,7 @@ def run(
         tell.stage("detecting")
         _detect(steps, inputs, config, detector, tell, summary)
         tell.stage("proposing")
-        _propose(steps, config, body, tell, summary)
-        scenes = read_scene_lines(folder / SCENES) if (folder / SCENES).stat().st_size else []
+        scenes = _propose(steps, config, body, tell, summary)
         queries, problems = scene_queries(scenes, config.ask.action or None, attributes=config.ask.attributes)
         summary.notes += problems
         tell.stage("asking")
@@ -335,8 +334,8 @@ def _detected(
 
 def _propose(
     steps: Steps, config: RunConfig, body: FittedBody | None, tell: _Told, summary: RunSummary
-) -> None:
-    """``scenes.jsonl``: people with starts, and the pairs that may touch."""
+) -> list[Scene]:
+    """``scenes.jsonl``: people with starts, and the pairs that may touch; what stands there now."""
     from apu_losses.bodies import load_body
 
     listing = summary.out / IMAGES
@@ -385,12 +384,11 @@ def _propose(
         return notes
 
     summary.notes += steps.make(SCENES, made_from, make)
-    without = sorted(set(summary.inputs.names) - {s.name for s in _scenes_in(summary.out / SCENES)})
+    written = summary.out / SCENES
+    scenes = read_scene_lines(written) if written.stat().st_size else []
+    without = sorted(set(summary.inputs.names) - {scene.name for scene in scenes})
     summary.notes += [f"{name}: no pair of people who may be touching was found" for name in without]
-
-
-def _scenes_in(path: Path) -> list[Scene]:
-    return read_scene_lines(path) if path.stat().st_size else []
+    return scenes
 
 
 def _write_lines(path: Path, scenes: Sequence[Scene]) -> list[str]:

@@ -18,7 +18,7 @@ from apu_contacts.contacts import ContactMap
 from apu_contacts.files import staged_file, write_text
 from apu_contacts.keypoints import convert_keypoints
 from apu_contacts.keypoints.types import Keypoints2D
-from apu_contacts.reading import parse_json, read_json, read_json_lines
+from apu_contacts.reading import number_validator, parse_json, read_json, read_json_lines
 from apu_contacts.resolve import ContactEvidence
 from apu_losses.fitting.scene.types import (
     InitialBody,
@@ -56,6 +56,11 @@ def scene_schema() -> dict[str, Any]:
     text = files("apu_losses.fitting.scene").joinpath("scene_schema.json").read_text(encoding="utf-8")
     schema: dict[str, Any] = json.loads(text)
     return schema
+
+
+@cache
+def _validator() -> Any:
+    return number_validator(scene_schema())
 
 
 def load_scene(path: str | Path) -> Scene:
@@ -177,8 +182,6 @@ def scene_from_dict(
     Raises:
         SceneFileError: with ``where`` and the place inside ``data``.
     """
-    from jsonschema import Draft202012Validator
-
     wrong = _not_finite(data)
     if wrong:
         raise SceneFileError(f"{where}: {wrong}")
@@ -187,9 +190,7 @@ def scene_from_dict(
             f"{where}: not a scene: an object with 'schema_version', 'image' and 'people' is expected; "
             "`apu propose` makes scenes from detections"
         )
-    errors = sorted(
-        Draft202012Validator(scene_schema()).iter_errors(data), key=lambda e: list(map(str, e.path))
-    )
+    errors = sorted(_validator().iter_errors(data), key=lambda e: list(map(str, e.path)))
     if errors:
         first = errors[0]
         place = _place(first.absolute_path)
@@ -345,8 +346,18 @@ def _not_finite(data: Any, path: tuple[str | int, ...] = ()) -> str:
     """Says where the first number is that is not finite (Python's JSON reads NaN); empty if there is none."""
     if isinstance(data, float) and not math.isfinite(data):
         return f"{_place(path)}: must be a finite number, got {data}"
-    steps = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
+    if isinstance(data, dict):
+        steps: Iterable[tuple[str | int, Any]] = data.items()
+    elif isinstance(data, list) and not _floats(data):
+        steps = enumerate(data)
+    else:
+        return ""
     return next((said for key, item in steps if (said := _not_finite(item, (*path, key)))), "")
+
+
+def _floats(data: list[Any]) -> bool:
+    """Whether a list holds finite floats and nothing else: most of a scene, which is soon seen."""
+    return all(type(item) is float for item in data) and all(map(math.isfinite, data))
 
 
 def _place(path: Iterable[str | int]) -> str:
