@@ -67,6 +67,9 @@ def test_records_hold_the_whole_way(calm: Path) -> None:
     assert (calm / "README.md").is_file() and (calm / "datasheet.md").is_file()
     entries = [json.loads(line) for line in (calm / "log.jsonl").read_text().splitlines()]
     assert [e["done"] for e in entries] == [True, True] and entries[0]["prompt_tokens"] >= 900
+    for entry in entries:
+        assert entry["cpu"].keys() == entry["stages"].keys() >= {"fitting", "writing fits", "asking"}
+        assert 0 < sum(entry["stages"].values()) <= entry["seconds"] + 1e-3
 
 
 def test_what_answers_say_of_the_people_is_in_the_records(

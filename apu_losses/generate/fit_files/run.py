@@ -152,6 +152,7 @@ def fit_scenes(
                 else:
                     summary.unwritten[name] = why
             behind += part
+            tell(behind, "fitting")  # what comes next is the next batch, not the last one's files
     summary.records = {name: records[name] for name in scenes if name in records}
     tell(1.0, "done")
     return summary

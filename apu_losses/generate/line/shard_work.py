@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import shutil
 import time
 from collections import Counter
@@ -78,6 +79,8 @@ class ShardOutcome:
         cost: of them, at the prices of the configuration; 0 where it names none.
         seconds: wall time.
         stages: stage -> seconds.
+        cpu: stage -> CPU seconds of the process, whatever else runs beside it.
+        memory: MB that the process holds at the end; 0 where the system does not say.
         problems: what could not be done, one line each.
     """
 
@@ -94,6 +97,8 @@ class ShardOutcome:
     cost: float = 0.0
     seconds: float = 0.0
     stages: dict[str, float] = field(default_factory=dict)
+    cpu: dict[str, float] = field(default_factory=dict)
+    memory: float = 0.0
     problems: list[str] = field(default_factory=list)
 
 
@@ -186,7 +191,8 @@ def work_shard(
             return outcome
         _work(Path(out), work, plan, origin, options, outcome, watch, model)
     outcome.seconds = time.perf_counter() - began
-    outcome.stages = watch.ended()
+    outcome.stages, outcome.cpu = watch.ended()
+    outcome.memory = _resident()
     return outcome
 
 
@@ -263,24 +269,36 @@ class _Watch:
     """Passes progress on, and measures the stages."""
 
     def __init__(self, tell: Tell | None) -> None:
-        self._tell, self._stage, self._since = tell, "starting", time.perf_counter()
-        self._spent: dict[str, float] = {}
+        self._tell, self._stage = tell, "starting"
+        self._since = time.perf_counter(), time.process_time()
+        self._spent: dict[str, tuple[float, float]] = {}
 
     def __call__(self, share: float, doing: str) -> None:
         stage = doing.partition(":")[0]
         if stage == "fitting" and doing.startswith("fitting: writing"):
             stage = "writing fits"
         if stage != self._stage:
-            now = time.perf_counter()
-            self._spent[self._stage] = self._spent.get(self._stage, 0.0) + now - self._since
+            now = time.perf_counter(), time.process_time()
+            wall, cpu = self._spent.get(self._stage, (0.0, 0.0))
+            self._spent[self._stage] = wall + now[0] - self._since[0], cpu + now[1] - self._since[1]
             self._stage, self._since = stage, now
         if self._tell is not None:
             self._tell(share, doing)
 
-    def ended(self) -> dict[str, float]:
-        """Return seconds by stage."""
+    def ended(self) -> tuple[dict[str, float], dict[str, float]]:
+        """Return seconds by stage, and CPU seconds."""
         self(1.0, "done")
-        return {name: round(seconds, 4) for name, seconds in self._spent.items()}
+        wall, cpu = ({name: round(spent[k], 4) for name, spent in self._spent.items()} for k in (0, 1))
+        return wall, cpu
+
+
+def _resident() -> float:
+    """Return the memory of this process in MB; 0 where the system does not say."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+        return round(pages * os.sysconf("SC_PAGE_SIZE") / 1e6, 1)
+    except (OSError, ValueError, IndexError, AttributeError):
+        return 0.0
 
 
 @cache
