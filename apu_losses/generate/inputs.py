@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 
 from apu_contacts.images import PICTURE_ENDINGS
@@ -12,6 +13,8 @@ from apu_losses.fitting.propose.scenes import ESTIMATE_KINDS, KINDS, ImageFiles,
 
 KEYPOINT_KINDS = tuple(kind for kind in KINDS if kind not in ESTIMATE_KINDS)
 """Names of files of keypoints: an image that has none is given to the detector."""
+Beside = Callable[[Path], Mapping[tuple[str, str], Sequence[Path]]]
+"""A folder -> its files by the name of their picture and their kind."""
 
 
 @dataclass
@@ -52,10 +55,11 @@ def find_inputs(paths: Sequence[str | Path], *, estimates: bool = True) -> RunIn
         ValueError: two images of one name.
     """
     found: list[ImageFiles] = []
+    beside = cache(_by_picture)
     for path in map(Path, paths):
         if not path.exists():
             raise FileNotFoundError(f"{path}: no such file or folder")
-        here = _of_path(path)
+        here = _of_path(path, beside)
         if not here:
             raise FileNotFoundError(
                 f"{path}: no pictures, neither here nor one folder below; their names end in "
@@ -78,15 +82,15 @@ def find_inputs(paths: Sequence[str | Path], *, estimates: bool = True) -> RunIn
     return inputs
 
 
-def _of_path(path: Path) -> list[ImageFiles]:
+def _of_path(path: Path, beside: Beside) -> list[ImageFiles]:
     if path.is_file():
         if path.suffix == ".jsonl":
             return find_images(path)
-        return [_with_neighbours(path)] if path.suffix.lower() in PICTURE_ENDINGS else []
+        return [_with_neighbours(path, beside)] if path.suffix.lower() in PICTURE_ENDINGS else []
     named = [item for item in sorted(path.iterdir()) if item.is_file()]
     if any(item.stem in KINDS and item.suffix.lower() not in PICTURE_ENDINGS for item in named):
         return find_images(path)
-    images = [_with_neighbours(item) for item in named if item.suffix.lower() in PICTURE_ENDINGS]
+    images = [_with_neighbours(item, beside) for item in named if item.suffix.lower() in PICTURE_ENDINGS]
     for folder in sorted(item for item in path.iterdir() if item.is_dir() and item.name[0] != "."):
         images += _of_folder(folder)
     return images
@@ -102,20 +106,29 @@ def _of_folder(folder: Path) -> list[ImageFiles]:
         return [ImageFiles(folder.name, {}, one[0])] if one else []
 
 
-def _with_neighbours(picture: Path) -> ImageFiles:
+def _with_neighbours(picture: Path, beside: Beside) -> ImageFiles:
     files: dict[str, Path] = {}
     for kind in KINDS:
-        beside = sorted(picture.parent.glob(f"{_escaped(picture.stem)}.{kind}.*"))
-        if len(beside) > 1:
-            raise ValueError(f"{picture}: both {beside[0].name} and {beside[1].name}: keep one")
-        if beside:
-            files[kind] = beside[0]
+        found = beside(picture.parent).get((picture.stem, kind), [])
+        if len(found) > 1:
+            raise ValueError(f"{picture}: both {found[0].name} and {found[1].name}: keep one")
+        if found:
+            files[kind] = found[0]
     return ImageFiles(picture.stem, files, picture)
 
 
-def _escaped(name: str) -> str:
-    """Return a name as a pattern that means itself."""
-    return "".join(f"[{c}]" if c in "[]*?" else c for c in name)
+def _by_picture(folder: Path) -> dict[tuple[str, str], list[Path]]:
+    """Return the files ``NAME.KIND.ENDING`` of a folder by name and kind, in the order of their names.
+
+    One look at the folder for all its pictures: a look for each would take hours for a hundred thousand.
+    """
+    found: dict[tuple[str, str], list[Path]] = {}
+    for path in sorted(folder.iterdir()):
+        words = path.name.split(".")
+        for place in range(1, len(words) - 1):
+            if words[place] in KINDS:
+                found.setdefault((".".join(words[:place]), words[place]), []).append(path)
+    return found
 
 
 def manifest(images: Sequence[ImageFiles], detected: Mapping[str, Mapping[str, Path]]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from apu_losses.generate import add_contacts, repair_queries, scene_queries
 from apu_losses.generate.config import RunConfig, changes_of, load_policy
 from apu_losses.generate.files import contacts_file
 from apu_losses.generate.inputs import find_inputs
+from apu_losses.generate.line.plan import make_plan, read_plan
 from apu_losses.viz.mesh import person_color
 
 
@@ -259,6 +261,25 @@ def test_what_lies_beside_a_picture_is_found(tmp_path: Path) -> None:
     Image.new("RGB", (4, 4)).save(tmp_path / "again" / "one.png")
     with pytest.raises(ValueError, match="two images are called 'one'"):
         find_inputs([tmp_path / "one.jpg", tmp_path / "again" / "one.png"])
+
+
+@pytest.mark.parametrize("one_by_one", [False, True])
+def test_a_folder_is_looked_at_once_for_all_its_pictures(
+    one_by_one: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, looks = tmp_path / "photos", []
+    folder.mkdir()
+    for number in range(200):
+        (folder / f"{number:03d}.jpg").write_bytes(b"a picture that nobody opens")
+        (folder / f"{number:03d}.keypoints.npz").write_bytes(b"keypoints that nobody opens")
+    for name in ("listdir", "scandir"):
+        plain = getattr(os, name)
+        monkeypatch.setattr(os, name, lambda *args, plain=plain: (looks.append(args), plain(*args))[1])
+    given = sorted(folder.glob("*.jpg")) if one_by_one else [folder]
+    looks.clear()
+    assert make_plan(given, tmp_path / "out", images_per_shard=50) == 4
+    assert all(len(read_plan(tmp_path / "out", number).images[0].files) == 1 for number in range(4))
+    assert 0 < len([args for args in looks if Path(args[0]) == folder]) <= 3
 
 
 def test_options_survive_toml_and_mistakes_are_named(tmp_path: Path) -> None:

@@ -55,9 +55,8 @@ def make_plan(
     if images_per_shard < 1:
         raise ValueError(f"images_per_shard must be at least 1, got {images_per_shard}")
     found: dict[str, tuple[ImageFiles, str]] = {}
-    for path in map(Path, paths):
-        inputs: RunInputs = find_inputs([path], estimates=estimates)
-        source = path.resolve().name if path.is_dir() else path.resolve().parent.name
+    for source, given in _by_source(paths).items():
+        inputs: RunInputs = find_inputs(given, estimates=estimates)
         for files in (*inputs.ready, *inputs.to_detect):
             if files.name in found:
                 raise ValueError(
@@ -87,6 +86,15 @@ def make_plan(
         write_text(place / _name(known), text + "\n")
         known += 1
     return known
+
+
+def _by_source(paths: Sequence[str | Path]) -> dict[str, list[Path]]:
+    """Return paths by their source: the name of a folder, or of the folder that a file lies in."""
+    found: dict[str, list[Path]] = {}
+    for path in map(Path, paths):
+        source = path.resolve().name if path.is_dir() else path.resolve().parent.name
+        found.setdefault(source, []).append(path)
+    return found
 
 
 def planned(out: str | Path) -> int:
