@@ -76,6 +76,7 @@ def test_every_page_has_a_test() -> None:
     assert tested == {path.stem for path in PAGES.glob("*.md")} - {"index"}
 
 
+@pytest.mark.long
 def test_unpenetrate_page(two_meshes: torch.Tensor, capsys: pytest.CaptureFixture[str]) -> None:
     page = Page("unpenetrate")
     page.run()

@@ -14,6 +14,7 @@ from apu_losses.fitting.result.measures import SceneMetrics, evaluate
 from apu_losses.fitting.result.record import DepthChoice, FitResult, load_parameters
 from apu_losses.fitting.result.tracks import FittedTrack, fitted_tracks
 from apu_losses.fitting.result.verdict import Verdict, held_share, judge
+from apu_losses.fitting.retarget_pair import RetargetedPair, retarget_contacts
 from apu_losses.fitting.scene.file import (
     SceneFileError,
     load_scene,
@@ -69,6 +70,7 @@ __all__ = [
     "ProposalReport",
     "RetargetOptions",
     "RetargetReport",
+    "RetargetedPair",
     "Scene",
     "SceneBatch",
     "SceneContact",
@@ -100,6 +102,7 @@ __all__ = [
     "posed_mesh_regions",
     "propose_scenes",
     "read_scene_lines",
+    "retarget_contacts",
     "save_scene",
     "scene_from_detections",
     "scene_from_dict",

@@ -114,6 +114,7 @@ def in_both_boxes(vertices: np.ndarray) -> int:
     return int(((vertices > low) & (vertices < high)).all(2).sum())
 
 
+@pytest.mark.long
 def test_penetration_of_two_people():
     """Whose hands or arms meet: every vertex in the other's box is asked by loops, which takes its time."""
     pushed = [pushed_together(scene, 0.04) for scene in load_truth_scenes("held_out", per_type=1)]
