@@ -168,6 +168,31 @@ def good_start() -> Preset:
     )
 
 
+def best_hands() -> Preset:
+    """Return `best` and one stage more, in which hands close around whom a contact says that they touch.
+
+    Bodies stand by then, and only fingers move. The weights were chosen on the hand around a forearm of
+    tests/fitting/test_grip.py (docs/measurements/fitting.md).
+    """
+    whole = best()
+    last = whole.stages[-1]
+    fingers = replace(
+        last,
+        name="fingers",
+        weights={**last.weights, "grip": 1e5, "finger_limits": 100.0},
+        free=HAND_POSES,
+        free_where_seen=(),
+        max_iterations=30,
+    )
+    return Preset(
+        "best_hands",
+        {**whole.terms, "grip": {}, "finger_limits": {}},
+        (*whole.stages, fingers),
+        whole.filter_pixels,
+        "`best`, and then fingers that close around whom their hand is said to touch.",
+    )
+
+
 def prior() -> Preset:
     """Return the paper's preset for pictures without contact maps: a prior of two people in place of contact.
 
@@ -227,6 +252,7 @@ _PRESETS: dict[str, Callable[[], Preset]] = {
     "no_contact": no_contact,
     "best": best,
     "good_start": good_start,
+    "best_hands": best_hands,
     "prior": prior,
 }
 PRESET_NAMES: tuple[str, ...] = tuple(_PRESETS)
