@@ -4,9 +4,9 @@
     python benchmarks/fit_speed.py --quick     # --check: seconds, and no figure means anything
 
 First table: pairs a minute (by the clock, and by that of the processor, which other jobs slow down less),
-peak memory and accuracy for each batch size. Second table: milliseconds of an iteration by part, for each batch
-size. A part is timed alone, on the states that a fit of that batch really visits, with the gradient that
-belongs to it: autograd nodes count for the part that made them.
+peak memory and accuracy for each batch size. Second table: milliseconds of an iteration by part, for each
+batch size. A part is timed alone, on the states that a fit of that batch really visits, with the gradient
+that belongs to it: autograd nodes count for the part that made them.
 """
 
 from __future__ import annotations
