@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
-from apu_losses.bodies.hands import HandSpace
+from apu_losses.bodies.skinning import HandSpace
 from apu_losses.fitting.body_parameters import HAND_POSES
 from apu_losses.fitting.objective.batch import SceneBatch
 from apu_losses.fitting.objective.residuals import Movement, Residuals, no_residuals
@@ -126,7 +126,8 @@ class FingerLimitsTerm:
     def __call__(self, state: FitState) -> Tensor:
         """Return one value per scene, without its weight: ``(S,)``."""
         total = state.batch.keypoints.new_zeros(state.batch.rows)
-        for name, side in zip(HAND_POSES, ("left", "right"), strict=True):
+        sides: tuple[Literal["left", "right"], ...] = ("left", "right")
+        for name, side in zip(HAND_POSES, sides, strict=True):
             pose = state.params.get(name)
             space: HandSpace | None = getattr(getattr(state.body, "data", None), f"{side}_hand", None)
             if pose is None or pose.shape[1] != 45:
