@@ -137,9 +137,9 @@ def best() -> Preset:
             # second-order steps from the start, each of which must help: large ones of Adam through
             # overlapping bodies end in other places for a last bit. From afar they would hold on too early
             # to the vertices that happen to be nearest, so contact begins light and soft, and lets go late:
-            # of what starts farther apart than 10 cm it would let go before anybody had moved
+            # with 10 cm, as later, it would let go of what starts apart before anybody had moved
             _soft_contact(
-                "soft contact", {**weights, "contact": 1e4}, moves, 0.01, 12, damping=1.0, robust=0.3
+                "soft contact", {**weights, "contact": 1e4}, moves, 0.01, 12, damping=1.0, robust=0.2
             ),
             _soft_contact("contact", {**weights, "contact": 4e4}, moves, 0.001, 8),
             # only now: bodies that may not pass through each other stay on the wrong side of each other.
