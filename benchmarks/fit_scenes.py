@@ -8,6 +8,8 @@ gives it.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from scipy.spatial.transform import Rotation
@@ -132,6 +134,17 @@ def estimate(body: LinearBlendBody, truth: Params, rng: np.random.Generator) -> 
         "betas": np.zeros_like(truth["betas"]),
         "transl": truth["transl"] * (1 + rng.normal(0, 0.03, (2, 1))),
     }
+
+
+def with_noise(scene: Scene, pixels: float, seed: int) -> Scene:
+    """Return the scene with Gaussian noise on every keypoint; missing ones stay missing."""
+    rng = np.random.default_rng([seed, 0x5AB])
+    people = []
+    for person in scene.people:
+        seen = person.keypoints
+        xy = seen.xy + pixels * rng.standard_normal(seen.xy.shape)
+        people.append(replace(person, keypoints=Keypoints2D(seen.skeleton, xy, seen.confidence)))
+    return replace(scene, people=people)
 
 
 def tensors(params: Params) -> dict[str, Tensor]:

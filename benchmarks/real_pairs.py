@@ -1,6 +1,7 @@
 """Fit the annotated pairs of two real photographs and say, with figures, what came out.
 
     python benchmarks/real_pairs.py [--preset best] [--data ../shared/real] [--pictures FOLDER] [--write]
+    python benchmarks/real_pairs.py --copies 20        # the pictures and copies with moved keypoints
 
 BEV's estimate is the start, ViTPose and OpenPose give the keypoints, the human annotation is the contact map.
 All people of a picture who touch somebody are fitted together, as one scene. Rows: the start, the same
@@ -19,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from fit_scenes import with_noise
 from PIL import Image
 from short_form import REAL, add_check, require_photographs, shortened
 
@@ -42,6 +44,8 @@ from apu_losses.viz.results import before_and_after
 
 HERE = Path(__file__).resolve().parent
 PICTURES = ("college_232334", "girls_250416")
+MOVED = 0.7
+"""Pixels by which a copy's keypoints are moved, as those of the copies that were measured before."""
 
 
 @dataclass(frozen=True)
@@ -189,6 +193,29 @@ def run(preset: Preset, data: Path) -> tuple[str, dict[str, tuple[list[Scene], l
     }
 
 
+def copies_report(preset: Preset, data: Path, copies: int) -> str:
+    """Return the table of the annotated pairs over copies whose keypoints were moved by `MOVED` pixels."""
+    whole = [p.scene(p.annotated) for p in (read_photograph(data / name) for name in PICTURES)]
+    moved = [whole, *([with_noise(s, MOVED, n) for s in whole] for n in range(1, copies))]
+    scenes = [scene for copy in moved for scene in copy]
+    measured = []
+    for own in (preset.without("contact"), preset):
+        after = [result.after for result in SceneFitter(preset=own).fit(scenes)]
+        step = len(PICTURES)
+        measured.append([row("", after[i : i + step]) for i in range(0, len(after), step)])
+    without, found = measured
+    lines = ["| | mean | lowest | highest |", "| --- | --- | --- | --- |"]
+    for key in ("<1 cm %", "<2 cm %", "err px", "p95 cm", "pose rms", "spine max", "stature cm"):
+        values = np.array([float(copy[key]) for copy in found])
+        lines.append(f"| {key} | {values.mean():.2f} | {values.min():.2f} | {values.max():.2f} |")
+    one, other = (np.array([float(copy["err px"]) for copy in copy_rows]) for copy_rows in (found, without))
+    ratio = one / other
+    lines.append(f"| err px, times that without contact | {ratio.mean():.3f} | {ratio.min():.3f} "
+                 f"| {ratio.max():.3f} |")  # fmt: skip
+    head = f"Preset `{preset.name}`; {date.today()}; the pictures and {copies - 1} copies of each whose "
+    return head + f"keypoints were moved by {MOVED} px, with contact.\n\n" + "\n".join(lines)
+
+
 def judge_on(photographs: list[Photograph], results: list[FitResult], preset: Preset) -> list[SceneMetrics]:
     """Metrics of fits to the answers, with the annotated contacts in place of the answered ones."""
     fitter = SceneFitter(preset=preset)
@@ -214,11 +241,17 @@ def main() -> None:
     parser.add_argument("--preset", default="best")
     parser.add_argument("--data", type=Path, default=REAL)
     parser.add_argument("--pictures", type=Path, help="draw overlays and side views into this folder")
+    parser.add_argument(
+        "--copies", type=int, default=0, help="only the table over so many copies, the pictures among them"
+    )
     parser.add_argument("--write", action="store_true", help="write the report into benchmarks/results")
     add_check(parser)
     arguments = parser.parse_args()
     require_photographs(arguments.data)
     preset = load_preset(arguments.preset)
+    if arguments.copies:
+        print(copies_report(preset, arguments.data, arguments.copies))
+        return
     report, fits = run(shortened(preset, 2) if arguments.check else preset, arguments.data)
     print(report)
     if arguments.pictures is not None:

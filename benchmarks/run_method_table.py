@@ -39,6 +39,7 @@ from method_table import (
     sweep_rows,
     trace,
 )
+from method_table.limits import limits, limits_table, methods_of
 from method_table.report import (
     main_report,
     markdown,
@@ -68,7 +69,17 @@ SPLITS = {
     "measured_salsa": "Measured poses of one couple dancing salsa, contacts closed by geometry",
     "measured_others": "Measured poses of three other pairs, contacts closed by geometry",
 }
-TABLES = ("main", "chirality", "ablations", "sweep", "convergence", "presets", "starts", "estimators")
+TABLES = (
+    "main",
+    "chirality",
+    "ablations",
+    "sweep",
+    "convergence",
+    "presets",
+    "starts",
+    "estimators",
+    "limits",
+)
 QUALITIES = (0.0, 0.5, 1.5, 2.0, 3.0, 4.0)
 PRESETS = ("paper", "flickr_fits", "heuristic", "no_contact")
 OURS = ContactSource("answer")
@@ -139,6 +150,14 @@ def estimators_part(bench: Bench, scenes: int) -> str:
         f"## Starts of several qualities\n\nThe first {count} scenes; joint PA-MPJPE. The errors of the "
         f"simulated estimator are scaled as a whole (`synthetic.ESTIMATORS`).\n\n{markdown(head, rows)}"
     )
+
+
+def limits_part(bench: Bench, scenes: int) -> str:
+    """Return what one true thing at a time is worth to the fit to an answer."""
+    rows = limits(OURS)
+    scores = bench.run(methods_of(bench.preset, rows), scenes)
+    count = len(scores["as_is"])
+    return f"## What limits contacts\n\nThe first {count} scenes.\n\n{limits_table(rows, scores)}"
 
 
 def ablation_part(bench: Bench, scenes: int) -> str:
@@ -363,6 +382,8 @@ def tables(arguments: argparse.Namespace, iterations: int | None = None) -> None
             text = starts_part(bench, few)
         elif part == "estimators":
             text = estimators_part(bench, few)
+        elif part == "limits":
+            text = limits_part(bench, few)
         elif part == "chirality":
             text = chirality_part(bench, few)
         elif part == "sweep":

@@ -26,11 +26,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from fit_scenes import with_noise
 from method_table import ContactSource, Method, MethodRunner
 from real_pairs import PICTURES, read_photograph
 from short_form import REAL, add_check, not_run, shortened
 
-from apu_contacts.keypoints.types import Keypoints2D
 from apu_losses.app.demo import demo_scene
 from apu_losses.fitting import FitResult, Preset, Scene, SceneFitter, load_preset, load_scene
 from apu_losses.synthetic import load_truth_scenes
@@ -76,17 +76,6 @@ class Spread:
     def other_verdicts(self) -> int:
         """Copies whose verdict is another."""
         return sum(kept != self.kept[0] for kept in self.kept[1:])
-
-
-def with_noise(scene: Scene, pixels: float, seed: int) -> Scene:
-    """Return the scene with Gaussian noise on every keypoint; missing ones stay missing."""
-    rng = np.random.default_rng([seed, 0x5AB])
-    people = []
-    for person in scene.people:
-        seen = person.keypoints
-        xy = seen.xy + pixels * rng.standard_normal(seen.xy.shape)
-        people.append(replace(person, keypoints=Keypoints2D(seen.skeleton, xy, seen.confidence)))
-    return replace(scene, people=people)
 
 
 def vertices_of(fitter: SceneFitter, result: FitResult) -> np.ndarray:

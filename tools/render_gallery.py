@@ -1,20 +1,25 @@
-"""Pictures of the gallery that no other program makes: `python tools/render_gallery.py [touches] [loop]`.
+"""Pictures of the gallery that no other program makes: `python tools/render_gallery.py [touches] [loop] ...`.
 
 Writes `docs/images/gallery_touches.png` (what touches, before and after two meshes are taken apart) and
-`gallery_loop.png` (the loop of the first example, at four of its iterations).
+`gallery_loop.png` (the loop of the first example, at four of its iterations), `gallery_grip.png` (fingers
+that close around a forearm).
 """
 
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
+from scipy.spatial.transform import Rotation
 
 import apu_contacts as ac
 import apu_losses as al
+from apu_contacts.camera import Camera
+from apu_losses import fitting
 from apu_losses.viz import montage, orbit, people_meshes, render_meshes, touches_picture
 
 OUT = Path(__file__).parents[1] / "docs" / "images"
@@ -65,7 +70,43 @@ def loop(check: bool) -> np.ndarray:
     return montage(pictures, captions, columns=2)
 
 
-PICTURES = {"touches": touches, "loop": loop}
+def grip(check: bool) -> np.ndarray:
+    """Draw a flat hand over a forearm, and what the last stage of `best_hands` makes of it."""
+    body, regions = al.load_body("free"), ac.RegionMap.load("free")
+    flat = {f"{side}_hand_pose": -getattr(body.data, f"{side}_hand").mean for side in ("left", "right")}
+    ahead = np.zeros(3)
+    one = {"global_orient": np.array([np.pi, 0, 0]), "body_pose": np.zeros(63), "transl": ahead, **flat}
+    across = Rotation.from_euler("y", 90, degrees=True) * Rotation.from_rotvec(one["global_orient"])
+    two = {**one, "global_orient": across.as_rotvec()}
+    posed = body.pose({k: torch.tensor(np.stack([one[k], two[k]]), dtype=torch.float32) for k in one})
+    palm = posed.vertices()[0, regions.vertices("left palm").copy()].mean(0)
+    arm = posed.joints[1, [body.joint_names.index(name) for name in ("left_elbow", "left_wrist")]].mean(0)
+    two["transl"] = (palm - arm).double().numpy() + np.array([0, 0.044, 0])  # the palm just on the arm
+    far = np.array([0, 0, 4.0])
+    people = [
+        fitting.ScenePerson(
+            ac.Keypoints2D("body25", np.zeros((25, 2)), np.zeros(25)),
+            fitting.InitialBody({**own, "transl": own["transl"] + far}),
+        )
+        for own in (one, two)
+    ]
+    held = ac.ContactMap.from_parts([ac.PartContact("hand", "left", "forearm", "left")])
+    scene = fitting.Scene(800, 600, people, [fitting.SceneContact(0, 1, held)])
+    whole = al.load_preset("best_hands")
+    last = replace(whole.stages[-1], max_iterations=1 if check else 30)
+    (result,) = al.SceneFitter(body, preset=replace(whole, stages=(last,))).fit([scene])
+    pictures, size = [], (330, 330)
+    for values in (result.start, result.parameters):
+        vertices = body.pose({k: torch.tensor(v, dtype=torch.float32) for k, v in values.items()}).vertices()
+        centred = (vertices - torch.tensor(far) - palm).detach().numpy()
+        for turn in ((-60, 40, 0), (0, 90, 0)):
+            seen = Rotation.from_euler("xyz", turn, degrees=True).apply(centred.reshape(-1, 3))
+            meshes = people_meshes(seen.reshape(centred.shape) + np.array([0, 0, 0.6]), body.faces.numpy())
+            pictures.append(render_meshes(meshes, Camera(720.0, (165.0, 165.0)), size))
+    return montage(pictures, ["start", "", "closed", ""], columns=2)
+
+
+PICTURES = {"touches": touches, "loop": loop, "grip": grip}
 
 
 def main() -> None:

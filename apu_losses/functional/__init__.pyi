@@ -20,6 +20,7 @@ from apu_losses.functional.ground import below_ground as below_ground
 from apu_losses.functional.ground import feet_on_ground as feet_on_ground
 from apu_losses.functional.ground import fit_ground as fit_ground
 from apu_losses.functional.ground import ground_height as ground_height
+from apu_losses.functional.hand_prior import finger_limits as finger_limits
 from apu_losses.functional.hand_prior import hand_pose_prior as hand_pose_prior
 from apu_losses.functional.labelled_vertices import dense_contact as dense_contact
 from apu_losses.functional.nearest import NearestSelection as NearestSelection

@@ -226,7 +226,8 @@ class MeshTopology:
     faces ``face_order[node_start[n]:node_end[n]]``; its left child is n + 1, and ``node_skip[n]`` is the next
     node when the subtree of n is skipped, so that no stack is needed. A leaf has ``node_skip[n] == n + 1``.
     ``closed``: every edge is met as often one way as the other, so that the winding number around any point
-    off the surface is a whole number. ``looked_at``: what `apu_losses.geometry.orientation` remembers.
+    off the surface is a whole number. ``looked_at``: what others found out once and remember, such as
+    `apu_losses.geometry.orientation`.
 
     Example:
         >>> mesh = MeshTopology.build([[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]], vertex_count=4)

@@ -16,7 +16,7 @@ from apu_losses.fitting import SceneContact
 from apu_losses.synthetic.annotator import AnnotatorNoise, annotate
 from apu_losses.synthetic.observe import Observation
 
-Source = Literal["none", "answer", "truth"]
+Source = Literal["none", "answer", "truth", "light truth"]
 Sides = Literal["as told", "paper", "posterior", "as meant"]
 Order = Literal["decided", "either", "as told", "exchanged", "wrong"]
 
@@ -29,7 +29,8 @@ class ContactSource:
     """Where the contacts of a method come from.
 
     Args:
-        source: nowhere, a simulated answer, or the truth (the ceiling).
+        source: nowhere, a simulated answer, or the truth (the ceiling); the "light truth" is the same pairs
+            at the weight of an answer's contacts.
         sides: how the left and right of an answer are repaired. ``"as meant"`` is no method but the ceiling
             of all: the same answer as if its annotator had flipped none.
         order: which person is meant: decided from the keypoints where that is clear and open elsewhere; open
@@ -60,9 +61,12 @@ def contacts_of(seen: Observation, wanted: ContactSource, seed: int = 0) -> tupl
     """
     if wanted.source == "none":
         return ()
-    if wanted.source == "truth":
+    if wanted.source in ("truth", "light truth"):
         pairs = seen.truth.contact_regions
-        return (SceneContact(0, 1, ContactMap(np.array(pairs))),) if pairs else ()
+        weight = 1.0 if wanted.source == "truth" else wanted.trust
+        return (
+            (SceneContact(0, 1, ContactMap(np.array(pairs), np.full(len(pairs), weight))),) if pairs else ()
+        )
     left, right = seen.left, 1 - seen.left
 
     def resolved(source: ContactSource, policy: ContactPolicy) -> ResolvedContacts:

@@ -43,7 +43,9 @@ class Method:
             if self.preset is None
             else {**self.preset.to_dict(), "name": "", "description": ""},
             # what is said of answers does not matter where there is none
-            "contacts": asdict(self.contacts) if self.contacts.source == "answer" else self.contacts.source,
+            "contacts": asdict(self.contacts)
+            if self.contacts.source in ("answer", "light truth")
+            else self.contacts.source,
             "observed": asdict(self.observed),
             # what was kept before there was a choice stays known
             **({} if self.start == "estimate" else {"start": self.start}),

@@ -116,6 +116,7 @@ BUILT_IN_NAMES = (
     "initial_pose",
     "initial_place",
     "hand_pose",
+    "finger_limits",
     "shape",
     "stature",
     "orientation",

@@ -136,16 +136,21 @@ def best() -> Preset:
             ),
             # second-order steps from the start, each of which must help: large ones of Adam through
             # overlapping bodies end in other places for a last bit. From afar they would hold on too early
-            # to the vertices that happen to be nearest, so contact begins light and soft
-            _soft_contact("soft contact", {**weights, "contact": 1e4}, moves, 0.01, 12, damping=1.0),
+            # to the vertices that happen to be nearest, so contact begins light and soft, and lets go late:
+            # with 10 cm, as later, it would let go of what starts apart before anybody had moved
+            _soft_contact(
+                "soft contact", {**weights, "contact": 1e4}, moves, 0.01, 12, damping=1.0, robust=0.2
+            ),
             _soft_contact("contact", {**weights, "contact": 4e4}, moves, 0.001, 8),
             # only now: bodies that may not pass through each other stay on the wrong side of each other.
             # Shapes are held from here on: bodies that lie deep in each other would get thin to come apart
             # (on eight photographs one lost 78 % of its volume, and now none loses more than 3 %)
             # With half of these steps one of four real pairs stayed locked in each other without contact
             _second_order("light penetration", {**weights, "penetration": 1e3}, unshaped, 16),
-            _second_order("firm penetration", {**near, "penetration": 3e3}, unshaped, 12),
-            _second_order("penetration", {**near, "penetration": 3e4}, unshaped, 20),
+            # what is firm pushes to the nearest surface: by now little is past a middle, and the way in jumps
+            # where vertices come and go, so that it hung on last bits which steps helped
+            _to_the_surface(_second_order("firm penetration", {**near, "penetration": 3e3}, unshaped, 12)),
+            _to_the_surface(_second_order("penetration", {**near, "penetration": 3e4}, unshaped, 20)),
         ),
         description="Our own: robust contact that hardens, stature in centimetres, a firm spine; damped "
         "Gauss-Newton with penetration that hardens. Tuned on four real pairs and synthetic scenes of the "
@@ -165,6 +170,31 @@ def good_start() -> Preset:
         held.stages,
         held.filter_pixels,
         "`best` for estimates better than those of 2022: holds places, poses and orientations of the start.",
+    )
+
+
+def best_hands() -> Preset:
+    """Return `best` and one stage more, in which hands close around whom a contact says that they touch.
+
+    Bodies stand by then, and only fingers move. The weights were chosen on the hand around a forearm of
+    tests/fitting/test_grip.py (docs/measurements/fitting.md).
+    """
+    whole = best()
+    last = whole.stages[-1]
+    fingers = replace(
+        last,
+        name="fingers",
+        weights={**last.weights, "grip": 1e5, "finger_limits": 100.0},
+        free=HAND_POSES,
+        free_where_seen=(),
+        max_iterations=30,
+    )
+    return Preset(
+        "best_hands",
+        {**whole.terms, "grip": {}, "finger_limits": {}},
+        (*whole.stages, fingers),
+        whole.filter_pixels,
+        "`best`, and then fingers that close around whom their hand is said to touch.",
     )
 
 
@@ -203,6 +233,11 @@ def _soft_contact(
     return replace(stage, options={"contact": {"soft": soft, "robust": robust}})
 
 
+def _to_the_surface(stage: Stage) -> Stage:
+    """Return the stage with a penetration that pushes to the nearest surface."""
+    return replace(stage, options={**stage.options, "penetration": {"target": "surface"}})
+
+
 def _second_order(
     name: str, weights: dict[str, float], free: tuple[str, ...], steps: int, damping: float = 0.1
 ) -> Stage:
@@ -227,6 +262,7 @@ _PRESETS: dict[str, Callable[[], Preset]] = {
     "no_contact": no_contact,
     "best": best,
     "good_start": good_start,
+    "best_hands": best_hands,
     "prior": prior,
 }
 PRESET_NAMES: tuple[str, ...] = tuple(_PRESETS)

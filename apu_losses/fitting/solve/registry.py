@@ -9,6 +9,7 @@ from apu_contacts.sources.errors import SourceError
 from apu_losses.fitting.objective.term import Term
 from apu_losses.fitting.objective.terms.contact import ContactTerm, FacingTerm, MinimumDistanceTerm
 from apu_losses.fitting.objective.terms.feet import FootLockTerm
+from apu_losses.fitting.objective.terms.hands import FingerLimitsTerm, GripTerm
 from apu_losses.fitting.objective.terms.keypoints import KeypointTerm
 from apu_losses.fitting.objective.terms.motion import SmoothnessTerm
 from apu_losses.fitting.objective.terms.penetration import PenetrationTerm, SelfPenetrationTerm
@@ -35,6 +36,8 @@ BUILT_IN: dict[str, type] = {
     "initial_pose": InitialPoseTerm,
     "initial_place": InitialPlaceTerm,
     "hand_pose": HandPoseTerm,
+    "grip": GripTerm,
+    "finger_limits": FingerLimitsTerm,
     "shape": ShapeTerm,
     "stature": StatureTerm,
     "orientation": OrientationTerm,

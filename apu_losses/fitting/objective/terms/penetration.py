@@ -16,8 +16,12 @@ from apu_losses.functional.self_penetration import select_self_penetrations
 from apu_losses.functional.skin import SkinPatches
 from apu_losses.numerics.ordered import ordered_matmul
 
-_ENOUGH = 128
-"""Vertices of a pair of people (or of one) whose movement tells how the whole penetration term bends."""
+_ENOUGH = 2048
+"""Vertices of a pair of people (or of one) whose movement tells how the whole penetration term bends.
+
+Only bodies that lie far in each other have more. With 128 one vertex that came or went changed which of the
+others were looked at, and so every step: a fit hung on last bits (docs/measurements/fitting.md).
+"""
 
 
 @dataclass(frozen=True)
