@@ -87,8 +87,8 @@ def main_rows(preset: Preset, ours: ContactSource) -> list[Method]:
 
 
 def keypoint_rows(preset: Preset, ours: ContactSource) -> list[Method]:
-    """Return the start, and the fit to automatic maps, from keypoints alone and from the estimator beside
-    them.
+    """Return the start, and the fits without contact and to automatic maps, from keypoints alone and from the
+    estimator beside them.
     """
     rows = []
     starts: tuple[tuple[StartWithout, str], ...] = (
@@ -99,6 +99,7 @@ def keypoint_rows(preset: Preset, ours: ContactSource) -> list[Method]:
         suffix = "" if start == "estimate" else "_keypoints"
         rows += [
             Method(f"initial{suffix}", f"start, {said}", None, start=start),
+            Method(f"no_contact{suffix}", f"without contact, {said}", without_contact(preset), start=start),
             Method(f"automatic{suffix}", f"automatic contact maps, {said}", preset, ours, start=start),
         ]
     return rows
