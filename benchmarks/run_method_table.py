@@ -118,7 +118,7 @@ def main_part(bench: Bench) -> str:
 
 
 def starts_part(bench: Bench, scenes: int) -> str:
-    """Keypoints alone beside the estimator: the start, and the fit to automatic maps."""
+    """Keypoints alone beside the estimator: the start, and the fits without contact and to automatic maps."""
     methods = keypoint_rows(bench.preset, OURS)
     scores = bench.run(methods, scenes)
     count = len(scores["automatic"])

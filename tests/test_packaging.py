@@ -34,6 +34,7 @@ DATA = (
     "apu_losses/bodies/data/free_body.npz",
     "apu_losses/app/demo/side_hug.json",
     "apu_losses/fitting/scene/scene_schema.json",
+    "apu_losses/fitting/start/data/pose_proposal.npz",
     "apu_losses/synthetic/data/truth_scenes.npz",
     "apu_losses/py.typed",
 )

@@ -27,7 +27,7 @@ DETECTOR_SKELETON = "coco17"
 _NAMES = SKELETONS[DETECTOR_SKELETON].joint_names
 
 # Keypoint -> joint, frame of the offset, offset on the left side in metres (rest pose: +X left, +Z front)
-_DEFINITIONS: dict[str, tuple[str, str, tuple[float, float, float]]] = {
+DEFINITIONS: dict[str, tuple[str, str, tuple[float, float, float]]] = {
     "shoulder": ("shoulder", "collar", (-0.004, 0.010, 0.0)),
     "elbow": ("elbow", "shoulder", (0.0, 0.004, -0.012)),
     "wrist": ("wrist", "elbow", (0.012, 0.0, 0.006)),
@@ -38,13 +38,13 @@ _DEFINITIONS: dict[str, tuple[str, str, tuple[float, float, float]]] = {
 
 # Two real detectors against each other (benchmarks/synthetic_calibration.py), pixels at 512 scale per axis:
 # the error of one of them at confidence 1, how it grows as the confidence falls, and by kind of keypoint.
-_PIXELS = 2.2
-_PER_DOUBT = 14.0
-_KIND = {"nose": 0.8, "eye": 0.7, "ear": 0.9, "shoulder": 0.9, "elbow": 0.9, "wrist": 1.1}
-_KIND |= {"hip": 1.3, "knee": 1.4, "ankle": 1.7}
-_HEAVY = 4.0
-_CONFIDENCE_SEEN = (9.0, 1.1)  # beta distributions of ViTPose's confidence
-_CONFIDENCE_HIDDEN = (5.0, 4.0)
+PIXELS = 2.2
+PER_DOUBT = 14.0
+KIND = {"nose": 0.8, "eye": 0.7, "ear": 0.9, "shoulder": 0.9, "elbow": 0.9, "wrist": 1.1}
+KIND |= {"hip": 1.3, "knee": 1.4, "ankle": 1.7}
+HEAVY = 4.0
+CONFIDENCE_SEEN = (9.0, 1.1)  # beta distributions of ViTPose's confidence
+CONFIDENCE_HIDDEN = (5.0, 4.0)
 
 _DEPTH_PIXELS = 160  # longer side of the depth pictures that tell who hides what
 _BEHIND_OTHER = 0.03  # metres
@@ -105,8 +105,8 @@ def detector_points(truth: TruthScene, definition: float = 1.0) -> Array:
     for i, name in enumerate(_NAMES):
         side, _, kind = name.rpartition("_")
         mirror = np.array([-1.0 if side == "right" else 1.0, 1.0, 1.0])
-        if kind in _DEFINITIONS:
-            joint, frame, offset = _DEFINITIONS[kind]
+        if kind in DEFINITIONS:
+            joint, frame, offset = DEFINITIONS[kind]
             frame = frame if frame == "pelvis" else f"{side}_{frame}"
             anchor = truth.joints[:, names.index(f"{side}_{joint}")]
             turned = turn[:, names.index(frame)]
@@ -175,15 +175,15 @@ def detect(
     shape = hidden.shape
     normal = rng.standard_normal((*shape, 2))
     heavy, drop, known = rng.random(shape), rng.random(shape), rng.random(shape)
-    seen_confidence = rng.beta(*_CONFIDENCE_SEEN, shape)
-    hidden_confidence = rng.beta(*_CONFIDENCE_HIDDEN, shape)
+    seen_confidence = rng.beta(*CONFIDENCE_SEEN, shape)
+    hidden_confidence = rng.beta(*CONFIDENCE_HIDDEN, shape)
     swap, limb = rng.random(2), rng.random(2)
     doubtful = np.logical_and(hidden, known < noise.occlusion)
     confidence = np.where(doubtful, hidden_confidence, seen_confidence)
     size = np.ptp(true_xy, axis=1).max(1) / 512
-    kind = np.array([_KIND[name.rpartition("_")[2]] for name in _NAMES])
-    spread = noise.pixel * _PIXELS * kind * (1 + _PER_DOUBT * (1 - confidence))
-    spread = spread * np.where(heavy < noise.heavy, _HEAVY, 1.0)
+    kind = np.array([KIND[name.rpartition("_")[2]] for name in _NAMES])
+    spread = noise.pixel * PIXELS * kind * (1 + PER_DOUBT * (1 - confidence))
+    spread = spread * np.where(heavy < noise.heavy, HEAVY, 1.0)
     xy = true_xy + normal * (spread * size[:, None])[..., None]
     outside = ~((xy >= 0) & (xy < [view.width, view.height])).all(-1)
     missing = np.logical_or(outside, drop < np.where(doubtful, noise.dropped_hidden, noise.dropped))

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from typing import Literal
 
 from apu_losses.fitting import Preset, load_preset
-from apu_losses.fitting.start.from_detections import StartWithout
 from apu_losses.synthetic.annotator import AnnotatorNoise
 from apu_losses.synthetic.observation_noise import ObservationNoise
 from method_table.contacts import ContactSource
+
+Start = Literal["estimate", "keypoints", "contacts"]
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,8 @@ class Method:
         preset: of the fit; None: the initial estimate, not fitted.
         contacts: where the contacts come from.
         observed: the dials of the detections.
-        start: where the bodies start: on the simulated ``"estimate"``, or from the ``"keypoints"`` alone.
+        start: where the bodies start: on the simulated ``"estimate"``, from the ``"keypoints"`` alone, or
+            from the keypoints and what the method's contacts say of depth (``"contacts"``), as in `apu run`.
     """
 
     key: str
@@ -34,7 +37,7 @@ class Method:
     preset: Preset | None
     contacts: ContactSource = field(default_factory=lambda: ContactSource("none"))
     observed: ObservationNoise = field(default_factory=ObservationNoise)
-    start: StartWithout = "estimate"
+    start: Start = "estimate"
 
     def settings(self) -> dict[str, object]:
         """All that its figures depend on, apart from the scenes and the seed; ready for JSON."""
@@ -89,11 +92,11 @@ def main_rows(preset: Preset, ours: ContactSource) -> list[Method]:
 
 
 def keypoint_rows(preset: Preset, ours: ContactSource) -> list[Method]:
-    """Return the start, and the fit to automatic maps, from keypoints alone and from the estimator beside
-    them.
+    """Return the start, and the fits without contact and to automatic maps, from keypoints alone and from the
+    estimator beside them.
     """
     rows = []
-    starts: tuple[tuple[StartWithout, str], ...] = (
+    starts: tuple[tuple[Start, str], ...] = (
         ("estimate", "from the estimate"),
         ("keypoints", "keypoints alone"),
     )
@@ -101,9 +104,15 @@ def keypoint_rows(preset: Preset, ours: ContactSource) -> list[Method]:
         suffix = "" if start == "estimate" else "_keypoints"
         rows += [
             Method(f"initial{suffix}", f"start, {said}", None, start=start),
+            Method(f"no_contact{suffix}", f"without contact, {said}", without_contact(preset), start=start),
             Method(f"automatic{suffix}", f"automatic contact maps, {said}", preset, ours, start=start),
         ]
-    return rows
+    known = "keypoints and answers"
+    return [
+        *rows,
+        Method("initial_contacts", f"start, {known}", None, ours, start="contacts"),
+        Method("automatic_contacts", f"automatic contact maps, {known}", preset, ours, start="contacts"),
+    ]
 
 
 def estimator_rows(preset: Preset, ours: ContactSource, factors: Mapping[int, float]) -> list[Method]:

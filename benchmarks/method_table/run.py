@@ -145,11 +145,13 @@ class MethodRunner:
 
     def given(self, method: Method, number: int) -> list[Scene]:
         """Return what a fitter gets of a block: detections, the retargeted start, the method's contacts."""
-        seen, scenes = self.observed(method.observed, number, method.start)
-        return [
+        begun: StartWithout = "keypoints" if method.start == "keypoints" else "estimate"
+        seen, scenes = self.observed(method.observed, number, begun)
+        given = [
             replace(scene, contacts=contacts_of(o, method.contacts, self.seed))
             for scene, o in zip(scenes, seen, strict=True)
         ]
+        return [_without_start(scene) for scene in given] if method.start == "contacts" else given
 
     def fitter(self, method: Method) -> SceneFitter:
         """Return a fitter with the preset of a method."""
@@ -167,8 +169,10 @@ class MethodRunner:
 
     def fit_and_keep(self, method: Method, number: int) -> list[SceneScores]:
         """Fit one block, whatever lies on disk, and write its scores there."""
-        seen, _ = self.observed(method.observed, number, method.start)
         given = self.given(method, number)
+        seen, _ = self.observed(
+            method.observed, number, "keypoints" if method.start == "keypoints" else "estimate"
+        )
         scores = score(self._body, seen, self.fitter(method).fit(given), given)
         file = self._file(method, number)
         if file is not None:
@@ -194,6 +198,11 @@ class MethodRunner:
             digest.update(scene.name.encode())
             digest.update(np.round(scene.joints.astype(np.float64), 3).tobytes())
         return self.cache / f"{method.key}_{number:02d}_{digest.hexdigest()[:16]}.json"
+
+
+def _without_start(scene: Scene) -> Scene:
+    """Return the scene with keypoints alone: its fitter starts it, from them and from its contacts."""
+    return replace(scene, people=[replace(person, initial=InitialBody()) for person in scene.people])
 
 
 def _started(scene: Scene, start: dict[str, np.ndarray], row: int) -> Scene:

@@ -313,6 +313,25 @@ def test_children_are_as_near_as_somebody_says(body):
     assert child.best.parameters["age"] == pytest.approx([0.4])
 
 
+def test_shoulders_of_two_neighbours_start_nobody(body):
+    person = without(seen(body, parameters()), "hip", "knee", "ankle", "elbow", "wrist", "heel", "toe")
+    assert unstartable(person) == ""
+    across = person.xy.copy()
+    # the left shoulder of somebody who stands two metres beside
+    across[NAMES.index("left_shoulder"), 0] += 2.0 * CAMERA.focal / 4.0
+    confidence = person.confidence.copy()
+    confidence[NAMES.index("left_ear")] = 0.0
+    mixed = Keypoints2D("body25", across, confidence)
+    assert "times too long for the others: do they belong to two people?" in unstartable(mixed)
+    with pytest.raises(ValueError, match=r"person 0: .* do they belong to two people"):
+        start_from_keypoints([mixed], CAMERA, body)
+    # one keypoint that is wrong is outvoted where many limbs are seen
+    whole = seen(body, parameters())
+    assert (
+        unstartable(Keypoints2D("body25", across, np.where(person.confidence, 1.0, whole.confidence))) == ""
+    )
+
+
 def test_who_cannot_be_started_and_wrong_arguments(body):
     nobody = Keypoints2D("body25", np.zeros((25, 2)), np.zeros(25))
     confidence = np.zeros(25)

@@ -31,6 +31,11 @@ _LIKELY = 0.35
 _LONGEST = 85.0
 """Percentile of the limbs' lengths in the picture, in units of their own: most are foreshortened, and one
 that is too long is a misplaced keypoint. Taken where there are more than three; else the longest."""
+_FEW = 3
+"""So many limbs or fewer are too few to tell which of them is wrong."""
+_CONTRADICTS = 4.0
+"""Times by which the longest of few limbs is longer than the next one, in units of their own, from which the
+keypoints belong to two people: head and shoulders of the development types reach 2.0 in 95 of 100."""
 _HEAD = ("nose", "left_ear", "right_ear", "left_eye", "right_eye")
 _FEET = ("left_knee", "right_knee", "left_ankle", "right_ankle")
 
@@ -95,12 +100,30 @@ def pixels_per_metre(keypoints: Keypoints2D) -> float | None:
     Args:
         keypoints: in BODY_25 order.
     """
-    for least in (_LIKELY, 0.0):
-        lengths = sorted(_limb_scales(keypoints, least))
-        if lengths:
-            longest = np.percentile(lengths, _LONGEST) if len(lengths) > 3 else lengths[-1]
-            return float(longest) if longest > 0 else None
-    return None
+    lengths = _measured(keypoints)
+    if not lengths:
+        return None
+    longest = np.percentile(lengths, _LONGEST) if len(lengths) > _FEW else lengths[-1]
+    return float(longest) if longest > 0 else None
+
+
+def contradiction(keypoints: Keypoints2D) -> float | None:
+    """How many times too long the longest limb is for the others, where there are few and that is too much.
+
+    Somebody whose shoulders belong to two neighbours would stand right before the camera.
+
+    Args:
+        keypoints: in BODY_25 order.
+    """
+    lengths = _measured(keypoints)
+    if not 2 <= len(lengths) <= _FEW or lengths[-1] <= _CONTRADICTS * lengths[-2]:
+        return None
+    return lengths[-1] / lengths[-2] if lengths[-2] > 0 else float("inf")
+
+
+def _measured(keypoints: Keypoints2D) -> list[float]:
+    """Return the limbs that are surely seen, or else all, by their length in units of their own."""
+    return sorted(_limb_scales(keypoints, _LIKELY)) or sorted(_limb_scales(keypoints, 0.0))
 
 
 def _limb_scales(keypoints: Keypoints2D, least: float) -> list[float]:

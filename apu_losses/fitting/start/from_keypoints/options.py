@@ -46,19 +46,32 @@ SETTLE_PRESET = Preset(
 )
 """How what was changed by hand is fitted again."""
 
+_HELD = {"pose_prior": 1.0, "initial_pose": 100.0}
+PROPOSED_PRESET = HEADINGS_PRESET.weighted(**_HELD)
+"""How the network's poses are fitted: they are worth more than any pose that a heading starts from, so they
+are held more firmly. Of 18, 36 and 100 the last was best (20 scenes of the development types, whose poses the
+network had not seen)."""
+PROPOSED_SETTLE_PRESET = SETTLE_PRESET.weighted(**_HELD)
+"""How they are fitted again."""
+
 
 @dataclass(frozen=True)
 class KeypointStartOptions:
     """How a start is found from keypoints alone.
 
     Args:
-        headings: the preset by which every hypothesis is fitted; terms of joints and keypoints only.
+        headings: the preset by which every hypothesis is fitted, where the network is not asked; terms of
+            joints and keypoints only.
         settle: the preset by which mirrored limbs and bodies of another size are fitted again.
+        proposed, proposed_settle: the same of the poses that the network proposes.
         alternatives: at most so many hypotheses are kept besides the best.
         apart: metres; two hypotheses of which no joint of a limb differs by more are one.
         temperature: of the loss: a hypothesis that is worse by this is e times less likely.
         against_flips: of the loss; so much likelier an arm or leg is as it was found than mirrored in depth.
             Of mirrored limbs with a lower loss one in three is right (development types).
+        network: weight of what the pose network holds against a hypothesis (`PoseProposal.held_against`);
+            0: it is not asked, and headings are tried instead of its poses. From 5 to 40 all are about as
+            good (30 scenes of the development types, whose poses the network had not seen).
         stature_sigma: relative; how far people differ in stature. More than adults do (0.04), since pose and
             camera are not known either.
         floor_sigma: metres; how far feet lie from the floor that all stand on.
@@ -79,10 +92,13 @@ class KeypointStartOptions:
 
     headings: Preset = HEADINGS_PRESET
     settle: Preset = SETTLE_PRESET
+    proposed: Preset = PROPOSED_PRESET
+    proposed_settle: Preset = PROPOSED_SETTLE_PRESET
     alternatives: int = 3
     apart: float = 0.1
     temperature: float = 15.0
     against_flips: float = 15.0
+    network: float = 10.0
     stature_sigma: float = 0.08
     floor_sigma: float = 0.04
     lifted: float = 0.15
@@ -99,6 +115,8 @@ class KeypointStartOptions:
     def __post_init__(self) -> None:
         if self.alternatives < 0:
             raise ValueError(f"alternatives must be at least 0, got {self.alternatives}")
+        if not 0 <= self.network < float("inf"):
+            raise ValueError(f"network must be finite and at least 0, got {self.network}; 0 leaves it out")
         numbers = ("apart", "temperature", "stature_sigma", "floor_sigma", "lifted", "pitch_sigma")
         more = ("order_sigma", "order_reach", "near_overlap", "near_sigma", "touch_sigma", "touch_reach")
         for name in (*numbers, *more, "touch_weight"):
