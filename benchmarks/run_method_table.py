@@ -396,7 +396,7 @@ def tables(arguments: argparse.Namespace, iterations: int | None = None) -> None
             f"{SPLITS[arguments.split]}: {len(scenes)} of {types} {kind} (`{arguments.split}`), seed "
             f"{arguments.seed}, preset `{arguments.preset}`. {date.today()}; {platform.machine()}, "
             f"{os.cpu_count()} cores, {arguments.device}, torch {torch.__version__}. Intervals: 95 %, "
-            "bootstrapped by scene."
+            "bootstrapped by scene; *by type*: with whole types drawn."
         )
         print(f"\n{head}\n\n{text}\n", flush=True)
         if arguments.write and not arguments.quick:

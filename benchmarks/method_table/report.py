@@ -116,13 +116,23 @@ def margins(scores: Scores, keep: Sequence[bool] | None = None, of: str | None =
         ("heuristic", "no_contact"),
     ):
         if one in scores and other in scores and of in (None, one):
-            less = reduction(scores[one], scores[other], "joint_pa", keep)
+            less, types = (
+                reduction(scores[one], scores[other], "joint_pa", keep, by_type=by_type)
+                for by_type in (False, True)
+            )
             apart = difference(scores[one], scores[other], "joint_pa", keep)
             order = "yes" if apart.high < 0 else "reversed" if apart.low > 0 else "not separated"
+            low, high = number(100 * types.low, 1), number(100 * types.high, 1)
             rows.append(
-                [f"{one} under {other}", with_interval(less, 100, 1), with_interval(apart, 1000, 1), order]
+                [
+                    f"{one} under {other}",
+                    with_interval(less, 100, 1),
+                    f"[{low}, {high}]",
+                    with_interval(apart, 1000, 1),
+                    order,
+                ]
             )
-    return markdown(["rows", "less, %", "difference, mm", "in this order?"], rows)
+    return markdown(["rows", "less, %", "by type, %", "difference, mm", "in this order?"], rows)
 
 
 def kept_by(scores: Sequence[SceneScores]) -> list[bool]:

@@ -70,18 +70,40 @@ def difference(
 
 
 def reduction(
-    one: Sequence[SceneScores], other: Sequence[SceneScores], name: str, keep: Sequence[bool] | None = None
+    one: Sequence[SceneScores],
+    other: Sequence[SceneScores],
+    name: str,
+    keep: Sequence[bool] | None = None,
+    *,
+    by_type: bool = False,
 ) -> Interval:
-    """By what share the mean of ``one`` lies under that of ``other``; scenes are drawn together for both."""
+    """By what share the mean of ``one`` lies under that of ``other``; scenes are drawn together for both.
+
+    Args:
+        by_type: draw whole types of interaction, not scenes: what can be said of types that were not drawn.
+            Scenes of a type are alike, so these intervals are wider.
+    """
     _same_scenes(one, other)
     a, b = column(one, name, keep), column(other, name, keep)
     valid = ~(np.isnan(a) | np.isnan(b))
-    a, b = a[valid], b[valid]
-    if not len(a):
+    if not valid.any():
         return Interval(np.nan, np.nan, np.nan, 0)
-    chosen = np.random.default_rng(0).integers(len(a), size=(RESAMPLES, len(a)))
-    low, high = np.quantile(1 - a[chosen].mean(1) / b[chosen].mean(1), [0.025, 0.975])
+    types = np.array([s.interaction for s in one])[valid] if by_type else None
+    a, b = a[valid], b[valid]
+    drawn = _times_drawn(len(a), types)
+    low, high = np.quantile(1 - (drawn @ a) / (drawn @ b), [0.025, 0.975])
     return Interval(float(1 - a.mean() / b.mean()), float(low), float(high), len(a))
+
+
+def _times_drawn(count: int, types: NDArray[np.str_] | None) -> NDArray[np.int64]:
+    """``(RESAMPLES, count)`` how often each scene is drawn with replacement, alone or with its type."""
+    rng = np.random.default_rng(0)
+    group = np.arange(count) if types is None else np.unique(types, return_inverse=True)[1]
+    groups = int(group.max()) + 1
+    chosen = rng.integers(groups, size=(RESAMPLES, groups))
+    times = np.zeros((RESAMPLES, groups), dtype=np.int64)
+    np.add.at(times, (np.arange(RESAMPLES)[:, None], chosen), 1)
+    return times[:, group]
 
 
 def _same_scenes(one: Sequence[SceneScores], other: Sequence[SceneScores]) -> None:

@@ -304,6 +304,22 @@ def test_differences_are_paired_by_scene() -> None:
         difference(one, other[::-1], "joint_pa")
 
 
+def test_scenes_of_a_type_that_are_alike_count_once() -> None:
+    """Forty types of ten scenes with one gain: ten times fewer draws, so wider by the root of ten."""
+    gain = np.repeat(np.random.default_rng(2).normal(0.01, 0.004, 40), 10)
+    types = [f"type {i // 10}" for i in range(400)]
+    one, other = (
+        [replace(s, interaction=kind) for s, kind in zip(_scores(values), types, strict=True)]
+        for values in (0.1 - gain, np.full(400, 0.1))
+    )
+    alone = reduction(one, other, "joint_pa")
+    clustered = reduction(one, other, "joint_pa", by_type=True)
+    assert clustered.mean == alone.mean == pytest.approx(gain.mean() / 0.1)
+    assert clustered.high - clustered.low == pytest.approx(np.sqrt(10) * (alone.high - alone.low), rel=0.15)
+    half = stats.norm.ppf(0.975) * gain[::10].std() / 0.1 / np.sqrt(40)
+    assert clustered.high - clustered.low == pytest.approx(2 * half, rel=0.15)
+
+
 def test_tables_print_the_means_that_they_are_given() -> None:
     methods = main_rows(SHORT, ContactSource())
     levels = {"initial": 0.14, "no_contact": 0.12, "automatic": 0.10, "truth": 0.08, "heuristic": 0.12}

@@ -178,6 +178,9 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """A Ray cluster of this machine; gives the id of the process that its workers come of."""
     pytest.importorskip("ray", reason="the extra [ray]")
     place = Path("/tmp") / f"apu-ray-{os.getpid()}"  # paths of sockets must be short
+    # a cluster asks for a token that it writes when it begins, too late for who imported Ray before
+    authorised = os.environ.get("RAY_AUTH_MODE")
+    os.environ["RAY_AUTH_MODE"] = "disabled"
     code = (
         "import ray, sys\n"
         "found = ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, "
@@ -205,6 +208,10 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
             del os.environ["RAY_ADDRESS"]
         else:
             os.environ["RAY_ADDRESS"] = before
+        if authorised is None:
+            del os.environ["RAY_AUTH_MODE"]
+        else:
+            os.environ["RAY_AUTH_MODE"] = authorised
         head.stdin.close()
         head.wait(60)
 
