@@ -18,6 +18,8 @@ from apu_contacts.people import match_people as match_people
 from apu_contacts.people import merge_keypoints as merge_keypoints
 from apu_contacts.people.assembling import assemble_people as assemble_people
 from apu_contacts.people.candidates import propose_pairs as propose_pairs
+from apu_contacts.people.masks import masks_of_people as masks_of_people
+from apu_contacts.people.masks import order_by_masks as order_by_masks
 from apu_contacts.regions import PART_ALTERNATIVES as PART_ALTERNATIVES
 from apu_contacts.regions import PARTS as PARTS
 from apu_contacts.regions import REGIONS as REGIONS
@@ -54,3 +56,8 @@ from apu_contacts.sources import read_smplerx as read_smplerx
 from apu_contacts.sources import read_smplifyx as read_smplifyx
 from apu_contacts.sources import read_vitpose_body25 as read_vitpose_body25
 from apu_contacts.sources import write_openpose as write_openpose
+from apu_contacts.sources.depth_maps import DepthMap as DepthMap
+from apu_contacts.sources.depth_maps import depths_at as depths_at
+from apu_contacts.sources.depth_maps import read_depth_map as read_depth_map
+from apu_contacts.sources.masks import PersonMask as PersonMask
+from apu_contacts.sources.masks import read_masks as read_masks

@@ -106,6 +106,25 @@ def read_picture(path: str | Path) -> NDArray[np.uint8]:
     return _read(path, lambda image: np.asarray(upright_rgb(image)))
 
 
+def read_levels(path: str | Path) -> NDArray[Any]:
+    """``(H, W)`` the values of a picture of one channel as they are stored: millimetres of a 16-bit depth
+    picture, the numbers of a mask. Of several channels the largest value counts.
+
+    Raises:
+        PictureError: if it cannot be read as a picture, or has more than `MAX_PIXELS`.
+    """
+
+    def levels(image: Any) -> NDArray[Any]:
+        values = np.asarray(image)
+        if values.ndim == 3:  # what is transparent is not there
+            opaque = values[..., -1:] if image.mode in ("RGBA", "LA") else None
+            colours = values[..., :-1] if opaque is not None else values
+            values = np.where(opaque > 127, colours, 0).max(2) if opaque is not None else colours.max(2)
+        return values
+
+    return _read(path, levels)
+
+
 def picture_size(path: str | Path) -> tuple[int, int]:
     """Width and height in pixels of the upright picture. Only PNG, whose orientation may stand at its end, is
     decoded for it.

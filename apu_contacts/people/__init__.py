@@ -2,6 +2,7 @@
 
 from apu_contacts.people.assembling import Assembly, Unmatched, assemble_people
 from apu_contacts.people.candidates import propose_pairs
+from apu_contacts.people.masks import masks_of_people, order_by_masks
 from apu_contacts.people.matching import (
     Match,
     Matching,
@@ -20,8 +21,10 @@ __all__ = [
     "assemble_people",
     "find_duplicates",
     "keypoint_distances",
+    "masks_of_people",
     "match_boxes",
     "match_people",
     "merge_keypoints",
+    "order_by_masks",
     "propose_pairs",
 ]

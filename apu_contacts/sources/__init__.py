@@ -15,6 +15,7 @@ from apu_contacts.sources.chi3d import (
     read_chi3d_signatures,
     read_chi3d_smplx,
 )
+from apu_contacts.sources.depth_maps import DepthMap, depths_at, read_depth_map
 from apu_contacts.sources.detection import InitialEstimate, PersonDetection
 from apu_contacts.sources.errors import (
     NoPeopleError,
@@ -42,6 +43,7 @@ from apu_contacts.sources.keypoint_files import (
     read_keypoint_arrays,
     read_mmpose,
 )
+from apu_contacts.sources.masks import PersonMask, read_mask, read_masks
 from apu_contacts.sources.mediapipe import read_mediapipe
 from apu_contacts.sources.multihmr import read_multihmr
 from apu_contacts.sources.nlf import read_nlf
@@ -83,6 +85,7 @@ __all__ = [
     "Chi3dCamera",
     "Chi3dContact",
     "ConventionError",
+    "DepthMap",
     "FlickrImage",
     "Hi4dCamera",
     "Hi4dFrame",
@@ -93,6 +96,7 @@ __all__ = [
     "NtuBody",
     "NtuRecording",
     "PersonDetection",
+    "PersonMask",
     "SourceError",
     "SourceFormatError",
     "SourceMissingError",
@@ -102,6 +106,7 @@ __all__ = [
     "bev_focal",
     "body_of_vertices",
     "camera_residual",
+    "depths_at",
     "frames_together",
     "hand_contacts_on_body",
     "inspect_file",
@@ -117,6 +122,7 @@ __all__ = [
     "read_chi3d_signatures",
     "read_chi3d_smplx",
     "read_coco_results",
+    "read_depth_map",
     "read_flickr_signatures",
     "read_gvhmr",
     "read_hi4d_cameras",
@@ -125,6 +131,8 @@ __all__ = [
     "read_hmr2",
     "read_human3r",
     "read_keypoint_arrays",
+    "read_mask",
+    "read_masks",
     "read_mediapipe",
     "read_mmpose",
     "read_model_pickle",

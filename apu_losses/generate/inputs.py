@@ -9,10 +9,15 @@ from functools import cache
 from pathlib import Path
 
 from apu_contacts.images import PICTURE_ENDINGS
-from apu_losses.fitting.propose.scenes import ESTIMATE_KINDS, KINDS, ImageFiles, find_images
+from apu_losses.fitting.propose.cues import CUE_KINDS
+from apu_losses.fitting.propose.scenes import (
+    ESTIMATE_KINDS,
+    KEYPOINT_KINDS,
+    KINDS,
+    ImageFiles,
+    find_images,
+)
 
-KEYPOINT_KINDS = tuple(kind for kind in KINDS if kind not in ESTIMATE_KINDS)
-"""Names of files of keypoints: an image that has none is given to the detector."""
 Beside = Callable[[Path], Mapping[tuple[str, str], Sequence[Path]]]
 """A folder -> its files by the name of their picture and their kind."""
 
@@ -90,10 +95,17 @@ def _of_path(path: Path, beside: Beside) -> list[ImageFiles]:
     named = [item for item in sorted(path.iterdir()) if item.is_file()]
     if any(item.stem in KINDS and item.suffix.lower() not in PICTURE_ENDINGS for item in named):
         return find_images(path)
-    images = [_with_neighbours(item, beside) for item in named if item.suffix.lower() in PICTURE_ENDINGS]
+    images = [_with_neighbours(item, beside) for item in named if _is_photograph(item)]
     for folder in sorted(item for item in path.iterdir() if item.is_dir() and item.name[0] != "."):
         images += _of_folder(folder)
     return images
+
+
+def _is_photograph(path: Path) -> bool:
+    """Whether a file is a picture, and not what a picture says of another: ``NAME.depth.png``."""
+    words = path.name.split(".")
+    beside = len(words) > 2 and words[-2] in CUE_KINDS
+    return path.suffix.lower() in PICTURE_ENDINGS and not beside
 
 
 def _of_folder(folder: Path) -> list[ImageFiles]:

@@ -10,9 +10,11 @@ from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
 from apu_contacts import ContactMap, RegionMap
+from apu_contacts.keypoints import SKELETONS
 from apu_contacts.regions import part_regions
 from apu_losses.bodies import load_body
 from apu_losses.fitting import FitState, SceneContact, Term, make_batch
+from apu_losses.fitting.objective.terms.depth import BEHIND
 from apu_losses.fitting.solve.registry import BUILT_IN
 from apu_losses.functional.contact import soft_contact
 from apu_losses.functional.facing import contact_facing
@@ -49,6 +51,7 @@ OPTIONS = {
     "age": [{}],
     "ground": [{}, {"feet": 0.0, "below": 2.0}, {"robust": None}],
     "depth_order": [{}, {"form": "logistic", "margin": 0.5}],
+    "keypoint_depth": [{}, {"scale": "metric"}, {"robust": None}],
     "smoothness": [{}, {"penalised": "velocity"}],
     "foot_lock": [{}, {"robust": None, "height": 0.5}],
 }
@@ -98,6 +101,10 @@ class World:
         for i, p in enumerate(made):
             object.__setattr__(p.keypoints, "confidence", np.random.default_rng(i).uniform(0, 1, 25))
         made[4] = nobody_saw(people[4])
+        for i in (0, 1, 3, 5):  # nobody measured how far away the others are
+            depths = np.random.default_rng(20 + i).uniform(3.5, 5.5, 25)
+            depths[::7] = np.nan
+            made[i] = replace(made[i], depths=depths)
         self.scenes = [
             scene(made[:1], [SceneContact(0, 0, ContactMap([[2, 50]]))], "one"),
             scene(
@@ -456,6 +463,29 @@ def test_pose_and_orientation_by_hand(world, state):
     )
 
 
+def test_keypoint_depth_by_hand(world, state):
+    """Metres before the surface, weighed by confidence; the factor fits best by the share of a depth."""
+    joints = SKELETONS["body25"].joint_names
+    behind = np.array([next((m for word, m in BEHIND.items() if word in name), 0.0) for name in joints])
+    z = world.body.keypoints(world.body.pose(world.params), "body25")[..., 2].numpy() - behind
+    for scale in ("metric", "free"):
+        expected = np.zeros(3)
+        for number, one in enumerate(world.scenes):
+            surface, seen, weight = [], [], []
+            for place, someone in enumerate(one.people):
+                known = np.zeros(25, bool) if someone.depths is None else np.isfinite(someone.depths)
+                known &= someone.keypoints.confidence > 0
+                surface += z[world.rows(number)][place][known].tolist()
+                seen += [] if someone.depths is None else someone.depths[known].tolist()
+                weight += someone.keypoints.confidence[known].tolist()
+            surface, seen, weight = map(np.array, (surface, seen, weight))
+            factor = 1.0 if scale == "metric" else (weight * surface / seen).sum() / weight.sum()
+            expected[number] = (weight * (surface - factor * seen) ** 2).sum()
+        np.testing.assert_allclose(
+            value("keypoint_depth", state, robust=None, scale=scale), expected, rtol=1e-5
+        )
+
+
 ANCHORS = [
     ("initial_pose", {}),
     ("initial_pose", {"metric": "geodesic"}),
@@ -501,6 +531,8 @@ def test_options_of_a_term_are_checked(world):
         BUILT_IN["contact"](mode="max")(state)
     with pytest.raises(ValueError, match="target must be"):
         BUILT_IN["penetration"](target="bone")(state)
+    with pytest.raises(ValueError, match="scale must be"):
+        BUILT_IN["keypoint_depth"](scale="feet")
     with pytest.raises(ValueError, match="between must be"):
         BUILT_IN["minimum_distance"](between="us")
     with pytest.raises(FileNotFoundError):

@@ -123,6 +123,7 @@ BUILT_IN_NAMES = (
     "age",
     "ground",
     "depth_order",
+    "keypoint_depth",
     "smoothness",
     "foot_lock",
 )

@@ -42,6 +42,7 @@ from apu_contacts.sources import (
     read_vitpose_body25,
 )
 from apu_losses.bodies.protocol import BodyModel
+from apu_losses.fitting.propose.cues import CUE_KINDS, with_cues
 from apu_losses.fitting.scene.types import Scene, SceneContact
 from apu_losses.fitting.start.from_detections import (
     MIN_JOINTS,
@@ -80,10 +81,12 @@ _ESTIMATES: dict[str, Callable[[Path, _Size], list[InitialEstimate]]] = {
     "prompthmr": lambda path, size: read_prompthmr(path, size, allow_empty=True),
     "human3r": lambda path, size: read_human3r(path, allow_empty=True),
 }
-_FOLDERS = ("smplerx", "sam3d")  # kinds that come as a folder, one file a person
+_FOLDERS = ("smplerx", "sam3d", "masks")  # kinds that come as a folder, one file a person
 ESTIMATE_KINDS = tuple(_ESTIMATES)
 """Names of the files that a fit can start from."""
-KINDS = (*_KEYPOINTS, *_ESTIMATES)
+KEYPOINT_KINDS = tuple(_KEYPOINTS)
+"""Names of files of keypoints."""
+KINDS = (*_KEYPOINTS, *_ESTIMATES, *CUE_KINDS)
 """Names of the files that are read: ``openpose.json``, ``bev.npz``, a folder ``smplerx``, ..."""
 
 
@@ -435,7 +438,7 @@ def propose_image(
     ]
     report.from_keypoints += len(free.intersection(wanted))
     try:
-        return scene_from_detections(
+        scene = scene_from_detections(
             [people[i] for i in wanted],
             width,
             height,
@@ -450,6 +453,11 @@ def propose_image(
         report.images_without_scene[UNREADABLE] += 1
         report.fail(files.name, str(error))
         return None
+    try:
+        return with_cues(scene, files.files)
+    except ValueError as error:  # the people are there, whatever is wrong with a depth map
+        report.fail(files.name, str(error))
+        return scene
 
 
 def _note_bodies(files: ImageFiles, people: Sequence[PersonDetection], report: ProposalReport) -> None:

@@ -294,7 +294,13 @@ def _person_from_dict(entry: dict[str, Any]) -> ScenePerson:
         entry.get("track", ""),
         entry.get("age_group", ""),
         entry.get("stature"),
+        _known(entry.get("depths")),
     )
+
+
+def _known(depths: Sequence[float | None] | None) -> Any:
+    """Return depths as an array; null is not known."""
+    return None if depths is None else np.array([np.nan if d is None else d for d in depths], dtype=float)
 
 
 def _person_to_dict(person: ScenePerson) -> dict[str, Any]:
@@ -311,12 +317,18 @@ def _person_to_dict(person: ScenePerson) -> dict[str, Any]:
     keypoints = person.keypoints
     said = {"age_group": person.age_group} if person.age_group else {}
     size = {} if person.stature is None else {"stature": person.stature}
+    depths = (
+        {}
+        if person.depths is None
+        else {"depths": [None if np.isnan(d) else round(float(d), 6) for d in person.depths]}
+    )
     in_sequence = {"frame": person.frame, "track": person.track} if person.track or person.frame else {}
     return {
         "label": person.label,
         **in_sequence,
         **said,
         **size,
+        **depths,
         "keypoints": {
             "skeleton": keypoints.skeleton,
             # a joint that was not seen may lie nowhere, which JSON cannot say

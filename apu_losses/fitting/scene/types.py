@@ -97,9 +97,12 @@ class ScenePerson:
             nobody did. The start then has a size that such a person may have
             (`apu_losses.fitting.start.said`).
         stature: metres, where somebody said so.
+        depths: ``(K,)`` metres, how far away the surface is that a depth map shows at each keypoint; NaN: not
+            known. See `apu_contacts.depths_at`; the term ``keypoint_depth`` looks at them.
 
     Raises:
-        ValueError: another age group, or a stature that nobody has (0.4 to 2.5 m): are these centimetres?
+        ValueError: depths for other keypoints, another age group, or a stature that nobody has (0.4 to
+            2.5 m): are these centimetres?
 
     Example:
         >>> import numpy as np
@@ -116,8 +119,18 @@ class ScenePerson:
     track: str = ""
     age_group: str = ""
     stature: float | None = None
+    depths: Array | None = None
 
     def __post_init__(self) -> None:
+        if self.depths is not None:
+            depths = np.array(self.depths, dtype=np.float64)
+            count = len(self.keypoints.xy)
+            if depths.shape != (count,) or np.isinf(depths).any() or (depths <= 0).any():
+                raise ValueError(
+                    f"depths must be {count} metres above 0, one a keypoint (NaN: not known), got shape "
+                    f"{depths.shape}"
+                )
+            object.__setattr__(self, "depths", depths)
         if self.age_group not in ("", *AGE_GROUPS):
             raise ValueError(f"age_group must be one of {', '.join(AGE_GROUPS)}, got {self.age_group!r}")
         if self.stature is not None and not 0.4 <= self.stature <= 2.5:

@@ -8,6 +8,7 @@ from dataclasses import fields, replace
 from apu_contacts.sources.errors import SourceError
 from apu_losses.fitting.objective.term import Term
 from apu_losses.fitting.objective.terms.contact import ContactTerm, FacingTerm, MinimumDistanceTerm
+from apu_losses.fitting.objective.terms.depth import KeypointDepthTerm
 from apu_losses.fitting.objective.terms.feet import FootLockTerm
 from apu_losses.fitting.objective.terms.hands import FingerLimitsTerm, GripTerm
 from apu_losses.fitting.objective.terms.keypoints import KeypointTerm
@@ -44,6 +45,7 @@ BUILT_IN: dict[str, type] = {
     "age": AgeTerm,
     "ground": GroundTerm,
     "depth_order": DepthOrderTerm,
+    "keypoint_depth": KeypointDepthTerm,
     "smoothness": SmoothnessTerm,
     "foot_lock": FootLockTerm,
     "prior": PriorTerm,
