@@ -196,12 +196,12 @@ def _evaluate(weights: Mapping[str, Array], features: Array) -> Array:
 
 
 def _linear(weights: Mapping[str, Array], name: str, values: Array) -> Array:
-    return weights[f"{name}.weight"] @ values + weights[f"{name}.bias"]
+    return np.asarray(weights[f"{name}.weight"] @ values + weights[f"{name}.bias"])
 
 
 def _normalised(weights: Mapping[str, Array], name: str, values: Array) -> Array:
     spread = (values - values.mean()) / np.sqrt(values.var() + 1e-5)
-    return weights[f"{name}.weight"] * spread + weights[f"{name}.bias"]
+    return np.asarray(weights[f"{name}.weight"] * spread + weights[f"{name}.bias"])
 
 
 @lru_cache(1)
