@@ -71,6 +71,7 @@ class PoseProposal(NamedTuple):
 
         Example:
             >>> import numpy as np
+            >>> from apu_losses.fitting.start.from_keypoints.proposal import PoseProposal
             >>> up = np.linspace([0.0, 0, 0], [0, 1, 0], 22)
             >>> at_rest = np.zeros((1, 3)), np.zeros((1, 63))
             >>> one = PoseProposal(*at_rest, np.zeros(1), up[None], np.ones((1, 22)))
@@ -130,6 +131,8 @@ def keypoint_features(across: Array, confidence: Array) -> tuple[Array, Array]:
         features ``(N, 52)``, and the turns ``(N, 3, 3)`` from the camera frame to that of the middle ray.
 
     Example:
+        >>> import numpy as np
+        >>> from apu_losses.fitting.start.from_keypoints.proposal import keypoint_features
         >>> across = np.zeros((1, 17, 2))
         >>> across[0, 1:, 1] = 0.5
         >>> features, turn = keypoint_features(across, np.ones((1, 17)))
@@ -157,6 +160,8 @@ def rotations_of(numbers: Array) -> Array:
     """``(..., 6)`` numbers to ``(..., 3, 3)`` rotations: two columns, made orthogonal; zeros are no turn.
 
     Example:
+        >>> import numpy as np
+        >>> from apu_losses.fitting.start.from_keypoints.proposal import rotations_of
         >>> rotations_of(np.zeros(6))
         array([[1., 0., 0.],
                [0., 1., 0.],
@@ -196,12 +201,12 @@ def _evaluate(weights: Mapping[str, Array], features: Array) -> Array:
 
 
 def _linear(weights: Mapping[str, Array], name: str, values: Array) -> Array:
-    return weights[f"{name}.weight"] @ values + weights[f"{name}.bias"]
+    return np.asarray(weights[f"{name}.weight"] @ values + weights[f"{name}.bias"])
 
 
 def _normalised(weights: Mapping[str, Array], name: str, values: Array) -> Array:
     spread = (values - values.mean()) / np.sqrt(values.var() + 1e-5)
-    return weights[f"{name}.weight"] * spread + weights[f"{name}.bias"]
+    return np.asarray(weights[f"{name}.weight"] * spread + weights[f"{name}.bias"])
 
 
 @lru_cache(1)
