@@ -96,7 +96,7 @@ class PersonMask:
         """
         points = np.asarray(xy, dtype=np.float64).reshape(-1, 2) * [self.width / width, self.height / height]
         limits = np.array([self.width, self.height])
-        inside: NDArray[np.bool_] = ((points >= 0) & (points < limits)).all(axis=1)
+        inside: NDArray[np.bool_] = np.asarray(((points >= 0) & (points < limits)).all(axis=1))
         cells = np.where(inside[:, None], points, 0).astype(np.int64)
         held: NDArray[np.bool_] = inside & self.to_array()[cells[:, 1], cells[:, 0]]
         return held
