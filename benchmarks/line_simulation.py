@@ -35,7 +35,7 @@ class Costs:
     tokens_in: int = 1500
     tokens_out: int = 200
     fit: float = 0.42
-    overhead: float = 0.49
+    overhead: float = 0.04
     record: int = 9_500
     picture: int = 150_000
 
