@@ -172,6 +172,16 @@ def read_depth_map(path: str | Path) -> DepthMap:
     Raises:
         SourceMissingError: no such file.
         SourceFormatError: what is no depth map, or in millimetres where metres are expected.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> import numpy as np
+        >>> from apu_contacts import read_depth_map
+        >>> path = pathlib.Path(tempfile.mkdtemp()) / "depth.npz"
+        >>> np.savez(path, depth=np.full((2, 3), 2.5), fov_x=90.0)
+        >>> found = read_depth_map(path)
+        >>> found.size, round(found.camera.focal, 3)
+        ((3, 2), 1.5)
     """
     path = Path(path)
     try:

@@ -153,7 +153,7 @@ class PersonMask:
             >>> import numpy as np
             >>> from apu_contacts import PersonMask
             >>> PersonMask.from_array(np.eye(3)).to_coco()
-            {'size': [3, 3], 'counts': '01310'}
+            {'size': [3, 3], 'counts': '013000'}
         """
         return {"size": [self.height, self.width], "counts": _text_of_counts(self.counts)}
 
@@ -182,6 +182,14 @@ def read_masks(path: str | Path) -> list[PersonMask]:
     Raises:
         SourceMissingError: no such file.
         SourceFormatError: what holds no masks; the message names the file.
+
+    Example:
+        >>> import json, pathlib, tempfile
+        >>> from apu_contacts import read_masks
+        >>> path = pathlib.Path(tempfile.mkdtemp()) / "masks.json"
+        >>> _ = path.write_text(json.dumps([{"size": [2, 2], "counts": [1, 3]}]))
+        >>> [mask.area for mask in read_masks(path)]
+        [3]
     """
     path = Path(path)
     try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -90,10 +92,11 @@ def test_the_middle_of_a_person_is_the_line_of_sight_and_their_size_one_number()
     assert np.allclose(turn[0] @ sight / np.linalg.norm(sight), [0, 0, 1])
 
 
-def test_the_package_evaluates_what_was_trained():
-    from tools.pose_proposal.network import PoseNetwork
-    from tools.pose_proposal.pictures import free_skeleton, photograph
-    from tools.pose_proposal.poses import anybody
+def test_the_package_evaluates_what_was_trained(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "tools"))
+    from pose_proposal.network import PoseNetwork
+    from pose_proposal.pictures import free_skeleton, photograph
+    from pose_proposal.poses import anybody
 
     weights = proposal._weights()
     network = PoseNetwork()
