@@ -171,5 +171,5 @@ def test_two_real_people_are_brought_into_contact() -> None:
     touching = [unite_files.part_contact("left upper arm: right upper arm")]
     done = unite_files.unite(files, (1, 2), touching, REAL / "mhr_face_mask.ply")
     before, after = (min(m.contact_distance) for m in (done.result.before, done.result.after))
-    assert not done.result.failed and after < 0.015 < 0.1 < before
+    assert not done.result.failed and after < 0.02 < 0.1 < before  # 2 cm: what counts as held elsewhere
     assert np.linalg.norm(done.result.parameters["transl"], axis=1).max() < 0.5
