@@ -16,9 +16,10 @@ import torch
 from torch import Tensor
 
 from apu_losses.functional.rows import gather_points, stack_pairs
+from apu_losses.geometry.checks import check_alike, check_vertices
 from apu_losses.geometry.constants import BLOCK
 from apu_losses.geometry.eager import EdgePlan, goes_the_short_way, nearest_energies
-from apu_losses.geometry.operators import Faces, region_min_distance
+from apu_losses.geometry.operators import Faces, nearest_vertex, region_min_distance
 from apu_losses.geometry.topology import (
     MeshTopology,
     RegionIndex,
@@ -135,13 +136,19 @@ def minimum_distance_energy(points_a: Tensor, points_b: Tensor, selection: Neare
 
 
 def minimum_distance(
-    verts_a: Tensor, verts_b: Tensor, faces: Faces, *, backend: BackendName = "auto"
+    verts_a: Tensor,
+    verts_b: Tensor,
+    faces: Faces,
+    *,
+    faces_b: Faces | None = None,
+    backend: BackendName = "auto",
 ) -> Tensor:
     """``min_{v, u} ||v - u||^2`` of B pairs of bodies: for contact that is known, but not where.
 
     Args:
-        verts_a, verts_b: ``(B, V, 3)`` metres, of one mesh topology.
+        verts_a, verts_b: ``(B, V, 3)`` metres, of one mesh topology; with ``faces_b`` ``(B, V', 3)`` b.
         faces: ``(F, 3)`` or a `MeshTopology`; only its vertex order is used, for speed.
+        faces_b: of b, where it is another topology: an infant model beside an adult, a person and a chair.
         backend: of the geometry search.
 
     Returns:
@@ -160,6 +167,8 @@ def minimum_distance(
         >>> minimum_distance(verts_a, verts_a + torch.tensor([3.0, 0.0, 0.0]), ball.faces)  # 1 m apart
         tensor([1.])
     """
+    if faces_b is not None:
+        return _of_two_meshes(verts_a, verts_b, faces, faces_b, backend)
     if goes_the_short_way(backend, verts_a, verts_b):
         plan = _plan(verts_a, verts_b, faces)
         if plan is not None:
@@ -171,6 +180,30 @@ def minimum_distance(
         gather_points(vertices, found.row_b, found.vertex_b),
         found,
     )
+
+
+def _of_two_meshes(
+    verts_a: Tensor, verts_b: Tensor, faces_a: Faces, faces_b: Faces, backend: BackendName
+) -> Tensor:
+    """``(B,)`` of two topologies: each vertex of a asks for its nearest of b."""
+    check_vertices("verts_a", verts_a)
+    check_vertices("verts_b", verts_b)
+    check_alike("verts_a", verts_a[:, :1], "verts_b", verts_b[:, :1])
+    a, b = widen(verts_a), widen(verts_b)
+    with torch.no_grad():
+        still_a, still_b = a.detach(), b.detach()
+        finite = still_a.isfinite().flatten(1).all(1) & still_b.isfinite().flatten(1).all(1)
+        found = nearest_vertex(
+            still_a,
+            still_b,
+            points_topology=as_topology(faces_a, still_a).to(a.device),
+            vertices_topology=as_topology(faces_b, still_b).to(b.device),
+            backend=backend,
+        )
+        vertex_a = found.distance2.nan_to_num(torch.inf).argmin(1)
+        rows = torch.arange(len(a), device=a.device)
+        chosen = NearestSelection(rows, vertex_a, rows, found.vertex[rows, vertex_a].clamp(min=0), finite)
+    return minimum_distance_energy(a[rows, vertex_a], b[rows, chosen.vertex_b], chosen)
 
 
 def _plan(verts_a: Tensor, verts_b: Tensor, faces: Faces) -> EdgePlan | None:

@@ -19,6 +19,7 @@ class MinimumDistanceLoss(nn.Module):
         vertex_count: V of the mesh; the largest id in ``faces`` plus one by default.
         template: ``(V, 3)`` a body in any pose, by which the search is laid out. By default the first body
             that is seen is it; code that is compiled before one is seen searches slowly without.
+        faces_b: of the second mesh, where it is another topology.
         backend: of the geometry search.
 
     Example:
@@ -37,14 +38,22 @@ class MinimumDistanceLoss(nn.Module):
         *,
         vertex_count: int | None = None,
         template: ArrayLike | Tensor | None = None,
+        faces_b: ArrayLike | Tensor | None = None,
         backend: BackendName = "auto",
     ) -> None:
         super().__init__()
         self._mesh = mesh_of(faces, vertex_count, template)
+        self._mesh_b = None if faces_b is None else mesh_of(faces_b, None, None)
         self._first_look = FirstLook()
         self.backend: BackendName = backend
 
     def forward(self, verts_a: Tensor, verts_b: Tensor) -> Tensor:
-        """``(B, V, 3)`` twice to ``(B,)`` squared metres."""
+        """``(B, V, 3)`` and ``(B, V, 3)``, of another topology ``(B, V', 3)``, to ``(B,)`` squared metres."""
         self._first_look.at(verts_a=verts_a, verts_b=verts_b)
-        return minimum_distance(verts_a, verts_b, self._mesh.of(verts_a), backend=self.backend)
+        return minimum_distance(
+            verts_a,
+            verts_b,
+            self._mesh.of(verts_a),
+            faces_b=None if self._mesh_b is None else self._mesh_b.of(verts_b),
+            backend=self.backend,
+        )

@@ -10,9 +10,9 @@ from loss_toys import VERTICES, icosphere, toy_bodies, toy_map, toy_regions
 from scipy.spatial import cKDTree
 
 from apu_contacts import ContactMap, RegionMap
-from apu_losses.functional import penetration_loss, soft_contact
+from apu_losses.functional import minimum_distance, penetration_loss, soft_contact
 from apu_losses.geometry.topology import RegionIndex
-from apu_losses.modules import PenetrationLoss, SoftContactLoss
+from apu_losses.modules import MinimumDistanceLoss, PenetrationLoss, SoftContactLoss
 
 REGIONS = toy_regions()
 A, B = toy_bodies(4)[:2], toy_bodies(4)[2:]
@@ -137,3 +137,31 @@ def test_apart_is_nothing_and_broken_shows() -> None:
     assert penetration_loss(COARSE[None], broken, COARSE_FACES, faces_b=FINE_FACES).isnan().all()
     with pytest.raises(ValueError, match="target must be"):
         penetration_loss(COARSE[None], far, COARSE_FACES, faces_b=FINE_FACES, target="entry")
+
+
+def test_the_nearest_points_of_two_topologies_are_those_of_a_kd_tree() -> None:
+    """Two people, two balls of other numbers of vertices; one of them not finite; far away in float64."""
+    ball, faces_b = icosphere(0.3, (0.8, 0, 0), subdivisions=2)
+    balls = torch.stack([ball, ball + 0.5])
+    faces_a = icosphere(1.0, (0, 0, 0), subdivisions=1)[1]
+    people = torch.stack(
+        [icosphere(0.2, (-0.3, 0, 0), subdivisions=1)[0], icosphere(0.2, (0, 0, 0), subdivisions=1)[0]]
+    )
+    nearest = [cKDTree(b.numpy()).query(a.numpy())[0].min() ** 2 for a, b in zip(people, balls, strict=True)]
+    found = minimum_distance(people, balls, faces_a, faces_b=faces_b)
+    np.testing.assert_allclose(found, nearest, rtol=1e-12)
+    np.testing.assert_allclose(MinimumDistanceLoss(faces_a, faces_b=faces_b)(people, balls), found)
+    there = torch.tensor([1e6, 0, 0], dtype=torch.float64)
+    moved = minimum_distance(people + there, balls + there, faces_a, faces_b=faces_b)
+    np.testing.assert_allclose(moved, nearest, rtol=1e-6)
+    shift = torch.zeros(3, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(
+        lambda s: minimum_distance(people, balls + s, faces_a, faces_b=faces_b), shift
+    )
+    broken = balls.clone()
+    broken[1, 5] = torch.nan
+    broken.requires_grad_()
+    value = minimum_distance(people, broken, faces_a, faces_b=faces_b)
+    value.nansum().backward()
+    assert value.isnan().tolist() == [False, True]
+    assert broken.grad is not None and bool(broken.grad.isfinite().all())
