@@ -4,7 +4,7 @@ Copied poses alone leave hands in the air or in the other's chest. `what_touches
 regions of the first two touch, `retarget_contacts` poses the others so that theirs do. FILE holds captured
 moments of two people (see `apu_losses.synthetic.measured_scenes`); without it a drawn handshake is taken.
 
-    python examples/19_contacts_of_a_motion.py OUT [FILE TRIAL]
+    python examples/19_contacts_of_a_motion.py [OUT [FILE TRIAL]]
 """
 
 from __future__ import annotations
@@ -64,11 +64,9 @@ def main(frames: Sequence[TruthScene], out: str | Path, effort: float = 1.0) -> 
 
 
 if __name__ == "__main__":
-    if len(sys.argv) < 2:
-        sys.exit(__doc__)
     if len(sys.argv) > 3:
         moments = measured_scenes(sys.argv[2], couple=True) + measured_scenes(sys.argv[2], couple=False)
         chosen = [moment for moment in moments if moment.interaction == sys.argv[3]]
     else:
         chosen = list(load_truth_scenes("development", interactions=["handshake"], per_type=1))
-    main(chosen, sys.argv[1])
+    main(chosen, sys.argv[1] if len(sys.argv) > 1 else "apu_retargeted")
